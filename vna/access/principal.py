@@ -1,0 +1,95 @@
+"""Principal, Scope and Action: who asks, what they may see, and what they want to do. Pure values."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+from vna.dicom.refs import UID, InstanceRef, Ref, SeriesRef, StudyRef
+
+
+class Action(enum.Enum):
+    """What can be asked of the archive; roles grant these."""
+
+    STORE = "store"
+    QUERY = "query"
+    RETRIEVE = "retrieve"
+    RETRIEVE_VERSION = "retrieve-version"
+    VERIFY = "verify"
+    MANAGE = "manage"
+
+
+class Kind(enum.Enum):
+    """What sort of asker a principal is."""
+
+    DEVELOPER = "developer"  # `--dev`: may do all
+    SYSTEM = "system"  # the archive's own work: recovery, reindex, import at the shell
+    AE = "ae"
+    PERSON = "person"
+    SHARE = "share"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which part of the archive a principal may see: everything, or a union of the parts named.
+
+    `studies` are whole studies, `series` and `instances` are narrower; `everything` overrides them.
+    """
+
+    everything: bool = False
+    studies: frozenset[UID] = frozenset()
+    series: frozenset[SeriesRef] = frozenset()
+    instances: frozenset[InstanceRef] = frozenset()
+
+    def is_whole_studies(self) -> bool:
+        """Whether the scope never cuts a study in two, so that stored counts are its own."""
+        return self.everything or not (self.series or self.instances)
+
+    def covers(self, ref: Ref) -> bool:
+        """Whether all of `ref` lies inside the scope."""
+        if self.everything or ref.study in self.studies:
+            return True
+        if isinstance(ref, StudyRef):
+            return False
+        if SeriesRef(ref.study, ref.series) in self.series:
+            return True
+        return isinstance(ref, InstanceRef) and ref in self.instances
+
+    def touches(self, ref: Ref) -> bool:
+        """Whether any of `ref` lies inside the scope."""
+        if self.covers(ref):
+            return True
+        if isinstance(ref, StudyRef):
+            return any(s.study == ref.study for s in self.series | self.instances)
+        return isinstance(ref, SeriesRef) and any(
+            (i.study, i.series) == (ref.study, ref.series) for i in self.instances
+        )
+
+
+EVERYTHING = Scope(everything=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """Who asks. A share, a clinician, a modality and a job are all one of these.
+
+    `name` is what audit writes down: an account, an AE title, a job; never a patient's data.
+    """
+
+    kind: Kind
+    name: str
+    actions: frozenset[Action]
+    scope: Scope = field(default=EVERYTHING)
+    address: str | None = None
+
+
+def developer(name: str = "dev", *, address: str | None = None) -> Principal:
+    """The one principal of `vna serve --dev`: it may do all."""
+    return Principal(
+        kind=Kind.DEVELOPER, name=name, actions=frozenset(Action), scope=EVERYTHING, address=address
+    )
+
+
+def system(name: str) -> Principal:
+    """The archive acting for itself, under the name of the work it does."""
+    return Principal(kind=Kind.SYSTEM, name=name, actions=frozenset(Action), scope=EVERYTHING)

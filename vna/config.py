@@ -1,0 +1,264 @@
+"""Settings: frozen values, read once from conf/vna.toml, then VNA_* variables, then flags.
+
+conf/vna.toml is the reference: every field below stands there with its unit and reason, and a test
+holds the two together.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from vna.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """What holds for the place the archive serves."""
+
+    issuer: str = "LOCAL"
+    timezone: str = "UTC"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Http:
+    """The HTTP edge and its limits."""
+
+    listen: str = "127.0.0.1:8080"
+    workers: int = 0
+    request_line_bytes: int = 8192
+    header_bytes: int = 65536
+    header_s: float = 10.0
+    body_idle_s: float = 30.0
+    keep_alive_s: float = 75.0
+    connections: int = 1000
+    connections_per_address: int = 64
+    strict_accept: bool = False
+    threads: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dicom:
+    """The DIMSE edge and its limits."""
+
+    listen: str = "127.0.0.1:11112"
+    ae_title: str = "VNA"
+    workers: int = 0
+    max_pdu_bytes: int = 131072
+    max_associate_bytes: int = 65536
+    associations: int = 500
+    associations_per_ae: int = 50
+    associations_per_address: int = 20
+    artim_s: float = 15.0
+    idle_s: float = 60.0
+    slowest_bytes_s: int = 1024
+    unknown_storage: bool = True
+    called_ae_any: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What is checked before memory is taken."""
+
+    object_bytes: int = 4 << 30
+    request_bytes: int = 32 << 30
+    parts: int = 10_000
+    part_headers: int = 128
+    part_header_bytes: int = 8192
+    nesting: int = 32
+    elements: int = 1_000_000
+    meta_group_bytes: int = 65536
+    head_bytes: int = 1 << 20
+    inflate_ratio: int = 200
+    inflate_bytes: int = 2 << 30
+    json_bytes: int = 256 << 20
+    metadata_bytes: int = 16 << 20
+    search_rows: int = 1000
+    search_s: float = 5.0
+    ranges: int = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Postgres:
+    """Where the index lives."""
+
+    url: str = ""
+    schema: str = "vna"
+    os_user: str = ""
+    connections: int = 8
+    statement_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blobs:
+    """Where the sealed objects live."""
+
+    url: str = ""
+    free_bytes: int = 2 << 30
+    free_percent: float = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keys:
+    """Where the root key comes from."""
+
+    root: str = "file"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Versions:
+    """What happens to other content under a known SOP Instance UID."""
+
+    answer: str = "warning"
+    policy: str = "first"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ingest:
+    """How objects enter."""
+
+    settle_s: float = 120.0
+    adopt_s: float = 3600.0
+    digest_received: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """What is logged."""
+
+    level: str = "INFO"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings of one archive."""
+
+    data: Path = Path("var")
+    dev: bool = False
+    site: Site = field(default_factory=Site)
+    http: Http = field(default_factory=Http)
+    dicom: Dicom = field(default_factory=Dicom)
+    limits: Limits = field(default_factory=Limits)
+    postgres: Postgres = field(default_factory=Postgres)
+    blobs: Blobs = field(default_factory=Blobs)
+    keys: Keys = field(default_factory=Keys)
+    versions: Versions = field(default_factory=Versions)
+    ingest: Ingest = field(default_factory=Ingest)
+    log: Log = field(default_factory=Log)
+
+
+# Names that other programs and the documentation already use, beside the regular VNA_<SECTION>_<KEY>.
+_ALIASES = {"VNA_DATABASE_URL": ("postgres", "url"), "VNA_BLOB_URL": ("blobs", "url")}
+_NOT_SETTINGS = frozenset({"VNA_ROOT_KEY", "VNA_CONFIG", "VNA"})
+_CHOICES = {
+    ("keys", "root"): ("file", "env"),
+    ("versions", "answer"): ("warning", "success"),
+    ("versions", "policy"): ("first", "newest", "reject"),
+    ("log", "level"): ("DEBUG", "INFO", "WARNING", "ERROR"),
+}
+
+
+def load(
+    path: Path | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Read the settings: the file, then the environment, then flags (`{"http.listen": ...}`).
+
+    Raises `ConfigError` naming the setting, for an unknown one too: a misspelt limit must not pass.
+    """
+    environ = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, tomllib.TOMLDecodeError) as exc:
+            raise ConfigError(f"The configuration file {path} cannot be read: {exc}.") from exc
+    for name, text in environ.items():
+        if name.startswith("VNA_") and name not in _NOT_SETTINGS:
+            _put(values, _from_variable(name), text)
+    for name, value in (flags or {}).items():
+        if value is not None:
+            _put(values, tuple(name.split(".")), value)
+    return _build(Settings, values, ())
+
+
+def address(listen: str) -> tuple[str, int]:
+    """Split `HOST:PORT` (IPv6 in brackets). Raises `ConfigError`."""
+    host, colon, port = listen.rpartition(":")
+    if not colon or not host or not port.isdigit() or int(port) > 65535:
+        raise ConfigError(f"An address is written HOST:PORT, not {listen!r}.")
+    return host.strip("[]"), int(port)
+
+
+def _from_variable(name: str) -> tuple[str, ...]:
+    if name in _ALIASES:
+        return _ALIASES[name]
+    rest = name.removeprefix("VNA_").lower()
+    if rest in ("data", "dev"):
+        return (rest,)
+    section, _, key = rest.partition("_")
+    return section, key
+
+
+def _put(values: dict[str, Any], name: tuple[str, ...], value: Any) -> None:  # any TOML value
+    for part in name[:-1]:
+        values = values.setdefault(part, {})
+    values[name[-1]] = value
+
+
+def _build(cls: type, values: Any, where: tuple[str, ...]) -> Any:  # values of a TOML table
+    if not isinstance(values, dict):
+        raise ConfigError(f"The setting {'.'.join(where)} is a section, not a value.")
+    hints = get_type_hints(cls)
+    known = {f.name for f in dataclasses.fields(cls)}
+    if unknown := sorted(set(values) - known):
+        name = ".".join((*where, unknown[0]))
+        raise ConfigError(f"There is no setting {name}; conf/vna.toml lists them all.")
+    built = {}
+    for name, value in values.items():
+        at = (*where, name)
+        kind = hints[name]
+        built[name] = (
+            _build(kind, value, at) if dataclasses.is_dataclass(kind) else _value(kind, value, at)
+        )
+    return cls(**built)
+
+
+def _value(kind: type, value: Any, where: tuple[str, ...]) -> Any:  # a TOML value or a variable's text
+    name = ".".join(where)
+    try:
+        if kind is bool:
+            read: Any = _boolean(value)
+        elif kind is Path:
+            read = Path(str(value))
+        elif kind in (int, float):
+            if isinstance(value, bool):
+                raise ValueError  # noqa: TRY004 -- one except clause turns both into our own error
+            read = kind(value)
+        else:
+            read = str(value)
+    except (TypeError, ValueError) as exc:
+        raise ConfigError(f"The setting {name} must be a {kind.__name__}.") from exc
+    if kind in (int, float) and read < 0:
+        raise ConfigError(f"The setting {name} must not be negative.")
+    if where in _CHOICES and read not in _CHOICES[where]:  # type: ignore[comparison-overlap]  # keys are pairs
+        raise ConfigError(f"The setting {name} must be one of {', '.join(_CHOICES[where])}.")  # type: ignore[index]  # as above
+    return read
+
+
+def _boolean(value: Any) -> bool:  # a TOML value or a variable's text
+    if isinstance(value, bool):
+        return value
+    text = str(value).lower()
+    if text in ("1", "true", "yes", "on"):
+        return True
+    if text in ("0", "false", "no", "off", ""):
+        return False
+    raise ValueError

@@ -1,0 +1,1 @@
+"""Materials of sealing: segments, envelopes, key chain. Knows no archive, no network, no clock."""

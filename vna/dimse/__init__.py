@@ -1,0 +1,1 @@
+"""The DICOM message service edge: associations, presentation contexts, DIMSE statuses."""

@@ -1,0 +1,1 @@
+"""Whether and how an object enters the archive. Speaks no protocol."""

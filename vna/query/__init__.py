@@ -1,0 +1,1 @@
+"""What a question means and what its answer contains. Speaks no protocol."""

@@ -1,0 +1,1 @@
+"""In which form an object goes out. Speaks no protocol."""

@@ -1,0 +1,95 @@
+"""Log set-up (JSON lines, no patient data) and every metric, declared once.
+
+A log record is an event name and fields (`extra={...}`). Values of control characters are escaped by
+JSON itself, so a peer's text cannot forge a line.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from typing import Any
+
+import orjson
+from prometheus_client import Counter, Gauge, Histogram
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({})).keys()) | {"message", "asctime", "taskName"}
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: time, level, room, event, then the fields given in `extra`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write the record as one line."""
+        line: dict[str, Any] = {
+            "at": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+            + f".{int(record.msecs):03d}Z",
+            "level": record.levelname,
+            "room": record.name,
+            "event": record.getMessage(),
+            "pid": record.process,
+        }
+        line.update({k: v for k, v in vars(record).items() if k not in _STANDARD})
+        if record.exc_info and record.exc_info[0] is not None:
+            line["error"] = record.exc_info[0].__name__
+            line["trace"] = self.formatException(record.exc_info)
+        return orjson.dumps(line, default=str).decode()
+
+
+def start_logging(level: str) -> None:
+    """Send the log to standard error as JSON lines."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    # pynetdicom, pydicom and the web server speak of peers' values: only their failures are wanted
+    for name in ("pynetdicom", "pydicom", "uvicorn", "uvicorn.access", "uvicorn.error", "psycopg"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def share_metrics(folder: str) -> None:
+    """Let the processes of one archive add up their metrics through files in `folder`.
+
+    Must run before the first metric is touched, which is when this module is imported: the
+    supervisor sets the variable for the processes it starts.
+    """
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+
+
+_FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+INSTANCES_RECEIVED = Counter(
+    "vna_instances_received_total", "Instances received, by way in and outcome", ["proto", "outcome"]
+)
+BYTES_RECEIVED = Counter("vna_bytes_received_total", "Bytes of data sets received", ["proto"])
+RECEIVE_SECONDS = Histogram(
+    "vna_receive_seconds", "First byte to acknowledged outcome of an instance", buckets=_FAST
+)
+COMMIT_SECONDS = Histogram("vna_commit_seconds", "One index transaction of ingest", buckets=_FAST)
+COMMIT_BATCH = Histogram(
+    "vna_commit_batch", "Instances in one index transaction", buckets=(1, 2, 4, 8, 16, 32, 64, 128)
+)
+SEARCHES = Counter("vna_searches_total", "Searches, by level and result", ["level", "result"])
+SEARCH_SECONDS = Histogram("vna_search_seconds", "One search, all its pages", buckets=_FAST)
+RETRIEVALS = Counter("vna_retrievals_total", "Retrievals, by what was asked for", ["what"])
+BYTES_SENT = Counter("vna_bytes_sent_total", "Bytes of payloads handed to an edge", ["what"])
+BLOB_READS_CORRUPT = Counter(
+    "vna_blob_reads_corrupt_total", "Reads refused because sealed bytes did not verify"
+)
+ASSOCIATIONS = Gauge("vna_associations", "Open associations", multiprocess_mode="livesum")
+ASSOCIATIONS_REFUSED = Counter(
+    "vna_associations_refused_total", "Associations rejected or aborted by us, by cause", ["cause"]
+)
+DIMSE_SECONDS = Histogram(
+    "vna_dimse_seconds", "One DIMSE request to its last response", ["command"], buckets=_FAST
+)
+HTTP_SECONDS = Histogram(
+    "vna_http_seconds", "One HTTP request to its last byte", ["resource", "status"], buckets=_FAST
+)
+HTTP_REFUSED = Counter(
+    "vna_http_refused_total", "Connections closed by a limit before a request, by cause", ["cause"]
+)
+BLOBS_ADOPTED = Counter("vna_blobs_adopted_total", "Complete blobs without a row, indexed again")

@@ -1,0 +1,1 @@
+"""The DICOMweb resources of PS3.18."""
