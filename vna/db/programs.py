@@ -39,8 +39,14 @@ class Programs:
 
     def run_as(self, account: Account) -> bool:
         """Whether the account can read and run them; tried, because modes do not tell all."""
+        try:
+            return all(self._runs(name, account) for name in ("postgres", "initdb"))
+        except OSError:  # not even the folder can be reached
+            return False
+
+    def _runs(self, name: str, account: Account) -> bool:
         tried = subprocess.run(
-            [self["postgres"], "--version"],
+            [self[name], "--version"],
             cwd="/",
             env=environment(),
             stdin=subprocess.DEVNULL,
@@ -75,22 +81,24 @@ def usable_by(account: Account, beside: Path) -> Programs:
     to everyone is not ours to do.
     """
     wheel = installed()
-    try:
-        if wheel.run_as(account):
-            return wheel
-    except OSError:  # not even the folder can be reached: the copy below is the answer
-        pass
-    copy = Programs(beside / f"postgresql-{wheel.release}", wheel.release)
-    if not copy.folder.exists():
-        _copy(wheel.folder, copy.folder)
+    if wheel.run_as(account):
+        return wheel
+    target = beside / f"postgresql-{wheel.release}"
+    if not target.exists():
+        _copy(wheel.folder.parents[1], target)
+    copy = Programs(target / _MODULE / "pginstall", wheel.release)
     if not copy.run_as(account):
-        raise ConfigError(f"The user {account.name} cannot run the programs in {copy.folder}.")
+        raise ConfigError(f"The user {account.name} cannot run the programs in {target}.")
     return copy
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy(site: Path, target: Path) -> None:
+    """Copy the wheel as it lies: its programs look for libraries two folders up, beside it."""
     part = target.with_name(f"{target.name}.{os.getpid()}.part")
-    shutil.copytree(source, part, symlinks=True, ignore=shutil.ignore_patterns("include", "*.a"))
+    for name in (_MODULE, f"{_MODULE}.libs"):
+        if (site / name).is_dir():
+            left_out = shutil.ignore_patterns("include", "*.a", "*.py", "__pycache__")
+            shutil.copytree(site / name, part / name, ignore=left_out)
     for folder, _, names in os.walk(part):
         os.chmod(folder, 0o755)  # noqa: S103 -- programs, not data
         for name in names:
