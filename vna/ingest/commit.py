@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from vna import telemetry
 from vna.access.audit import Audit, Event
 from vna.access.principal import Principal
-from vna.db.faults import CommitUnknown
+from vna.errors import CommitUnknown
 from vna.db.pool import Database
 from vna.errors import Unavailable, VNAError
 from vna.index.locate import known

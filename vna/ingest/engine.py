@@ -13,7 +13,7 @@ from vna.access.principal import Action, Principal
 from vna.blobs.sealing import seal_json
 from vna.blobs.store import BlobStore, StoredBlob
 from vna.config import Settings
-from vna.db.faults import CommitUnknown
+from vna.errors import CommitUnknown
 from vna.db.pool import Database
 from vna.errors import NotFound, Unavailable, VNAError
 from vna.index.register import Existing, Registered, Registration, Verdict, register_version
