@@ -1,4 +1,4 @@
-"""Media types and lists of them, as header fields and the accept parameter write them (RFC 9110)."""
+"""Media types, and lists of them, as header fields and parameters write them (RFC 9110 8.3.1)."""
 
 from __future__ import annotations
 
