@@ -151,8 +151,8 @@ def negotiate(
 
     `parameters` are the values of the `accept` query parameter; each of their entries counts
     before the header's, if the header covers it (PS3.18 8.3.3.1). Without a header everything is
-    acceptable; `strict` refuses such a request (8.7.5). Raises `NotAcceptable`, and `InvalidRequest` when DICOM
-    and rendered media types are mixed.
+    acceptable; `strict` refuses such a request (8.7.5). Raises `NotAcceptable`, and
+    `InvalidRequest` when DICOM and rendered media types are mixed.
     """
     if not header and strict:
         raise NotAcceptable(f"Without an Accept header there is no answer. {_possible(resource)}")
