@@ -1,0 +1,126 @@
+"""One blob on its way out, opened by its id alone: trailer first, then any range.
+
+Either header copy opens it; a difference between the two is what the keyless scrub finds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable, Iterator
+
+from vna.blobs.backends import Backend
+from vna.blobs.compression import INFLATED_MAX, inflate, is_frame
+from vna.blobs.layout import blob_name
+from vna.crypto.envelope import HEADER_SIZE, USED_SIZE, Core, Subkeys, open_header
+from vna.crypto.stream import (
+    META_SEALED_MAX,
+    SEGMENT,
+    SMALLEST,
+    TRAILER_SIZE,
+    Cut,
+    PayloadOpener,
+    Trailer,
+    open_meta,
+    open_trailer,
+)
+from vna.errors import Corrupt, TooLarge, Unavailable, VNAError
+
+_TAIL = 65536
+
+KeyOf = Callable[[Core], bytes]
+
+
+class BlobReader:
+    """An open blob whose header and trailer have verified; safe to share between threads."""
+
+    def __init__(
+        self, backend: Backend, header: bytes, keys: Subkeys, trailer: Trailer, *, size: int
+    ) -> None:
+        core = Core.unpack(header)
+        self.blob_id = core.blob_id
+        self.kind = core.kind
+        self.key_id = core.key_id
+        self.key_version = core.key_version
+        self.created_us = core.created_us
+        self.header = header[:USED_SIZE]
+        self.payload_len = trailer.payload_len
+        self.payload_sha256 = trailer.payload_sha256
+        self.checksum = trailer.checksum
+        self.size = size
+        self._backend = backend
+        self._name = blob_name(core.blob_id, core.kind)
+        self._trailer = trailer
+        self._meta_key = keys.meta
+        self._opener = PayloadOpener(keys.payload)
+
+    def meta(self) -> bytes:
+        """Give the meta's JSON, inflated. Raises `Corrupt`, `TooLarge`."""
+        trailer = self._trailer
+        if trailer.meta_size > META_SEALED_MAX:
+            raise TooLarge("The metadata of a blob may have at most 16 MiB.")
+        sealed = self._backend.read(self._name, trailer.meta_offset, trailer.meta_size)
+        meta = open_meta(self._meta_key, sealed)
+        return inflate(meta, INFLATED_MAX) if is_frame(meta) else meta
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Give payload[offset : offset + length], authenticated. Raises `Corrupt`."""
+        cut = Cut.of(self.payload_len, offset, length)
+        return self._opener.open(self._backend.read(self._name, cut.start, cut.size), cut)
+
+    def chunks(
+        self, offset: int = 0, length: int | None = None, *, size: int = 1 << 20
+    ) -> Iterator[bytes]:
+        """Stream the payload or a range of it, about `size` bytes at a time."""
+        return payload_chunks(self.read, self.payload_len, offset, length, size)
+
+    def verify(self) -> None:
+        """Read the whole payload and compare its digest. Raises `Corrupt`."""
+        digest = hashlib.sha256(self.read(0, 0))  # an empty payload has a segment to check, too
+        for chunk in self.chunks():
+            digest.update(chunk)
+        if not hmac.compare_digest(digest.digest(), self.payload_sha256):
+            raise Corrupt("The payload's digest does not verify.")
+
+
+def read_blob(backend: Backend, blob_id: bytes, kind: int, key_of: KeyOf) -> BlobReader:
+    """Open a blob; `key_of` gives the key a core's wrap was made with, or raises.
+
+    Raises `NotFound`, `Corrupt`, and what `key_of` raises when both header copies agree.
+    """
+    name = blob_name(blob_id, kind)
+    size = backend.size(name)
+    if size < SMALLEST:
+        raise Corrupt("The blob is cut off.")
+    tail = bytes(backend.read(name, size - min(size, _TAIL), _TAIL))
+    head = tail[:HEADER_SIZE] if size <= _TAIL else bytes(backend.read(name, 0, HEADER_SIZE))
+    copy = tail[-TRAILER_SIZE - HEADER_SIZE : -TRAILER_SIZE]
+    failure: VNAError | None = None
+    for header in (head,) if head == copy else (head, copy):
+        try:
+            core = Core.unpack(header)
+            if core.blob_id != blob_id or core.kind != kind:
+                raise Corrupt("The blob stands under another's name.")
+            keys = open_header(header, key_of(core))
+            trailer = open_trailer(keys.meta, tail[-TRAILER_SIZE:], size)
+        except Unavailable:
+            raise
+        except VNAError as exc:
+            failure = exc
+            continue
+        return BlobReader(backend, header, keys, trailer, size=size)
+    if head == copy and failure is not None:
+        raise failure
+    raise Corrupt("Neither copy of the blob's header verifies.") from failure
+
+
+def payload_chunks(
+    read: Callable[[int, int], bytes], payload_len: int, offset: int, length: int | None, size: int
+) -> Iterator[bytes]:
+    """Cut a range where segments end, so that none is opened twice, and read piece by piece."""
+    step = max(SEGMENT, size // SEGMENT * SEGMENT)
+    end = payload_len if length is None else min(payload_len, offset + length)
+    while offset < end:
+        until = min(end, (offset // step + 1) * step)
+        yield read(offset, until - offset)
+        offset = until
