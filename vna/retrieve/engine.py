@@ -16,7 +16,7 @@ from vna.config import Settings
 from vna.db.pool import Database
 from vna.dicom.part10 import file_head, with_transfer_syntax
 from vna.dicom.refs import InstanceRef, Ref
-from vna.dicom.uids import is_encapsulated
+from vna.dicom.uids import EXPLICIT_LITTLE, syntax
 from vna.errors import NotFound
 from vna.index import locate
 from vna.index import metadata as rows
@@ -141,12 +141,12 @@ class RetrieveEngine:
         vr, offset, length = place
         self._audit.read(principal, ref.study, "bulkdata", count=1, size=length)
         telemetry.RETRIEVALS.labels("bulkdata").inc()
-        if located.pixel and path == located.pixel[0] and is_encapsulated(located.transfer_syntax):
+        if located.pixel and path == located.pixel[0] and syntax(located.transfer_syntax).encapsulated:
             return [
                 frames.frame(
                     self._store, located, table, n, located.transfer_syntax, self._limits
                 )
-                for n in range(1, frames.count(located, table) + 1)
+                for n in range(1, frames.count(table) + 1)
             ]
         return [self._value(located, vr, offset, length, path)]
 
@@ -160,7 +160,7 @@ class RetrieveEngine:
         return Payload(
             ref=located.ref,
             media_type="application/octet-stream",
-            transfer_syntax=representation.EXPLICIT_LITTLE,
+            transfer_syntax=EXPLICIT_LITTLE,
             length=length,
             chunks=chunks,
             location=f"{path_of(located.ref)}/bulkdata/{path}",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from vna.blobs.store import BlobStore
 from vna.config import Limits
 from vna.dicom.frames import FrameTable
-from vna.dicom.uids import frame_media_type
+from vna.dicom.uids import syntax
 from vna.errors import NotFound
 from vna.index.locate import Located
 from vna.retrieve.datasets import is_plain, small_value, value_bytes
@@ -16,9 +16,12 @@ from vna.retrieve.payload import Payload, path_of
 _READY = 16 << 20
 
 
-def count(located: Located, table: bytes | None) -> int:
+def count(table: bytes | None) -> int:
     """How many frames can be asked for."""
-    return 0 if table is None else FrameTable.decode(table).count
+    if table is None:
+        return 0
+    places = FrameTable.decode(table)
+    return 1 if places.is_stream else places.count
 
 
 def frame(
@@ -33,6 +36,8 @@ def frame(
     if table is None or located.pixel is None:
         raise NotFound("This instance has no frames.")
     places = FrameTable.decode(table)
+    if places.is_stream and 1 < number <= places.count:
+        raise NotFound("The frames of this instance are one stream: ask for frame 1.")
     if not 1 <= number <= places.count:
         raise NotFound(f"This instance has {places.count} frames.")
     vr = located.pixel[1]
@@ -44,7 +49,7 @@ def frame(
         chunks = _pieces(store, located, vr, pieces, limits)
     return Payload(
         ref=located.ref,
-        media_type=frame_media_type(transfer_syntax),
+        media_type=syntax(transfer_syntax).frame_type,
         transfer_syntax=transfer_syntax,
         length=length,
         chunks=chunks,
