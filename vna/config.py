@@ -152,7 +152,7 @@ class Settings:
     log: Log = field(default_factory=Log)
 
 
-# Names that other programs and the documentation already use, beside the regular VNA_<SECTION>_<KEY>.
+# Names that other programs use already, beside the regular VNA_<SECTION>_<KEY>.
 _ALIASES = {"VNA_DATABASE_URL": ("postgres", "url"), "VNA_BLOB_URL": ("blobs", "url")}
 _NOT_SETTINGS = frozenset({"VNA_ROOT_KEY", "VNA_CONFIG", "VNA"})
 _CHOICES: dict[tuple[str, ...], tuple[str, ...]] = {
@@ -232,7 +232,7 @@ def _build(cls: Any, values: Any, where: tuple[str, ...]) -> Any:  # a dataclass
     return cls(**built)
 
 
-def _value(kind: type, value: Any, where: tuple[str, ...]) -> Any:  # a TOML value or a variable's text
+def _value(kind: type, value: Any, where: tuple[str, ...]) -> Any:  # TOML value or text
     name = ".".join(where)
     try:
         if kind is bool:
@@ -241,7 +241,7 @@ def _value(kind: type, value: Any, where: tuple[str, ...]) -> Any:  # a TOML val
             read = Path(str(value))
         elif kind in (int, float):
             if isinstance(value, bool):
-                raise ValueError  # noqa: TRY004 -- one except clause turns both into our own error
+                raise ValueError
             read = kind(value)
         else:
             read = str(value)

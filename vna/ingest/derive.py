@@ -69,7 +69,7 @@ def registration(
 
 
 def from_blob(store: BlobStore, reader: BlobReader, *, issuer: str, limits: Limits) -> Registration:
-    """Read an index row back out of a sealed blob. Raises `Corrupt` when its meta is not readable."""
+    """Read an index row back out of a sealed blob. Raises `Corrupt`."""
     meta = read(reader.meta())
     try:
         attributes, raw = _attributes(meta, reader, limits)

@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -89,11 +90,15 @@ def _of_zip(path: Path) -> Iterator[Member]:
             return
         for entry in entries:
             name = f"{path}!{entry.filename}"
-            yield Member(name, entry.file_size, lambda e=entry: _Capped(archive.open(e), e))
+            yield Member(name, entry.file_size, partial(_open_capped, archive, entry))
+
+
+def _open_capped(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> _Capped:
+    return _Capped(archive.open(entry), entry)
 
 
 class _Capped:
-    """An entry's bytes, counted as they come: what the archive declares of its size is not believed."""
+    """An entry's bytes, counted as they come: the size the archive declares is not believed."""
 
     def __init__(self, stream: IO[bytes], entry: zipfile.ZipInfo) -> None:
         self._stream = stream

@@ -20,7 +20,15 @@ from vna.blobs.store import BlobStore, BlobWriter
 from vna.config import Limits
 from vna.dicom.part10 import FileMeta, Part10Reader, group2_for
 from vna.dicom.scan import Scan, Scanner
-from vna.errors import Corrupt, InvalidRequest, InvalidUID, NotPermitted, TooLarge, Unavailable, VNAError
+from vna.errors import (
+    Corrupt,
+    InvalidRequest,
+    InvalidUID,
+    NotPermitted,
+    TooLarge,
+    Unavailable,
+    VNAError,
+)
 from vna.ingest.conform import valid
 from vna.ingest.outcome import Cause, Expected, Outcome, Refused, Source
 
@@ -182,7 +190,7 @@ class Receiving:
                 if study
                 else "The data set has no Study Instance UID."
             )
-        # An object whose study is not known early gets a key of its own, so that it can be shredded.
+        # An object whose study is not known early gets a key of its own: it can be shredded, too.
         key = self._store.keys.for_study(study or f"unknown/{uuid.uuid4().hex}")
         self._writer = self._store.writer(key)
         if self._head is not None:

@@ -32,24 +32,24 @@ def in_syntax(
 
 
 def value_bytes(
-    store: BlobStore, located: Located, vr: str, offset: int, length: int, limits: Limits
+    store: BlobStore, located: Located, place: tuple[str, int, int], limits: Limits
 ) -> Iterator[bytes]:
-    """One value, little endian, from its place in the data set (inflated, if it was deflated)."""
+    """One value, little endian, from its place in the data set: VR, offset, length.
+
+    The offset is one of the inflated data set where it was deflated.
+    """
+    vr, offset, length = place
     if syntax(located.transfer_syntax).deflated:
         chunks = _inflated_range(stored_chunks(store, located), offset, length, limits)
     else:
-        chunks = store.chunks(
-            located.blob_id, located.header, located.payload_len, offset, length
-        )
+        chunks = store.chunks(located.blob_id, located.header, located.payload_len, offset, length)
     word = 1 if syntax(located.transfer_syntax).little else _WORD.get(vr, 1)
     return chunks if word == 1 else _swapped(chunks, word)
 
 
 def small_value(store: BlobStore, located: Located, offset: int, length: int) -> bytes:
     """One value as stored, in one read."""
-    return store.read_range(
-        located.blob_id, located.header, located.payload_len, offset, length
-    )
+    return store.read_range(located.blob_id, located.header, located.payload_len, offset, length)
 
 
 def is_plain(transfer_syntax: str) -> bool:

@@ -1,4 +1,4 @@
-"""The way out: instances, metadata, frames, bulk data; as stored or in Explicit VR Little Endian."""
+"""The way out: instances, metadata, frames, bulk data; as stored or in Explicit VR LE."""
 
 from __future__ import annotations
 
@@ -121,9 +121,11 @@ class RetrieveEngine:
         `NotFound` for a number outside, `NotAcceptable` when the stored syntax is not accepted.
         """
         located, table = self._with_frames(principal, ref)
-        syntax = representation.choose(located.transfer_syntax, acceptable)
+        chosen = representation.choose(located.transfer_syntax, acceptable)
         payloads = [
-            frames.frame(self._store, located, table, number, syntax, self._limits)
+            frames.frame(
+                self._store, located, table, number, transfer_syntax=chosen, limits=self._limits
+            )
             for number in numbers
         ]
         size = sum(p.length or 0 for p in payloads)
@@ -141,10 +143,19 @@ class RetrieveEngine:
         vr, offset, length = place
         self._audit.read(principal, ref.study, "bulkdata", count=1, size=length)
         telemetry.RETRIEVALS.labels("bulkdata").inc()
-        if located.pixel and path == located.pixel[0] and syntax(located.transfer_syntax).encapsulated:
+        if (
+            located.pixel
+            and path == located.pixel[0]
+            and syntax(located.transfer_syntax).encapsulated
+        ):
             return [
                 frames.frame(
-                    self._store, located, table, n, located.transfer_syntax, self._limits
+                    self._store,
+                    located,
+                    table,
+                    n,
+                    transfer_syntax=located.transfer_syntax,
+                    limits=self._limits,
                 )
                 for n in range(1, frames.count(table) + 1)
             ]
@@ -156,7 +167,7 @@ class RetrieveEngine:
             data = small_value(self._store, located, offset, length)
             chunks: Iterator[bytes] = iter((data,))
         else:
-            chunks = value_bytes(self._store, located, vr, offset, length, self._limits)
+            chunks = value_bytes(self._store, located, (vr, offset, length), self._limits)
         return Payload(
             ref=located.ref,
             media_type="application/octet-stream",

@@ -1,4 +1,4 @@
-"""One frame of an instance: found in the frame table, read by range, its segments alone decrypted."""
+"""One frame of an instance: found in the frame table, read by range, only its segments opened."""
 
 from __future__ import annotations
 
@@ -29,10 +29,11 @@ def frame(
     located: Located,
     table: bytes | None,
     number: int,
+    *,
     transfer_syntax: str,
     limits: Limits,
 ) -> Payload:
-    """Frame `number`, from 1, in `transfer_syntax`. Raises `NotFound` when there is no such frame."""
+    """Frame `number`, from 1, in `transfer_syntax`. Raises `NotFound`."""
     if table is None or located.pixel is None:
         raise NotFound("This instance has no frames.")
     places = FrameTable.decode(table)
@@ -42,7 +43,7 @@ def frame(
         raise NotFound(f"This instance has {places.count} frames.")
     vr = located.pixel[1]
     if places.bits is not None:
-        chunks, length = _bits(store, located, places, number, vr, limits)
+        chunks, length = _bits(store, located, places, number, limits)
     else:
         pieces = places.frame(number)
         length = sum(size for _, size in pieces)
@@ -69,16 +70,17 @@ def _pieces(
     return (
         chunk
         for at, size in pieces
-        for chunk in value_bytes(store, located, vr, at, size, limits)
+        for chunk in value_bytes(store, located, (vr, at, size), limits)
     )
 
 
 def _bits(
-    store: BlobStore, located: Located, places: FrameTable, number: int, vr: str, limits: Limits
+    store: BlobStore, located: Located, places: FrameTable, number: int, limits: Limits
 ) -> tuple[Iterator[bytes], int]:
-    """A frame of one bit a pixel that begins inside a byte: shifted to begin at one (PS3.5 8.1.1)."""
+    """A frame of one-bit pixels that begins inside a byte, shifted to begin at one (PS3.5 8.1)."""
     offset, length, shift = places.frame_bits(number)
-    data = b"".join(value_bytes(store, located, vr, offset, length, limits))
+    vr = located.pixel[1] if located.pixel else "OB"
+    data = b"".join(value_bytes(store, located, (vr, offset, length), limits))
     bits = places.bits or 0
     whole = int.from_bytes(data, "little") >> shift & ((1 << bits) - 1)
     size = (bits + 7) // 8

@@ -1,4 +1,4 @@
-"""In which Transfer Syntax a stored object goes out: as it is, as Explicit VR Little Endian, or not.
+"""In which Transfer Syntax a stored object goes out: as it is, as Explicit VR LE, or not.
 
 No codec runs here: what is stored compressed goes out compressed (PS3.18 8.7.3.2).
 """
@@ -16,9 +16,9 @@ ANY = "*"
 def choose(stored: str, acceptable: Sequence[str] | None) -> str:
     """Pick the Transfer Syntax to send an object stored in `stored`.
 
-    `acceptable` are Transfer Syntax UIDs by preference, `*` is as stored; None is nothing said: then
-    Explicit VR Little Endian, or as stored where only lossy compressed Pixel Data is held (PS3.18
-    8.7.3). Raises `NotAcceptable` naming what is stored.
+    `acceptable` are Transfer Syntax UIDs by preference, `*` is as stored; None is nothing said:
+    then Explicit VR Little Endian, or as stored where only lossy compressed Pixel Data is held
+    (PS3.18 8.7.3). Raises `NotAcceptable` naming what is stored.
     """
     held = syntax(stored)
     if acceptable is None:
