@@ -16,6 +16,7 @@ was expected; UIDs may stand in it, a patient's data never. The docstring is the
      |- UnsupportedMedia
      |- TooLarge
      |- Unavailable                    retryable: database, blob store, remote, full disk
+     |   |- CommitUnknown              the connection was lost while a transaction was committed
      |- Corrupt                        authentication tag or digest wrong; not retried
          |- WrongKey
 """
@@ -88,6 +89,10 @@ class TooLarge(VNAError):
 
 class Unavailable(VNAError):
     """The archive cannot do this now; try again later."""
+
+
+class CommitUnknown(Unavailable):
+    """Whether the change was made is not known; ask before trying again."""
 
 
 class Corrupt(VNAError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
-from vna.dicom.refs import UID, InstanceRef, Ref, SeriesRef, StudyRef
+from vna.dicom.refs import UID, InstanceRef, Ref, SeriesRef, StudyRef, Within
 
 
 class Action(enum.Enum):
@@ -44,6 +44,10 @@ class Scope:
     def is_whole_studies(self) -> bool:
         """Whether the scope never cuts a study in two, so that stored counts are its own."""
         return self.everything or not (self.series or self.instances)
+
+    def within(self) -> Within | None:
+        """The scope as the index takes it; None is the whole archive."""
+        return None if self.everything else Within(self.studies, self.series, self.instances)
 
     def covers(self, ref: Ref) -> bool:
         """Whether all of `ref` lies inside the scope."""

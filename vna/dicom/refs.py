@@ -61,3 +61,12 @@ class InstanceRef:
 
 
 Ref = StudyRef | SeriesRef | InstanceRef
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """A part of the archive as a union of what is named: whole studies, series, single instances."""
+
+    studies: frozenset[UID] = frozenset()
+    series: frozenset[SeriesRef] = frozenset()
+    instances: frozenset[InstanceRef] = frozenset()

@@ -1,0 +1,58 @@
+"""`make bench`: the hot paths of the archive, beside its peers where they are installed.
+
+With the side-by-side harness in ../shared/bench and its peers installed (its peers/install.sh), one
+interleaved run of all targets; without, our own rows alone. Ratios of one run count: absolute times
+on a shared machine do not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.bench import own, table
+
+ROOT = Path(__file__).resolve().parents[2]
+HARNESS = ROOT.parent / "shared" / "bench"
+PEERS = ("orthanc13-sqlite", "orthanc13-pg")
+
+
+def main() -> int:
+    """Run and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--reps", type=int, default=2, help="interleaved repetitions")
+    parser.add_argument("--suite", default="ingest,retrieve,memory,query", help="of the harness")
+    parser.add_argument("--sizes", default="10000", help="studies in the index, for suite query")
+    parser.add_argument("--only", help="targets; default: ours and the peers")
+    parser.add_argument("--own", action="store_true", help="our own rows, without the harness")
+    parser.add_argument("--out", default="", help="file of results to add to; default: a new one")
+    asked = parser.parse_args()
+    home = Path(os.environ.get("BENCH_HOME", "/tmp/bench"))  # noqa: S108 -- the harness's own default
+    python = home / "venv" / "bin" / "python"
+    if asked.own or not (HARNESS / "bench.py").exists() or not python.exists():
+        if not asked.own:
+            print(
+                f"The harness is not ready (run {HARNESS.name}/peers/install.sh): our rows alone."
+            )
+        return own.main()
+    out = Path(asked.out or home / "ours.json")
+    if not asked.out:
+        out.unlink(missing_ok=True)
+    environment = {**os.environ, "BENCH_HOME": str(home)}
+    environment.setdefault("VNA", str(ROOT / ".venv" / "bin" / "vna"))
+    if not (home / "data" / "manifest.json").exists():
+        subprocess.run([python, "gen.py"], cwd=HARNESS, env=environment, check=True)  # noqa: S603
+    command = [python, "bench.py", "--suite", asked.suite, "--reps", str(asked.reps)]
+    command += ["--sizes", asked.sizes, "--out", out]
+    command += ["--only", asked.only or ",".join((*PEERS, "ours"))]
+    done = subprocess.run(command, cwd=HARNESS, env=environment, check=False)  # noqa: S603
+    print(table.render(json.loads(out.read_text()), PEERS))
+    return done.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

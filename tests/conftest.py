@@ -1,0 +1,108 @@
+"""What every room's tests stand on: a clean environment and a real PostgreSQL, cloned per test."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from vna.config import Postgres
+from vna.db import migrate
+from vna.db.cluster import Cluster
+from vna.db.pool import Database
+
+SCHEMA = "vna"
+_TEMPLATE = "archive_template"
+
+# A developer's shell must not colour a test; VNA_SHARED says where the sample data lies.
+for _name in [name for name in os.environ if name.startswith(("VNA_", "PG"))]:
+    if _name != "VNA_SHARED":
+        del os.environ[_name]
+
+
+@dataclass(slots=True)
+class TestPostgres:
+    """One running server and its migrated template database."""
+
+    __test__ = False
+
+    cluster: Cluster
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def clone(self) -> str:
+        """Make a database with the archive's schema in it and say how to connect."""
+        return self.create(template=_TEMPLATE)
+
+    def create(self, *, template: str = "template0") -> str:
+        """Make a database and say how to connect."""
+        name = f"test_{next(self._numbers)}"
+        self.admin(f"CREATE DATABASE {name} OWNER vna TEMPLATE {template} STRATEGY file_copy")
+        return self.dsn(name)
+
+    def drop(self, dsn: str) -> None:
+        """Remove a database, whoever is still connected."""
+        name = psycopg.conninfo.conninfo_to_dict(dsn)["dbname"]
+        self.admin(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    def dsn(self, database: str) -> str:
+        """Say how to connect to a database as the archive does."""
+        return make_conninfo(self.cluster.dsn, dbname=database)
+
+    def terminate(self, database: str) -> None:
+        """End every connection to a database and wait until it is gone."""
+        with psycopg.connect(self.cluster.admin_dsn(), autocommit=True) as conn:
+            conn.execute(
+                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s",
+                (database,),
+            )
+
+    def admin(self, statement: str) -> None:
+        """Run one statement as the superuser."""
+        with psycopg.connect(self.cluster.admin_dsn(), autocommit=True) as conn:
+            conn.execute(statement)  # type: ignore[call-overload]  # names of our own making
+
+
+@pytest.fixture(scope="session")
+def reachable_tmp() -> Iterator[Path]:
+    """A temporary folder another OS user can pass through, which pytest's own is not."""
+    folder = Path(tempfile.mkdtemp(prefix="vna-test-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres(reachable_tmp: Path) -> Iterator[TestPostgres]:
+    """The embedded server, fast and not crash-safe, with the template database."""
+    with Cluster.obtain(reachable_tmp / "archive", Postgres(), durable=False) as cluster:
+        server = TestPostgres(cluster)
+        server.admin(f"CREATE DATABASE {_TEMPLATE} OWNER vna")
+        migrate.migrate(server.dsn(_TEMPLATE), SCHEMA)
+        yield server
+
+
+@pytest.fixture
+def database(postgres: TestPostgres) -> Iterator[Database]:
+    """An empty archive's database, of this test alone."""
+    dsn = postgres.clone()
+    database = Database(dsn, schema=SCHEMA)
+    yield database
+    database.close()
+    postgres.drop(dsn)
+
+
+@pytest.fixture
+def postgres_admin(
+    postgres: TestPostgres,
+) -> Iterator[psycopg.Connection[psycopg.rows.TupleRow]]:
+    """A superuser's connection to the server of this session."""
+    with psycopg.connect(postgres.cluster.admin_dsn(), autocommit=True) as conn:
+        yield conn

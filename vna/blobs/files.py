@@ -1,0 +1,95 @@
+"""Every file operation of this room, in one object: the seam where tests put faults and kills.
+
+Nothing is decided here and nothing is translated: each method is one call of the system.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+
+from vna.crypto.stream import Buffer
+
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+# fdatasync is not everywhere (macOS); fsync does more, never less
+_sync_data = getattr(os, "fdatasync", os.fsync)
+
+
+class Files:
+    """The file system, as the local backend uses it. Raises OSError as it comes."""
+
+    def create(self, path: str) -> int:
+        """Open a new file for writing; an old one or a link in its place is an error."""
+        return os.open(path, _CREATE, 0o600)
+
+    def open(self, path: str) -> int:
+        """Open a file for reading."""
+        return os.open(path, _READ)
+
+    def open_folder(self, path: str) -> int:
+        """Open a folder, to sync or lock it."""
+        return os.open(path, _READ | os.O_DIRECTORY)
+
+    def close(self, fd: int) -> None:
+        """Close a file or folder."""
+        os.close(fd)
+
+    def write(self, fd: int, data: Buffer) -> int:
+        """Write; may write less than asked."""
+        return os.write(fd, data)
+
+    def read_into(self, fd: int, view: memoryview, offset: int) -> int:
+        """Read at an offset into a buffer; may read less than it holds."""
+        return os.preadv(fd, [view], offset)
+
+    def sync_data(self, fd: int) -> None:
+        """Make a file's bytes and size durable."""
+        _sync_data(fd)
+
+    def sync_folder(self, fd: int) -> None:
+        """Make a folder's names durable."""
+        os.fsync(fd)
+
+    def link(self, source: str, target: str) -> None:
+        """Give a file a second name; an existing one is an error: the rename without overwrite."""
+        os.link(source, target, follow_symlinks=False)
+
+    def unlink(self, path: str) -> None:
+        """Take a name away."""
+        os.unlink(path)
+
+    def make_folder(self, path: str) -> None:
+        """Make a folder only its owner enters."""
+        os.mkdir(path, 0o700)
+
+    def remove_folder(self, path: str) -> None:
+        """Remove an empty folder."""
+        os.rmdir(path)
+
+    def size(self, path: str) -> int:
+        """Give a file's size."""
+        return os.stat(path, follow_symlinks=False).st_size
+
+    def names(self, path: str) -> list[tuple[str, bool]]:
+        """List a folder: names in order, and whether each is a folder."""
+        with os.scandir(path) as entries:
+            return sorted((e.name, e.is_dir(follow_symlinks=False)) for e in entries)
+
+    def age_s(self, path: str) -> float:
+        """Tell how long ago a file or folder was changed."""
+        return time.time() - os.stat(path, follow_symlinks=False).st_mtime
+
+    def lock(self, fd: int) -> bool:
+        """Take the lock of an open file or folder, unless another process has it."""
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def space(self, path: str) -> tuple[int, int]:
+        """Give the free and the whole bytes of the file system."""
+        found = os.statvfs(path)
+        return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize

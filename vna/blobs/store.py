@@ -1,0 +1,238 @@
+"""The blob store: sealed bytes in, plain and authenticated bytes out.
+
+One store is shared by the threads of a process; after a fork each process opens its own. Whatever
+fails on the way in leaves nothing visible; whatever does not verify on the way out is not given.
+"""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+from vna.blobs import archive
+from vna.blobs.archive import Archive
+from vna.blobs.backends import Backend, connect
+from vna.blobs.files import Files
+from vna.blobs.keys import OPEN_S, StudyKey, StudyKeys
+from vna.blobs.layout import ARCHIVE_FILE, BLOBS, blob_name, id_of, uuid7
+from vna.blobs.reader import BlobReader, Source, payload_chunks, read_blob
+from vna.blobs.recent import Recent
+from vna.blobs.rooms import Rooms
+from vna.blobs.writer import BlobWriter, StoredBlob
+from vna.crypto.envelope import DATA_SET, JOURNAL, Core, open_header
+from vna.crypto.keyring import Keyring, RootKey
+from vna.crypto.stream import Cut, PayloadOpener, scrub
+from vna.errors import Corrupt, NotFound, Unavailable
+from vna.telemetry import BLOB_READS_CORRUPT
+
+__all__ = ["BlobReader", "BlobStore", "BlobWriter", "StoredBlob"]
+
+_ROOMS = 8
+_OPENERS = 2048
+_SCRUB_STEP = 1 << 20
+
+
+class BlobStore:
+    """The sealed objects of one archive in one place."""
+
+    def __init__(self, backend: Backend, found: Archive, keyring: Keyring) -> None:
+        self.archive_id = found.archive_id
+        self.store_id = found.store_id
+        self.epoch = uuid7()
+        self.keyring = keyring
+        self.keys = StudyKeys(backend, keyring, self._confirm)
+        self._backend = backend
+        self._openers: Recent[bytes, tuple[bytes, PayloadOpener]] = Recent(_OPENERS, OPEN_S)
+        self._rooms = Rooms(_ROOMS)
+
+    @staticmethod
+    def init(
+        where: str | Path | Backend,
+        archive_id: bytes,
+        root: RootKey,
+        *,
+        escrow_key: str | None = None,
+        files: Files | None = None,
+    ) -> None:
+        """Make a store with its archive key; without effect on a store of the same archive.
+
+        Raises `ConfigError` for another archive's, `WrongKey` when the root key is another.
+        """
+        backend = _backend(where, files)
+        try:
+            archive.establish(backend, Keyring(root, archive_id), escrow_key)
+        finally:
+            backend.close()
+
+    @staticmethod
+    def describe(where: str | Path | Backend, files: Files | None = None) -> Archive:
+        """Read which archive a store belongs to. Raises `NotFound`, `ConfigError`."""
+        backend = _backend(where, files)
+        try:
+            return archive.describe(backend)
+        finally:
+            backend.close()
+
+    @classmethod
+    def open(
+        cls, where: str | Path | Backend, keyring: Keyring, *, files: Files | None = None
+    ) -> Self:
+        """Open a store and its archive keys. Raises `ConfigError`, `WrongKey`."""
+        backend = _backend(where, files)
+        try:
+            return cls(backend, archive.unlock(backend, keyring), keyring)
+        except BaseException:
+            backend.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of keys and files."""
+        self._openers.clear()
+        self._backend.close()
+
+    def writer(self, key: StudyKey, *, kind: int = DATA_SET) -> BlobWriter:
+        """Begin a blob under a fresh id and data key; a retry needs another writer."""
+        core = Core(
+            blob_id=uuid7(),
+            archive_id=self.archive_id,
+            key_id=key.key_id,
+            key_version=key.version,
+            created_us=time.time_ns() // 1000,
+            store_id=self.store_id,
+            kind=kind,
+        )
+        return BlobWriter(self._backend, core, key.key, self._rooms)
+
+    def reader(self, blob_id: bytes, *, kind: int = DATA_SET) -> BlobReader:
+        """Open a blob by its id alone, from the header copy when the header is damaged.
+
+        Raises `NotFound`, `Gone` when its key was destroyed, `Corrupt`, `WrongKey`.
+        """
+        try:
+            return read_blob(self._source(blob_id, kind), blob_id, kind, self._kek)
+        except Corrupt:
+            BLOB_READS_CORRUPT.inc()
+            raise
+        except NotFound:
+            self._confirm()
+            raise
+
+    def read_range(
+        self, blob_id: bytes, header: bytes, payload_len: int, offset: int, length: int
+    ) -> bytes:
+        """Read payload[offset : offset + length] in one request, every byte authenticated.
+
+        Header and length are the index's: the bytes of an exchanged file are `Corrupt`.
+        """
+        opener = self._opener(blob_id, header)
+        cut = Cut.of(payload_len, offset, length)
+        try:
+            return self._source(blob_id).open(opener, cut)
+        except Corrupt:
+            BLOB_READS_CORRUPT.inc()
+            raise
+        except NotFound:
+            self._confirm()
+            raise
+
+    def chunks(
+        self,
+        blob_id: bytes,
+        header: bytes,
+        payload_len: int,
+        offset: int = 0,
+        length: int | None = None,
+        *,
+        size: int = 1 << 20,
+    ) -> Iterator[bytes]:
+        """Stream a payload or a range of it, about `size` bytes at a time."""
+
+        def read(start: int, count: int) -> bytes:
+            return self.read_range(blob_id, header, payload_len, start, count)
+
+        return payload_chunks(read, payload_len, offset, length, size)
+
+    def check(self, blob_id: bytes, *, keyed: bool) -> None:
+        """Scrub one blob: keyless by its checksum, or keyed by every tag and the digest.
+
+        Raises `NotFound`, `Corrupt`.
+        """
+        if keyed:
+            reader = self.reader(blob_id)
+            reader.verify()
+            reader.meta()
+            return
+        name = blob_name(blob_id)
+        try:
+            size = self._backend.size(name)
+            if bytes(self._backend.read(name, 16, 16)) != blob_id:
+                raise Corrupt("The blob stands under another's name.")
+            steps = range(0, size, _SCRUB_STEP)
+            scrub((self._backend.read(name, start, _SCRUB_STEP) for start in steps), size)
+        except NotFound:
+            self._confirm()
+            raise
+
+    def blob_ids(self, *, since: datetime.date | None = None) -> Iterator[bytes]:
+        """Walk the ids of all sealed data sets, day by day."""
+        return self._ids(BLOBS, f"{BLOBS}{since}" if since else "")
+
+    def delete(self, blob_id: bytes) -> None:
+        """Remove a blob; an absent one is no error."""
+        self._openers.drop(blob_id)
+        self._backend.delete(blob_name(blob_id))
+
+    def sweep_parts(self, *, older_s: float) -> int:
+        """Remove what dead processes left half written."""
+        return self._backend.sweep_parts(older_s)
+
+    def free_bytes(self) -> tuple[int, int] | None:
+        """Give free and whole bytes of the file system; None for an object store."""
+        return self._backend.free_bytes()
+
+    def _source(self, blob_id: bytes, kind: int = DATA_SET) -> Source:
+        return Source(self._backend, blob_name(blob_id, kind), self._rooms)
+
+    def _ids(self, prefix: str, after: str) -> Iterator[bytes]:
+        for name in self._backend.list(prefix, after=after):
+            blob_id = id_of(name)
+            if blob_id is not None and name.endswith(".vnb"):
+                yield blob_id
+
+    def _opener(self, blob_id: bytes, header: bytes) -> PayloadOpener:
+        known = self._openers.get(blob_id)
+        if known is not None and known[0] == header:
+            return known[1]
+        core = Core.unpack(header)
+        if core.blob_id != blob_id or core.archive_id != self.archive_id:
+            raise Corrupt("The header is another blob's.")
+        opener = PayloadOpener(open_header(header, self._kek(core)).payload)
+        self._openers.put(blob_id, (bytes(header), opener))
+        return opener
+
+    def _kek(self, core: Core) -> bytes:
+        if core.archive_id != self.archive_id:
+            raise Corrupt("The blob belongs to another archive.")
+        if core.kind == JOURNAL:
+            return self.keyring.journal_key(core.key_id)
+        return self.keys.open(core.key_id, core.key_version).key
+
+    def _confirm(self) -> None:
+        """Tell an absent object from an absent store: a disk that is not mounted loses nothing."""
+        try:
+            self._backend.size(ARCHIVE_FILE)
+        except NotFound as exc:
+            raise Unavailable("The blob store is not there.") from exc
+
+
+def _backend(where: str | Path | Backend, files: Files | None) -> Backend:
+    return connect(where, files) if isinstance(where, str | Path) else where

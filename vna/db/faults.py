@@ -1,0 +1,74 @@
+"""What PostgreSQL's errors mean to us: SQLSTATE -> our error, in one table.
+
+PostgreSQL's own text is never passed on: it may quote a value, and a value may be a patient's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from psycopg import errors
+
+from vna.errors import (
+    ConfigError,
+    Conflict,
+    Corrupt,
+    InvalidRequest,
+    Unavailable,
+    VNAError,
+)
+
+_AWAY = "The index database cannot be reached; try again later."
+_BUSY = "The index database is busy with the same records; try again."
+_FULL = "The index database is out of disk space, memory or connections; try again later."
+
+# PostgreSQL's Appendix A. A full code is looked up first, then its class of two characters.
+_FAULTS: dict[str, tuple[type[VNAError], str]] = {
+    "08": (Unavailable, _AWAY),
+    "22": (InvalidRequest, "A value is not one the index can hold or compare."),
+    "23": (Conflict, "The change contradicts what the index holds."),
+    "23505": (Conflict, "The index holds this already."),
+    "25006": (Unavailable, "The index database takes no changes now; try again later."),
+    "28": (ConfigError, "The index database does not let the archive in; look at postgres.url."),
+    "3D000": (ConfigError, "The index database named in postgres.url does not exist."),
+    "40": (Unavailable, _BUSY),
+    "42501": (ConfigError, "The archive's database role lacks a right it needs."),
+    "42P01": (ConfigError, "The index database has no schema of this archive; run `vna init`."),
+    "53": (Unavailable, _FULL),
+    "55": (Unavailable, _BUSY),
+    "57": (Unavailable, _AWAY),
+    "57014": (Unavailable, "The index database took longer than the limit; narrow the request."),
+    "58": (Unavailable, "The index database has trouble with its disk; try again later."),
+    "XX001": (Corrupt, "The index database found damaged data; run `vna reindex`."),
+    "XX002": (Corrupt, "The index database found a damaged index; run `vna reindex`."),
+}
+
+
+def translate(exc: psycopg.Error) -> VNAError:
+    """Say in our words what PostgreSQL or its driver reported."""
+    state = exc.sqlstate
+    if state is None:
+        return _of_the_driver(exc)
+    kind, message = _FAULTS.get(state) or _FAULTS.get(state[:2]) or (VNAError, "")
+    return kind(message or f"The index database reported an unexpected error ({state}).")
+
+
+@contextmanager
+def translating() -> Iterator[None]:
+    """Let no error of the driver pass."""
+    try:
+        yield
+    except psycopg.Error as exc:
+        raise translate(exc) from exc
+
+
+def _of_the_driver(exc: psycopg.Error) -> VNAError:
+    """Errors without a code never reached the server, or lost it on the way."""
+    if isinstance(exc, (errors.OperationalError, errors.InterfaceError)):
+        return Unavailable(_AWAY)
+    if isinstance(exc, errors.DataError):  # a zero byte in a text, for example
+        kind, message = _FAULTS["22"]
+        return kind(message)
+    return VNAError("The index database's driver reported an unexpected error.")

@@ -1,0 +1,193 @@
+"""Connections to the index database, and the two ways to use one: to change, and to read.
+
+The pool is our own: it has no threads (processes are forked), it connects in the caller's thread,
+so that a server that comes back is found at once, and it looks at a socket before it hands it out.
+"""
+
+from __future__ import annotations
+
+import select
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import TypeAlias
+
+import psycopg
+from psycopg import pq, sql
+from psycopg.conninfo import make_conninfo
+from psycopg.rows import TupleRow
+
+from vna.db.faults import translate, translating
+from vna.errors import CommitUnknown, Unavailable
+
+Connection: TypeAlias = psycopg.Connection[TupleRow]
+
+_WAIT_S = 5.0  # for a free connection; past it the caller is told to come again
+_IDLE_S = 300.0  # a connection unused for this long is closed when the next one comes back
+
+
+class Database:
+    """One archive's schema in one PostgreSQL. Safe to use from many threads."""
+
+    def __init__(
+        self, dsn: str, *, schema: str, connections: int = 8, statement_s: float = 60.0
+    ) -> None:
+        self.dsn = dsn
+        self.schema = schema
+        path = f"-c search_path={_option(schema)},public -c timezone=UTC"
+        limit = f"-c statement_timeout={int(statement_s * 1000)}"
+        # Searches are planned for the values asked: a generic plan was 30 times slower for a date
+        # and a modality. Statements that change something have one plan, made once.
+        searching = f"{path} {limit} -c plan_cache_mode=force_custom_plan"
+        changing = max(connections // 2, 1)
+        self._statement_s = statement_s
+        self._changing = _Pool(make_conninfo(dsn, options=f"{path} {limit}"), changing)
+        self._reading = _Pool(
+            make_conninfo(dsn, options=searching), max(connections - changing, 1), autocommit=True
+        )
+
+    def transaction(self) -> AbstractContextManager[Connection]:
+        """Open a transaction: committed when the block ends, rolled back when it raises.
+
+        The driver's errors come out as ours. `CommitUnknown` when the connection was lost during
+        the commit itself: then, and only then, the change may stand or may not.
+        """
+        return self._transaction()
+
+    def reading(self, *, statement_s: float | None = None) -> AbstractContextManager[Connection]:
+        """Lend a connection for reading, each statement on its own, under a time limit.
+
+        Fetch what is needed and leave: no generator may hold it across a yield.
+        """
+        return self._read(self._statement_s if statement_s is None else statement_s)
+
+    def close(self) -> None:
+        """Close the idle connections; lent ones are closed when they come back."""
+        self._changing.close()
+        self._reading.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        with translating(), self._changing.lend() as conn:
+            try:
+                yield conn
+            except BaseException:
+                with suppress(psycopg.Error):  # the first error is the one to tell
+                    conn.rollback()
+                raise
+            _commit(conn)
+
+    @contextmanager
+    def _read(self, statement_s: float) -> Iterator[Connection]:
+        with translating(), self._reading.lend() as conn:
+            usual = statement_s == self._statement_s
+            if not usual:
+                conn.execute(_timeout(statement_s))
+            try:
+                yield conn
+            finally:
+                if not usual and conn.pgconn.transaction_status == pq.TransactionStatus.IDLE:
+                    conn.execute(_timeout(self._statement_s))
+
+
+def _commit(conn: Connection) -> None:
+    try:
+        conn.commit()
+    except psycopg.Error as exc:
+        # An answer from a living connection is a clear no; silence is neither yes nor no.
+        if conn.closed:
+            raise CommitUnknown from exc
+        raise translate(exc) from exc
+
+
+def _timeout(statement_s: float) -> sql.Composed:
+    return sql.SQL("SET statement_timeout = {}").format(sql.Literal(int(statement_s * 1000)))
+
+
+def _option(name: str) -> str:
+    """Quote an identifier inside libpq's `options`, where a backslash escapes a space."""
+    quoted = '"' + name.replace('"', '""') + '"'
+    return quoted.replace("\\", "\\\\").replace(" ", "\\ ")
+
+
+class _Pool:
+    """At most `size` connections, the one used last lent first."""
+
+    def __init__(self, conninfo: str, size: int, *, autocommit: bool = False) -> None:
+        self._conninfo = conninfo
+        self._autocommit = autocommit
+        self._idle: deque[tuple[Connection, float]] = deque()
+        self._places = threading.BoundedSemaphore(size)
+        self._closed = False
+
+    @contextmanager
+    def lend(self) -> Iterator[Connection]:
+        if not self._places.acquire(timeout=_WAIT_S):
+            raise Unavailable("All connections to the index database are in use; try again.")
+        try:
+            conn = self._take()
+            try:
+                yield conn
+            finally:
+                self._give_back(conn)
+        finally:
+            self._places.release()
+
+    def close(self) -> None:
+        self._closed = True
+        self._drop(older_than=time.monotonic() + 1)
+
+    def _take(self) -> Connection:
+        while True:
+            try:
+                conn, _ = self._idle.pop()
+            except IndexError:
+                return psycopg.connect(self._conninfo, autocommit=self._autocommit)
+            if _is_quiet(conn):
+                return conn
+            conn.close()
+
+    def _give_back(self, conn: Connection) -> None:
+        if not conn.closed and conn.pgconn.transaction_status != pq.TransactionStatus.IDLE:
+            with suppress(psycopg.Error):  # what cannot be rolled back is closed below
+                conn.rollback()
+        now = time.monotonic()
+        if self._closed or conn.pgconn.transaction_status != pq.TransactionStatus.IDLE:
+            conn.close()
+        else:
+            self._idle.append((conn, now))
+        self._drop(older_than=now - _IDLE_S)
+
+    def _drop(self, *, older_than: float) -> None:
+        while True:
+            try:
+                conn, used = self._idle.popleft()
+            except IndexError:
+                return
+            if used > older_than:
+                self._idle.appendleft((conn, used))
+                return
+            conn.close()
+
+
+def _is_quiet(conn: Connection) -> bool:
+    """Whether an idle connection is still good, without a round trip.
+
+    A server that ended has closed its side, which makes the socket readable; a server that only
+    read its configuration anew also sends something, and then it is asked.
+    """
+    if conn.closed:
+        return False
+    poll = select.poll()
+    poll.register(conn.fileno(), select.POLLIN)
+    if not poll.poll(0):
+        return True
+    try:
+        conn.execute("SELECT 1")
+        if not conn.autocommit:
+            conn.rollback()
+    except psycopg.Error:
+        return False
+    return True

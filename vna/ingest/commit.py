@@ -1,0 +1,162 @@
+"""Group commit: one index transaction for all objects that are ready, never waiting for company.
+
+The first to come leads: it commits what is queued. While it flushes, others queue up; the first of
+them leads the next batch. One object alone pays nothing for the grouping.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+
+from vna import telemetry
+from vna.access.audit import Audit, Event
+from vna.access.principal import Principal
+from vna.errors import CommitUnknown
+from vna.db.pool import Database
+from vna.errors import Unavailable, VNAError
+from vna.index.locate import known
+from vna.index.register import Registered, Registration, Verdict, register
+
+_MOST = 64
+
+
+@dataclass(slots=True, eq=False)
+class _Ticket:
+    item: Registration
+    principal: Principal
+    turn: threading.Event = field(default_factory=threading.Event)
+    leads: bool = False
+    result: Registered | None = None
+    error: Exception | None = None
+
+
+class Committer:
+    """Turns registrations into rows, in batches. Shared by all threads of a process."""
+
+    def __init__(self, database: Database, audit: Audit, *, policy: str) -> None:
+        self._database = database
+        self._audit = audit
+        self._policy = policy
+        self._lock = threading.Lock()
+        self._queue: deque[_Ticket] = deque()
+        self._led = False
+
+    def commit(self, item: Registration, principal: Principal) -> Registered:
+        """Return once the row is durable, or what stands in its way.
+
+        Raises `Unavailable` when the database is away; `CommitUnknown` when nobody can say whether
+        the row is there (the blob must then be left for recovery).
+        """
+        ticket = _Ticket(item, principal)
+        with self._lock:
+            self._queue.append(ticket)
+            if self._led:
+                batch = None
+            else:
+                self._led = True
+                batch = self._take()
+        if batch is None:
+            ticket.turn.wait()
+            if ticket.leads:
+                with self._lock:
+                    batch = self._take()
+        if batch is not None:
+            try:
+                self._lead(batch)
+            finally:
+                self._pass_on()
+        if ticket.error is not None:
+            raise ticket.error
+        if ticket.result is None:
+            raise Unavailable
+        return ticket.result
+
+    def _take(self) -> list[_Ticket]:
+        return [self._queue.popleft() for _ in range(min(_MOST, len(self._queue)))]
+
+    def _pass_on(self) -> None:
+        with self._lock:
+            if self._queue:
+                heir = self._queue[0]
+                heir.leads = True
+                heir.turn.set()
+            else:
+                self._led = False
+
+    def _lead(self, batch: list[_Ticket]) -> None:
+        try:
+            self._write(batch)
+        except CommitUnknown as exc:
+            self._ask_again(batch, exc)
+        except Exception as exc:  # noqa: BLE001 -- each waiting thread gets the cause
+            if len(batch) == 1 or isinstance(exc, Unavailable):
+                for ticket in batch:
+                    ticket.error = exc
+            else:
+                self._one_by_one(batch)
+        finally:
+            for ticket in batch:
+                ticket.turn.set()
+
+    def _one_by_one(self, batch: list[_Ticket]) -> None:
+        # one row of the batch offends a constraint: the others must not suffer for it
+        for ticket in batch:
+            try:
+                self._write([ticket])
+            except CommitUnknown as exc:
+                self._ask_again([ticket], exc)
+            except Exception as exc:  # noqa: BLE001 -- handed to the thread that waits for it
+                ticket.error = exc
+
+    def _write(self, batch: list[_Ticket]) -> None:
+        begun = time.perf_counter()
+        with self._database.transaction() as tx:
+            results = register(tx, [t.item for t in batch], policy=self._policy)
+            self._audit.write_all(
+                tx,
+                [
+                    (t.principal, stored_event(t.item, r))
+                    for t, r in zip(batch, results, strict=True)
+                    if r.verdict in (Verdict.NEW, Verdict.SAME)
+                ],
+            )
+        for ticket, result in zip(batch, results, strict=True):
+            ticket.result = result
+        telemetry.COMMIT_SECONDS.observe(time.perf_counter() - begun)
+        telemetry.COMMIT_BATCH.observe(len(batch))
+
+    def _ask_again(self, batch: list[_Ticket], cause: CommitUnknown) -> None:
+        """The connection went away inside COMMIT: ask on a new one whether the rows are there."""
+        try:
+            with self._database.reading() as conn:
+                there = known(conn, [t.item.blob_id for t in batch])
+        except VNAError:
+            for ticket in batch:
+                ticket.error = cause
+            return
+        for ticket in batch:
+            if ticket.item.blob_id in there:
+                ticket.result = Registered(
+                    verdict=Verdict.NEW,
+                    blob_id=ticket.item.blob_id,
+                    elsewhere=False,
+                    current=True,
+                    existing=(),
+                )
+            else:
+                ticket.error = cause
+
+
+def stored_event(item: Registration, result: Registered, kind: str = "instance.stored") -> Event:
+    """The audit event of an object that came in."""
+    return Event(
+        kind=kind,
+        outcome="already-stored" if result.verdict is Verdict.SAME else "stored",
+        study=item.ref.study,
+        series=item.ref.series,
+        instance=item.ref.instance,
+        detail={"proto": item.proto, "blob": item.blob_id.hex(), "size": item.size},
+    )

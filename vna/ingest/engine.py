@@ -1,0 +1,238 @@
+"""The way in: receive, conform, seal, index, answer. The pipeline in order, on one screen."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+
+from vna.access.audit import Audit
+from vna.access.policy import require
+from vna.access.principal import Action, Principal
+from vna.blobs.sealing import seal_json
+from vna.blobs.store import BlobStore, StoredBlob
+from vna.config import Settings
+from vna.errors import CommitUnknown
+from vna.db.pool import Database
+from vna.errors import NotFound, Unavailable, VNAError
+from vna.index.register import Existing, Registered, Registration, Verdict, register_version
+from vna.ingest.commit import Committer, stored_event
+from vna.ingest.conform import Identity, identify
+from vna.ingest.derive import registration
+from vna.ingest.meta import fields
+from vna.ingest.outcome import (
+    AlreadyStored,
+    Cause,
+    Caution,
+    Expected,
+    Outcome,
+    Refused,
+    Source,
+    Stored,
+)
+from vna.ingest.receiving import Received, Receiving
+from vna.ingest.versions import Comparison, compare
+
+log = logging.getLogger(__name__)
+
+_SPACE_S = 0.5
+
+
+class IngestEngine:
+    """Takes objects in. One a process, shared by its threads."""
+
+    def __init__(
+        self, *, store: BlobStore, database: Database, audit: Audit, settings: Settings
+    ) -> None:
+        self._store = store
+        self._database = database
+        self._audit = audit
+        self._settings = settings
+        self._committer = Committer(database, audit, policy=settings.versions.policy)
+        self._space = (0.0, True)
+        self._space_lock = threading.Lock()
+
+    def receive(
+        self,
+        principal: Principal,
+        source: Source,
+        *,
+        transfer_syntax: str | None = None,
+        expected: Expected | None = None,
+    ) -> Receiving:
+        """Begin to take one object.
+
+        With `transfer_syntax` the bytes are a bare data set in it (C-STORE); without, a Part 10
+        stream. Raises `NotPermitted` when this principal may never store.
+        """
+        require(principal, Action.STORE)
+        receiving = Receiving(
+            principal=principal,
+            source=source,
+            expected=expected or Expected(),
+            transfer_syntax=transfer_syntax,
+            store=self._store,
+            limits=self._settings.limits,
+            digest_received=self._settings.ingest.digest_received,
+            keep=self._keep,
+        )
+        if not self.has_space():
+            receiving.refuse(Unavailable("The archive is out of disk space."))
+        return receiving
+
+    def has_space(self) -> bool:
+        """Whether there is room to take objects in; looked at twice a second at most."""
+        looked, enough = self._space
+        now = time.monotonic()
+        if now - looked < _SPACE_S:
+            return enough
+        with self._space_lock:
+            free = self._store.free_bytes()
+            blobs = self._settings.blobs
+            if free is None:
+                enough = True
+            else:
+                least = max(blobs.free_bytes, int(free[1] * blobs.free_percent / 100))
+                enough = free[0] >= least
+            self._space = (now, enough)
+        return enough
+
+    def _keep(self, receiving: Receiving, received: Received) -> Outcome:
+        """Everything is in: check it, make it durable, make it visible."""
+        identity = identify(
+            received.scan,
+            file_class=received.file.sop_class,
+            file_instance=received.file.sop_instance,
+            expected=receiving.expected,
+            unknown_storage=self._settings.dicom.unknown_storage,
+        )
+        if isinstance(identity, Refused):
+            return identity
+        require(receiving.principal, Action.STORE, identity.ref)
+        stored, item = self._seal(receiving, received, identity)
+        try:
+            result = self._committer.commit(item, receiving.principal)
+            return self._answer(receiving, identity, item, result)
+        except CommitUnknown:
+            raise  # the row may be there: recovery adopts the blob or finds it indexed
+        except VNAError:
+            self._discard(stored.blob_id)
+            raise
+
+    def _seal(
+        self, receiving: Receiving, received: Received, identity: Identity
+    ) -> tuple[StoredBlob, Registration]:
+        about = fields(
+            received.scan,
+            archive_id=self._store.archive_id,
+            sop_class=identity.sop_class,
+            transfer_syntax=received.transfer_syntax,
+            received_us=received.received_us,
+            source=receiving.source,
+            principal=receiving.principal.name,
+            file=received.file,
+            digest_received=received.digest_received,
+        )
+        stored = received.writer.finish(received.sink.finish(about))
+        raw = received.sink.ready
+        sealed = None
+        if raw is not None:
+            key = self._store.keys.open(stored.key_id, stored.key_version)
+            sealed = seal_json(key, stored.blob_id, raw)
+        return stored, registration(
+            stored,
+            about,
+            attributes=received.scan.attributes,
+            metadata=sealed,
+            issuer=self._settings.site.issuer,
+        )
+
+    def _answer(
+        self, receiving: Receiving, identity: Identity, item: Registration, result: Registered
+    ) -> Outcome:
+        if result.verdict is Verdict.DIFFERS:
+            return self._other_content(receiving, identity, item, result.existing)
+        if result.verdict is Verdict.SAME:
+            if result.blob_id != item.blob_id:
+                self._discard(item.blob_id)
+            return AlreadyStored(ref=identity.ref, sop_class=identity.sop_class)
+        if result.elsewhere:
+            return Stored(
+                ref=identity.ref,
+                sop_class=identity.sop_class,
+                caution=Caution.ELSEWHERE,
+                message="This SOP Instance UID is known in another series: kept, not shown.",
+            )
+        return Stored(
+            ref=identity.ref,
+            sop_class=identity.sop_class,
+            caution=identity.caution,
+            message=identity.message,
+        )
+
+    def _other_content(
+        self,
+        receiving: Receiving,
+        identity: Identity,
+        item: Registration,
+        existing: tuple[Existing, ...],
+    ) -> Outcome:
+        """A known SOP Instance UID with another digest: compare, then keep both or neither."""
+        closest = self._compare(item, existing)
+        if closest is Comparison.EQUAL:
+            self._discard(item.blob_id)
+            return AlreadyStored(ref=identity.ref, sop_class=identity.sop_class)
+        policy = self._settings.versions.policy
+        if closest is Comparison.CONTENT and policy == "reject":
+            self._discard(item.blob_id)
+            return Refused(
+                cause=Cause.DUPLICATE,
+                message="Another object is stored under this SOP Instance UID.",
+                sop_class=identity.sop_class,
+                sop_instance=identity.ref.instance,
+            )
+        reason = "encoding" if closest is Comparison.ENCODING else "content"
+        with self._database.transaction() as tx:
+            result = register_version(tx, item, reason=reason, policy=policy)
+            event = stored_event(item, result, kind=f"instance.version.{reason}")
+            self._audit.write(tx, receiving.principal, [event])
+        if result.verdict is Verdict.SAME:
+            self._discard(item.blob_id)
+            return AlreadyStored(ref=identity.ref, sop_class=identity.sop_class)
+        if closest is Comparison.ENCODING:
+            return Stored(ref=identity.ref, sop_class=identity.sop_class)
+        return Stored(
+            ref=identity.ref,
+            sop_class=identity.sop_class,
+            caution=Caution.DIFFERS,
+            message="Other content is stored under this SOP Instance UID: both are kept.",
+        )
+
+    def _compare(self, item: Registration, existing: tuple[Existing, ...]) -> Comparison:
+        found = Comparison.CONTENT
+        new = self._store.reader(item.blob_id)
+        for other in existing:
+            try:
+                old = self._store.reader(other.blob_id)
+                seen = compare(
+                    old,
+                    other.transfer_syntax,
+                    new,
+                    item.transfer_syntax,
+                    self._settings.limits,
+                )
+            except VNAError:
+                # the stored one cannot be read: the new one must be kept, whatever it is
+                log.warning("stored version unreadable", extra={"blob": other.blob_id.hex()})
+                continue
+            if seen is Comparison.EQUAL:
+                return seen
+            if seen is Comparison.ENCODING:
+                found = seen
+        return found
+
+    def _discard(self, blob_id: bytes) -> None:
+        # A blob left behind is found and removed by recovery: failing here loses nothing.
+        with contextlib.suppress(NotFound, Unavailable):
+            self._store.delete(blob_id)

@@ -1,0 +1,173 @@
+"""What a crash left behind, and the index from nothing.
+
+A blob that is complete, verifies and has no row was never lost, only not yet acknowledged: it is
+adopted. Reindex is the same step for every blob, after the catalogue was emptied.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+from vna import telemetry
+from vna.access.audit import Audit, Event
+from vna.access.principal import Principal, system
+from vna.blobs.layout import created_at
+from vna.blobs.store import BlobStore
+from vna.config import Settings
+from vna.db.pool import Database
+from vna.errors import Corrupt, NotFound, VNAError
+from vna.index.register import (
+    Registered,
+    Registration,
+    Verdict,
+    clear,
+    known,
+    register,
+    register_version,
+)
+from vna.ingest.commit import stored_event
+from vna.ingest.derive import from_blob
+from vna.ingest.versions import Comparison, compare
+
+log = logging.getLogger(__name__)
+
+_BATCH = 200
+
+
+@dataclass(slots=True)
+class Found:
+    """What a walk over the blobs did. `refused` names each blob that could not be read, and why."""
+
+    blobs: int = 0
+    indexed: int = 0
+    removed: int = 0
+    refused: list[tuple[str, str]] = field(default_factory=list)
+
+
+class Recovery:
+    """Walks the blobs and brings the index into agreement with them."""
+
+    def __init__(
+        self, *, store: BlobStore, database: Database, audit: Audit, settings: Settings
+    ) -> None:
+        self._store = store
+        self._database = database
+        self._audit = audit
+        self._settings = settings
+
+    def adopt(self, *, older_s: float, since: dt.date | None = None) -> Found:
+        """Index every complete blob without a row that is older than `older_s` seconds.
+
+        Younger ones may still be on their way to a row in another process. A blob whose content is
+        indexed already under another blob is removed.
+        """
+        found = Found()
+        latest = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=older_s)
+        for batch in _batches(self._store.blob_ids(since=since)):
+            old = [b for b in batch if created_at(b) <= latest]
+            found.blobs += len(old)
+            with self._database.reading() as conn:
+                there = known(conn, old)
+            for blob_id in old:
+                if blob_id not in there:
+                    self._adopt_one(blob_id, found)
+        return found
+
+    def reindex(self, progress: Callable[[int], None] = lambda _: None) -> Found:
+        """Empty the catalogue and build it again from the blobs alone, in order of their making."""
+        found = Found()
+        actor = system("reindex")
+        with self._database.transaction() as tx:
+            clear(tx)
+            self._audit.write(tx, actor, [Event(kind="reindex.begun", outcome="ok")])
+        for batch in _batches(self._store.blob_ids()):
+            items = [item for b in sorted(batch) if (item := self._read(b, found)) is not None]
+            self._index(items, found, actor)
+            found.blobs += len(batch)
+            progress(found.blobs)
+        with self._database.transaction() as tx:
+            detail = {"blobs": found.blobs, "indexed": found.indexed}
+            self._audit.write(tx, actor, [Event(kind="reindex.ended", outcome="ok", detail=detail)])
+        return found
+
+    def _index(self, items: list[Registration], found: Found, actor: Principal) -> None:
+        policy = self._settings.versions.policy
+        with self._database.transaction() as tx:
+            results = register(tx, items, policy=policy)
+        for item, result in zip(items, results, strict=True):
+            if result.verdict is Verdict.DIFFERS:
+                self._as_version(item, result, actor)
+            found.indexed += 1
+
+    def _as_version(self, item: Registration, result: Registered, actor: Principal) -> Registered:
+        """Decide again what ingest decided when this blob came second under its UID."""
+        reason: str = "content"
+        new = self._store.reader(item.blob_id)
+        for other in result.existing:
+            seen = compare(
+                self._store.reader(other.blob_id),
+                other.transfer_syntax,
+                new,
+                item.transfer_syntax,
+                self._settings.limits,
+            )
+            if seen is Comparison.ENCODING:
+                reason = "encoding"
+        with self._database.transaction() as tx:
+            made = register_version(
+                tx, item, reason=reason, policy=self._settings.versions.policy
+            )
+            self._audit.write(
+                tx, actor, [stored_event(item, made, kind=f"instance.version.{reason}")]
+            )
+        return made
+
+    def _adopt_one(self, blob_id: bytes, found: Found) -> None:
+        item = self._read(blob_id, found, verify=True)
+        if item is None:
+            return
+        actor = system("recovery")
+        with self._database.transaction() as tx:
+            result = register(tx, [item], policy=self._settings.versions.policy)[0]
+            if result.verdict is Verdict.NEW:
+                event = stored_event(item, result, kind="instance.recovered")
+                self._audit.write(tx, actor, [event])
+        if result.verdict is Verdict.DIFFERS:
+            result = self._as_version(item, result, actor)
+        if result.verdict is Verdict.SAME and result.blob_id != blob_id:
+            self._store.delete(blob_id)
+            found.removed += 1
+            return
+        telemetry.BLOBS_ADOPTED.inc()
+        found.indexed += 1
+        log.warning("blob adopted", extra={"blob": blob_id.hex()})
+
+    def _read(self, blob_id: bytes, found: Found, *, verify: bool = False) -> Registration | None:
+        try:
+            reader = self._store.reader(blob_id)
+            if verify:
+                reader.verify()
+            return from_blob(
+                self._store,
+                reader,
+                issuer=self._settings.site.issuer,
+                limits=self._settings.limits,
+            )
+        except NotFound:
+            return None  # its key was destroyed with its study, or another process removed it
+        except Corrupt as exc:
+            log.error("blob unreadable", extra={"blob": blob_id.hex(), "why": str(exc)})  # noqa: TRY400 -- damage is a finding, not a fault of ours: no trace
+            found.refused.append((blob_id.hex(), str(exc)))
+            return None
+        except VNAError as exc:
+            found.refused.append((blob_id.hex(), str(exc)))
+            return None
+
+
+def _batches(ids: Iterator[bytes]) -> Iterator[list[bytes]]:
+    while batch := list(islice(ids, _BATCH)):
+        yield batch

@@ -1,0 +1,190 @@
+"""The way out: instances, metadata, frames, bulk data; as stored or in Explicit VR Little Endian."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+
+import orjson
+
+from vna import telemetry
+from vna.access.audit import Audit
+from vna.access.policy import require
+from vna.access.principal import Action, Principal
+from vna.blobs.store import BlobStore
+from vna.config import Settings
+from vna.db.pool import Database
+from vna.dicom.part10 import file_head, with_transfer_syntax
+from vna.dicom.refs import InstanceRef, Ref
+from vna.dicom.uids import is_encapsulated
+from vna.errors import NotFound
+from vna.index import locate
+from vna.index import metadata as rows
+from vna.index.locate import Located
+from vna.retrieve import frames, representation
+from vna.retrieve.datasets import in_syntax, is_plain, small_value, value_bytes
+from vna.retrieve.metadata import unsealed
+from vna.retrieve.payload import Payload, path_of
+
+SMALL = 4 << 20  # up to this size a payload is read in one go and handed over ready
+
+
+class RetrieveEngine:
+    """Gives objects out. One a process, shared by its threads."""
+
+    def __init__(
+        self, *, store: BlobStore, database: Database, audit: Audit, settings: Settings
+    ) -> None:
+        self._store = store
+        self._database = database
+        self._audit = audit
+        self._limits = settings.limits
+
+    def instances(self, principal: Principal, ref: Ref) -> list[Located]:
+        """Every current instance of `ref` in the archive's order. Raises `NotFound` when none."""
+        require(principal, Action.RETRIEVE, ref)
+        with self._database.reading() as conn:
+            found = locate.instances(conn, ref, within=principal.scope.within())
+        if not found:
+            raise NotFound
+        self._audit.read(
+            principal, ref.study, "instances", count=len(found), size=sum(i.size for i in found)
+        )
+        telemetry.RETRIEVALS.labels("instances").inc(len(found))
+        return found
+
+    def choose(self, located: Located, acceptable: Sequence[str] | None) -> str:
+        """The Transfer Syntax in which this instance goes out. Raises `NotAcceptable`."""
+        return representation.choose(located.transfer_syntax, acceptable)
+
+    def part10(self, located: Located, transfer_syntax: str) -> Payload:
+        """One of `instances` as a DICOM file (PS3.10 7): head, then the data set."""
+        head = file_head(group2=located.group2, preamble=located.preamble)
+        if transfer_syntax != located.transfer_syntax:
+            group2 = with_transfer_syntax(located.group2, transfer_syntax)
+            head = file_head(group2=group2, preamble=located.preamble)
+        body = self.dataset(located, transfer_syntax)
+        length = None if body.length is None else len(head) + body.length
+        return Payload(
+            ref=located.ref,
+            media_type="application/dicom",
+            transfer_syntax=transfer_syntax,
+            length=length,
+            chunks=chain((head,), body.chunks),
+            location=path_of(located.ref),
+        )
+
+    def dataset(self, located: Located, transfer_syntax: str) -> Payload:
+        """One of `instances` as a bare data set, as C-STORE sends it."""
+        as_stored = transfer_syntax == located.transfer_syntax
+        return Payload(
+            ref=located.ref,
+            media_type="application/dicom",
+            transfer_syntax=transfer_syntax,
+            length=located.payload_len if as_stored else None,
+            chunks=in_syntax(self._store, located, transfer_syntax, self._limits),
+        )
+
+    def metadata(self, principal: Principal, ref: Ref) -> Iterator[tuple[InstanceRef, bytes]]:
+        """DICOM JSON object of each instance, each BulkDataURI relative (`bulkdata/...`).
+
+        Raises `NotFound` before the first is given, when there is none.
+        """
+        require(principal, Action.RETRIEVE, ref)
+        with self._database.reading() as conn:
+            found = rows.sealed(conn, ref, within=principal.scope.within())
+        if not found:
+            raise NotFound
+        self._audit.read(principal, ref.study, "metadata", count=len(found), size=0)
+        telemetry.RETRIEVALS.labels("metadata").inc(len(found))
+        return ((row.ref, unsealed(self._store, row, self._limits)) for row in found)
+
+    def revision(self, principal: Principal, ref: Ref) -> str:
+        """Text that changes whenever an answer about `ref` would. Raises `NotFound`."""
+        require(principal, Action.RETRIEVE, ref)
+        with self._database.reading() as conn:
+            found = rows.revision(conn, ref)
+        if found is None:
+            raise NotFound
+        return "-".join(str(part) for part in found)
+
+    def frames(
+        self,
+        principal: Principal,
+        ref: InstanceRef,
+        numbers: Sequence[int],
+        acceptable: Sequence[str] | None,
+    ) -> list[Payload]:
+        """Frames by number, from 1, in the order asked for (PS3.18 10.4.1.1.6).
+
+        Uncompressed frames are little endian octets, compressed ones their codestream. Raises
+        `NotFound` for a number outside, `NotAcceptable` when the stored syntax is not accepted.
+        """
+        located, table = self._with_frames(principal, ref)
+        syntax = representation.choose(located.transfer_syntax, acceptable)
+        payloads = [
+            frames.frame(self._store, located, table, number, syntax, self._limits)
+            for number in numbers
+        ]
+        size = sum(p.length or 0 for p in payloads)
+        self._audit.read(principal, ref.study, "frames", count=len(payloads), size=size)
+        telemetry.RETRIEVALS.labels("frames").inc(len(payloads))
+        telemetry.BYTES_SENT.labels("frames").inc(size)
+        return payloads
+
+    def bulkdata(self, principal: Principal, ref: InstanceRef, path: str) -> list[Payload]:
+        """The value behind a BulkDataURI: one payload, or one a frame where it is compressed."""
+        located, table = self._with_frames(principal, ref)
+        place = _place(located, path)
+        if place is None:
+            raise NotFound
+        vr, offset, length = place
+        self._audit.read(principal, ref.study, "bulkdata", count=1, size=length)
+        telemetry.RETRIEVALS.labels("bulkdata").inc()
+        if located.pixel and path == located.pixel[0] and is_encapsulated(located.transfer_syntax):
+            return [
+                frames.frame(
+                    self._store, located, table, n, located.transfer_syntax, self._limits
+                )
+                for n in range(1, frames.count(located, table) + 1)
+            ]
+        return [self._value(located, vr, offset, length, path)]
+
+    def _value(self, located: Located, vr: str, offset: int, length: int, path: str) -> Payload:
+        plain = is_plain(located.transfer_syntax)
+        if plain and length <= SMALL:
+            data = small_value(self._store, located, offset, length)
+            chunks: Iterator[bytes] = iter((data,))
+        else:
+            chunks = value_bytes(self._store, located, vr, offset, length, self._limits)
+        return Payload(
+            ref=located.ref,
+            media_type="application/octet-stream",
+            transfer_syntax=representation.EXPLICIT_LITTLE,
+            length=length,
+            chunks=chunks,
+            location=f"{path_of(located.ref)}/bulkdata/{path}",
+            read=(
+                (lambda at, size: small_value(self._store, located, offset + at, size))
+                if plain
+                else None
+            ),
+        )
+
+    def _with_frames(self, principal: Principal, ref: InstanceRef) -> tuple[Located, bytes | None]:
+        require(principal, Action.RETRIEVE, ref)
+        with self._database.reading() as conn:
+            found = locate.with_frames(conn, ref, within=principal.scope.within())
+        if found is None:
+            raise NotFound
+        return found
+
+
+def _place(located: Located, path: str) -> tuple[str, int, int] | None:
+    """Where the value of a bulk path lies: VR, offset, length."""
+    if located.pixel is not None and located.pixel[0] == path:
+        return located.pixel[1:]
+    for found, vr, offset, length in orjson.loads(located.bulk or b"[]"):
+        if found == path:
+            return vr, offset, length
+    return None

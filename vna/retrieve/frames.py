@@ -1,0 +1,80 @@
+"""One frame of an instance: found in the frame table, read by range, its segments alone decrypted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vna.blobs.store import BlobStore
+from vna.config import Limits
+from vna.dicom.frames import FrameTable
+from vna.dicom.uids import frame_media_type
+from vna.errors import NotFound
+from vna.index.locate import Located
+from vna.retrieve.datasets import is_plain, small_value, value_bytes
+from vna.retrieve.payload import Payload, path_of
+
+_READY = 16 << 20
+
+
+def count(located: Located, table: bytes | None) -> int:
+    """How many frames can be asked for."""
+    return 0 if table is None else FrameTable.decode(table).count
+
+
+def frame(
+    store: BlobStore,
+    located: Located,
+    table: bytes | None,
+    number: int,
+    transfer_syntax: str,
+    limits: Limits,
+) -> Payload:
+    """Frame `number`, from 1, in `transfer_syntax`. Raises `NotFound` when there is no such frame."""
+    if table is None or located.pixel is None:
+        raise NotFound("This instance has no frames.")
+    places = FrameTable.decode(table)
+    if not 1 <= number <= places.count:
+        raise NotFound(f"This instance has {places.count} frames.")
+    vr = located.pixel[1]
+    if places.bits is not None:
+        chunks, length = _bits(store, located, places, number, vr, limits)
+    else:
+        pieces = places.frame(number)
+        length = sum(size for _, size in pieces)
+        chunks = _pieces(store, located, vr, pieces, limits)
+    return Payload(
+        ref=located.ref,
+        media_type=frame_media_type(transfer_syntax),
+        transfer_syntax=transfer_syntax,
+        length=length,
+        chunks=chunks,
+        location=f"{path_of(located.ref)}/frames/{number}",
+    )
+
+
+def _pieces(
+    store: BlobStore,
+    located: Located,
+    vr: str,
+    pieces: tuple[tuple[int, int], ...],
+    limits: Limits,
+) -> Iterator[bytes]:
+    if is_plain(located.transfer_syntax) and sum(size for _, size in pieces) <= _READY:
+        return iter([small_value(store, located, at, size) for at, size in pieces])
+    return (
+        chunk
+        for at, size in pieces
+        for chunk in value_bytes(store, located, vr, at, size, limits)
+    )
+
+
+def _bits(
+    store: BlobStore, located: Located, places: FrameTable, number: int, vr: str, limits: Limits
+) -> tuple[Iterator[bytes], int]:
+    """A frame of one bit a pixel that begins inside a byte: shifted to begin at one (PS3.5 8.1.1)."""
+    offset, length, shift = places.frame_bits(number)
+    data = b"".join(value_bytes(store, located, vr, offset, length, limits))
+    bits = places.bits or 0
+    whole = int.from_bytes(data, "little") >> shift & ((1 << bits) - 1)
+    size = (bits + 7) // 8
+    return iter((whole.to_bytes(size, "little"),)), size
