@@ -35,7 +35,9 @@ def main() -> int:
     python = home / "venv" / "bin" / "python"
     if asked.own or not (HARNESS / "bench.py").exists() or not python.exists():
         if not asked.own:
-            print(f"The harness is not ready (run {HARNESS.name}/peers/install.sh): our rows alone.")
+            print(
+                f"The harness is not ready (run {HARNESS.name}/peers/install.sh): our rows alone."
+            )
         return own.main()
     out = Path(asked.out or home / "ours.json")
     if not asked.out:

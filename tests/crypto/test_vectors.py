@@ -63,7 +63,7 @@ def open_all(file: bytes, kek: bytes) -> tuple[bytes, bytes]:
             continue
         cut = Cut.of(trailer.payload_len, 0, trailer.payload_len)
         sealed = file[cut.start : cut.start + cut.size]
-        payload = PayloadOpener(keys.payload).open(sealed, cut)
+        payload = PayloadOpener(keys.payload).open(sealed, cut, memoryview(bytearray(cut.size)))
         if hashlib.sha256(payload).digest() != trailer.payload_sha256:
             raise Corrupt
         end = trailer.meta_offset + trailer.meta_size

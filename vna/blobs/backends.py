@@ -46,6 +46,9 @@ class Backend(Protocol):
     def read(self, name: str, start: int, size: int) -> Buffer:
         """Read a range in one request; shorter than asked only where the object ends."""
 
+    def read_into(self, name: str, start: int, view: memoryview) -> int:
+        """Read a range into a buffer; give the bytes read, fewer only where the object ends."""
+
     def size(self, name: str) -> int:
         """Give an object's size."""
 

@@ -40,9 +40,9 @@ class Files:
         """Write; may write less than asked."""
         return os.write(fd, data)
 
-    def read_at(self, fd: int, size: int, offset: int) -> bytes:
-        """Read at an offset; may read less than asked."""
-        return os.pread(fd, size, offset)
+    def read_into(self, fd: int, view: memoryview, offset: int) -> int:
+        """Read at an offset into a buffer; may read less than it holds."""
+        return os.preadv(fd, [view], offset)
 
     def sync_data(self, fd: int) -> None:
         """Make a file's bytes and size durable."""

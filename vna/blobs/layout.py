@@ -47,10 +47,15 @@ def uuid7() -> bytes:
     return _ids.next()
 
 
+def created_at(blob_id: bytes) -> datetime.datetime:
+    """Give the time in an id, in UTC."""
+    milliseconds = int.from_bytes(blob_id[:6], "big")
+    return _EPOCH + datetime.timedelta(milliseconds=min(milliseconds, _LAST_MILLISECOND))
+
+
 def day_of(blob_id: bytes) -> datetime.date:
-    """Give the UTC day of an id's timestamp."""
-    seconds = int.from_bytes(blob_id[:6], "big") // 1000
-    return (_EPOCH + datetime.timedelta(seconds=min(seconds, _LAST_SECOND))).date()
+    """Give the UTC day of an id."""
+    return created_at(blob_id).date()
 
 
 def blob_name(blob_id: bytes, kind: int = 1) -> str:
@@ -83,4 +88,4 @@ def id_of(name: str) -> bytes | None:
 
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-_LAST_SECOND = 253_402_300_799  # of the year 9999; 48 bits of milliseconds go further
+_LAST_MILLISECOND = 253_402_300_799_999  # of the year 9999; 48 bits go further

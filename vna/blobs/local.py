@@ -20,7 +20,6 @@ from vna.crypto.stream import Buffer
 from vna.errors import Conflict, NotFound, Unavailable, VNAError
 
 _KNOWN_FOLDERS_MAX = 4096
-_READ_MAX = 1 << 30  # one call of the system gives at most 2 GiB
 
 
 class LocalBackend:
@@ -54,18 +53,26 @@ class LocalBackend:
 
     def read(self, name: str, start: int, size: int) -> bytes:
         """Read a range: open, one pread, close."""
+        room = bytearray(size)
+        return bytes(memoryview(room)[: self.read_into(name, start, memoryview(room))])
+
+    def read_into(self, name: str, start: int, view: memoryview) -> int:
+        """Read a range: open, one preadv, close."""
         files = self._files
         try:
             fd = files.open(self.path(name))
             try:
-                data = files.read_at(fd, min(size, _READ_MAX), start)
-                if len(data) < size:
-                    data = self._rest(fd, data, start, size)
+                have = files.read_into(fd, view, start)
+                while 0 < have < len(view):  # cut off, or past what one call of the system gives
+                    more = files.read_into(fd, view[have:], start + have)
+                    if not more:
+                        break
+                    have += more
+                return have
             finally:
                 files.close(fd)
         except OSError as exc:
             raise fault(exc, absent=True) from exc
-        return data
 
     def size(self, name: str) -> int:
         """Give a file's size."""
@@ -167,15 +174,6 @@ class LocalBackend:
             self._make_root(os.path.dirname(path))
             self._files.make_folder(path)
         self.sync_folder(os.path.dirname(path))
-
-    def _rest(self, fd: int, data: bytes, start: int, size: int) -> bytes:
-        pieces = [data]
-        have = len(data)
-        while data and have < size:
-            data = self._files.read_at(fd, min(size - have, _READ_MAX), start + have)
-            pieces.append(data)
-            have += len(data)
-        return b"".join(pieces)
 
     def _own_folder(self) -> str:
         with self._lock:

@@ -8,16 +8,20 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Self
 
 from vna.blobs.backends import Backend
 from vna.blobs.compression import INFLATED_MAX, inflate, is_frame
-from vna.blobs.layout import blob_name
+from vna.blobs.rooms import Rooms
 from vna.crypto.envelope import HEADER_SIZE, USED_SIZE, Core, Subkeys, open_header
 from vna.crypto.stream import (
-    META_SEALED_MAX,
+    META_MAX,
     SEGMENT,
     SMALLEST,
+    TAG,
     TRAILER_SIZE,
+    Buffer,
     Cut,
     PayloadOpener,
     Trailer,
@@ -31,11 +35,26 @@ _TAIL = 65536
 KeyOf = Callable[[Core], bytes]
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where one blob's bytes come from."""
+
+    backend: Backend
+    name: str
+    rooms: Rooms
+
+    def open(self, opener: PayloadOpener, cut: Cut) -> bytes:
+        """Read a cut in one request and open it. Raises `Corrupt`, `NotFound`."""
+        with self.rooms.lend(cut.size) as sealed, self.rooms.lend(cut.size) as plain:
+            have = self.backend.read_into(self.name, cut.start, sealed)
+            return opener.open(sealed[:have], cut, plain)
+
+
 class BlobReader:
     """An open blob whose header and trailer have verified; safe to share between threads."""
 
     def __init__(
-        self, backend: Backend, header: bytes, keys: Subkeys, trailer: Trailer, *, size: int
+        self, source: Source, header: bytes, keys: Subkeys, trailer: Trailer, tail: bytes
     ) -> None:
         core = Core.unpack(header)
         self.blob_id = core.blob_id
@@ -47,26 +66,34 @@ class BlobReader:
         self.payload_len = trailer.payload_len
         self.payload_sha256 = trailer.payload_sha256
         self.checksum = trailer.checksum
-        self.size = size
-        self._backend = backend
-        self._name = blob_name(core.blob_id, core.kind)
+        self.size = trailer.meta_offset + trailer.meta_size + HEADER_SIZE + TRAILER_SIZE
+        self._source = source
         self._trailer = trailer
+        self._sealed_meta = _meta_in(tail, trailer)
         self._meta_key = keys.meta
         self._opener = PayloadOpener(keys.payload)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing stays open between two reads: this only ends the reader's scope."""
 
     def meta(self) -> bytes:
         """Give the meta's JSON, inflated. Raises `Corrupt`, `TooLarge`."""
         trailer = self._trailer
-        if trailer.meta_size > META_SEALED_MAX:
+        if trailer.meta_size > META_MAX + TAG:
             raise TooLarge("The metadata of a blob may have at most 16 MiB.")
-        sealed = self._backend.read(self._name, trailer.meta_offset, trailer.meta_size)
+        source = self._source
+        sealed: Buffer | None = self._sealed_meta
+        if sealed is None:
+            sealed = source.backend.read(source.name, trailer.meta_offset, trailer.meta_size)
         meta = open_meta(self._meta_key, sealed)
         return inflate(meta, INFLATED_MAX) if is_frame(meta) else meta
 
     def read(self, offset: int, length: int) -> bytes:
         """Give payload[offset : offset + length], authenticated. Raises `Corrupt`."""
-        cut = Cut.of(self.payload_len, offset, length)
-        return self._opener.open(self._backend.read(self._name, cut.start, cut.size), cut)
+        return self._source.open(self._opener, Cut.of(self.payload_len, offset, length))
 
     def chunks(
         self, offset: int = 0, length: int | None = None, *, size: int = 1 << 20
@@ -83,12 +110,12 @@ class BlobReader:
             raise Corrupt("The payload's digest does not verify.")
 
 
-def read_blob(backend: Backend, blob_id: bytes, kind: int, key_of: KeyOf) -> BlobReader:
+def read_blob(source: Source, blob_id: bytes, kind: int, key_of: KeyOf) -> BlobReader:
     """Open a blob; `key_of` gives the key a core's wrap was made with, or raises.
 
     Raises `NotFound`, `Corrupt`, and what `key_of` raises when both header copies agree.
     """
-    name = blob_name(blob_id, kind)
+    backend, name = source.backend, source.name
     size = backend.size(name)
     if size < SMALLEST:
         raise Corrupt("The blob is cut off.")
@@ -108,10 +135,16 @@ def read_blob(backend: Backend, blob_id: bytes, kind: int, key_of: KeyOf) -> Blo
         except VNAError as exc:
             failure = exc
             continue
-        return BlobReader(backend, header, keys, trailer, size=size)
+        return BlobReader(source, header, keys, trailer, tail)
     if head == copy and failure is not None:
         raise failure
     raise Corrupt("Neither copy of the blob's header verifies.") from failure
+
+
+def _meta_in(tail: bytes, trailer: Trailer) -> bytes | None:
+    """Cut the sealed meta out of the last bytes of the file, where it usually is whole."""
+    end = len(tail) - TRAILER_SIZE - HEADER_SIZE
+    return tail[end - trailer.meta_size : end] if trailer.meta_size <= end else None
 
 
 def payload_chunks(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
@@ -19,8 +18,9 @@ from vna.blobs.backends import Backend, connect
 from vna.blobs.files import Files
 from vna.blobs.keys import OPEN_S, StudyKey, StudyKeys
 from vna.blobs.layout import ARCHIVE_FILE, BLOBS, blob_name, id_of, uuid7
-from vna.blobs.reader import BlobReader, payload_chunks, read_blob
+from vna.blobs.reader import BlobReader, Source, payload_chunks, read_blob
 from vna.blobs.recent import Recent
+from vna.blobs.rooms import Rooms
 from vna.blobs.writer import BlobWriter, StoredBlob
 from vna.crypto.envelope import DATA_SET, JOURNAL, Core, open_header
 from vna.crypto.keyring import Keyring, RootKey
@@ -46,7 +46,7 @@ class BlobStore:
         self.keys = StudyKeys(backend, keyring, self._confirm)
         self._backend = backend
         self._openers: Recent[bytes, tuple[bytes, PayloadOpener]] = Recent(_OPENERS, OPEN_S)
-        self._rooms: deque[bytearray] = deque(maxlen=_ROOMS)
+        self._rooms = Rooms(_ROOMS)
 
     @staticmethod
     def init(
@@ -118,7 +118,7 @@ class BlobStore:
         Raises `NotFound`, `Gone` when its key was destroyed, `Corrupt`, `WrongKey`.
         """
         try:
-            return read_blob(self._backend, blob_id, kind, self._kek)
+            return read_blob(self._source(blob_id, kind), blob_id, kind, self._kek)
         except Corrupt:
             BLOB_READS_CORRUPT.inc()
             raise
@@ -136,7 +136,7 @@ class BlobStore:
         opener = self._opener(blob_id, header)
         cut = Cut.of(payload_len, offset, length)
         try:
-            return opener.open(self._backend.read(blob_name(blob_id), cut.start, cut.size), cut)
+            return self._source(blob_id).open(opener, cut)
         except Corrupt:
             BLOB_READS_CORRUPT.inc()
             raise
@@ -198,6 +198,9 @@ class BlobStore:
     def free_bytes(self) -> tuple[int, int] | None:
         """Give free and whole bytes of the file system; None for an object store."""
         return self._backend.free_bytes()
+
+    def _source(self, blob_id: bytes, kind: int = DATA_SET) -> Source:
+        return Source(self._backend, blob_name(blob_id, kind), self._rooms)
 
     def _ids(self, prefix: str, after: str) -> Iterator[bytes]:
         for name in self._backend.list(prefix, after=after):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -10,8 +9,9 @@ from typing import Self
 from vna.blobs.backends import Backend
 from vna.blobs.compression import INFLATED_MAX, frame_size, is_frame
 from vna.blobs.layout import blob_name
+from vna.blobs.rooms import Rooms
 from vna.crypto.envelope import USED_SIZE, Core, seal_header
-from vna.crypto.stream import META_MAX, ROOM_SIZE, Buffer, Sealer
+from vna.crypto.stream import META_MAX, Buffer, Sealer
 from vna.errors import TooLarge
 
 
@@ -37,13 +37,13 @@ class BlobWriter:
     and the next attempt needs another one, with another id.
     """
 
-    def __init__(self, backend: Backend, core: Core, kek: bytes, rooms: deque[bytearray]) -> None:
+    def __init__(self, backend: Backend, core: Core, kek: bytes, rooms: Rooms) -> None:
         self.blob_id = core.blob_id
         self._core = core
         self._header, keys = seal_header(core, kek)
         self._rooms = rooms
         self._part = backend.create(blob_name(core.blob_id, core.kind))
-        self._room = rooms.pop() if rooms else bytearray(ROOM_SIZE)
+        self._room = rooms.take()
         self._sealer = Sealer(self._header, keys, self._part.write, self._room)
         self._is_open = True
 
@@ -103,7 +103,7 @@ class BlobWriter:
 
     def _release(self) -> None:
         self._is_open = False
-        self._rooms.append(self._room)
+        self._rooms.give_back(self._room)
 
     def _require_open(self) -> None:
         if not self._is_open:

@@ -27,8 +27,7 @@ TAG = 16
 SEALED_SEGMENT = SEGMENT + TAG
 TRAILER_SIZE = 136
 CHECKSUM_SIZE = 32
-META_SEALED_MAX = 16 << 20
-META_MAX = META_SEALED_MAX - TAG
+META_MAX = 16 << 20  # as given, before sealing
 SMALLEST = HEADER_SIZE + TAG + TAG + HEADER_SIZE + TRAILER_SIZE
 
 # One held segment, then 16 sealed ones with room for header, a usual meta and the tail: an object
@@ -211,35 +210,26 @@ class PayloadOpener:
     def __init__(self, key: bytes) -> None:
         self._cipher = AESGCM(key)
 
-    def open(self, sealed: Buffer, cut: Cut) -> bytes:
-        """Give the range's bytes, all authenticated. Raises `Corrupt`."""
+    def open(self, sealed: Buffer, cut: Cut, room: memoryview) -> bytes:
+        """Give the range's bytes, all authenticated. Raises `Corrupt`.
+
+        `room` is work space of cut.size bytes; what a failure leaves in it must not be used.
+        """
         view = memoryview(sealed)
         if len(view) != cut.size:
             raise Corrupt("The blob is cut off.")
         last = segment_count(cut.payload_len) - 1
-        if cut.size <= SEALED_SEGMENT:
-            plain = self._one(view, cut.first, final=cut.first == last)
-            return plain[cut.skip : cut.skip + cut.length]
-        segments = -(-cut.size // SEALED_SEGMENT)
-        room = memoryview(bytearray(cut.size - segments * TAG))
-        for i in range(segments):
+        for i in range(-(-cut.size // SEALED_SEGMENT)):
             index = cut.first + i
             piece = view[i * SEALED_SEGMENT : (i + 1) * SEALED_SEGMENT]
             place = room[i * SEGMENT : i * SEGMENT + len(piece) - TAG]
-            self._into(piece, index, index == last, place)
+            try:
+                self._cipher.decrypt_into(
+                    nonce(_PAYLOAD, index, final=index == last), piece, None, place
+                )
+            except InvalidTag as exc:
+                raise Corrupt(f"Segment {index} of the blob does not verify.") from exc
         return bytes(room[cut.skip : cut.skip + cut.length])
-
-    def _one(self, piece: memoryview, index: int, *, final: bool) -> bytes:
-        try:
-            return self._cipher.decrypt(nonce(_PAYLOAD, index, final=final), piece, None)
-        except InvalidTag as exc:
-            raise Corrupt(f"Segment {index} of the blob does not verify.") from exc
-
-    def _into(self, piece: memoryview, index: int, final: bool, place: memoryview) -> None:
-        try:
-            self._cipher.decrypt_into(nonce(_PAYLOAD, index, final=final), piece, None, place)
-        except InvalidTag as exc:
-            raise Corrupt(f"Segment {index} of the blob does not verify.") from exc
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,7 +36,6 @@ from vna.ingest.versions import Comparison, compare
 log = logging.getLogger(__name__)
 
 _BATCH = 200
-_KIND_DATA_SET = 1
 
 
 @dataclass(slots=True)
@@ -149,17 +148,15 @@ class Recovery:
 
     def _read(self, blob_id: bytes, found: Found, *, verify: bool = False) -> Registration | None:
         try:
-            with self._store.reader(blob_id) as reader:
-                if reader.kind != _KIND_DATA_SET:
-                    return None
-                if verify:
-                    reader.verify()
-                return from_blob(
-                    self._store,
-                    reader,
-                    issuer=self._settings.site.issuer,
-                    limits=self._settings.limits,
-                )
+            reader = self._store.reader(blob_id)
+            if verify:
+                reader.verify()
+            return from_blob(
+                self._store,
+                reader,
+                issuer=self._settings.site.issuer,
+                limits=self._settings.limits,
+            )
         except NotFound:
             return None  # its key was destroyed with its study, or another process removed it
         except Corrupt as exc:
