@@ -11,8 +11,8 @@ from pynetdicom.presentation import AllStoragePresentationContexts
 
 from tests.dimse import wire
 from vna.config import Dicom
+from vna.dicom.uids import IMPLEMENTATION_CLASS
 from vna.dimse.negotiate import (
-    IMPLEMENTATION_CLASS,
     NO_SUCH_APPLICATION,
     NO_SUCH_VERSION,
     UNKNOWN_CALLED,

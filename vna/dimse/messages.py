@@ -20,6 +20,7 @@ _NO_DATA_SET = 0x0101
 _US = frozenset({0x0100, 0x0110, 0x0120, 0x0700, 0x0800, 0x0900, 0x1002, 0x1008})
 _US |= {0x0903, 0x1005, 0x1020, 0x1021, 0x1022, 0x1023, 0x1031}
 _UI = frozenset({0x0002, 0x0003, 0x1000, 0x1001})
+_TEXT = _UI | {0x0902}
 
 
 class Field(enum.IntEnum):
@@ -67,6 +68,7 @@ class Command:
     sop_instance: str
     has_data_set: bool
     status: int
+    comment: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +130,7 @@ def decode_command(context_id: int, data: bytes) -> Command:
             raise InvalidRequest("The command set holds what is no command element.")
         if element in _US:
             values[element] = _number(data[at : at + length])
-        elif element in _UI:
+        elif element in _TEXT:
             values[element] = data[at : at + length].decode("latin-1").strip(" \0")
         at += length
     return _command(context_id, values)
@@ -158,6 +160,7 @@ def _command(context_id: int, values: Mapping[int, int | str]) -> Command:
         sop_instance=str(values.get(0x1000) or values.get(0x1001) or ""),
         has_data_set=number(0x0800) != _NO_DATA_SET,
         status=number(0x0900),
+        comment=str(values.get(0x0902, "")),
     )
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 from pynetdicom.presentation import SCP_SCU_ROLES
 
-from vna import __version__
 from vna.config import Dicom
+from vna.dicom.uids import IMPLEMENTATION_CLASS, IMPLEMENTATION_VERSION
 from vna.dimse.pdu import (
     APPLICATION_CONTEXT,
     AnsweredContext,
@@ -23,9 +23,6 @@ from vna.dimse.pdu import (
 )
 from vna.dimse.sop_classes import Service, service_of, syntaxes_of
 from vna.dimse.upper_layer import Rejected
-
-IMPLEMENTATION_CLASS = "2.25.125624764054147483191170543671831782690"
-IMPLEMENTATION_VERSION = f"VNA_{__version__}"[:16]
 
 # PS3.8 9.3.4, Table 9-21: result, source, reason
 NO_SUCH_VERSION = Rejected(result=1, source=2, reason=2)

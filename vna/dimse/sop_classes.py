@@ -1,4 +1,4 @@
-"""Which SOP Classes and Transfer Syntaxes this edge takes, by pynetdicom's and pydicom's tables."""
+"""Which SOP Classes and Transfer Syntaxes this edge takes, and for what."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ import enum
 from functools import lru_cache
 
 from pydicom._uid_dict import UID_dictionary
-from pydicom.uid import AllTransferSyntaxes
 from pynetdicom import sop_class as tables
+
+from vna.dicom.uids import (
+    DEFLATED,
+    EXPLICIT_BIG,
+    EXPLICIT_LITTLE,
+    IMPLICIT_LITTLE,
+    TRANSFER_SYNTAXES,
+)
 
 VERIFICATION = "1.2.840.10008.1.1"
 PATIENT_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.1.1"
 STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
-
-IMPLICIT_LITTLE = "1.2.840.10008.1.2"
-EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
-DEFLATED = "1.2.840.10008.1.2.1.99"
-EXPLICIT_BIG = "1.2.840.10008.1.2.2"
 
 
 class Service(enum.Enum):
@@ -27,20 +29,7 @@ class Service(enum.Enum):
     FIND = "find"
 
 
-# newer than pydicom's list, and stored like any other encapsulated syntax
-_ALSO = {
-    "1.2.840.10008.1.2.1.98",  # Encapsulated Uncompressed Explicit VR Little Endian
-    "1.2.840.10008.1.2.4.110",  # JPEG XL Lossless
-    "1.2.840.10008.1.2.4.111",  # JPEG XL JPEG Recompression
-    "1.2.840.10008.1.2.4.112",  # JPEG XL
-    "1.2.840.10008.1.2.8.1",  # Deflated Image Frame Compression
-}
-# SMPTE ST 2110: of a live stream, nothing that could be kept
-_STREAMS = "1.2.840.10008.1.2.7."
-
-STORAGE_SYNTAXES = frozenset(
-    str(uid) for uid in AllTransferSyntaxes if not uid.startswith(_STREAMS)
-) | frozenset(_ALSO)
+STORAGE_SYNTAXES = frozenset(TRANSFER_SYNTAXES)
 MESSAGE_SYNTAXES = frozenset((IMPLICIT_LITTLE, EXPLICIT_LITTLE, EXPLICIT_BIG, DEFLATED))
 
 _STORAGE_ROOT = "1.2.840.10008.5.1.4.1.1."

@@ -14,7 +14,7 @@ PENDING_WITH_UNSUPPORTED_KEYS = Status(code=0xFF01)
 FAILED = Status(code=0x0110, comment="The archive failed to do this.")
 UNRECOGNISED_OPERATION = Status(code=0x0211, comment="This operation is not supported.")
 NO_SUCH_SOP_CLASS = Status(code=0x0122, comment="This SOP Class is not supported.")
-INVALID_INSTANCE = Status(code=0x0117, comment="Affected SOP Instance UID is not a UID.")
+INVALID_INSTANCE = Status(code=0xA900, comment="Affected SOP Instance UID is not a UID.")
 NO_DATA_SET = Status(code=0xC000, comment="A data set is missing.")
 
 # by class of error; the nearest ancestor in the table counts. C-STORE, C-FIND
@@ -35,6 +35,7 @@ ERRORS: dict[type[errors.VNAError], tuple[int, int]] = {
     errors.UnsupportedMedia: (0x0122, 0xC000),
     errors.TooLarge: (0xA700, 0xA700),
     errors.Unavailable: (0xA700, 0xA700),
+    errors.CommitUnknown: (0xA700, 0xA700),
     errors.Corrupt: (0x0110, 0xC000),
     errors.WrongKey: (0x0110, 0xC000),
 }
