@@ -56,13 +56,16 @@ def at_work(settings: Settings, command: str, *, exclusive: bool = False) -> Ite
 
     `exclusive` for what must be alone. Raises `ConfigError` when it was not set up yet.
     """
-    store_of(settings)  # before anything is started
+    store_of(settings)  # before anything is made or started
+    make_data(settings.data)
     with (
         runlock.held(settings.data, command, exclusive=exclusive),
         index_of(settings) as index,
-        opened(settings, index.dsn) as archive,
     ):
-        yield archive
+        if exclusive:  # a lost database is made again, and `vna reindex` fills it
+            found_index(settings, index)
+        with opened(settings, index.dsn) as archive:
+            yield archive
 
 
 @contextmanager
@@ -94,12 +97,12 @@ def opened(settings: Settings, dsn: str) -> Iterator[Archive]:
 
 
 def found(settings: Settings) -> list[str]:
-    """Make the data folder, the keys and the store where they are missing; say what was made.
+    """Make the keys and the store where they are missing, and say what was made.
 
     May be cut off anywhere and run again. Raises `ConfigError`.
     """
     where, path = blobs_at(settings), root_key_at(settings)
-    made = [] if settings.data.is_dir() else [f"data folder {settings.data}"]
+    made = []
     make_data(settings.data)
     try:
         archive_id, is_new = BlobStore.describe(where).archive_id, False
