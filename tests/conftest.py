@@ -56,6 +56,14 @@ class TestPostgres:
         """Say how to connect to a database as the archive does."""
         return make_conninfo(self.cluster.dsn, dbname=database)
 
+    def terminate(self, database: str) -> None:
+        """End every connection to a database and wait until it is gone."""
+        with psycopg.connect(self.cluster.admin_dsn(), autocommit=True) as conn:
+            conn.execute(
+                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s",
+                (database,),
+            )
+
     def admin(self, statement: str) -> None:
         """Run one statement as the superuser."""
         with psycopg.connect(self.cluster.admin_dsn(), autocommit=True) as conn:

@@ -51,7 +51,10 @@ def render(results: Sequence[dict[str, Any]], peers: Sequence[str]) -> str:
 
 
 def _memory(results: Sequence[dict[str, Any]], peers: Sequence[str]) -> list[str]:
-    lines = ["| 1 GiB object | growth of memory, MB: " + ", ".join((*peers, "ours")) + " |", "|---|---|"]
+    lines = [
+        "| 1 GiB object | growth of memory, MB: " + ", ".join((*peers, "ours")) + " |",
+        "|---|---|",
+    ]
     for case in dict.fromkeys(r["case"] for r in results if r["suite"] == "memory"):
         grown = []
         for target in (*peers, "ours"):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import psycopg
 import pytest
 
+from tests.conftest import TestPostgres
+from vna.db import migrate, pool
 from vna.db.pool import Database
-from vna.errors import Unavailable
+from vna.errors import CommitUnknown, Conflict, Unavailable
 
 
 def test_a_transaction_commits_when_its_block_ends(database: Database) -> None:
@@ -55,3 +59,129 @@ def test_a_connection_the_server_has_ended_is_replaced(
     postgres_admin.execute("SELECT pg_terminate_backend(%s, 5000)", (pid,))
     with database.reading() as conn:
         assert conn.info.backend_pid != pid
+
+
+def test_a_connection_lost_in_the_commit_is_neither_yes_nor_no(database: Database) -> None:
+    with database.transaction() as tx:
+        tx.execute("""
+            CREATE TABLE note (text text);
+            CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql
+                AS 'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END';
+            CREATE CONSTRAINT TRIGGER die AFTER INSERT ON note DEFERRABLE INITIALLY DEFERRED
+                FOR EACH ROW EXECUTE FUNCTION die()""")
+
+    def commit() -> None:
+        with database.transaction() as tx:
+            tx.execute("INSERT INTO note VALUES ('lost')")
+
+    with pytest.raises(CommitUnknown):
+        commit()
+
+
+def test_a_connection_lost_before_the_commit_is_a_clear_no(
+    database: Database, postgres_admin: psycopg.Connection[tuple[object, ...]]
+) -> None:
+    def lose() -> None:
+        with database.transaction() as tx:
+            postgres_admin.execute("SELECT pg_terminate_backend(%s, 5000)", (tx.info.backend_pid,))
+            tx.execute("SELECT 1")
+
+    with pytest.raises(Unavailable) as raised:
+        lose()
+    assert not isinstance(raised.value, CommitUnknown)
+
+
+def test_a_commit_the_server_refuses_is_a_clear_no(database: Database) -> None:
+    def commit() -> None:
+        with database.transaction() as tx:
+            tx.execute("CREATE TABLE note (n int UNIQUE DEFERRABLE INITIALLY DEFERRED)")
+            tx.execute("INSERT INTO note VALUES (1), (1)")
+
+    with pytest.raises(Conflict):
+        commit()
+    with database.reading() as conn:
+        assert conn.execute("SELECT to_regclass('note')").fetchone() == (None,)
+
+
+def test_a_server_that_comes_back_is_found_at_once(
+    database: Database, postgres: TestPostgres
+) -> None:
+    name = str(psycopg.conninfo.conninfo_to_dict(database.dsn)["dbname"])
+    with database.reading() as conn:
+        conn.execute("SELECT 1")
+    postgres.admin(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+    postgres.terminate(name)
+    with pytest.raises(Unavailable), database.reading():
+        pass
+    postgres.admin(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+    with database.reading() as conn:
+        assert conn.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_no_more_connections_than_allowed_are_opened(
+    postgres: TestPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "_WAIT_S", 0.01)
+    dsn = postgres.create()
+    database = Database(dsn, schema="public", connections=2)
+    with database.reading():
+        with pytest.raises(Unavailable, match="in use"), database.reading():
+            pass
+        with database.transaction() as tx:
+            assert tx.execute("SELECT 1").fetchone() == (1,)
+    database.close()
+    postgres.drop(dsn)
+
+
+def test_the_connection_used_last_is_lent_first(database: Database) -> None:
+    with database.reading() as first, database.reading() as second:
+        pids = {first.info.backend_pid, second.info.backend_pid}
+        last = first.info.backend_pid  # the outer block ends last
+    with database.reading() as conn:
+        assert (len(pids), conn.info.backend_pid) == (2, last)
+
+
+def test_idle_connections_are_closed_after_a_while(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with database.reading() as first, database.reading():
+        pass
+    monkeypatch.setattr(pool, "_IDLE_S", 0.0)
+    with database.reading() as conn:
+        assert conn is first
+    with database.reading() as conn:
+        rows = conn.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        )
+        assert rows.fetchone() == (1,)
+
+
+def test_a_word_from_the_server_does_not_cost_the_connection(database: Database) -> None:
+    with database.reading() as conn:
+        pid = conn.info.backend_pid
+        conn.execute("LISTEN something")
+    with psycopg.connect(database.dsn, autocommit=True) as other:
+        other.execute("NOTIFY something")
+    with database.reading() as conn:
+        assert conn.info.backend_pid == pid
+
+
+@pytest.mark.parametrize("schema", ["vna", "with space", 'quo"te', "back\\slash", "Größe"])
+def test_a_schema_may_have_any_name(postgres: TestPostgres, schema: str) -> None:
+    dsn = postgres.create()
+    migrate.migrate(dsn, schema)
+    database = Database(dsn, schema=schema)
+    with database.reading() as conn:
+        assert conn.execute("SELECT current_schema()").fetchone() == (schema,)
+    database.close()
+    postgres.drop(dsn)
+
+
+def test_many_threads_share_the_connections(database: Database) -> None:
+    def ask(n: int) -> int:
+        with database.reading() as conn:
+            row = conn.execute("SELECT %s::int", (n,)).fetchone()
+            return int(row[0]) if row else -1
+
+    with ThreadPoolExecutor(12) as threads:
+        assert list(threads.map(ask, range(200))) == list(range(200))

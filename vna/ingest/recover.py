@@ -36,7 +36,6 @@ from vna.ingest.versions import Comparison, compare
 log = logging.getLogger(__name__)
 
 _BATCH = 200
-_KIND_DATA_SET = 1
 
 
 @dataclass(slots=True)
@@ -119,9 +118,7 @@ class Recovery:
             if seen is Comparison.ENCODING:
                 reason = "encoding"
         with self._database.transaction() as tx:
-            made = register_version(
-                tx, item, reason=reason, policy=self._settings.versions.policy
-            )
+            made = register_version(tx, item, reason=reason, policy=self._settings.versions.policy)
             self._audit.write(
                 tx, actor, [stored_event(item, made, kind=f"instance.version.{reason}")]
             )
@@ -149,17 +146,15 @@ class Recovery:
 
     def _read(self, blob_id: bytes, found: Found, *, verify: bool = False) -> Registration | None:
         try:
-            with self._store.reader(blob_id) as reader:
-                if reader.kind != _KIND_DATA_SET:
-                    return None
-                if verify:
-                    reader.verify()
-                return from_blob(
-                    self._store,
-                    reader,
-                    issuer=self._settings.site.issuer,
-                    limits=self._settings.limits,
-                )
+            reader = self._store.reader(blob_id)
+            if verify:
+                reader.verify()
+            return from_blob(
+                self._store,
+                reader,
+                issuer=self._settings.site.issuer,
+                limits=self._settings.limits,
+            )
         except NotFound:
             return None  # its key was destroyed with its study, or another process removed it
         except Corrupt as exc:

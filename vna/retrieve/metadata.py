@@ -1,4 +1,4 @@
-"""The DICOM JSON of instances: unsealed from the index, or from the blob where the index has none."""
+"""The DICOM JSON of instances: from the index, or from the blob where the index has none."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def unsealed(store: BlobStore, row: Sealed, limits: Limits) -> bytes:
 
 def from_blob(store: BlobStore, blob_id: bytes, limits: Limits) -> bytes:
     """The same from the blob's meta, or, past the meta's cap, from the payload itself."""
-    with store.reader(blob_id) as reader:
-        meta = read(reader.meta())
-        if meta.json is not None:
-            return meta.json
-        pieces: list[bytes] = []
-        transfer_syntax = meta.fields.get("ts")
-        if not isinstance(transfer_syntax, str):
-            raise Corrupt("The meta of this blob lacks its Transfer Syntax.")
-        scanner = Scanner(transfer_syntax, limits, json=pieces.append)
-        for chunk in reader.chunks():
-            scanner.feed(chunk)
-        scanner.finish()
-        return b"".join(pieces)
+    reader = store.reader(blob_id)
+    meta = read(reader.meta())
+    if meta.json is not None:
+        return meta.json
+    pieces: list[bytes] = []
+    transfer_syntax = meta.fields.get("ts")
+    if not isinstance(transfer_syntax, str):
+        raise Corrupt("The meta of this blob lacks its Transfer Syntax.")
+    scanner = Scanner(transfer_syntax, limits, json=pieces.append)
+    for chunk in reader.chunks():
+        scanner.feed(chunk)
+    scanner.finish()
+    return b"".join(pieces)

@@ -1,0 +1,104 @@
+"""A whole archive in a test: real blobs on disk, a real database, the real engines, no edge."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vna.query.engine import QueryEngine
+
+from vna.access.audit import Audit
+from vna.access.principal import Principal, developer
+from vna.blobs.files import Files
+from vna.blobs.layout import uuid7
+from vna.blobs.store import BlobStore
+from vna.config import Settings
+from vna.crypto.keyring import Keyring, RootKey
+from vna.db.pool import Database
+from vna.ingest.engine import IngestEngine
+from vna.ingest.outcome import Expected, Outcome, Source
+from vna.ingest.recover import Recovery
+from vna.retrieve.engine import RetrieveEngine
+
+
+@dataclass(slots=True)
+class Archive:
+    """The rooms of one archive, put together as `vna.app` does it."""
+
+    settings: Settings
+    store: BlobStore
+    database: Database
+    audit: Audit
+    ingest: IngestEngine
+    query: QueryEngine
+    retrieve: RetrieveEngine
+    recovery: Recovery
+    who: Principal
+
+    def take(self, data: bytes, *, chunk: int = 1 << 16, **expected: str) -> Outcome:
+        """Store a Part 10 file."""
+        receiving = self.ingest.receive(
+            self.who, Source(proto="stow"), expected=Expected(**expected)
+        )
+        for at in range(0, len(data), chunk):
+            receiving.feed(data[at : at + chunk])
+        return receiving.finish()
+
+    def take_dataset(self, data: bytes, transfer_syntax: str, **expected: str) -> Outcome:
+        """Store a bare data set, as C-STORE does."""
+        receiving = self.ingest.receive(
+            self.who,
+            Source(proto="dimse", calling_ae="SENDER", called_ae="VNA", address="127.0.0.1"),
+            transfer_syntax=transfer_syntax,
+            expected=Expected(**expected),
+        )
+        receiving.feed(data)
+        return receiving.finish()
+
+
+def settings_for(folder: Path, **sections: dict[str, Any]) -> Settings:
+    """Settings of an archive in `folder`; no free space is asked for, tests say when they do."""
+    settings = Settings(data=folder, dev=True)
+    asked = {"blobs": {"free_bytes": 0, "free_percent": 0.0}, **sections}
+    changed = {
+        name: dataclasses.replace(getattr(settings, name), **values)
+        for name, values in asked.items()
+    }
+    return dataclasses.replace(settings, **changed)
+
+
+@contextmanager
+def open_archive(
+    folder: Path, database: Database, *, files: Files | None = None, **sections: dict[str, Any]
+) -> Iterator[Archive]:
+    """Open an archive in `folder`, made on first use."""
+    settings = settings_for(folder, **sections)
+    root = folder / "root.bin"
+    if not root.exists():
+        root.write_bytes(os.urandom(32))
+        BlobStore.init(folder / "blobs", uuid7(), RootKey(root.read_bytes(), "file"))
+    found = BlobStore.describe(folder / "blobs")
+    keyring = Keyring(RootKey(root.read_bytes(), "file"), found.archive_id)
+    store = BlobStore.open(folder / "blobs", keyring, files=files)
+    audit = Audit(database)
+    rooms = {"store": store, "database": database, "audit": audit, "settings": settings}
+    try:
+        yield Archive(
+            settings=settings,
+            store=store,
+            database=database,
+            audit=audit,
+            ingest=IngestEngine(**rooms),
+            query=QueryEngine(database, audit=audit, settings=settings),
+            retrieve=RetrieveEngine(**rooms),
+            recovery=Recovery(**rooms),
+            who=developer("test"),
+        )
+    finally:
+        audit.close()
+        store.close()

@@ -1,0 +1,102 @@
+"""Migrations: in order, once, forward only, one process at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.conftest import TestPostgres
+from vna.db import migrate
+from vna.errors import ConfigError, Conflict
+
+
+@pytest.fixture
+def dsn(postgres: TestPostgres) -> Iterator[str]:
+    dsn = postgres.create()
+    yield dsn
+    postgres.drop(dsn)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "0001_first.sql").write_text("CREATE TABLE first (n int);\n")
+    (tmp_path / "0002_second.sql").write_text(
+        "CREATE TABLE second (n int);\nINSERT INTO second VALUES (17);\n"
+    )
+    return tmp_path
+
+
+def test_missing_migrations_are_applied_in_order_and_once(dsn: str, folder: Path) -> None:
+    assert migrate.migrate(dsn, "vna", folder=folder) == [1, 2]
+    assert migrate.migrate(dsn, "vna", folder=folder) == []
+    (folder / "0003_third.sql").write_text("ALTER TABLE second ADD COLUMN m int;")
+    assert migrate.migrate(dsn, "vna", folder=folder) == [3]
+
+
+def test_two_archives_live_in_two_schemas_of_one_database(dsn: str, folder: Path) -> None:
+    assert migrate.migrate(dsn, "north", folder=folder) == [1, 2]
+    assert migrate.migrate(dsn, "south", folder=folder) == [1, 2]
+
+
+def test_many_starting_at_once_apply_each_migration_once(dsn: str, folder: Path) -> None:
+    with ThreadPoolExecutor(6) as threads:
+        applied = list(threads.map(lambda _: migrate.migrate(dsn, "vna", folder=folder), range(6)))
+    assert sorted(applied) == [[], [], [], [], [], [1, 2]]
+
+
+def test_a_migration_that_fails_leaves_nothing_of_itself(dsn: str, folder: Path) -> None:
+    (folder / "0003_third.sql").write_text(
+        "CREATE TABLE third (n int UNIQUE);\nINSERT INTO third VALUES (1), (1);"
+    )
+    with pytest.raises(Conflict):
+        migrate.migrate(dsn, "vna", folder=folder)
+    with psycopg.connect(dsn) as conn:
+        rows = conn.execute("SELECT number, to_regclass('vna.third') FROM vna.migration")
+        assert rows.fetchall() == [(1, None), (2, None)]
+
+
+def test_a_migration_changed_after_it_was_applied_is_refused(dsn: str, folder: Path) -> None:
+    migrate.migrate(dsn, "vna", folder=folder)
+    (folder / "0001_first.sql").write_text("CREATE TABLE first (n bigint);\n")
+    with pytest.raises(ConfigError, match="0001_first was changed"):
+        migrate.migrate(dsn, "vna", folder=folder)
+
+
+def test_other_line_ends_are_no_change(dsn: str, folder: Path) -> None:
+    migrate.migrate(dsn, "vna", folder=folder)
+    path = folder / "0002_second.sql"
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert migrate.migrate(dsn, "vna", folder=folder) == []
+
+
+def test_a_database_of_a_newer_release_is_refused(dsn: str, folder: Path) -> None:
+    migrate.migrate(dsn, "vna", folder=folder)
+    (folder / "0002_second.sql").unlink()
+    with pytest.raises(ConfigError, match="newer release"):
+        migrate.migrate(dsn, "vna", folder=folder)
+
+
+def test_a_worker_refuses_a_schema_that_is_behind(dsn: str, folder: Path) -> None:
+    migrate.migrate(dsn, "vna", folder=folder)
+    with psycopg.connect(dsn, options="-c search_path=vna") as conn:
+        migrate.check(conn, folder=folder)
+        (folder / "0003_third.sql").write_text("SELECT 1;")
+        with pytest.raises(ConfigError, match="0003_third"):
+            migrate.check(conn, folder=folder)
+
+
+@pytest.mark.parametrize("name", ["3_third.sql", "0003-third.sql", "0002_again.sql", "0003_.sql"])
+def test_a_badly_numbered_file_is_refused(folder: Path, name: str) -> None:
+    (folder / name).write_text("SELECT 1;")
+    with pytest.raises(ConfigError, match="migration"):
+        migrate.read(folder)
+
+
+def test_every_migration_says_first_what_it_locks() -> None:
+    texts = [migration.text for migration in migrate.read()]
+    assert texts
+    assert all(text.startswith("--") and "lock" in text.partition("\n\n")[0] for text in texts)
