@@ -14,7 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount
 
-from vna.errors import NotFound
+from vna.config import Settings
+from vna.errors import NotFound, VNAError
 from vna.web import health, problems, server
 from vna.web.dicomweb.routes import ROOT, DicomWeb
 from vna.web.exchange import Counter
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from vna.engines import Engines
 
 
-def create(engines: Engines, *, readiness: health.Readiness) -> Starlette:
+def create(engines: Engines) -> Starlette:
     """Build the application. Its threads end with its lifespan."""
     threads = Threads(engines.settings.http.threads)
 
@@ -36,22 +37,22 @@ def create(engines: Engines, *, readiness: health.Readiness) -> Starlette:
     return Starlette(
         routes=[
             Mount(ROOT, app=DicomWeb(Counter(engines=engines, threads=threads))),
-            *health.routes(readiness, threads),
+            *health.routes(engines.check, threads),
         ],
-        exception_handlers={HTTPException: _http_error, Exception: _error},
+        exception_handlers={HTTPException: _http_error, VNAError: _error, Exception: _error},
         lifespan=lifespan,
     )
 
 
 def serve(
     engines: Engines,
+    settings: Settings,
     sock: socket.socket,
     *,
-    readiness: health.Readiness,
     stop: threading.Event | None = None,
 ) -> None:
     """Serve HTTP on a listening socket until SIGTERM or `stop`; end within 20 seconds then."""
-    server.run(create(engines, readiness=readiness), engines.settings.http, sock, stop=stop)
+    server.run(create(engines), settings.http, sock, stop=stop)
 
 
 async def _http_error(_request: Request, exc: Exception) -> Response:

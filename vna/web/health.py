@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -13,23 +13,19 @@ from starlette.routing import Route
 
 from vna.web.threads import Threads
 
-Readiness = Callable[[], Sequence[str]]
-"""Says in sentences why the archive is not ready: none when it is. May block; runs in a thread."""
+Check = Callable[[], None]
+"""Returns when the archive can work; raises `Unavailable`, saying why, when not. May block."""
 
 
-def routes(readiness: Readiness, threads: Threads) -> list[Route]:
+def routes(check: Check, threads: Threads) -> list[Route]:
     """Return the routes of health."""
 
     async def livez(_request: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
     async def readyz(_request: Request) -> Response:
-        reasons = list(await threads.hops.call(readiness))
-        if not reasons:
-            return JSONResponse({"status": "ok"})
-        return JSONResponse(
-            {"status": "not ready", "reasons": reasons}, 503, headers={"Retry-After": "5"}
-        )
+        await threads.hops.call(check)
+        return JSONResponse({"status": "ok"})
 
     async def metrics(_request: Request) -> Response:
         return Response(await threads.hops.call(_metrics), media_type=CONTENT_TYPE_LATEST)

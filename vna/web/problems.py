@@ -90,7 +90,7 @@ def answer(exc: Exception, resource: str) -> tuple[int, Headers, bytes]:
 
 
 def record(exc: BaseException, resource: str, status: int) -> None:
-    """Log a failure. The text of an unknown error may hold anything: only where it arose is kept."""
+    """Log a failure: its type and where it arose, for its text may hold anything."""
     trace = "".join(traceback.format_tb(exc.__traceback__))
     level = logging.WARNING if status == 503 else logging.ERROR
     about = {"resource": resource, "status": status, "error": type(exc).__name__, "trace": trace}

@@ -1,4 +1,4 @@
-"""A reply goes out: complete bodies at once, long ones piece by piece for as long as the client reads."""
+"""A reply goes out: at once when it is complete, else piece by piece while the client reads."""
 
 from __future__ import annotations
 
@@ -14,12 +14,18 @@ from vna.web.threads import Pull, Threads
 
 
 async def send_reply(
-    reply: Reply, resource: str, scope: Scope, receive: Receive, send: Send, threads: Threads
+    reply: Reply,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    *,
+    threads: Threads,
+    resource: str,
 ) -> None:
     """Send a reply; for HEAD only its header fields.
 
-    What fails once the body has begun is logged, and the body left unfinished: the server closes the
-    connection then, so that no client takes a part for the whole.
+    What fails once the body has begun is logged, and the body left unfinished: the server closes
+    the connection then, so that no client takes a part for the whole.
     """
     await send(
         {

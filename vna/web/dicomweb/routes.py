@@ -122,7 +122,7 @@ class DicomWeb:
         except Exception as exc:  # the table knows them all, and what is our fault is logged
             status, fields, content = problems.answer(exc, name)
             reply = Reply(status=status, media="application/json", headers=fields, body=(content,))
-        await send_reply(reply, name, scope, receive, send, self._counter.threads)
+        await send_reply(reply, scope, receive, send, threads=self._counter.threads, resource=name)
         seconds = time.perf_counter() - begun
         telemetry.HTTP_SECONDS.labels(name, str(reply.status)).observe(seconds)
         level = logging.INFO if reply.status >= 400 or scope["method"] == "POST" else logging.DEBUG

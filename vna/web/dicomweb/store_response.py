@@ -57,8 +57,8 @@ def respond(
 ) -> StoreResponse:
     """Put the outcomes of one request into the words of the standard.
 
-    `root` is the absolute URL of the service. Without `warn_of_versions` other content under a known
-    SOP Instance UID, which is kept beside the first, is no warning to the sender.
+    `root` is the absolute URL of the service. Without `warn_of_versions` other content under a
+    known SOP Instance UID, which is kept beside the first, is no warning to the sender.
     """
     if not warn_of_versions:
         outcomes = [_unwarned(outcome) for outcome in outcomes]
