@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -12,8 +14,8 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 
-from vna.dicom.encode import encode_dataset
-from vna.errors import TooLarge
+from vna.dicom.encode import decode_dataset, encode_dataset
+from vna.errors import MalformedInstance, TooLarge
 
 ANSWER: dict[str, Any] = {
     "00080020": {"vr": "DA", "Value": ["20240102"]},
@@ -192,3 +194,73 @@ def test_a_value_too_long_for_its_length_field_goes_as_un() -> None:
 def test_bulk_data_by_reference_cannot_be_written() -> None:
     with pytest.raises(TooLarge):
         encode_dataset({"00091001": {"vr": "OB", "BulkDataURI": "bulkdata/x"}}, explicit=True)
+
+
+# --- reading ------------------------------------------------------------------------------------
+
+IMPLICIT, EXPLICIT, DEFLATED = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99"
+
+
+@given(data_sets())
+@settings(max_examples=100, deadline=None)
+def test_reading_gives_what_was_written(elements: dict[str, Any]) -> None:
+    read_back = decode_dataset(encode_dataset(elements, explicit=True), EXPLICIT)
+    assert _comparable(read_back) == _comparable(elements)
+
+
+def _comparable(elements: dict[str, Any]) -> dict[str, Any]:
+    """Bring the two forms the JSON Model allows for one number to the same one."""
+    found: dict[str, Any] = {}
+    for tag, element in elements.items():
+        values = element.get("Value")
+        if element["vr"] == "SQ" and values:
+            values = [_comparable(item) for item in values]
+        elif element["vr"] in ("SV", "UV", "IS") and values:
+            values = [int(value) for value in values]
+        found[tag] = {"vr": element["vr"], "Value": values}
+    return found
+
+
+@pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT])
+@pytest.mark.parametrize("charset", ["", "ISO_IR 100", "ISO_IR 192", "\\ISO 2022 IR 87"])
+def test_an_answer_reads_back_in_any_character_set(syntax: str, charset: str) -> None:
+    elements = ANSWER | named("Yamada^Tarou")
+    elements["00100010"]["Value"] = [{"Alphabetic": "Müller", "Ideographic": "山田^太郎"}]
+    data = encode_dataset(elements, explicit=syntax == EXPLICIT, charset=charset)
+    read_back = decode_dataset(data, syntax)
+    read_back.pop("00080005")
+    assert read_back == elements
+
+
+def test_an_empty_identifier_has_no_elements() -> None:
+    assert decode_dataset(b"", IMPLICIT) == {}
+
+
+@pytest.mark.parametrize("data", [b"\x08", b"garbage, nothing else", b"\x08\0\x20\0DA\x08\x002024"])
+def test_garbage_is_malformed(data: bytes) -> None:
+    with pytest.raises(MalformedInstance):
+        decode_dataset(data, EXPLICIT)
+
+
+@given(st.binary(max_size=200), st.sampled_from((IMPLICIT, EXPLICIT, DEFLATED)))
+@settings(max_examples=150, deadline=None)
+def test_any_bytes_are_read_or_refused(data: bytes, syntax: str) -> None:
+    with suppress(MalformedInstance, TooLarge):  # and nothing else
+        assert isinstance(decode_dataset(data, syntax), dict)
+
+
+def test_an_identifier_of_more_than_a_mebibyte_is_refused() -> None:
+    def of(size: int) -> bytes:
+        return b"\x10\0\x20\0" + struct.pack("<I", size) + b"x" * size
+
+    assert "00100020" in decode_dataset(of((1 << 20) - 8), IMPLICIT)
+    with pytest.raises(TooLarge):
+        decode_dataset(of((1 << 20) - 6), IMPLICIT)
+
+
+def test_a_deflated_identifier_cannot_grow_past_a_mebibyte() -> None:
+    deflater = zlib.compressobj(9, zlib.DEFLATED, -15)
+    data = b"\x10\0\0\x40LT\xfe\xff" + b"x" * 65534
+    bomb = deflater.compress(data * 20) + deflater.flush()
+    with pytest.raises(TooLarge):
+        decode_dataset(bomb, DEFLATED)

@@ -36,8 +36,10 @@ BY_URI_VRS = BULK_VRS | frozenset("DS FL FD IS SL SS SV UL US UV".split())
 CHARSET, STUDY, PIXEL_SIGN, LUT_DESCRIPTOR = 0x00080005, 0x0020000D, 0x00280103, 0x00283002
 EXTENDED_OFFSETS, EXTENDED_LENGTHS = 0x7FE00001, 0x7FE00002
 SPECIAL = frozenset(
-    {CHARSET, STUDY, PIXEL_SIGN, LUT_DESCRIPTOR, EXTENDED_OFFSETS, EXTENDED_LENGTHS}
+    {CHARSET, PIXEL_SIGN, LUT_DESCRIPTOR, EXTENDED_OFFSETS, EXTENDED_LENGTHS}
 )
+LOW_GROUP = 0x0040
+"""A data set begins with a group this low; one that does not may be in the other byte order."""
 SAMPLES_PER_PIXEL = 0x00280002
 KEPT = frozenset({int(tag, 16) for tag in ALL_INDEXED} | {SAMPLES_PER_PIXEL})
 
@@ -109,7 +111,7 @@ def most_inline(vr: str) -> int:
 
 def is_aside(tag: int) -> bool:
     """Whether an element is no attribute: delimiters, group lengths, group 0000 and 0002."""
-    return tag >> 16 == 0xFFFE or not tag & 0xFFFF or tag < 0x00040000
+    return not tag & 0xFFFF or tag >> 16 in (0x0000, 0x0002, 0xFFFE)
 
 
 def is_private_creator(tag: int) -> bool:
@@ -143,8 +145,10 @@ def settled_vr(vr: str, *, signed: bool, single_lut: bool) -> str:
 
 def sniff(first: bytes, declared: Encoding) -> Encoding:
     """Tell the encoding a data set really has from its first 8 bytes; senders mix them up."""
-    low, high = first[0] | first[1] << 8, first[0] << 8 | first[1]
-    if low != high and max(low, high) < 0x10000 and not _plausible_order(low, high, declared):
+    mine, other = first[0] | first[1] << 8, first[0] << 8 | first[1]
+    if not declared.little:
+        mine, other = other, mine
+    if other <= LOW_GROUP < mine:
         declared = encoding(declared.explicit, not declared.little)
     has_vr = first[4:6].decode("latin_1") in KNOWN_VRS
     if has_vr == declared.explicit:
@@ -153,8 +157,3 @@ def sniff(first: bytes, declared: Encoding) -> Encoding:
     if declared.explicit and length >= 0x10000:
         return declared  # a VR of another time; the length would make no sense as implicit
     return encoding(has_vr, declared.little)
-
-
-def _plausible_order(low: int, high: int, declared: Encoding) -> bool:
-    mine, other = (low, high) if declared.little else (high, low)
-    return mine < other or mine <= 0x0100

@@ -12,8 +12,12 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
+import orjson
+
+from vna.config import Limits
+from vna.dicom.scan import Scanner
 from vna.dicom.text import encode as encode_text
-from vna.errors import TooLarge
+from vna.errors import MalformedInstance, TooLarge
 
 Elements = Mapping[str, Any]  # values of DICOM JSON differ by VR
 
@@ -42,6 +46,7 @@ _FLOATS = frozenset(("FD", "FL"))
 _GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 _LONGEST_SHORT = 65534
 _LONGEST = 0xFFFFFFFE
+_SMALL = Limits(object_bytes=1 << 20, inflate_bytes=1 << 20, elements=10_000)
 _PLAIN_TEXT, _CHARSET_TEXT, _OTHER = range(3)
 
 Encoder = Callable[[str], bytes]
@@ -70,6 +75,24 @@ def encode_dataset(elements: Elements, *, explicit: bool, charset: str = "") -> 
         except _NotCarriedError:
             continue
     raise AssertionError("UTF-8 carries every text")
+
+
+def decode_dataset(data: bytes, transfer_syntax: str) -> dict[str, Any]:
+    """Read a small data set as DICOM JSON elements.
+
+    Raises `MalformedInstance` when it cannot be read, `TooLarge` past 1 MiB, inflated or not.
+    """
+    if not data:
+        return {}
+    pieces: list[bytes] = []
+    scanner = Scanner(transfer_syntax, _SMALL, json=pieces.append)
+    scanner.feed(data)
+    scanner.finish()
+    try:
+        elements: dict[str, Any] = orjson.loads(b"".join(pieces))
+    except orjson.JSONDecodeError as exc:
+        raise MalformedInstance from exc
+    return elements
 
 
 def _dataset(elements: Elements, explicit: bool, encode: Encoder | None) -> bytes:

@@ -11,21 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from vna.dicom.attributes import KEYS, vr_of
 from vna.dicom.matching import Path
 from vna.dicom.matchkeys import Options, Tree, name_of
-from vna.dicom.parameters import UNKNOWN_VR, vr_of
 from vna.dicom.refs import Level
 from vna.errors import InvalidQuery
 
 Elements = Mapping[str, Any]  # values of DICOM JSON differ by VR
 
 LEVEL = "00080052"
-UNIQUE_KEYS = {
-    Level.PATIENT: "00100020",
-    Level.STUDY: "0020000D",
-    Level.SERIES: "0020000E",
-    Level.IMAGE: "00080018",
-}
 NOT_KEYS = frozenset(
     (
         LEVEL,
@@ -68,13 +62,13 @@ def read_identifier(model: Model, elements: Elements, options: Options) -> Ident
     deviations: list[str] = []
     if not options.relational:
         for above in model.levels[: model.levels.index(level)]:
-            _one_value(elements, UNIQUE_KEYS[above], level)
-    if UNIQUE_KEYS[level] not in elements:
-        deviations.append(f"The unique key {name_of(UNIQUE_KEYS[level])} of the level is absent.")
+            _one_value(elements, KEYS[above].unique, level)
+    unique = KEYS[level].unique
+    if unique not in elements:
+        deviations.append(f"The unique key {name_of(unique)} of the level is absent.")
     unmatched: list[Path] = []
     tree = _tree({k: v for k, v in elements.items() if k not in NOT_KEYS}, (), unmatched)
-    if UNIQUE_KEYS[level] not in tree:
-        tree = {**tree, UNIQUE_KEYS[level]: (vr_of(UNIQUE_KEYS[level]), "")}
+    tree.setdefault(unique, (vr_of(unique), ""))
     return Identifier(
         level=level, tree=tree, unmatched=tuple(unmatched), deviations=tuple(deviations)
     )
@@ -111,8 +105,7 @@ def _tree(elements: Elements, above: Path, unmatched: list[Path]) -> dict[str, A
     for tag, element in elements.items():
         if tag.endswith("0000"):  # a group length
             continue
-        known = vr_of(tag)
-        vr = element["vr"] if known == UNKNOWN_VR else known
+        vr = vr_of(tag) or element["vr"]
         if vr == "SQ" and element["vr"] != "SQ" and "Value" in element:
             raise InvalidQuery(f"{name_of(tag)} must be a sequence.")
         if vr == "SQ":

@@ -13,8 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from pydicom.datadict import keyword_for_tag
-
+from vna.dicom.attributes import keyword_of
 from vna.dicom.matching import (
     AllOf,
     Condition,
@@ -146,7 +145,7 @@ def range_form(text: str) -> tuple[bool, bool] | None:
 
 def name_of(tag: str) -> str:
     """Give an attribute its keyword for a sentence, or its number when it has none."""
-    return keyword_for_tag(int(tag, 16)) or f"({tag[:4]},{tag[4:]})"
+    return keyword_of(tag) or f"({tag[:4]},{tag[4:]})"
 
 
 def _condition_of(tag: str, vr: str, asked: str | Tree, options: Options) -> Condition | None:
@@ -218,7 +217,7 @@ def _value(vr: str, text: str, name: str) -> Condition:
         return TimeRange(begin, _in_order(begin, end, name))
     if vr == "DT":
         return _moments(text, name)
-    if vr in _NUMBERS or vr.startswith("US or"):
+    if vr in _NUMBERS:
         return _number(text, name)
     return Single(_normal(vr, text, name))
 

@@ -10,16 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
-from pydicom.datadict import dictionary_VR, tag_for_keyword
-
+from vna.dicom.attributes import tag_of, vr_of
 from vna.dicom.matching import Path
 from vna.dicom.matchkeys import Options, Tree
 from vna.errors import InvalidQuery
 
-UNKNOWN_VR = "UN"
 MOST = 2**31 - 1
 
 _ALL = "all"
@@ -64,22 +61,11 @@ def read_parameters(pairs: Iterable[tuple[str, str]]) -> Parameters:
     )
 
 
-@lru_cache(maxsize=8192)
-def vr_of(tag: str) -> str:
-    """Give an attribute its VR of the dictionary; UN when it is private or unknown."""
-    try:
-        return dictionary_VR(int(tag, 16))
-    except KeyError:
-        return UNKNOWN_VR
-
-
-@lru_cache(maxsize=8192)
 def attribute(step: str) -> str | None:
     """Take a keyword or eight hexadecimal digits; None when it is neither (PS3.18 8.3.1.1)."""
     if _TAG.fullmatch(step):
         return step.upper()
-    tag = tag_for_keyword(step) if _WORD.fullmatch(step) else None
-    return None if tag is None else f"{tag:08X}"
+    return tag_of(step) if _WORD.fullmatch(step) else None
 
 
 def path(text: str) -> Path | None:
@@ -141,7 +127,7 @@ class _Reading:
         branch = self.tree
         for step in found[:-1]:
             branch = self._branch(branch, step, name)
-        vr = vr_of(found[-1])
+        vr = vr_of(found[-1]) or "UN"
         self._once(name, found[-1] in branch)
         if vr == "SQ" and value:
             raise InvalidQuery(f"{name} is a sequence: name the attribute inside it to match on.")
@@ -155,7 +141,7 @@ class _Reading:
 
 
 def _must_be_sequences(steps: Path, name: str) -> None:
-    if any(vr_of(step) not in ("SQ", UNKNOWN_VR) for step in steps):
+    if any(vr_of(step) not in ("SQ", None) for step in steps):
         raise InvalidQuery(f"In {name} every attribute but the last must be a sequence.")
 
 

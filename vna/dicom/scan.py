@@ -37,6 +37,7 @@ from vna.errors import MalformedInstance, TooLarge
 Buffer = bytes | bytearray | memoryview
 _WINDOW = 32 << 10
 _MOST_BULK = 100_000
+_STUDY = b'"0020000D"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,14 @@ class Scanner:
         else:
             for piece in self._inflater.feed(data):
                 self._take(piece)
-        if self.study is None and self._top.last > el.STUDY:
+        if self.study is None and self._top.last >= el.STUDY:
+            self._look_for_study()
+
+    def _look_for_study(self) -> None:
+        found = next((piece for piece in self._kept if piece.startswith(_STUDY)), None)
+        if found is not None:
+            self.study = _uid(orjson.loads(b"{%b}" % found[:-1]), "0020000D") or ""
+        elif self._top.last > el.STUDY:
             self.study = ""
 
     def _take(self, data: Buffer) -> None:
@@ -272,7 +280,7 @@ class Scanner:
         form = encoding.entry(tag, vr, header.written)[1]
         piece = form(head_of(tag, vr), raw, level.reading)
         if tag in el.SPECIAL:
-            self._note(tag, raw, piece, level)
+            self._note(tag, raw, level)
         self._add(tag, piece, level)
 
     def _add(self, tag: int, piece: bytes, level: Level) -> None:
@@ -293,16 +301,13 @@ class Scanner:
             raise TooLarge(f"The data set has more than {self._limits.elements} elements.")
         self._left -= 1
 
-    def _note(self, tag: int, raw: bytes, piece: bytes, level: Level) -> None:
+    def _note(self, tag: int, raw: bytes, level: Level) -> None:
         """Look at an element that changes how others are read, or ends somebody's wait."""
         if tag == el.CHARSET:
             name = raw.decode("latin_1").strip(" \0")
             level.reading = Reading(name, self._flags)
             if level is self._top:
                 self._charset = name
-        elif tag == el.STUDY:
-            if level is self._top:
-                self.study = raw.decode("latin_1").strip(" \0")
         elif tag == el.PIXEL_SIGN:
             level.signed = raw[:2] in (b"\x01\0", b"\0\x01")
         elif tag == el.LUT_DESCRIPTOR:
