@@ -1,8 +1,8 @@
 """The scanner: a data set goes by once, in any pieces, and leaves what the archive wants to know.
 
-It writes the instance's DICOM JSON as it goes, keeps the indexed attributes, notes where bulk values
-and frames lie, and holds nothing that is large. It reads what real modalities send: wrong VRs and
-lengths, mixed encodings, missing delimiters. It refuses only what cannot be followed.
+It writes the instance's DICOM JSON as it goes, keeps the indexed attributes, notes where bulk
+values and frames lie, and holds nothing that is large. It reads what real modalities send: wrong
+VRs and lengths, mixed encodings, missing delimiters. It refuses only what cannot be followed.
 
     top     data set                 elements, each turned into one JSON member
             sequence > item > ...    Levels, a stack; sequences and data sets alternate
@@ -42,7 +42,7 @@ _STUDY = b'"0020000D"'
 
 @dataclass(frozen=True, slots=True)
 class Bulk:
-    """A value that is fetched by its own URI: `bulkdata/` + path. Offset and length are the value's."""
+    """A value that is fetched by its own URI, `bulkdata/` + path, and where it lies."""
 
     path: str
     vr: str
@@ -52,10 +52,10 @@ class Bulk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scan:
-    """What was learnt of a data set. Offsets are those of the data set, of the inflated one if deflated.
+    """What was learnt of a data set. All offsets are its own; of the inflated one if deflated.
 
-    `attributes` holds the DICOM JSON of the indexed attributes only. `bulk` does not repeat `pixel`,
-    the top-level Pixel Data, whose length ends before the delimiter when it is encapsulated.
+    `attributes` holds the DICOM JSON of the indexed attributes only. `bulk` does not repeat
+    `pixel`, the top-level Pixel Data, whose length ends before the delimiter when encapsulated.
     """
 
     sop_class: str | None
@@ -233,7 +233,7 @@ class Scanner:
         return pos
 
     def _element(self, window: bytes, pos: int, level: Level) -> int:
-        """Deal with one element of any kind: the position behind it, or -bytes needed from `pos`."""
+        """Deal with one element of any kind: where the next one is, or -bytes needed from `pos`."""
         if level.unsure:
             if len(window) - pos < 8:
                 return -8
@@ -384,9 +384,10 @@ class Scanner:
         if step < 0:
             return step
         self._count()
+        if self._base + step + capsule.skip > self._level.end:
+            self._capsule = None
+            return self._broken(pos)
         self._skip, capsule.skip = capsule.skip, 0
-        if self._base + step + self._skip > self._level.end:
-            raise MalformedInstance("Encapsulated data does not end where its item does.")
         if capsule.is_done:
             length = self._base + pos - capsule.offset
             bulk = Bulk(capsule.path, capsule.vr, capsule.offset, length)
@@ -432,7 +433,8 @@ class Scanner:
         if tag == el.ITEM:
             end = ENDLESS if length == el.UNDEFINED else self._base + pos + 8 + length
             if end != ENDLESS and end > sequence.end:
-                return self._broken(pos)
+                self._flags.add("item-length")
+                end = sequence.end
             self._count()
             item = sequence.item(end, self._pieces.next)
             self._pieces.add(b"{")
