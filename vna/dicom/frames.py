@@ -107,7 +107,7 @@ class FrameTable:
         return self._listed(number)
 
     def frame_bits(self, number: int) -> tuple[int, int, int]:
-        """Give a frame's offset, length, and the bit it begins at, the least significant being 0."""
+        """Give a frame's offset, length, and the bit it begins at (0 is the least significant)."""
         if not 1 <= number <= self.count:
             raise IndexError(number)
         bits = self.bits if self.bits is not None else self._length * 8
