@@ -184,7 +184,14 @@ class BlobStore:
 
     def blob_ids(self, *, since: datetime.date | None = None) -> Iterator[bytes]:
         """Walk the ids of all sealed data sets, day by day."""
-        return self._ids(BLOBS, f"{BLOBS}{since}" if since else "")
+        return self.ids(BLOBS, after=f"{BLOBS}{since}" if since else "")
+
+    def ids(self, prefix: str, *, after: str = "") -> Iterator[bytes]:
+        """Walk the ids of the sealed objects below a prefix of layout.py."""
+        for name in self._backend.list(prefix, after=after):
+            blob_id = id_of(name)
+            if blob_id is not None and name.endswith(".vnb"):
+                yield blob_id
 
     def delete(self, blob_id: bytes) -> None:
         """Remove a blob; an absent one is no error."""
@@ -201,12 +208,6 @@ class BlobStore:
 
     def _source(self, blob_id: bytes, kind: int = DATA_SET) -> Source:
         return Source(self._backend, blob_name(blob_id, kind), self._rooms)
-
-    def _ids(self, prefix: str, after: str) -> Iterator[bytes]:
-        for name in self._backend.list(prefix, after=after):
-            blob_id = id_of(name)
-            if blob_id is not None and name.endswith(".vnb"):
-                yield blob_id
 
     def _opener(self, blob_id: bytes, header: bytes) -> PayloadOpener:
         known = self._openers.get(blob_id)

@@ -20,7 +20,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 
 from vna.db.faults import translate, translating
-from vna.errors import CommitUnknown, Unavailable
+from vna.errors import CommitUnknown, ConfigError, Unavailable
 
 Connection: TypeAlias = psycopg.Connection[TupleRow]
 
@@ -43,9 +43,9 @@ class Database:
         searching = f"{path} {limit} -c plan_cache_mode=force_custom_plan"
         changing = max(connections // 2, 1)
         self._statement_s = statement_s
-        self._changing = _Pool(make_conninfo(dsn, options=f"{path} {limit}"), changing)
+        self._changing = _Pool(_conninfo(dsn, f"{path} {limit}"), changing)
         self._reading = _Pool(
-            make_conninfo(dsn, options=searching), max(connections - changing, 1), autocommit=True
+            _conninfo(dsn, searching), max(connections - changing, 1), autocommit=True
         )
 
     def transaction(self) -> AbstractContextManager[Connection]:
@@ -104,6 +104,13 @@ def _commit(conn: Connection) -> None:
 
 def _timeout(statement_s: float) -> sql.Composed:
     return sql.SQL("SET statement_timeout = {}").format(sql.Literal(int(statement_s * 1000)))
+
+
+def _conninfo(dsn: str, options: str) -> str:
+    try:
+        return make_conninfo(dsn, options=options, application_name="vna")
+    except psycopg.ProgrammingError as exc:
+        raise ConfigError("postgres.url is not a PostgreSQL connection URL.") from exc
 
 
 def _option(name: str) -> str:

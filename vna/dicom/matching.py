@@ -134,8 +134,9 @@ class Query:
     """What is asked, in no protocol.
 
     `level` is the level of the entities wanted. Keys of higher levels narrow them (hierarchical
-    unique keys and relational keys alike). `returns` are the attribute paths asked for; `everything`
-    asks for all the archive keeps ready for the level. `limit` None is the server's maximum.
+    unique keys and relational keys alike). `returns` are the attribute paths asked for;
+    `everything` asks for all the archive keeps ready for the level. `limit` None is the server's
+    maximum.
     """
 
     level: Level

@@ -155,6 +155,11 @@ def transfer_syntax(uid: str) -> TransferSyntax | None:
     return TRANSFER_SYNTAXES.get(uid)
 
 
+def syntax(uid: str) -> TransferSyntax:
+    """Describe a Transfer Syntax; an unknown one as encapsulated, so that it is passed on as it is."""
+    return TRANSFER_SYNTAXES.get(uid) or TransferSyntax(uid=uid, name=uid, encapsulated=True)
+
+
 @lru_cache(4096)
 def is_storage(sop_class: str) -> bool:
     """Whether a UID is a Storage SOP Class of the standard (PS3.4 B.5 and its retired ones)."""

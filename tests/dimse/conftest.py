@@ -1,0 +1,30 @@
+"""Fixtures of the DIMSE edge."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.dimse.edge import ECHO_ONLY, Edge
+from vna.config import Dicom, Settings
+from vna.dimse.dispatch import Services
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Edge]]:
+    """Return what starts an edge: `serve(services=..., workers=1, artim_s=..., ...)`."""
+    edges: list[Edge] = []
+
+    def start(
+        services: Services = ECHO_ONLY, *, workers: int = 1, dev: bool = True, **dicom: Any
+    ) -> Edge:
+        limits = dataclasses.replace(Dicom(associations_per_address=500), **dicom)
+        edges.append(Edge(Settings(dev=dev, dicom=limits), services, workers))
+        return edges[-1]
+
+    yield start
+    for edge in edges:
+        edge.close()

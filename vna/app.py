@@ -1,0 +1,223 @@
+"""The composition root: settings in, a working archive out. Nothing else opens stores or engines."""
+
+from __future__ import annotations
+
+import logging
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from vna.access.audit import Audit
+from vna.blobs.layout import uuid7
+from vna.blobs.store import BlobStore
+from vna.config import Settings
+from vna.crypto.keyring import Keyring, RootKey, make_root_key
+from vna.db import migrate, runlock, statements
+from vna.db.cluster import Cluster
+from vna.db.place import make_data
+from vna.db.pool import Database
+from vna.engines import Engines
+from vna.errors import ConfigError, NotFound, Unavailable
+from vna.ingest.engine import IngestEngine
+from vna.ingest.recover import Recovery
+from vna.query.engine import QueryEngine
+from vna.retrieve.engine import RetrieveEngine
+
+_CHECK_S = 2.0  # longest wait for the database when asked whether the archive can work
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Archive:
+    """One open archive. Not shared over a fork: each process opens its own."""
+
+    settings: Settings
+    store: BlobStore
+    database: Database
+    audit: Audit
+    engines: Engines
+    recovery: Recovery
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Index:
+    """The database server an archive uses: `cluster` is ours, None when it is somebody else's."""
+
+    dsn: str
+    cluster: Cluster | None = None
+
+
+@contextmanager
+def at_work(settings: Settings, command: str, *, exclusive: bool = False) -> Iterator[Archive]:
+    """Open the archive for a command: the folder's lock, the database server, stores, engines.
+
+    `exclusive` for what must be alone. Raises `ConfigError` when it was not set up yet.
+    """
+    store_of(settings)  # before anything is started
+    with (
+        runlock.held(settings.data, command, exclusive=exclusive),
+        index_of(settings) as index,
+        opened(settings, index.dsn) as archive,
+    ):
+        yield archive
+
+
+@contextmanager
+def index_of(settings: Settings) -> Iterator[Index]:
+    """Hold the database server: the one of `postgres.url`, else the embedded one."""
+    if settings.postgres.url:
+        yield Index(dsn=settings.postgres.url)
+        return
+    name = str(uuid.UUID(bytes=store_of(settings)))
+    with Cluster.obtain(settings.data, settings.postgres, name=name) as cluster:
+        yield Index(dsn=cluster.dsn, cluster=cluster)
+
+
+@contextmanager
+def opened(settings: Settings, dsn: str) -> Iterator[Archive]:
+    """Open stores and engines on a database that is running and migrated."""
+    with ExitStack() as opening:
+        root = root_key(settings)
+        store = BlobStore.open(blobs_at(settings), Keyring(root, store_of(settings)))
+        opening.callback(store.close)
+        database = connected(settings, dsn)
+        opening.callback(database.close)
+        with database.reading() as conn:
+            migrate.check(conn)
+        _agree(database, store.archive_id)
+        audit = Audit(database)
+        opening.callback(audit.close)
+        yield _assembled(settings, store, database, audit)
+
+
+def found(settings: Settings) -> list[str]:
+    """Make what an archive needs and does not have; say what was made, a line each.
+
+    Keys, store, cluster and schema, in an order that can be cut off anywhere and run again.
+    """
+    made: list[str] = []
+    if not settings.data.is_dir():
+        made.append(f"data folder {settings.data}")
+    make_data(settings.data)
+    made += _found_store(settings)
+    with index_of(settings) as index:
+        if index.cluster is not None and index.cluster.is_new:
+            made.append(f"PostgreSQL cluster {index.cluster.files}")
+        applied = migrate.migrate(index.dsn, settings.postgres.schema)
+        made += [f"migration {number:04} of schema {settings.postgres.schema}" for number in applied]
+        database = connected(settings, index.dsn)
+        try:
+            _agree(database, store_of(settings))
+        finally:
+            database.close()
+    return made
+
+
+def connected(settings: Settings, dsn: str) -> Database:
+    """Prepare connections to the index."""
+    limits = settings.postgres
+    return Database(
+        dsn,
+        schema=limits.schema,
+        connections=limits.connections,
+        statement_s=limits.statement_s,
+    )
+
+
+def blobs_at(settings: Settings) -> str | Path:
+    """Say where the blobs lie."""
+    return settings.blobs.url or Path(os.path.abspath(settings.data)) / "blobs"
+
+
+def root_key_at(settings: Settings) -> Path:
+    """Say where the file provider keeps the root key."""
+    return settings.data / "keys" / "root.key"
+
+
+def root_key(settings: Settings) -> RootKey:
+    """Get the root key from its provider. Raises `ConfigError`."""
+    if settings.keys.root == "env":
+        return RootKey.env()
+    return RootKey.file(root_key_at(settings))
+
+
+def store_of(settings: Settings) -> bytes:
+    """Read the archive_id of the blob store. Raises `ConfigError` when there is none yet."""
+    try:
+        return BlobStore.describe(blobs_at(settings)).archive_id
+    except NotFound as exc:
+        raise ConfigError(
+            f"There is no archive in {settings.data} yet; make one with `vna init`."
+        ) from exc
+
+
+def _found_store(settings: Settings) -> list[str]:
+    where, path = blobs_at(settings), root_key_at(settings)
+    made: list[str] = []
+    try:
+        archive_id = BlobStore.describe(where).archive_id
+        is_new = False
+    except NotFound:
+        archive_id, is_new = uuid7(), True
+    if settings.keys.root == "file" and _lacks_key(path, is_new=is_new):
+        make_root_key(path)
+        made.append(f"root key {path}: keep a copy of it elsewhere, nothing can be read without it")
+    BlobStore.init(where, archive_id, root_key(settings))
+    if is_new:
+        made.append(f"blob store {where} of archive {uuid.UUID(bytes=archive_id)}")
+    return made
+
+
+def _lacks_key(path: Path, *, is_new: bool) -> bool:
+    if path.exists():
+        if not is_new or path.stat().st_size:
+            return False
+        path.unlink()  # cut off while it was made; nothing was ever sealed under it
+        return True
+    if not is_new:
+        raise ConfigError(f"The root key {path} is missing: restore it, a new one opens nothing.")
+    return True
+
+
+def _agree(database: Database, archive_id: bytes) -> None:
+    """Make sure that the index is this archive's."""
+    sql = statements.load("archive")
+    with database.transaction() as tx:
+        tx.execute(sql.claim_archive, (str(uuid.UUID(bytes=archive_id)),))
+        row = tx.execute(sql.find_archive).fetchone()
+    if row is None or uuid.UUID(row[0]).bytes != archive_id:
+        raise ConfigError(
+            "The index database belongs to another archive than the blob store; "
+            "look at postgres.url, postgres.schema and blobs.url."
+        )
+
+
+def _assembled(settings: Settings, store: BlobStore, database: Database, audit: Audit) -> Archive:
+    ingest = IngestEngine(store=store, database=database, audit=audit, settings=settings)
+
+    def check() -> None:
+        with database.reading(statement_s=_CHECK_S) as conn:
+            conn.execute("SELECT 1")
+        if not ingest.has_space():
+            raise Unavailable("The archive is out of disk space and takes nothing in.")
+
+    return Archive(
+        settings=settings,
+        store=store,
+        database=database,
+        audit=audit,
+        engines=Engines(
+            ingest=ingest,
+            query=QueryEngine(database, audit=audit, settings=settings),
+            retrieve=RetrieveEngine(
+                store=store, database=database, audit=audit, settings=settings
+            ),
+            settings=settings,
+            check=check,
+        ),
+        recovery=Recovery(store=store, database=database, audit=audit, settings=settings),
+    )

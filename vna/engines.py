@@ -1,0 +1,26 @@
+"""The counter: one value that names the engines, which is all the edges know of the archive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from vna.config import Settings
+from vna.ingest.engine import IngestEngine
+from vna.query.engine import QueryEngine
+from vna.retrieve.engine import RetrieveEngine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engines:
+    """What an edge is given. One a process, shared by its threads.
+
+    `check` returns when the archive can work and raises `Unavailable`, saying why, when it cannot:
+    it asks the database, so it may take as long as a connection does.
+    """
+
+    ingest: IngestEngine
+    query: QueryEngine
+    retrieve: RetrieveEngine
+    settings: Settings
+    check: Callable[[], None]

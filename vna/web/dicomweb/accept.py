@@ -1,0 +1,242 @@
+"""What a client takes: Accept header and `accept` parameter -> representations by preference.
+
+Pure: text in, values out. The rules are those of PS3.18 8.3.3 and 8.7.5 to 8.7.8; where these
+differ from one another, 8.7.8.1 is followed (docs/conformance-dicomweb.md).
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from vna.errors import InvalidRequest, NotAcceptable
+from vna.web.media import MediaType, media_list
+
+DICOM = "application/dicom"
+JSON = "application/dicom+json"
+PLAIN_JSON = "application/json"
+XML = "application/dicom+xml"
+OCTETS = "application/octet-stream"
+EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
+ANY = "*"
+
+
+class Resource(enum.Enum):
+    """What is asked for, as far as its representations differ (PS3.18 Table 10.4.4-1, 10.6.3)."""
+
+    INSTANCES = enum.auto()
+    INSTANCE = enum.auto()
+    METADATA = enum.auto()
+    SEARCH = enum.auto()
+    STORED = enum.auto()
+    FRAMES = enum.auto()
+    FRAME = enum.auto()
+    BULK = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One acceptable representation. `syntaxes` None: no Transfer Syntax was named."""
+
+    media: str
+    multipart: bool
+    syntaxes: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptable:
+    """The acceptable representations of one resource, best first; never empty."""
+
+    wanted: tuple[Wanted, ...]
+
+    @property
+    def best(self) -> Wanted:
+        """The representation to give where any can be given."""
+        return self.wanted[0]
+
+    @property
+    def syntaxes(self) -> tuple[str, ...] | None:
+        """Transfer Syntaxes by preference, `*` as stored; None when none was named."""
+        if all(wanted.syntaxes is None for wanted in self.wanted):
+            return None
+        named = (w.syntaxes or (EXPLICIT_LITTLE,) for w in self.wanted)
+        return tuple(dict.fromkeys(syntax for syntaxes in named for syntax in syntaxes))
+
+    def form(self, media: str, syntax: str | None) -> Wanted:
+        """Return the entry under which something in `media` and `syntax` goes out."""
+        for wanted in self.wanted:
+            if ANY in (wanted.syntaxes or ()):
+                return wanted
+            if wanted.media == media and (
+                not wanted.syntaxes or syntax in (None, *wanted.syntaxes)
+            ):
+                return wanted
+        return next((w for w in self.wanted if w.media == media), self.best)
+
+
+# Transfer Syntaxes of the compressed media types, the default first (PS3.18 Table 8.7.3-2 to -5).
+_VIDEO = "1.2.840.10008.1.2.4."
+COMPRESSED: dict[str, tuple[str, ...]] = {
+    "image/jpeg": tuple(_VIDEO + n for n in ("70", "50", "51", "57")),
+    "image/dicom-rle": ("1.2.840.10008.1.2.5",),
+    "image/jls": tuple(_VIDEO + n for n in ("80", "81")),
+    "image/jp2": tuple(_VIDEO + n for n in ("90", "91")),
+    "image/jpx": tuple(_VIDEO + n for n in ("92", "93")),
+    "image/jphc": tuple(_VIDEO + n for n in ("201", "202", "203")),
+    "image/jxl": tuple(_VIDEO + n for n in ("110", "111", "112")),
+    "video/mpeg": tuple(_VIDEO + n for n in ("101", "100", "101.1", "100.1")),
+    "video/mp4": tuple(
+        _VIDEO + n
+        for n in ("102", "103", "104", "105", "106", "102.1", "103.1", "104.1", "105.1", "106.1")
+    ),
+    "video/h265": tuple(_VIDEO + n for n in ("107", "108")),
+}
+# Names older editions and clients use.
+_ALIASES = {
+    "image/x-dicom-rle": "image/dicom-rle",
+    "image/x-jls": "image/jls",
+    "video/mpeg2": "video/mpeg",
+    "video/mp4v-es": "video/mp4",
+}
+_RENDERED = frozenset(
+    ("image/png", "image/gif", "text/html", "text/plain", "text/xml", "text/rtf", "application/pdf")
+)
+_PIXELS = frozenset((Resource.FRAMES, Resource.FRAME, Resource.BULK))
+_BULK_OFFERS = tuple((media, True) for media in (OCTETS, *COMPRESSED))
+_BULK_SINGLE = tuple((media, False) for media in (OCTETS, *COMPRESSED))
+# (media type, multipart): the first is the default, which a matching wildcard asks for.
+_OFFERS: dict[Resource, tuple[tuple[str, bool], ...]] = {
+    Resource.INSTANCES: ((DICOM, True),),
+    Resource.INSTANCE: ((DICOM, True), (DICOM, False)),
+    Resource.METADATA: ((JSON, False), (PLAIN_JSON, False), (XML, True)),
+    Resource.SEARCH: ((JSON, False), (PLAIN_JSON, False), (XML, True)),
+    Resource.STORED: ((JSON, False), (PLAIN_JSON, False), (XML, False)),
+    Resource.FRAMES: _BULK_OFFERS,
+    Resource.FRAME: (*_BULK_OFFERS, *_BULK_SINGLE),
+    Resource.BULK: (*_BULK_SINGLE, *_BULK_OFFERS),
+}
+_Q = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class _Range:
+    media: str  # lower case, may be a range
+    multipart: bool | None  # None: */*, which covers both
+    syntax: str | None
+    q: float
+
+    def covers(self, media: str, multipart: bool) -> bool:
+        if self.multipart not in (None, multipart):
+            return False
+        kind, _, rest = self.media.partition("/")
+        return self.media == media or (rest == "*" and kind in ("*", media.partition("/")[0]))
+
+    @property
+    def is_wildcard(self) -> bool:
+        return self.media.endswith("/*")
+
+
+@functools.lru_cache(maxsize=4096)
+def negotiate(
+    resource: Resource,
+    header: str | None,
+    parameters: tuple[str, ...] = (),
+    *,
+    strict: bool = False,
+) -> Acceptable:
+    """Find the acceptable representations of a resource.
+
+    `parameters` are the values of the `accept` query parameter; each of their entries counts
+    before the header's, if the header covers it (PS3.18 8.3.3.1). Without a header everything is
+    acceptable; `strict` refuses such a request (8.7.5). Raises `NotAcceptable`, and
+    `InvalidRequest` when DICOM and rendered media types are mixed.
+    """
+    if not header and strict:
+        raise NotAcceptable(f"Without an Accept header there is no answer. {_possible(resource)}")
+    ranges = tuple(_ranges(media_list(header or "*/*")))
+    asked = [
+        entry
+        for entry in _ranges(entry for text in parameters for entry in media_list(text))
+        if not entry.is_wildcard and _is_covered(entry, ranges)
+    ]
+    _refuse_mixture(resource, (*asked, *ranges))
+    wanted = [*_wanted(resource, asked), *_wanted(resource, ranges)]
+    if not wanted:
+        raise NotAcceptable(_possible(resource))
+    return Acceptable(tuple(dict.fromkeys(wanted)))
+
+
+def _possible(resource: Resource) -> str:
+    offers = (f'multipart/related; type="{m}"' if multi else m for m, multi in _OFFERS[resource])
+    return f"This resource is given as one of: {', '.join(offers)}."
+
+
+def _ranges(entries: Iterable[MediaType]) -> Iterator[_Range]:
+    for entry in entries:
+        q = entry.parameter("q") or "1"
+        if not _Q.fullmatch(q):
+            continue
+        media, multipart = entry.name, None if entry.name == "*/*" else False
+        if media in ("multipart/related", "multipart/*"):
+            media, multipart = (entry.parameter("type") or "*/*").lower(), True
+        yield _Range(
+            _ALIASES.get(media, media), multipart, entry.parameter("transfer-syntax"), float(q)
+        )
+
+
+def _is_covered(entry: _Range, ranges: Iterable[_Range]) -> bool:
+    return any(r.q > 0 and r.covers(entry.media, bool(entry.multipart)) for r in ranges)
+
+
+def _refuse_mixture(resource: Resource, ranges: Iterable[_Range]) -> None:
+    """PS3.18 8.3.3.1, 8.7.5. A type both kinds have counts as what the resource makes of it."""
+    named = [r for r in ranges if r.q > 0 and not r.is_wildcard]
+    rendered = any(
+        r.multipart is False
+        and (r.media in _RENDERED or (r.media in COMPRESSED and resource not in _PIXELS))
+        for r in named
+    )
+    if rendered and any(r.multipart or r.media in (DICOM, JSON, XML, OCTETS) for r in named):
+        raise InvalidRequest("DICOM and rendered media types must not be mixed in one request.")
+
+
+def _wanted(resource: Resource, ranges: Iterable[_Range]) -> Iterator[Wanted]:
+    offers = _OFFERS[resource]
+    ordered = sorted(ranges, key=lambda r: -r.q)
+    refused = {(r.media, r.multipart) for r in ordered if r.q == 0}
+    for entry in ordered:
+        if entry.q == 0:
+            continue
+        if not entry.is_wildcard:
+            if (entry.media, bool(entry.multipart)) in offers:
+                yield Wanted(entry.media, bool(entry.multipart), _named(resource, entry))
+            continue
+        for media, multipart in offers:
+            if (media, multipart) not in refused and entry.covers(media, multipart):
+                yield Wanted(media, multipart, _unnamed(resource, entry))
+                break
+
+
+def _named(resource: Resource, entry: _Range) -> tuple[str, ...] | None:
+    """Transfer Syntaxes of an entry that names its media type."""
+    if resource not in _PIXELS and entry.media != DICOM:
+        return None
+    if entry.media in COMPRESSED and entry.syntax in (None, ANY):
+        return COMPRESSED[entry.media]
+    return (entry.syntax,) if entry.syntax else _default(resource)
+
+
+def _unnamed(resource: Resource, entry: _Range) -> tuple[str, ...] | None:
+    """Transfer Syntaxes of a wildcard: anything will do, uncompressed rather than as stored."""
+    if entry.syntax:
+        return (entry.syntax,)
+    if resource in _PIXELS:
+        return (ANY,)
+    return (EXPLICIT_LITTLE, ANY) if resource in (Resource.INSTANCE, Resource.INSTANCES) else None
+
+
+def _default(resource: Resource) -> tuple[str, ...] | None:
+    return (EXPLICIT_LITTLE,) if resource in _PIXELS else None

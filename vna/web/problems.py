@@ -1,0 +1,94 @@
+"""Error -> HTTP status and JSON body, in one table. Whatever goes wrong is answered from here.
+
+The body says what was wrong in one sentence: `{"status": 404, "error": ..., "message": ...}`, so
+that programs and people can both tell.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Mapping
+
+import orjson
+
+from vna.errors import (
+    Conflict,
+    Corrupt,
+    Gone,
+    InvalidRequest,
+    NotAcceptable,
+    NotAuthenticated,
+    NotFound,
+    NotPermitted,
+    TooLarge,
+    Unavailable,
+    UnsupportedMedia,
+    VNAError,
+)
+
+log = logging.getLogger(__name__)
+
+Headers = list[tuple[bytes, bytes]]
+
+# The most specific class of an error's own order of classes counts.
+STATUS: dict[type[VNAError], int] = {
+    VNAError: 500,
+    InvalidRequest: 400,
+    NotAuthenticated: 401,
+    NotPermitted: 403,
+    NotFound: 404,
+    NotAcceptable: 406,
+    Conflict: 409,
+    Gone: 410,
+    TooLarge: 413,
+    UnsupportedMedia: 415,
+    Corrupt: 500,
+    Unavailable: 503,
+}
+_MORE: dict[int, Headers] = {
+    401: [(b"www-authenticate", b"Bearer")],
+    503: [(b"retry-after", b"5")],
+}
+ALWAYS: Headers = [
+    (b"cache-control", b"private, no-cache"),
+    (b"x-content-type-options", b"nosniff"),
+]
+
+
+def status_of(exc: VNAError) -> int:
+    """Return the status of an error, that of its nearest family in the table."""
+    return next(STATUS[cls] for cls in type(exc).__mro__ if cls in STATUS)
+
+
+def body(status: int, error: str, message: str) -> bytes:
+    """Write the body of a failure."""
+    return orjson.dumps({"status": status, "error": error, "message": message})
+
+
+def headers(status: int, content: bytes) -> Headers:
+    """Return the header fields of a failure whose body is `content`."""
+    return [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(content)),
+        *ALWAYS,
+        *_MORE.get(status, ()),
+    ]
+
+
+def answer(exc: Exception, about: Mapping[str, str]) -> tuple[int, Headers, bytes]:
+    """Turn an error into status, header fields and body; log what is our own fault.
+
+    `about` is what the log may say of the request. The text of an unknown error may hold anything,
+    so only its type and where it arose are logged.
+    """
+    if isinstance(exc, VNAError):
+        status, name, message = status_of(exc), type(exc).__name__, str(exc)
+    else:
+        status, name, message = 500, "Failed", "The archive failed to answer this request."
+    if status >= 500:
+        trace = "".join(traceback.format_tb(exc.__traceback__))
+        extra = {**about, "status": status, "error": type(exc).__name__, "trace": trace}
+        log.log(logging.WARNING if status == 503 else logging.ERROR, "request failed", extra=extra)
+    content = body(status, name, message)
+    return status, headers(status, content), content

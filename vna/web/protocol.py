@@ -1,0 +1,305 @@
+"""The limits of HTTP, held where the bytes arrive: a subclass of uvicorn's protocol for httptools.
+
+What is limited is settled before the application hears of a request, and before memory is taken:
+- connections of one address and of the process (503);
+- the request line (414), the header fields with it, and trailers after a chunked body (431);
+- the time until the header fields are complete (408);
+- silence inside a body while we are reading (408), and a reader who takes nothing at all.
+
+A refusal is a JSON body. After it, and after an answer given before the whole body was read, what
+the client still sends is read and dropped for a moment: closing at once would reset the connection
+and take the answer away with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from vna import telemetry
+from vna.config import Http
+from vna.web import problems
+
+if TYPE_CHECKING:
+    from uvicorn.config import Config
+    from uvicorn.server import ServerState
+
+_LINGER_S = 2.0
+_LINGER_BYTES = 64 << 20
+_LINGERING_MOST = 100
+_LINE_REST = len(b"  HTTP/1.1\r\n")
+
+
+class Door:
+    """Who is inside: open connections, of each address and in all."""
+
+    def __init__(self, limits: Http) -> None:
+        self._limits = limits
+        self._addresses: Counter[str] = Counter()
+        self._total = 0
+
+    def enter(self, address: str) -> bool:
+        """Count a connection in; False when there is no room for it, and then it is not counted."""
+        if (
+            self._total >= self._limits.connections
+            or self._addresses[address] >= self._limits.connections_per_address
+        ):
+            return False
+        self._total += 1
+        self._addresses[address] += 1
+        return True
+
+    def leave(self, address: str) -> None:
+        """Count a connection out."""
+        self._total -= 1
+        self._addresses[address] -= 1
+        if not self._addresses[address]:
+            del self._addresses[address]
+
+
+class _Flow(FlowControl):
+    """Remembers since when we read: silence while we do not is no fault of the peer."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(transport)
+        self._loop = loop
+        self.reading_since = loop.time()
+
+    def resume_reading(self) -> None:
+        if self.read_paused:
+            self.reading_since = self._loop.time()
+        super().resume_reading()
+
+
+class _PastLimitError(Exception):
+    """Stops the parser; the refusal stands in the protocol."""
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """One connection. `limits` and `door` are shared by all connections of a listener."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],  # uvicorn's own type
+        _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        limits: Http,
+        door: Door,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._limits = limits
+        self._door = door
+        self._address = ""
+        self._is_inside = False
+        self._is_refused = False
+        self._refusal: tuple[int, str, str] | None = None
+        self._in_head = False
+        self._is_plain_body = False
+        self._framing = 0  # bytes since a head began, or since the last content of a chunked body
+        self._lingered = 0
+        self._heard = 0.0
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._body_timer: asyncio.TimerHandle | None = None
+        self._write_timer: asyncio.TimerHandle | None = None
+        self._linger_timer: asyncio.TimerHandle | None = None
+
+    # ---- asyncio's callbacks -------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn
+        """Let the connection in, or say that there is no room."""
+        super().connection_made(transport)
+        self.flow = _Flow(transport, self.loop)
+        self._address = self.client[0] if self.client else ""
+        self._is_inside = self._door.enter(self._address)
+        if self._is_inside:
+            self._head_timer = self.loop.call_later(self._limits.header_s, self._head_is_late)
+        elif len(self.connections) > self._limits.connections + _LINGERING_MOST:
+            transport.abort()
+        else:
+            self._refuse(503, "connections", "There are too many open connections; try again.")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Count the connection out."""
+        super().connection_lost(exc)
+        if self._is_inside:
+            self._door.leave(self._address)
+        for timer in (self._head_timer, self._body_timer, self._write_timer, self._linger_timer):
+            if timer is not None:
+                timer.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser no more than the limit leaves until something is complete."""
+        if self._is_refused:
+            self._drop(data)
+            return
+        most = self._limits.header_bytes
+        while data and not self._is_refused and not self.transport.is_closing():
+            if self._is_plain_body:
+                piece, data = data, b""
+            else:
+                if self._framing >= most:
+                    self._refuse(431, "header-bytes", f"Header fields may have {most} bytes.")
+                    return
+                room = most - self._framing
+                piece, data = (data, b"") if len(data) <= room else (data[:room], data[room:])
+                self._framing += len(piece)
+            super().data_received(piece)
+        self._set_timers()
+
+    def pause_writing(self) -> None:
+        """The client reads slower than we write: watch that it reads at all."""
+        super().pause_writing()
+        self._watch_reader(self.transport.get_write_buffer_size() + 1)
+
+    def resume_writing(self) -> None:
+        """The client caught up."""
+        super().resume_writing()
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+
+    # ---- the parser's callbacks ----------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """Start counting a head."""
+        super().on_message_begin()
+        self._in_head = True
+
+    def on_url(self, url: bytes) -> None:
+        """Take a piece of the request target."""
+        super().on_url(url)
+        line = len(self.parser.get_method()) + len(self.url) + _LINE_REST
+        if line > self._limits.request_line_bytes:
+            most = self._limits.request_line_bytes
+            self._refusal = (414, "request-line", f"The request line may have {most} bytes.")
+            raise _PastLimitError
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header field; trailers mean nothing here and are not kept."""
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The head is complete: the application begins."""
+        self._in_head = False
+        self._framing = 0
+        super().on_headers_complete()
+        self._is_plain_body = not any(name == b"transfer-encoding" for name, _ in self.headers)
+
+    def on_body(self, body: bytes) -> None:
+        """Take content."""
+        self._framing = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is complete."""
+        self._framing = 0
+        self._is_plain_body = False
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Close after an answer that did not wait for the whole body; else wait for more."""
+        is_early = self.cycle.response_complete and self.cycle.more_body
+        super().on_response_complete()
+        if is_early and not self._is_refused:
+            self._linger()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 -- uvicorn's signature
+        """Answer what the parser refused, and what stopped it from here."""
+        refusal = self._refusal or (400, "syntax", "This is not a well-formed HTTP/1.1 request.")
+        self._refuse(*refusal)
+
+    # ---- time ----------------------------------------------------------------------------------
+
+    def _set_timers(self) -> None:
+        if self._in_head:
+            if self._head_timer is None:
+                self._head_timer = self.loop.call_later(self._limits.header_s, self._head_is_late)
+        elif self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+        if self.cycle is not None and self.cycle.more_body and not self.cycle.response_complete:
+            self._heard = self.loop.time()
+            if self._body_timer is None:
+                self._body_timer = self.loop.call_later(self._limits.body_idle_s, self._is_idle)
+        elif self._body_timer is not None:
+            self._body_timer.cancel()
+            self._body_timer = None
+
+    def _head_is_late(self) -> None:
+        self._head_timer = None
+        seconds = self._limits.header_s
+        self._refuse(408, "header-time", f"The header fields must arrive in {seconds:g} seconds.")
+
+    def _is_idle(self) -> None:
+        """Look at the silence in a body: of the peer, not ours."""
+        self._body_timer = None
+        cycle = self.cycle
+        if cycle is None or not cycle.more_body or cycle.response_complete:
+            return
+        now, flow = self.loop.time(), self.flow
+        since = max(self._heard, flow.reading_since if isinstance(flow, _Flow) else 0.0)
+        left = self._limits.body_idle_s - (0.0 if flow.read_paused else now - since)
+        if left > 0.001:
+            self._body_timer = self.loop.call_later(left, self._is_idle)
+            return
+        seconds = self._limits.body_idle_s
+        self._refuse(408, "body-idle", f"Nothing arrived for {seconds:g} seconds.")
+
+    def _watch_reader(self, before: int) -> None:
+        """Give a client up that took nothing since the last look."""
+        left = self.transport.get_write_buffer_size()
+        if left >= before:
+            telemetry.HTTP_REFUSED.labels("reader-idle").inc()
+            self.transport.abort()
+            return
+        self._write_timer = self.loop.call_later(self._limits.body_idle_s, self._watch_reader, left)
+
+    # ---- refusing ------------------------------------------------------------------------------
+
+    def _refuse(self, status: int, cause: str, message: str) -> None:
+        """Answer in the application's place where it is not answering yet, and close."""
+        if self._is_refused or self.transport.is_closing():
+            return
+        telemetry.HTTP_REFUSED.labels(cause).inc()
+        cycle = self.cycle
+        is_answering = cycle is not None and not cycle.response_complete
+        if is_answering and (cycle.response_started or not cycle.more_body):
+            # A sound request is being answered; what came after it was not one.
+            cycle.keep_alive = False
+            self._is_refused = True
+            return
+        if is_answering:
+            cycle.disconnected = True
+            cycle.message_event.set()
+        self._write_problem(status, message)
+        self._linger()
+
+    def _write_problem(self, status: int, message: str) -> None:
+        phrase = HTTPStatus(status).phrase
+        content = problems.body(status, "".join(w.title() for w in phrase.split()), message)
+        lines = [f"HTTP/1.1 {status} {phrase}\r\n".encode()]
+        for name, value in problems.headers(status, content):
+            lines += [name, b": ", value, b"\r\n"]
+        self.transport.write(b"".join([*lines, b"connection: close\r\n\r\n", content]))
+
+    def _linger(self) -> None:
+        """Say that we are done, and drop what still comes until the client is done, too."""
+        self._is_refused = True
+        self._unset_keepalive_if_required()
+        self.flow.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._linger_timer = self.loop.call_later(_LINGER_S, self.transport.close)
+
+    def _drop(self, data: bytes) -> None:
+        self._lingered += len(data)
+        if self._lingered > _LINGER_BYTES:
+            self.transport.abort()
