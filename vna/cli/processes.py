@@ -12,7 +12,6 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from types import FrameType
 
 from prometheus_client import multiprocess
@@ -147,9 +146,7 @@ class _Loop:
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 
 
-def _with_socket(
-    place: Place, sock: socket.socket
-) -> tuple[Callable[[], None], tuple[int, ...]]:
+def _with_socket(place: Place, sock: socket.socket) -> tuple[Callable[[], None], tuple[int, ...]]:
     handle = os.dup(sock.fileno())
     return functools.partial(speak_http, place, handle), (handle,)
 
@@ -159,7 +156,7 @@ def _welcome(settings: Settings, http: socket.socket, dicom: socket.socket) -> d
     web, dimse = sockets.name_of(http), sockets.name_of(dicom)
     title = settings.dicom.ae_title
     print(
-        f"serving {Path(settings.data)}: DICOMweb http://{web}/dicom-web, DICOM {title} at {dimse}; "
+        f"serving {settings.data}: DICOMweb http://{web}/dicom-web, DICOM {title} at {dimse}; "
         "Ctrl-C stops it",
         file=sys.stderr,
     )

@@ -1,4 +1,4 @@
-"""`vna serve`: hold the data folder, make what is missing, then hand over to the supervisor's loop."""
+"""`vna serve`: hold the data folder, listen, then hand over to the supervisor's loop."""
 
 from __future__ import annotations
 
