@@ -175,6 +175,7 @@ class RetrieveEngine:
             length=length,
             chunks=chunks,
             location=f"{path_of(located.ref)}/bulkdata/{path}",
+            revision=located.blob_id.hex(),
             read=(
                 (lambda at, size: small_value(self._store, located, offset + at, size))
                 if plain
