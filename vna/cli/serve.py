@@ -63,7 +63,8 @@ def run(args: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 --
     make_data(settings.data)
     print(_DEV if settings.dev else _CLOSED, file=sys.stderr)
     with contextlib.ExitStack() as closing:
-        lock = closing.enter_context(runlock.held(settings.data, "serve", exclusive=True))
+        # the children inherit it: nobody takes over while one of a killed supervisor still runs
+        closing.enter_context(runlock.held(settings.data, "serve", exclusive=True))
         http = sockets.open_shared(settings.http.listen, settings.http.workers or _cores())
         for sock in http:
             closing.enter_context(sock)
@@ -73,7 +74,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 --
         # before the first fork, so that all processes share the memory.
         from vna.cli.processes import serve
 
-        serve(settings, lock, http, dicom)
+        serve(settings, http, dicom)
     return 0
 
 

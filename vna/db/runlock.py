@@ -22,10 +22,10 @@ _STEP_S = 0.02
 
 
 @contextmanager
-def held(data: Path, command: str, *, exclusive: bool) -> Iterator[int]:
-    """Hold the lock for a command and yield its descriptor. Raises `ConfigError` naming who has it.
+def held(data: Path, command: str, *, exclusive: bool) -> Iterator[None]:
+    """Hold the lock for a command. Raises `ConfigError` naming who has it.
 
-    A forked child holds it, too, as long as it keeps the descriptor open.
+    A forked child holds it, too, as long as it lives.
     """
     path = data / "run" / "lock"
     try:
@@ -37,7 +37,7 @@ def held(data: Path, command: str, *, exclusive: bool) -> Iterator[int]:
             os.ftruncate(lock, 0)  # a killed holder's name
             if exclusive:
                 os.pwrite(lock, f"{command} {os.getpid()}\n".encode(), 0)
-        yield lock
+        yield
     finally:
         os.close(lock)
 
