@@ -156,7 +156,7 @@ def transfer_syntax(uid: str) -> TransferSyntax | None:
 
 
 def syntax(uid: str) -> TransferSyntax:
-    """Describe a Transfer Syntax; an unknown one as encapsulated, so that it is passed on as it is."""
+    """Describe a Transfer Syntax; an unknown one as encapsulated, so that it is passed on as is."""
     return TRANSFER_SYNTAXES.get(uid) or TransferSyntax(uid=uid, name=uid, encapsulated=True)
 
 
