@@ -13,6 +13,7 @@ from vna.dicom.evaluate import key_matches, matches, wild
 from vna.dicom.identifiers import Model, read_identifier
 from vna.dicom.matching import (
     AllOf,
+    AnyOf,
     Condition,
     DateRange,
     Empty,
@@ -91,7 +92,7 @@ def written(asked: Condition | None) -> tuple[str, str]:
             return "TM", ends(first, last, time_text)
         case MomentRange(first, last):
             return "DT", ends(first, last, moment_text)
-        case Item():
+        case Item() | AnyOf():
             raise AssertionError("items are written by their own tests")
 
 
@@ -356,7 +357,6 @@ def test_a_moment_without_a_zone_is_in_the_data_sets_own() -> None:
         ("AS", "45"),
         ("AT", "PatientName"),
         ("OB", "x"),
-        ("CS", "A\\B"),
         ("LO", "x" * 4097),
     ],
 )
@@ -440,7 +440,22 @@ def test_multiple_values_must_all_be_present() -> None:
     with pytest.raises(InvalidQuery):
         condition("CS", "CT\\P*", multiple_value=True)
     with pytest.raises(InvalidQuery):
-        condition("DA", "20240101\\20240102", multiple_value=True)
+        condition("CS", "CT\\\\PT", multiple_value=True)
+
+
+def test_several_values_without_agreement_mean_any_of_them() -> None:
+    assert condition("CS", "CT\\M*") == AnyOf((Single("CT"), Wildcard("M*")))
+    assert holds("CS", "CT\\M*", "MR")
+    assert not holds("CS", "CT\\M*", "PT")
+    assert holds("DA", "20240101\\20240201-20240203", "20240202", multiple_value=True)
+    assert condition("CS", "CT\\*") is None
+    assert condition("LO", "A\\") is None
+
+
+def test_several_ranges_are_not_joined_with_a_time() -> None:
+    tree = {"00080020": ("DA", "20060705-\\20050101-"), "00080030": ("TM", "10-")}
+    keys = keys_of(tree, Options(combined=True))
+    assert [type(key.condition) for key in keys] == [AnyOf, TimeRange]
 
 
 def test_a_zero_length_attribute_matches_no_key_with_a_value() -> None:
