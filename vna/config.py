@@ -152,10 +152,10 @@ class Settings:
     log: Log = field(default_factory=Log)
 
 
-# Names that other programs and the documentation already use, beside the regular VNA_<SECTION>_<KEY>.
+# Names that other programs use already, beside the regular VNA_<SECTION>_<KEY>.
 _ALIASES = {"VNA_DATABASE_URL": ("postgres", "url"), "VNA_BLOB_URL": ("blobs", "url")}
 _NOT_SETTINGS = frozenset({"VNA_ROOT_KEY", "VNA_CONFIG", "VNA"})
-_CHOICES = {
+_CHOICES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("keys", "root"): ("file", "env"),
     ("versions", "answer"): ("warning", "success"),
     ("versions", "policy"): ("first", "newest", "reject"),
@@ -186,7 +186,8 @@ def load(
     for name, value in (flags or {}).items():
         if value is not None:
             _put(values, tuple(name.split(".")), value)
-    return _build(Settings, values, ())
+    built: Settings = _build(Settings, values, ())
+    return built
 
 
 def address(listen: str) -> tuple[str, int]:
@@ -213,7 +214,7 @@ def _put(values: dict[str, Any], name: tuple[str, ...], value: Any) -> None:  # 
     values[name[-1]] = value
 
 
-def _build(cls: type, values: Any, where: tuple[str, ...]) -> Any:  # values of a TOML table
+def _build(cls: Any, values: Any, where: tuple[str, ...]) -> Any:  # a dataclass, a TOML table
     if not isinstance(values, dict):
         raise ConfigError(f"The setting {'.'.join(where)} is a section, not a value.")
     hints = get_type_hints(cls)
@@ -231,7 +232,7 @@ def _build(cls: type, values: Any, where: tuple[str, ...]) -> Any:  # values of 
     return cls(**built)
 
 
-def _value(kind: type, value: Any, where: tuple[str, ...]) -> Any:  # a TOML value or a variable's text
+def _value(kind: type, value: Any, where: tuple[str, ...]) -> Any:  # TOML value or text
     name = ".".join(where)
     try:
         if kind is bool:
@@ -240,7 +241,7 @@ def _value(kind: type, value: Any, where: tuple[str, ...]) -> Any:  # a TOML val
             read = Path(str(value))
         elif kind in (int, float):
             if isinstance(value, bool):
-                raise ValueError  # noqa: TRY004 -- one except clause turns both into our own error
+                raise ValueError
             read = kind(value)
         else:
             read = str(value)
@@ -248,8 +249,9 @@ def _value(kind: type, value: Any, where: tuple[str, ...]) -> Any:  # a TOML val
         raise ConfigError(f"The setting {name} must be a {kind.__name__}.") from exc
     if kind in (int, float) and read < 0:
         raise ConfigError(f"The setting {name} must not be negative.")
-    if where in _CHOICES and read not in _CHOICES[where]:  # type: ignore[comparison-overlap]  # keys are pairs
-        raise ConfigError(f"The setting {name} must be one of {', '.join(_CHOICES[where])}.")  # type: ignore[index]  # as above
+    choices = _CHOICES.get(where)
+    if choices and read not in choices:
+        raise ConfigError(f"The setting {name} must be one of {', '.join(choices)}.")
     return read
 
 

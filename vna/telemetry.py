@@ -1,7 +1,7 @@
 """Log set-up (JSON lines, no patient data) and every metric, declared once.
 
-A log record is an event name and fields (`extra={...}`). Values of control characters are escaped by
-JSON itself, so a peer's text cannot forge a line.
+A log record is an event name and fields (`extra={...}`). Control characters are escaped by JSON
+itself, so a peer's text cannot forge a line.
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ def share_metrics(folder: str) -> None:
 _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 INSTANCES_RECEIVED = Counter(
-    "vna_instances_received_total", "Instances received, by way in and outcome", ["proto", "outcome"]
+    "vna_instances_received_total",
+    "Instances received, by way in and outcome",
+    ["proto", "outcome"],
 )
 BYTES_RECEIVED = Counter("vna_bytes_received_total", "Bytes of data sets received", ["proto"])
 RECEIVE_SECONDS = Histogram(

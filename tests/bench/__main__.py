@@ -45,11 +45,11 @@ def main() -> int:
     environment = {**os.environ, "BENCH_HOME": str(home)}
     environment.setdefault("VNA", str(ROOT / ".venv" / "bin" / "vna"))
     if not (home / "data" / "manifest.json").exists():
-        subprocess.run([python, "gen.py"], cwd=HARNESS, env=environment, check=True)  # noqa: S603
+        subprocess.run([python, "gen.py"], cwd=HARNESS, env=environment, check=True)
     command = [python, "bench.py", "--suite", asked.suite, "--reps", str(asked.reps)]
     command += ["--sizes", asked.sizes, "--out", out]
     command += ["--only", asked.only or ",".join((*PEERS, "ours"))]
-    done = subprocess.run(command, cwd=HARNESS, env=environment, check=False)  # noqa: S603
+    done = subprocess.run(command, cwd=HARNESS, env=environment, check=False)
     print(table.render(json.loads(out.read_text()), PEERS))
     return done.returncode
 

@@ -1,4 +1,4 @@
-"""Principal, Scope and Action: who asks, what they may see, and what they want to do. Pure values."""
+"""Principal, Scope and Action: who asks, what they may see, what they want. Pure values."""
 
 from __future__ import annotations
 

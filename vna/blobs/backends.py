@@ -18,7 +18,7 @@ from vna.blobs.objects import ObjectBackend
 from vna.crypto.stream import Buffer
 from vna.errors import ConfigError, NotFound
 
-OBJECT_SCHEMES = ("s3", "gs", "az", "memory")
+OBJECT_SCHEMES = ("s3", "gs", "az")
 
 
 class Part(Protocol):
@@ -69,7 +69,7 @@ class Backend(Protocol):
 
 
 def connect(where: str | Path, files: Files | None = None) -> Backend:
-    """Choose the backend: a folder, or an s3://, gs:// or az:// URL (memory:// keeps nothing)."""
+    """Choose the backend: a folder, or an s3://, gs:// or az:// URL."""
     scheme, colon, _ = str(where).partition("://")
     if isinstance(where, Path) or not colon or scheme == "file":
         return LocalBackend(str(where).removeprefix("file://"), files or Files())

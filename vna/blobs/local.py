@@ -8,6 +8,7 @@ behind can be told apart from what a living one is writing, without trusting pro
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import uuid
@@ -188,10 +189,14 @@ class LocalBackend:
         self._epoch = self.path(f"tmp/{uuid.UUID(bytes=uuid7())}")
         files.make_folder(self._epoch)
         fd = files.open_folder(self._epoch)
-        if not files.lock(fd):  # a sweep without any age limit looks at it this very moment
+        try:
+            if files.lock(fd):
+                return fd
+        except OSError:
             files.close(fd)
-            raise BlockingIOError("the new folder is locked by another process")
-        return fd
+            raise
+        files.close(fd)  # a sweep without any age limit looks at it this very moment
+        raise BlockingIOError(errno.EAGAIN, "the new folder is locked by another process")
 
     def _sweep(self, folder: str, older_s: float) -> int:
         files = self._files

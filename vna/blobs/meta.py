@@ -17,12 +17,12 @@ from vna.config import Limits
 from vna.errors import Corrupt
 
 VERSION = 1
-READY_BYTES = 1 << 20  # DICOM JSON up to this size also goes into the index, ready to be answered
+READY_BYTES = 1 << 20  # DICOM JSON up to this size also stands in the index, ready
 _START = b'{"v":1,"attributes":'
 
 
 class AttributesSink:
-    """Takes the DICOM JSON of one instance in pieces; keeps it compressed, and as it is while small.
+    """Takes the DICOM JSON of one instance in pieces; keeps it compressed, and plain while small.
 
     Past a cap nothing is kept: the metadata is then rebuilt from the payload when it is asked for.
     """

@@ -14,7 +14,7 @@ from typing import Any
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
-from obstore.store import MemoryStore, ObjectStore, from_url
+from obstore.store import ObjectStore, from_url
 
 from vna.crypto.stream import Buffer
 from vna.errors import ConfigError, Conflict, NotFound, Unavailable, VNAError
@@ -41,8 +41,6 @@ class ObjectBackend:
     def from_url(cls, url: str) -> ObjectBackend:
         """Open a store by URL; credentials come from the provider's usual variables."""
         try:
-            if url.startswith("memory:"):
-                return cls(MemoryStore())
             return cls(from_url(url, client_options=_CLIENT, retry_config=_RETRY))
         except (BaseError, OSError, ValueError) as exc:
             raise ConfigError("The URL of the blob store is not usable.") from exc

@@ -5,14 +5,10 @@ deriver version (1) | nonce (12) | AES-256-GCM of a zstd frame, aad = blob id | 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from vna.blobs.compression import deflate, inflate
+from vna.blobs.keys import StudyKey
 from vna.crypto.records import open_record, seal_record
 from vna.errors import Corrupt
-
-if TYPE_CHECKING:
-    from vna.blobs.keys import StudyKey
 
 DERIVER_VERSION = 1
 

@@ -137,9 +137,6 @@ class BlobStore:
         cut = Cut.of(payload_len, offset, length)
         try:
             return self._source(blob_id).open(opener, cut)
-        except Corrupt:
-            BLOB_READS_CORRUPT.inc()
-            raise
         except NotFound:
             self._confirm()
             raise
@@ -184,7 +181,14 @@ class BlobStore:
 
     def blob_ids(self, *, since: datetime.date | None = None) -> Iterator[bytes]:
         """Walk the ids of all sealed data sets, day by day."""
-        return self._ids(BLOBS, f"{BLOBS}{since}" if since else "")
+        return self.ids(BLOBS, after=f"{BLOBS}{since}" if since else "")
+
+    def ids(self, prefix: str, *, after: str = "") -> Iterator[bytes]:
+        """Walk the ids of the sealed objects below a prefix of layout.py."""
+        for name in self._backend.list(prefix, after=after):
+            blob_id = id_of(name)
+            if blob_id is not None and name.endswith(".vnb"):
+                yield blob_id
 
     def delete(self, blob_id: bytes) -> None:
         """Remove a blob; an absent one is no error."""
@@ -202,21 +206,16 @@ class BlobStore:
     def _source(self, blob_id: bytes, kind: int = DATA_SET) -> Source:
         return Source(self._backend, blob_name(blob_id, kind), self._rooms)
 
-    def _ids(self, prefix: str, after: str) -> Iterator[bytes]:
-        for name in self._backend.list(prefix, after=after):
-            blob_id = id_of(name)
-            if blob_id is not None and name.endswith(".vnb"):
-                yield blob_id
-
     def _opener(self, blob_id: bytes, header: bytes) -> PayloadOpener:
         known = self._openers.get(blob_id)
         if known is not None and known[0] == header:
             return known[1]
+        header = bytes(header)  # the database driver may give a view
         core = Core.unpack(header)
         if core.blob_id != blob_id or core.archive_id != self.archive_id:
             raise Corrupt("The header is another blob's.")
         opener = PayloadOpener(open_header(header, self._kek(core)).payload)
-        self._openers.put(blob_id, (bytes(header), opener))
+        self._openers.put(blob_id, (header, opener))
         return opener
 
     def _kek(self, core: Core) -> bytes:

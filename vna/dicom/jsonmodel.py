@@ -4,9 +4,9 @@ A form turns one value field into the whole JSON member of its attribute, a comm
 is the member's beginning up to and with `"Value":[`. Nothing here refuses: a value that is not what
 its VR says is written as text, or as UN with its bytes.
 
-Choices the Annex leaves open: a DS or IS is a number where its text is a valid JSON number, else the
-text; NaN and infinities are the strings NaN, Infinity, -Infinity; padding is left out; an empty value
-among others is null.
+Choices the Annex leaves open: a DS or IS is a number where its text is a valid JSON number, else
+the text; NaN and infinities are the strings NaN, Infinity, -Infinity; padding is left out; an empty
+value among others is null.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ _VALUE = b',"Value":['
 _CUT = -len(_VALUE)
 _PADDING = " \0"
 _NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_SIMPLE = re.compile(rb"-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,20})?")
 _INTEGER = re.compile(rb"-?(?:0|[1-9][0-9]*)")
+_SIMPLE_INTEGER = re.compile(rb"-?(?:0|[1-9][0-9]{0,14})")
+_MOST_NUMBER = 64
 
 
 class Reading:
@@ -88,14 +91,14 @@ def _several(head: bytes, values: list[str]) -> bytes:
 def _text(delimiters: bytes) -> Form:
     def form(head: bytes, raw: bytes, reading: Reading) -> bytes:
         if raw.isascii() and 27 not in raw:
-            text = raw.decode("ascii").rstrip(_PADDING)
+            text = raw.rstrip(b" \0").decode()
         else:
             text = reading.text(raw, delimiters).rstrip(_PADDING)
         if not text:
             return empty(head)
         if "\\" in text:
             return _several(head, [value.rstrip(_PADDING) for value in text.split("\\")])
-        return b"%b%b]}," % (head, dumps(text))
+        return head + dumps(text) + b"]},"
 
     return form
 
@@ -103,14 +106,14 @@ def _text(delimiters: bytes) -> Form:
 def _long_text(head: bytes, raw: bytes, reading: Reading) -> bytes:
     """LT, ST, UT: one value, in which a backslash is a backslash."""
     text = reading.text(raw, b"").rstrip(_PADDING)
-    return b"%b%b]}," % (head, dumps(text)) if text else empty(head)
+    return head + dumps(text) + b"]}," if text else empty(head)
 
 
 def _name(head: bytes, raw: bytes, reading: Reading) -> bytes:
     if raw.isascii() and 27 not in raw:
-        text = raw.decode("ascii").rstrip(_PADDING)
+        text = raw.rstrip(b" \0").decode()
         if text and "\\" not in text and "=" not in text:
-            return b'%b{"Alphabetic":%b}]},' % (head, dumps(text))
+            return head + b'{"Alphabetic":' + dumps(text) + b"}]},"
     else:
         text = reading.text(raw, DELIMITERS["PN"]).rstrip(_PADDING)
     if not text:
@@ -125,54 +128,48 @@ def name_groups(value: str) -> dict[str, str]:
     return {name: bare for name, group in groups if (bare := group.rstrip(_PADDING))}
 
 
-def _plain(strip: Callable[[str], str], *, multiple: bool = True) -> Form:
+def _plain(*, leading: bool = False, multiple: bool = True) -> Form:
     def form(head: bytes, raw: bytes, reading: Reading) -> bytes:
-        text = strip(raw.decode("ascii") if raw.isascii() else reading.plain(raw))
-        if not text:
+        bare = raw.strip(b" \0") if leading else raw.rstrip(b" \0")
+        if not bare:
             return empty(head)
+        text = bare.decode() if bare.isascii() else reading.plain(bare)
         if multiple and "\\" in text:
-            return _several(head, [strip(value) for value in text.split("\\")])
-        return b"%b%b]}," % (head, dumps(text))
+            values = text.split("\\")
+            return _several(
+                head, [v.strip(_PADDING) if leading else v.rstrip(_PADDING) for v in values]
+            )
+        return head + dumps(text) + b"]},"
 
     return form
 
 
-def _trailing(text: str) -> str:
-    return text.rstrip(_PADDING)
-
-
-def _around(text: str) -> str:
-    return text.strip(_PADDING)
-
-
-def _decimal(pattern: re.Pattern[bytes]) -> Form:
-    whole = pattern.fullmatch
+def _decimal(simple: re.Pattern[bytes], pattern: re.Pattern[bytes]) -> Form:
+    is_simple, is_number = simple.fullmatch, pattern.fullmatch
 
     def form(head: bytes, raw: bytes, reading: Reading) -> bytes:
         bare = raw.strip(b" \0")
-        if whole(bare) and _is_safe(bare):
-            return b"%b%b]}," % (head, bare)
+        if is_simple(bare):
+            return head + bare + b"]},"
         if not bare:
             return empty(head)
         values = []
         for part in bare.split(b"\\"):
             number = part.strip(b" \0")
-            if whole(number) and _is_safe(number):
+            if is_simple(number) or (is_number(number) and _is_safe(number)):
                 values.append(number)
             else:
                 values.append(dumps(reading.plain(number)) if number else b"null")
-        return b"%b%b]}," % (head, b",".join(values))
+        return head + b",".join(values) + b"]},"
 
     return form
 
 
 def _is_safe(number: bytes) -> bool:
     """Whether every reader gets the same value: no overflow, no integer past the exact ones."""
-    if len(number) <= 16 and b"e" not in number and b"E" not in number:
-        return True
-    return math.isfinite(float(number)) and not (
-        number.lstrip(b"-").isdigit() and abs(int(number)) >= 1 << 53
-    )
+    if number.lstrip(b"-").isdigit():
+        return len(number) <= 17 and abs(int(number)) < 1 << 53
+    return len(number) <= _MOST_NUMBER and math.isfinite(float(number))
 
 
 def _integers(order: str, code: str) -> Form:
@@ -181,7 +178,7 @@ def _integers(order: str, code: str) -> Form:
 
     def form(head: bytes, raw: bytes, reading: Reading) -> bytes:
         if len(raw) == size:
-            return b"%b%d]}," % (head, one(raw)[0])
+            return head + dumps(one(raw)[0]) + b"]},"
         if not raw:
             return empty(head)
         if len(raw) % size:
@@ -248,11 +245,11 @@ def _swapped(code: str) -> Form:
 
 
 _STRINGS: dict[str, Form] = {
-    **dict.fromkeys(("AS", "CS", "DA", "DT", "TM", "UI"), _plain(_trailing)),
-    "AE": _plain(_around),
-    "UR": _plain(_trailing, multiple=False),
-    "DS": _decimal(_NUMBER),
-    "IS": _decimal(_INTEGER),
+    **dict.fromkeys(("AS", "CS", "DA", "DT", "TM", "UI"), _plain()),
+    "AE": _plain(leading=True),
+    "UR": _plain(multiple=False),
+    "DS": _decimal(_SIMPLE, _NUMBER),
+    "IS": _decimal(_SIMPLE_INTEGER, _INTEGER),
     **dict.fromkeys(("LO", "SH", "UC"), _text(b"\\")),
     **dict.fromkeys(("LT", "ST", "UT"), _long_text),
     "PN": _name,
@@ -267,9 +264,12 @@ def _forms(order: str) -> Mapping[str, Form]:
         {
             **_STRINGS,
             **{vr: _integers(order, code) for vr, code in _INTEGER_CODES.items()},
-            **{"FL": _floats(order, "f"), "FD": _floats(order, "d"), "AT": _tags(order)},
+            "FL": _floats(order, "f"),
+            "FD": _floats(order, "d"),
+            "AT": _tags(order),
             **{vr: _binary if little else _swapped(code) for vr, code in words.items()},
-            **{"OB": _binary, "UN": _binary},
+            "OB": _binary,
+            "UN": _binary,
         }
     )
 

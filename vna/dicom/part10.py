@@ -18,8 +18,7 @@ from vna.errors import MalformedInstance, TooLarge
 _PREFIX = b"DICM"
 _PREAMBLE = 128
 _NO_DICOM = "The bytes are neither a DICOM file nor a bare data set."
-# What a bare data set may begin with: a group this low, and no long value
-_MOST_FIRST_GROUP = 0x0040
+# A bare data set does not begin with a long value
 _MOST_FIRST_LENGTH = 1 << 16
 
 
@@ -59,14 +58,17 @@ class Part10Reader:
 
         Raises `MalformedInstance` when the head never ended.
         """
-        if self.meta is not None:
+        if self._is_complete():
             return b""
         if not self._head:
             raise MalformedInstance("The file is empty.")
         rest = self._advance(at_end=True)
-        if self.meta is None:
+        if not self._is_complete():
             raise MalformedInstance("The file ends before its data set.")
         return rest
+
+    def _is_complete(self) -> bool:
+        return self.meta is not None
 
     def _advance(self, *, at_end: bool) -> bytes:
         """Read as much of the head as is there; what follows it once it is complete."""
@@ -85,7 +87,7 @@ class Part10Reader:
             if len(head) - end < 8 and not at_end:
                 self._need = end + 8
                 return b""
-            syntax = _guess(head[end : end + 8])
+            syntax = _default(head[end : end + 8])
         self.meta = FileMeta(
             transfer_syntax=syntax,
             sop_class=values.get(0x00020002),
@@ -104,10 +106,33 @@ class Part10Reader:
     def _start(head: bytes) -> int:
         """Find where group 2 begins; -1 when there is none."""
         if head[_PREAMBLE : _PREAMBLE + 4] == _PREFIX:
-            return _PREAMBLE + 4
+            begins_as_dataset = _is_dataset(head[:8])
+            return -1 if begins_as_dataset and not _is_group2(head, 132) else _PREAMBLE + 4
         if head[:4] == _PREFIX:
             return 4
-        return 0 if head[:2] == b"\x02\0" and head[3:4] == b"\0" else -1
+        return 0 if _is_group2(head, 0) else -1
+
+
+def _is_group2(head: bytes, pos: int) -> bool:
+    return head[pos : pos + 2] == b"\x02\0" and head[pos + 3 : pos + 4] == b"\0"
+
+
+def _is_dataset(first: bytes) -> bool:
+    try:
+        _guess(first)
+    except MalformedInstance:
+        return False
+    return True
+
+
+def _default(first: bytes) -> str:
+    """Tell the Transfer Syntax where group 2 forgot to: the default, if it does not look else."""
+    if len(first) < 8:
+        return uids.IMPLICIT_LITTLE
+    found = el.sniff(first, el.EXPLICIT_LITTLE)
+    if first[4:6].decode("latin_1") in el.KNOWN_VRS:
+        return uids.EXPLICIT_LITTLE if found.little else uids.EXPLICIT_BIG
+    return uids.IMPLICIT_LITTLE
 
 
 def _walk(head: bytes, pos: int, most: int, *, at_end: bool) -> tuple[int, dict[int, str]] | int:
@@ -156,7 +181,7 @@ def _guess(first: bytes) -> str:
         raise MalformedInstance(_NO_DICOM)
     found = el.sniff(first, el.EXPLICIT_LITTLE)
     group, element = found.tag.unpack_from(first)
-    if not 0x0002 < group <= _MOST_FIRST_GROUP:
+    if not 0x0002 < group <= el.LOW_GROUP:
         raise MalformedInstance(_NO_DICOM)
     if found.explicit:
         if first[4:6].decode("latin_1") not in el.KNOWN_VRS:
@@ -197,7 +222,7 @@ def group2_for(
 
 
 def with_transfer_syntax(group2: bytes, transfer_syntax: str) -> bytes:
-    """Write a group 2 anew with another Transfer Syntax UID, its length right, in ascending order."""
+    """Write a group 2 anew with another Transfer Syntax UID, ascending, its length right."""
     elements: dict[int, bytes] = {}
     encoding = el.sniff(group2[:8], el.EXPLICIT_LITTLE) if len(group2) >= 8 else el.EXPLICIT_LITTLE
     flags: set[str] = set()

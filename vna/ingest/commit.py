@@ -14,11 +14,9 @@ from dataclasses import dataclass, field
 from vna import telemetry
 from vna.access.audit import Audit, Event
 from vna.access.principal import Principal
-from vna.errors import CommitUnknown
 from vna.db.pool import Database
-from vna.errors import Unavailable, VNAError
-from vna.index.locate import known
-from vna.index.register import Registered, Registration, Verdict, register
+from vna.errors import CommitUnknown, Unavailable, VNAError
+from vna.index.register import Registered, Registration, Verdict, known, register
 
 _MOST = 64
 
@@ -91,7 +89,7 @@ class Committer:
             self._write(batch)
         except CommitUnknown as exc:
             self._ask_again(batch, exc)
-        except Exception as exc:  # noqa: BLE001 -- each waiting thread gets the cause
+        except Exception as exc:
             if len(batch) == 1 or isinstance(exc, Unavailable):
                 for ticket in batch:
                     ticket.error = exc
@@ -108,7 +106,7 @@ class Committer:
                 self._write([ticket])
             except CommitUnknown as exc:
                 self._ask_again([ticket], exc)
-            except Exception as exc:  # noqa: BLE001 -- handed to the thread that waits for it
+            except Exception as exc:
                 ticket.error = exc
 
     def _write(self, batch: list[_Ticket]) -> None:

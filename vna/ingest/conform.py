@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from vna.dicom.refs import UID, InstanceRef
 from vna.dicom.scan import Scan
-from vna.dicom.uids import is_storage_class
+from vna.dicom.uids import is_storage
 from vna.ingest.outcome import Cause, Caution, Expected, Refused
 
 _UID = re.compile(r"[0-9.]{1,64}", re.ASCII)
@@ -39,7 +39,7 @@ def identify(
     sop_class = scan.sop_class or expected.sop_class or file_class
     sop_instance = scan.sop_instance
     refused = _missing(scan, sop_class) or _contradicted(scan, file_instance, expected)
-    if refused is None and not unknown_storage and not is_storage_class(sop_class or ""):
+    if refused is None and not unknown_storage and not is_storage(sop_class or ""):
         refused = Cause.SOP_CLASS, "This SOP Class is not one the archive stores."
     if refused is not None:
         cause, message = refused

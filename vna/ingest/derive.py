@@ -14,7 +14,7 @@ from vna.blobs.meta import READY_BYTES, BlobMeta, read
 from vna.blobs.sealing import seal_json
 from vna.blobs.store import BlobReader, BlobStore, StoredBlob
 from vna.config import Limits
-from vna.dicom.attributes import INDEXED
+from vna.dicom.attributes import ALL_INDEXED
 from vna.dicom.refs import InstanceRef, uid
 from vna.dicom.scan import Scanner
 from vna.errors import Corrupt
@@ -69,7 +69,7 @@ def registration(
 
 
 def from_blob(store: BlobStore, reader: BlobReader, *, issuer: str, limits: Limits) -> Registration:
-    """Read an index row back out of a sealed blob. Raises `Corrupt` when its meta is not readable."""
+    """Read an index row back out of a sealed blob. Raises `Corrupt`."""
     meta = read(reader.meta())
     try:
         attributes, raw = _attributes(meta, reader, limits)
@@ -92,7 +92,7 @@ def _attributes(
     if meta.json is not None:
         whole = meta.fields["attributes"]
         raw = meta.json if len(meta.json) <= READY_BYTES else None
-        return {tag: whole[tag] for tag in INDEXED if tag in whole}, raw
+        return {tag: whole[tag] for tag in ALL_INDEXED if tag in whole}, raw
     # the attributes were past the cap: the payload itself says them again
     scanner = Scanner(meta.fields["ts"], limits, json=lambda _: None)
     for chunk in reader.chunks():

@@ -13,9 +13,8 @@ from vna.access.principal import Action, Principal
 from vna.blobs.sealing import seal_json
 from vna.blobs.store import BlobStore, StoredBlob
 from vna.config import Settings
-from vna.errors import CommitUnknown
 from vna.db.pool import Database
-from vna.errors import NotFound, Unavailable, VNAError
+from vna.errors import CommitUnknown, NotFound, Unavailable, VNAError
 from vna.index.register import Existing, Registered, Registration, Verdict, register_version
 from vna.ingest.commit import Committer, stored_event
 from vna.ingest.conform import Identity, identify

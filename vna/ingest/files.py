@@ -5,9 +5,11 @@ from __future__ import annotations
 import stat
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from vna.access.principal import Principal
 from vna.errors import TooLarge
@@ -19,13 +21,20 @@ _ENTRIES = 100_000
 _RATIO = 200
 
 
+class Stream(Protocol):
+    """Bytes to be read piece by piece."""
+
+    def read(self, size: int, /) -> bytes:
+        """Read at most `size` bytes; none at the end."""
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
     """One thing to import: a name to show to the person who asked, its size, and how to open it."""
 
     name: str
     size: int
-    open: Callable[[], IO[bytes]]
+    open: Callable[[], AbstractContextManager[Stream]]
     problem: str | None = None
 
 
@@ -62,7 +71,7 @@ def _of_file(path: Path) -> Iterator[Member]:
     try:
         about = path.stat()
         if not stat.S_ISREG(about.st_mode):
-            yield Member(str(path), 0, path.open, problem="It is not a file.")
+            yield Member(str(path), 0, lambda: path.open("rb"), problem="It is not a file.")
         elif zipfile.is_zipfile(path):
             yield from _of_zip(path)
         else:
@@ -81,11 +90,15 @@ def _of_zip(path: Path) -> Iterator[Member]:
             return
         for entry in entries:
             name = f"{path}!{entry.filename}"
-            yield Member(name, entry.file_size, lambda e=entry: _Capped(archive.open(e), e))  # type: ignore[misc]  # a lambda's default argument has no annotation
+            yield Member(name, entry.file_size, partial(_open_capped, archive, entry))
+
+
+def _open_capped(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> _Capped:
+    return _Capped(archive.open(entry), entry)
 
 
 class _Capped:
-    """An entry's bytes, counted as they come: what the archive declares of its size is not believed."""
+    """An entry's bytes, counted as they come: the size the archive declares is not believed."""
 
     def __init__(self, stream: IO[bytes], entry: zipfile.ZipInfo) -> None:
         self._stream = stream

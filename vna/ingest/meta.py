@@ -1,4 +1,4 @@
-"""What the meta of a blob says of the object: written at ingest, read back by recovery and reindex."""
+"""What a blob's meta says of the object: written at ingest, read by recovery and reindex."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a peer is told about an object it sent: values, not exceptions. Both edges translate them."""
+"""What a peer is told about an object it sent: values, not exceptions, for both edges."""
 
 from __future__ import annotations
 

@@ -20,7 +20,15 @@ from vna.blobs.store import BlobStore, BlobWriter
 from vna.config import Limits
 from vna.dicom.part10 import FileMeta, Part10Reader, group2_for
 from vna.dicom.scan import Scan, Scanner
-from vna.errors import Corrupt, InvalidRequest, NotPermitted, TooLarge, Unavailable, VNAError
+from vna.errors import (
+    Corrupt,
+    InvalidRequest,
+    InvalidUID,
+    NotPermitted,
+    TooLarge,
+    Unavailable,
+    VNAError,
+)
 from vna.ingest.conform import valid
 from vna.ingest.outcome import Cause, Expected, Outcome, Refused, Source
 
@@ -31,6 +39,7 @@ Buffer = bytes | bytearray | memoryview
 # first match wins
 _CAUSES: tuple[tuple[type[VNAError], Cause], ...] = (
     (TooLarge, Cause.TOO_LARGE),
+    (InvalidUID, Cause.MISSING_IDENTITY),
     (InvalidRequest, Cause.CANNOT_UNDERSTAND),
     (Unavailable, Cause.OUT_OF_RESOURCES),
     (NotPermitted, Cause.NOT_PERMITTED),
@@ -153,10 +162,13 @@ class Receiving:
 
     def _after_head(self, part10: Part10Reader, data: Buffer) -> Buffer:
         rest = part10.feed(data)
+        self._begin_scan(part10)
+        return rest
+
+    def _begin_scan(self, part10: Part10Reader) -> None:
         if self._scanner is None and part10.meta is not None:
             self._transfer_syntax = part10.meta.transfer_syntax
             self._scanner = Scanner(self._transfer_syntax, self._limits, json=self._sink)
-        return rest
 
     def _take(self, data: Buffer) -> None:
         scanner = self._scanner
@@ -173,11 +185,12 @@ class Receiving:
     def _open_writer(self, study: str | None) -> BlobWriter:
         """Choose the study's key and begin the blob with what was held back."""
         if study is not None and valid(study) is None:
-            self._give_up(
-                Cause.MISSING_IDENTITY,
-                "The Study Instance UID is not a UID: 1 to 64 characters of digits and dots.",
+            raise InvalidUID(
+                "The Study Instance UID is not a UID: 1 to 64 characters of digits and dots."
+                if study
+                else "The data set has no Study Instance UID."
             )
-        # An object whose study is not known early gets a key of its own, so that it can be shredded.
+        # An object whose study is not known early gets a key of its own: it can be shredded, too.
         key = self._store.keys.for_study(study or f"unknown/{uuid.uuid4().hex}")
         self._writer = self._store.writer(key)
         if self._head is not None:
@@ -187,7 +200,9 @@ class Receiving:
 
     def _finish(self) -> Outcome:
         if self._part10 is not None:
-            self._part10.finish()
+            rest = self._part10.finish()  # a data set too short to be told from a head
+            self._begin_scan(self._part10)
+            self._take(rest)
         if self._scanner is None:
             return self._give_up(Cause.CANNOT_UNDERSTAND, "There is no data set here.")
         scan = self._scanner.finish()
@@ -199,7 +214,7 @@ class Receiving:
             self,
             Received(
                 scan=scan,
-                file=file or self._written_meta(scan),
+                file=file if file is not None and file.group2 else self._written_meta(scan),
                 sink=self._sink,
                 writer=writer,
                 transfer_syntax=self._transfer_syntax,

@@ -118,9 +118,7 @@ class Recovery:
             if seen is Comparison.ENCODING:
                 reason = "encoding"
         with self._database.transaction() as tx:
-            made = register_version(
-                tx, item, reason=reason, policy=self._settings.versions.policy
-            )
+            made = register_version(tx, item, reason=reason, policy=self._settings.versions.policy)
             self._audit.write(
                 tx, actor, [stored_event(item, made, kind=f"instance.version.{reason}")]
             )

@@ -15,9 +15,7 @@ from vna.blobs.store import BlobReader
 from vna.config import Limits
 from vna.dicom.rewrite import to_explicit_little
 from vna.dicom.scan import Scanner
-from vna.dicom.uids import is_encapsulated
-
-EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
+from vna.dicom.uids import EXPLICIT_LITTLE, syntax
 
 
 class Comparison(enum.Enum):
@@ -38,7 +36,7 @@ def compare(
     first: BlobReader, first_syntax: str, second: BlobReader, second_syntax: str, limits: Limits
 ) -> Comparison:
     """Read both payloads again and compare them by content."""
-    compressed = is_encapsulated(first_syntax), is_encapsulated(second_syntax)
+    compressed = syntax(first_syntax).encapsulated, syntax(second_syntax).encapsulated
     if any(compressed) and first_syntax != second_syntax:
         return Comparison.ENCODING
     if _content(first, first_syntax, limits) == _content(second, second_syntax, limits):
@@ -47,7 +45,7 @@ def compare(
 
 
 def _content(blob: BlobReader, transfer_syntax: str, limits: Limits) -> _Content:
-    encapsulated = is_encapsulated(transfer_syntax)
+    encapsulated = syntax(transfer_syntax).encapsulated
     read_as = transfer_syntax if encapsulated else EXPLICIT_LITTLE
     digest = hashlib.sha256()
     scanner = Scanner(read_as, limits, json=digest.update)
@@ -67,7 +65,7 @@ def _content(blob: BlobReader, transfer_syntax: str, limits: Limits) -> _Content
 
 
 def _explicit(blob: BlobReader, transfer_syntax: str, limits: Limits) -> Iterator[bytes]:
-    if transfer_syntax == EXPLICIT_LITTLE or is_encapsulated(transfer_syntax):
+    if transfer_syntax == EXPLICIT_LITTLE or syntax(transfer_syntax).encapsulated:
         return blob.chunks()
     return to_explicit_little(blob.chunks(), transfer_syntax, limits)
 

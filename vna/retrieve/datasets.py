@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from vna.blobs.store import BlobStore
 from vna.config import Limits
 from vna.dicom.rewrite import to_explicit_little
-from vna.dicom.uids import is_big_endian, is_deflated
+from vna.dicom.uids import EXPLICIT_LITTLE, syntax
 from vna.errors import Corrupt, TooLarge
 from vna.index.locate import Located
-from vna.retrieve.representation import EXPLICIT_LITTLE
 
 _WORD = {"OW": 2, "US": 2, "SS": 2, "OF": 4, "OL": 4, "FL": 4, "UL": 4, "SL": 4}
 _WORD.update({"OD": 8, "OV": 8, "FD": 8, "UV": 8, "SV": 8})
@@ -33,29 +32,30 @@ def in_syntax(
 
 
 def value_bytes(
-    store: BlobStore, located: Located, vr: str, offset: int, length: int, limits: Limits
+    store: BlobStore, located: Located, place: tuple[str, int, int], limits: Limits
 ) -> Iterator[bytes]:
-    """One value, little endian, from its place in the data set (inflated, if it was deflated)."""
-    if is_deflated(located.transfer_syntax):
+    """One value, little endian, from its place in the data set: VR, offset, length.
+
+    The offset is one of the inflated data set where it was deflated.
+    """
+    vr, offset, length = place
+    if syntax(located.transfer_syntax).deflated:
         chunks = _inflated_range(stored_chunks(store, located), offset, length, limits)
     else:
-        chunks = store.chunks(
-            located.blob_id, located.header, located.payload_len, offset, length
-        )
-    word = _WORD.get(vr, 1) if is_big_endian(located.transfer_syntax) else 1
+        chunks = store.chunks(located.blob_id, located.header, located.payload_len, offset, length)
+    word = 1 if syntax(located.transfer_syntax).little else _WORD.get(vr, 1)
     return chunks if word == 1 else _swapped(chunks, word)
 
 
 def small_value(store: BlobStore, located: Located, offset: int, length: int) -> bytes:
     """One value as stored, in one read."""
-    return store.read_range(
-        located.blob_id, located.header, located.payload_len, offset, length
-    )
+    return store.read_range(located.blob_id, located.header, located.payload_len, offset, length)
 
 
 def is_plain(transfer_syntax: str) -> bool:
     """Whether stored values are little endian at the offsets the index knows."""
-    return not (is_deflated(transfer_syntax) or is_big_endian(transfer_syntax))
+    held = syntax(transfer_syntax)
+    return held.little and not held.deflated
 
 
 def _inflated_range(

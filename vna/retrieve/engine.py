@@ -1,4 +1,4 @@
-"""The way out: instances, metadata, frames, bulk data; as stored or in Explicit VR Little Endian."""
+"""The way out: instances, metadata, frames, bulk data; as stored or in Explicit VR LE."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vna.config import Settings
 from vna.db.pool import Database
 from vna.dicom.part10 import file_head, with_transfer_syntax
 from vna.dicom.refs import InstanceRef, Ref
-from vna.dicom.uids import is_encapsulated
+from vna.dicom.uids import EXPLICIT_LITTLE, syntax
 from vna.errors import NotFound
 from vna.index import locate
 from vna.index import metadata as rows
@@ -121,9 +121,11 @@ class RetrieveEngine:
         `NotFound` for a number outside, `NotAcceptable` when the stored syntax is not accepted.
         """
         located, table = self._with_frames(principal, ref)
-        syntax = representation.choose(located.transfer_syntax, acceptable)
+        chosen = representation.choose(located.transfer_syntax, acceptable)
         payloads = [
-            frames.frame(self._store, located, table, number, syntax, self._limits)
+            frames.frame(
+                self._store, located, table, number, transfer_syntax=chosen, limits=self._limits
+            )
             for number in numbers
         ]
         size = sum(p.length or 0 for p in payloads)
@@ -141,12 +143,21 @@ class RetrieveEngine:
         vr, offset, length = place
         self._audit.read(principal, ref.study, "bulkdata", count=1, size=length)
         telemetry.RETRIEVALS.labels("bulkdata").inc()
-        if located.pixel and path == located.pixel[0] and is_encapsulated(located.transfer_syntax):
+        if (
+            located.pixel
+            and path == located.pixel[0]
+            and syntax(located.transfer_syntax).encapsulated
+        ):
             return [
                 frames.frame(
-                    self._store, located, table, n, located.transfer_syntax, self._limits
+                    self._store,
+                    located,
+                    table,
+                    n,
+                    transfer_syntax=located.transfer_syntax,
+                    limits=self._limits,
                 )
-                for n in range(1, frames.count(located, table) + 1)
+                for n in range(1, frames.count(table) + 1)
             ]
         return [self._value(located, vr, offset, length, path)]
 
@@ -156,14 +167,15 @@ class RetrieveEngine:
             data = small_value(self._store, located, offset, length)
             chunks: Iterator[bytes] = iter((data,))
         else:
-            chunks = value_bytes(self._store, located, vr, offset, length, self._limits)
+            chunks = value_bytes(self._store, located, (vr, offset, length), self._limits)
         return Payload(
             ref=located.ref,
             media_type="application/octet-stream",
-            transfer_syntax=representation.EXPLICIT_LITTLE,
+            transfer_syntax=EXPLICIT_LITTLE,
             length=length,
             chunks=chunks,
             location=f"{path_of(located.ref)}/bulkdata/{path}",
+            revision=located.blob_id.hex(),
             read=(
                 (lambda at, size: small_value(self._store, located, offset + at, size))
                 if plain

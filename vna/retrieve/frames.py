@@ -1,4 +1,4 @@
-"""One frame of an instance: found in the frame table, read by range, its segments alone decrypted."""
+"""One frame of an instance: found in the frame table, read by range, only its segments opened."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from vna.blobs.store import BlobStore
 from vna.config import Limits
 from vna.dicom.frames import FrameTable
-from vna.dicom.uids import frame_media_type
+from vna.dicom.uids import syntax
 from vna.errors import NotFound
 from vna.index.locate import Located
 from vna.retrieve.datasets import is_plain, small_value, value_bytes
@@ -16,9 +16,12 @@ from vna.retrieve.payload import Payload, path_of
 _READY = 16 << 20
 
 
-def count(located: Located, table: bytes | None) -> int:
+def count(table: bytes | None) -> int:
     """How many frames can be asked for."""
-    return 0 if table is None else FrameTable.decode(table).count
+    if table is None:
+        return 0
+    places = FrameTable.decode(table)
+    return 1 if places.is_stream else places.count
 
 
 def frame(
@@ -26,29 +29,33 @@ def frame(
     located: Located,
     table: bytes | None,
     number: int,
+    *,
     transfer_syntax: str,
     limits: Limits,
 ) -> Payload:
-    """Frame `number`, from 1, in `transfer_syntax`. Raises `NotFound` when there is no such frame."""
+    """Frame `number`, from 1, in `transfer_syntax`. Raises `NotFound`."""
     if table is None or located.pixel is None:
         raise NotFound("This instance has no frames.")
     places = FrameTable.decode(table)
+    if places.is_stream and 1 < number <= places.count:
+        raise NotFound("The frames of this instance are one stream: ask for frame 1.")
     if not 1 <= number <= places.count:
         raise NotFound(f"This instance has {places.count} frames.")
     vr = located.pixel[1]
     if places.bits is not None:
-        chunks, length = _bits(store, located, places, number, vr, limits)
+        chunks, length = _bits(store, located, places, number, limits)
     else:
         pieces = places.frame(number)
         length = sum(size for _, size in pieces)
         chunks = _pieces(store, located, vr, pieces, limits)
     return Payload(
         ref=located.ref,
-        media_type=frame_media_type(transfer_syntax),
+        media_type=syntax(transfer_syntax).frame_type,
         transfer_syntax=transfer_syntax,
         length=length,
         chunks=chunks,
         location=f"{path_of(located.ref)}/frames/{number}",
+        revision=located.blob_id.hex(),
     )
 
 
@@ -64,16 +71,17 @@ def _pieces(
     return (
         chunk
         for at, size in pieces
-        for chunk in value_bytes(store, located, vr, at, size, limits)
+        for chunk in value_bytes(store, located, (vr, at, size), limits)
     )
 
 
 def _bits(
-    store: BlobStore, located: Located, places: FrameTable, number: int, vr: str, limits: Limits
+    store: BlobStore, located: Located, places: FrameTable, number: int, limits: Limits
 ) -> tuple[Iterator[bytes], int]:
-    """A frame of one bit a pixel that begins inside a byte: shifted to begin at one (PS3.5 8.1.1)."""
+    """A frame of one-bit pixels that begins inside a byte, shifted to begin at one (PS3.5 8.1)."""
     offset, length, shift = places.frame_bits(number)
-    data = b"".join(value_bytes(store, located, vr, offset, length, limits))
+    vr = located.pixel[1] if located.pixel else "OB"
+    data = b"".join(value_bytes(store, located, (vr, offset, length), limits))
     bits = places.bits or 0
     whole = int.from_bytes(data, "little") >> shift & ((1 << bits) - 1)
     size = (bits + 7) // 8

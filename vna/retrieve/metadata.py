@@ -1,4 +1,4 @@
-"""The DICOM JSON of instances: unsealed from the index, or from the blob where the index has none."""
+"""The DICOM JSON of instances: from the index, or from the blob where the index has none."""
 
 from __future__ import annotations
 

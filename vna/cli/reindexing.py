@@ -1,0 +1,30 @@
+"""`vna reindex`: the whole index from the blobs alone."""
+
+from __future__ import annotations
+
+import argparse
+
+from vna.app import at_work
+from vna.cli.progress import bar
+from vna.config import Settings
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.description = (
+        "Empties the catalogue and builds it again from the sealed blobs. The archive must not be "
+        "running. Audit, users and remote systems are not in the blobs: they stay as the database "
+        "has them, or come back from its backup."
+    )
+
+
+def run(args: argparse.Namespace, settings: Settings) -> int:
+    """Reindex; 0 when every blob was indexed, 1 when one could not be read."""
+    with at_work(settings, "reindex", exclusive=True) as archive:
+        total = sum(1 for _ in archive.store.blob_ids())
+        with bar("reindex", total) as shown:
+            found = archive.recovery.reindex(lambda count: shown.reach(count, total))
+            for blob, why in found.refused:
+                shown.say(f"unreadable  {blob}: {why}")
+    print(f"{found.indexed} instances indexed from {found.blobs} blobs")
+    return 1 if found.refused else 0

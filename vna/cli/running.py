@@ -1,0 +1,93 @@
+"""A server of our own, started as a child: what `vna demo` talks to."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from vna.config import Settings, address
+from vna.errors import Unavailable
+
+_START_S = 120.0
+_STOP_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One HTTP answer."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+    def json(self) -> object:
+        """The body as JSON; an empty one is an empty list."""
+        found: object = json.loads(self.body or b"[]")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where the running archive listens."""
+
+    http: tuple[str, int]
+    dicom: tuple[str, int]
+    ae_title: str
+    process: subprocess.Popen[bytes]
+
+    def ask(self, method: str, path: str, *, body: bytes | None = None, **headers: str) -> Answer:
+        """Send one HTTP request; header names are written with underscores."""
+        conn = http.client.HTTPConnection(*self.http, timeout=60)
+        try:
+            sent = {name.replace("_", "-"): value for name, value in headers.items()}
+            conn.request(method, path, body=body, headers=sent)
+            response = conn.getresponse()
+            kind = response.getheader("Content-Type") or ""
+            return Answer(response.status, kind, response.read())
+        except OSError as exc:
+            raise Unavailable("The archive does not answer on its HTTP port.") from exc
+        finally:
+            conn.close()
+
+
+@contextmanager
+def serving(settings: Settings, flags: list[str]) -> Iterator[Server]:
+    """Start `vna serve --dev` and wait until it is ready; stop it at the end.
+
+    Raises `Unavailable` when it ends before it is ready: its own words are on standard error.
+    """
+    command = [sys.executable, "-m", "vna", "serve", "--dev", *flags]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    server = Server(
+        address(settings.http.listen),
+        address(settings.dicom.listen),
+        settings.dicom.ae_title,
+        process,
+    )
+    try:
+        _wait_until_ready(server)
+        yield server
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        process.wait(timeout=_STOP_S)
+
+
+def _wait_until_ready(server: Server) -> None:
+    deadline = time.monotonic() + _START_S
+    while time.monotonic() < deadline:
+        if server.process.poll() is not None:
+            raise Unavailable("The archive did not start; the reason stands above.")
+        try:
+            if server.ask("GET", "/readyz").status == 200:
+                return
+        except Unavailable:
+            pass  # not listening yet
+        time.sleep(0.05)
+    raise Unavailable("The archive did not become ready in two minutes.")

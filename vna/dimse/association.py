@@ -1,0 +1,173 @@
+"""One accepted connection and its thread: the opening, then messages until someone ends it."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from vna.config import Settings
+from vna.dimse.associate import principal_of
+from vna.dimse.buffers import Buffers
+from vna.dimse.dispatch import Dispatch, Services
+from vna.dimse.exchange import Peer
+from vna.dimse.link import Disconnected, Link, Silence, Stopping, Timing
+from vna.dimse.negotiate import OVER_LIMIT, Negotiated, negotiate
+from vna.dimse.pdu import AssociateRequest
+from vna.dimse.upper_layer import (
+    Aborted,
+    AbortReason,
+    Event,
+    Fragment,
+    Rejected,
+    ReleaseRequested,
+    UpperLayer,
+)
+from vna.errors import InvalidRequest
+from vna.telemetry import ASSOCIATIONS, ASSOCIATIONS_REFUSED
+
+log = logging.getLogger(__name__)
+
+_GOODBYE_S = 2.0  # for the peer's answer to our release when the process ends
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """What all associations of a process share."""
+
+    settings: Settings
+    services: Services
+    timing: Timing
+    buffers: Buffers
+    stop_fd: int
+
+
+class Association:
+    """Serve one connection with `run`; `admit` asks whether the AE may have one more."""
+
+    def __init__(
+        self, sock: socket.socket, address: str, house: House, *, admit: Callable[[str], bool]
+    ) -> None:
+        dicom = house.settings.dicom
+        self._address = address
+        self._house = house
+        self._admit = admit
+        self._layer = UpperLayer(
+            max_pdu_bytes=dicom.max_pdu_bytes,
+            max_associate_bytes=dicom.max_associate_bytes,
+            acceptor=True,
+        )
+        self._link = Link(
+            sock, self._layer, house.timing, buffers=house.buffers, stop_fd=house.stop_fd
+        )
+
+    def run(self) -> None:
+        """Serve until the association ends, whoever ends it."""
+        ASSOCIATIONS.inc()
+        dispatch: Dispatch | None = None
+        try:
+            dispatch = self._opened()
+            if dispatch is not None:
+                self._serve(dispatch)
+        except ConnectionError:
+            log.info("peer gone", extra={"address": self._address})
+        finally:
+            if dispatch is not None:
+                dispatch.abort()
+            self._link.close(linger_s=self._house.timing.artim_s)
+            ASSOCIATIONS.dec()
+
+    def hang_up(self) -> None:
+        """End the connection from another thread."""
+        self._link.hang_up()
+
+    def _opened(self) -> Dispatch | None:
+        event = self._link.event(within_s=self._house.timing.artim_s)
+        if not isinstance(event, AssociateRequest):
+            self._count(event, midway=False)
+            return None
+        answer = self._answered(event)
+        if isinstance(answer, Rejected):
+            self._reject(event, answer)
+            return None
+        negotiated, peer = answer
+        self._layer.accept(negotiated.answer, peer_max_bytes=event.user.max_pdu_bytes)
+        log.info("association", extra={"calling": peer.calling, "address": self._address})
+        return Dispatch(self._link, negotiated.contexts, peer, self._house.services)
+
+    def _answered(self, request: AssociateRequest) -> tuple[Negotiated, Peer] | Rejected:
+        negotiated = negotiate(request, self._house.settings.dicom)
+        if isinstance(negotiated, Rejected):
+            return negotiated
+        principal = principal_of(request.calling, self._address, self._house.settings)
+        if isinstance(principal, Rejected):
+            return principal
+        if not self._admit(request.calling):
+            return OVER_LIMIT
+        return negotiated, Peer(
+            calling=request.calling,
+            called=request.called,
+            address=self._address,
+            principal=principal,
+        )
+
+    def _reject(self, request: AssociateRequest, why: Rejected) -> None:
+        self._layer.reject(why)
+        ASSOCIATIONS_REFUSED.labels(f"rejected-{why.result}-{why.source}-{why.reason}").inc()
+        log.info(
+            "association rejected",
+            extra={
+                "calling": request.calling,
+                "called": request.called,
+                "address": self._address,
+                "reason": f"{why.result}/{why.source}/{why.reason}",
+            },
+        )
+
+    def _serve(self, dispatch: Dispatch) -> None:
+        while True:
+            event = self._next(dispatch)
+            if not isinstance(event, Fragment):
+                self._end(event, midway=dispatch.midway)
+                return
+            try:
+                dispatch.take(event)
+            except InvalidRequest as exc:
+                self._layer.abort(AbortReason.UNEXPECTED_PARAMETER)
+                self._count(Aborted(source=2, reason=5, by_us=True, message=str(exc)), midway=True)
+                return
+            if dispatch.ended is not None:
+                self._end(dispatch.ended, midway=False)
+                return
+
+    def _next(self, dispatch: Dispatch) -> Event | Disconnected | Silence | Stopping:
+        if dispatch.midway or self._layer.midway:
+            return self._link.flowing(large=dispatch.in_data_set)
+        self._link.at_rest()
+        return self._link.event(within_s=self._house.timing.idle_s)
+
+    def _end(self, event: Event | Disconnected | Silence | Stopping, *, midway: bool) -> None:
+        if isinstance(event, ReleaseRequested):
+            self._layer.agree_to_release()
+        elif isinstance(event, Stopping):
+            self._say_goodbye()
+        elif isinstance(event, Silence):
+            self._layer.abort()
+        self._count(event, midway=midway)
+
+    def _say_goodbye(self) -> None:
+        self._layer.release()
+        deadline = time.monotonic() + min(_GOODBYE_S, self._house.timing.artim_s)
+        self._link.ignore_stop()
+        while isinstance(self._link.event(within_s=deadline - time.monotonic()), Fragment):
+            pass  # what was under way when we said goodbye is not answered any more
+        self._layer.abort_if_open()
+
+    def _count(self, event: Event | Disconnected | Silence | Stopping, *, midway: bool) -> None:
+        if isinstance(event, Silence):
+            ASSOCIATIONS_REFUSED.labels("slow" if midway else "silent").inc()
+        elif isinstance(event, Aborted) and event.by_us:
+            ASSOCIATIONS_REFUSED.labels("protocol").inc()
+            log.info("association aborted", extra={"address": self._address, "why": event.message})

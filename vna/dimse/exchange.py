@@ -1,0 +1,69 @@
+"""One request in hand, and what a service does with it. A service answers; it knows no sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from vna.access.principal import Principal
+from vna.dimse.messages import Command, Status
+from vna.dimse.negotiate import Context
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """Who is on the other side of an association."""
+
+    calling: str
+    called: str
+    address: str
+    principal: Principal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """One request: the command, where it came from, and the way to answer.
+
+    `respond(status, data_set)` queues a response, `send()` sends what is queued. `is_cancelled()`
+    looks, without waiting, whether the peer sent C-CANCEL for this request.
+    """
+
+    command: Command
+    context: Context
+    peer: Peer
+    respond: Callable[[Status, bytes | None], int]
+    send: Callable[[], None]
+    is_cancelled: Callable[[], bool]
+
+
+class Service(Protocol):
+    """What takes the data set of a request and answers it."""
+
+    def feed(self, data: memoryview) -> None:
+        """Take the next bytes of the data set; they are used up on return."""
+
+    def finish(self) -> None:
+        """Answer: the data set is complete, or there is none."""
+
+    def abort(self) -> None:
+        """Forget it: the association ended."""
+
+
+class Answer:
+    """The service that has its answer already: the data set is read and forgotten."""
+
+    def __init__(self, exchange: Exchange, status: Status) -> None:
+        self._exchange = exchange
+        self._status = status
+
+    def feed(self, data: memoryview) -> None:
+        """Swallow it."""
+
+    def finish(self) -> None:
+        """Answer the status."""
+        self._exchange.respond(self._status, None)
+        self._exchange.send()
+
+    def abort(self) -> None:
+        """Nothing to forget."""

@@ -1,0 +1,241 @@
+"""A connection and its Upper Layer: blocking socket, receive buffer and timers of an association.
+
+Used by both sides. One thread works on a link; only `hang_up` may come from another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from vna.dimse.buffers import SMALL_BYTES, Buffers
+from vna.dimse.upper_layer import Event, State, UpperLayer
+
+_QUICKACK = getattr(socket, "TCP_QUICKACK", None)  # Linux only
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """The connection ended without a word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Nothing came in the time allowed, or too little of what had begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """The process wants to end, and this link was idle."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """The timers. `slowest_bytes_s` is measured over `slow_window_s`, a slow sender's grace."""
+
+    artim_s: float
+    idle_s: float
+    slowest_bytes_s: int
+    slow_window_s: float = 30.0
+
+
+class Pace:
+    """Whether what has begun still comes fast enough.
+
+    Only time spent waiting for the peer counts: our own slow disk is not the peer's fault.
+    """
+
+    def __init__(self, timing: Timing) -> None:
+        self._window_s = timing.slow_window_s
+        self._least = timing.slowest_bytes_s * timing.slow_window_s
+        self._waited_s = 0.0
+        self._bytes = 0
+
+    def begin(self) -> None:
+        """Start to measure anew."""
+        self._waited_s, self._bytes = 0.0, 0
+
+    def is_too_slow(self, received: int, waited_s: float) -> bool:
+        """Count bytes and the wait for them; say whether the last whole window held too few."""
+        self._bytes += received
+        self._waited_s += waited_s
+        if self._waited_s < self._window_s:
+            return False
+        slow = self._bytes < self._least
+        self.begin()
+        return slow
+
+
+class Link:
+    """Events from the peer, and bytes to it."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        layer: UpperLayer,
+        timing: Timing,
+        *,
+        buffers: Buffers,
+        stop_fd: int | None = None,
+    ) -> None:
+        self.layer = layer
+        self.timing = timing
+        self._sock = sock
+        self._buffers = buffers
+        self._small = memoryview(bytearray(SMALL_BYTES))
+        self._large: memoryview | None = None
+        self._pending: Iterator[Event] = iter(())
+        self._pace = Pace(timing)
+        self._measured = False
+        self._poll = select.poll()
+        self._poll.register(sock, select.POLLIN)
+        self._stop_fd = stop_fd
+        if stop_fd is not None:
+            self._poll.register(stop_fd, select.POLLIN)
+        _prepare(sock, timing)
+
+    def event(self, *, within_s: float) -> Event | Disconnected | Silence | Stopping:
+        """Wait for the next event while nothing is under way."""
+        deadline = time.monotonic() + within_s
+        while True:
+            if (event := next(self._pending, None)) is not None:
+                return event
+            if (ended := self._await_bytes(deadline)) is not None:
+                return ended
+            if (gone := self._receive(self._small)) is not None:
+                return gone
+
+    def flowing(self, *, large: bool) -> Event | Disconnected | Silence:
+        """Wait for the next event of a message that has begun: it must come at a decent pace."""
+        while True:
+            if (event := next(self._pending, None)) is not None:
+                return event
+            if not self._measured:
+                self._pace.begin()
+                self._measured = True
+            if (gone := self._receive(self._buffer(large=large))) is not None:
+                return gone
+
+    def glance(self) -> Event | Disconnected | None:
+        """Return an event that is there already; do not wait."""
+        while True:
+            if (event := next(self._pending, None)) is not None:
+                return event
+            got = self._receive(self._small, socket.MSG_DONTWAIT)
+            if isinstance(got, Disconnected):
+                return got
+            if got is not None:
+                return None
+
+    def at_rest(self) -> None:
+        """Say that no message is under way: the pace is measured anew with the next one."""
+        self._measured = False
+
+    def ignore_stop(self) -> None:
+        """Wait for the peer alone from now on."""
+        if self._stop_fd is not None:
+            self._poll.unregister(self._stop_fd)
+            self._stop_fd = None
+
+    def send(self, data: bytes) -> None:
+        """Send all of it. Raises `ConnectionError` when the peer is gone or takes nothing."""
+        try:
+            self._sock.sendall(data)
+        except OSError as exc:
+            raise ConnectionAbortedError("The peer is gone.") from exc
+
+    def send_parts(self, parts: list[bytes | memoryview]) -> None:
+        """Send several pieces without joining them. Raises `ConnectionError`."""
+        left = [memoryview(part) for part in parts if len(part)]
+        while left:
+            try:
+                sent = self._sock.sendmsg(left)
+            except OSError as exc:
+                raise ConnectionAbortedError("The peer is gone.") from exc
+            while left and sent >= len(left[0]):
+                sent -= len(left.pop(0))
+            if sent:
+                left[0] = left[0][sent:]
+
+    def flush(self) -> None:
+        """Send what the Upper Layer wants sent. Raises `ConnectionError`."""
+        if data := self.layer.data_to_send():
+            self.send(data)
+
+    def close(self, *, linger_s: float = 0.0) -> None:
+        """End the connection; the peer may close it first, so that it reads our last word."""
+        with contextlib.suppress(OSError):  # the peer was faster: closed is what we want
+            self.flush()
+            if linger_s > 0 and self.layer.state is State.CLOSING:
+                self._sock.shutdown(socket.SHUT_WR)
+                self._drain(linger_s)
+        self._sock.close()
+        self._buffer(large=False)
+
+    def hang_up(self) -> None:
+        """Cut the connection from another thread: the link's own thread sees `Disconnected`."""
+        with contextlib.suppress(OSError):  # it ended by itself meanwhile
+            self._sock.shutdown(socket.SHUT_RDWR)
+
+    def _await_bytes(self, deadline: float) -> Disconnected | Silence | Stopping | None:
+        try:
+            self.flush()
+        except ConnectionError:
+            return Disconnected()
+        left = max(0.0, deadline - time.monotonic())
+        ready = self._poll.poll(left * 1000)
+        if not ready:
+            return Silence()
+        if len(ready) == 1 and ready[0][0] == self._stop_fd:
+            return Stopping()
+        return None
+
+    def _buffer(self, *, large: bool) -> memoryview:
+        if large:
+            self._large = self._large or self._buffers.lend()
+            return self._large
+        if self._large is not None:
+            self._buffers.give_back(self._large)
+            self._large = None
+        return self._small
+
+    def _receive(self, buffer: memoryview, flags: int = 0) -> Disconnected | Silence | None:
+        asked = time.monotonic()
+        try:
+            count = self._sock.recv_into(buffer, 0, flags)
+        except BlockingIOError:
+            return Silence()  # SO_RCVTIMEO, or nothing there
+        except OSError:
+            return Disconnected()
+        if not count:
+            return Disconnected()
+        if _QUICKACK is not None:
+            # else DCMTK's Nagle and our delayed ACK wait for each other; the kernel forgets it
+            self._sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+        if self._measured and self._pace.is_too_slow(count, time.monotonic() - asked):
+            return Silence()
+        self._pending = self.layer.receive(buffer[:count])
+        return None
+
+    def _drain(self, linger_s: float) -> None:
+        deadline = time.monotonic() + linger_s
+        while self._await_bytes(deadline) is None:
+            if not self._sock.recv_into(self._small):
+                return
+
+
+def _prepare(sock: socket.socket, timing: Timing) -> None:
+    sock.setblocking(True)
+    if sock.family in (socket.AF_INET, socket.AF_INET6):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    # kernel timers instead of socket.settimeout: no poll() before each recv() of a data set
+    for option, seconds in ((socket.SO_RCVTIMEO, timing.slow_window_s), (socket.SO_SNDTIMEO, 60.0)):
+        whole = int(seconds)
+        value = struct.pack("@ll", whole, max(1, int((seconds - whole) * 1e6)))
+        sock.setsockopt(socket.SOL_SOCKET, option, value)

@@ -1,0 +1,185 @@
+"""A-ASSOCIATE-RQ -> the answer (PS3.8 7.1, PS3.7 D.3, PS3.4 C.5): a pure function of the request.
+
+Each Presentation Context gets the first Transfer Syntax of the proposer's own list that the service
+takes: what a peer names first is what it has, and it is stored as it comes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from pynetdicom.presentation import SCP_SCU_ROLES
+
+from vna.config import Dicom
+from vna.dicom.uids import IMPLEMENTATION_CLASS, IMPLEMENTATION_VERSION
+from vna.dimse.pdu import (
+    APPLICATION_CONTEXT,
+    AnsweredContext,
+    AssociateAccept,
+    AssociateRequest,
+    ProposedContext,
+    Role,
+    UserInformation,
+)
+from vna.dimse.sop_classes import Service, service_of, syntaxes_of
+from vna.dimse.upper_layer import Rejected
+
+# PS3.8 9.3.4, Table 9-21: result, source, reason
+NO_SUCH_VERSION = Rejected(result=1, source=2, reason=2)
+NO_SUCH_APPLICATION = Rejected(result=1, source=1, reason=2)
+UNKNOWN_CALLING = Rejected(result=1, source=1, reason=3)
+UNKNOWN_CALLED = Rejected(result=1, source=1, reason=7)
+CONGESTED = Rejected(result=2, source=3, reason=1)
+OVER_LIMIT = Rejected(result=2, source=3, reason=2)
+
+ACCEPTED, NO_ROLE, NO_SUCH_CLASS, NO_SUCH_SYNTAX = 0, 1, 3, 4  # PS3.8 Table 9-18
+
+# SOP Class Extended Negotiation of C-FIND (PS3.4 C.5.1.1), byte by byte: relational queries,
+# combined date-time, fuzzy names, timezone adjustment, enhanced conversion, empty value,
+# multiple value
+FIND_OPTIONS = bytes((1, 1, 1, 1, 0, 1, 1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindOptions:
+    """What both sides agreed on for one Information Model (PS3.4 C.5.1.1)."""
+
+    relational: bool = False
+    combined_datetime: bool = False
+    fuzzy: bool = False
+    timezone: bool = False
+    enhanced: bool = False
+    empty_value: bool = False
+    multiple_value: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """An accepted Presentation Context."""
+
+    context_id: int
+    sop_class: str
+    transfer_syntax: str
+    service: Service
+    options: FindOptions = FindOptions()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Negotiated:
+    """The answer to send, and what it means here: Presentation Context ID -> Context."""
+
+    answer: AssociateAccept
+    contexts: dict[int, Context]
+
+
+def negotiate(request: AssociateRequest, settings: Dicom) -> Negotiated | Rejected:
+    """Answer an association request by the settings alone; who may call is asked elsewhere."""
+    if refused := refusal(request, settings):
+        return refused
+    roles = {role.sop_class: role for role in request.user.roles}
+    options = _options(request)
+    settled = [_settle(p, roles.get(p.abstract_syntax), settings) for p in request.contexts]
+    contexts = {
+        context.context_id: replace(context, options=_read(options.get(context.sop_class, b"")))
+        for _, context in settled
+        if context is not None
+    }
+    taken = {context.sop_class for context in contexts.values()}
+    accept = AssociateAccept(
+        called=request.called,
+        calling=request.calling,
+        contexts=tuple(answer for answer, _ in settled),
+        user=UserInformation(
+            max_pdu_bytes=settings.max_pdu_bytes,
+            implementation_class=IMPLEMENTATION_CLASS,
+            implementation_version=IMPLEMENTATION_VERSION,
+            window=(1, 1) if request.user.window is not None else None,
+            roles=tuple(_role(role) for name, role in roles.items() if name in taken),
+            extended=tuple((name, info) for name, info in options.items() if name in taken),
+        ),
+    )
+    return Negotiated(answer=accept, contexts=contexts)
+
+
+def refusal(request: AssociateRequest, settings: Dicom) -> Rejected | None:
+    """Say why the whole association is refused, if it is."""
+    if not request.version & 1:
+        return NO_SUCH_VERSION
+    if request.application_context != APPLICATION_CONTEXT:
+        return NO_SUCH_APPLICATION
+    if not _is_title(request.calling):
+        return UNKNOWN_CALLING
+    if not settings.called_ae_any and request.called != settings.ae_title:
+        return UNKNOWN_CALLED
+    return None
+
+
+def _is_title(title: str) -> bool:
+    # PS3.5 6.2 AE: the default repertoire without backslash and control characters
+    return bool(title) and title.isascii() and title.isprintable() and "\\" not in title
+
+
+def _settle(
+    proposed: ProposedContext, role: Role | None, settings: Dicom
+) -> tuple[AnsweredContext, Context | None]:
+    service = service_of(proposed.abstract_syntax, unknown_storage=settings.unknown_storage)
+    if service is None:
+        return _refused(proposed, NO_SUCH_CLASS), None
+    takes = syntaxes_of(service)
+    chosen = next((uid for uid in proposed.transfer_syntaxes if uid in takes), None)
+    if chosen is None:
+        return _refused(proposed, NO_SUCH_SYNTAX), None
+    if role is not None and not _is_ours(role):
+        return _refused(proposed, NO_ROLE), None
+    answer = AnsweredContext(
+        context_id=proposed.context_id, result=ACCEPTED, transfer_syntax=chosen
+    )
+    return answer, Context(
+        context_id=proposed.context_id,
+        sop_class=proposed.abstract_syntax,
+        transfer_syntax=chosen,
+        service=service,
+    )
+
+
+def _is_ours(role: Role) -> bool:
+    # pynetdicom's table of PS3.7 D.3.3.4: we are the SCP, and the requestor may be the SCU only
+    outcome = SCP_SCU_ROLES[(role.scu, role.scp)][(True, False)]
+    return outcome[3]
+
+
+def _role(role: Role) -> Role:
+    return Role(sop_class=role.sop_class, scu=role.scu, scp=False)
+
+
+def _refused(proposed: ProposedContext, result: int) -> AnsweredContext:
+    return AnsweredContext(
+        context_id=proposed.context_id,
+        result=result,
+        transfer_syntax=proposed.transfer_syntaxes[0],
+    )
+
+
+def _options(request: AssociateRequest) -> dict[str, bytes]:
+    # one byte in, one byte out; bytes of a later standard are left off (PS3.4 C.5.1.1)
+    return {
+        name: bytes(
+            int(asked == 1 and ours == 1)
+            for asked, ours in zip(information, FIND_OPTIONS, strict=False)
+        )
+        for name, information in request.user.extended
+        if service_of(name, unknown_storage=False) is Service.FIND
+    }
+
+
+def _read(agreed: bytes) -> FindOptions:
+    said = [bool(byte) for byte in agreed.ljust(len(FIND_OPTIONS), b"\0")]
+    return FindOptions(
+        relational=said[0],
+        combined_datetime=said[1],
+        fuzzy=said[2],
+        timezone=said[3],
+        enhanced=said[4],
+        empty_value=said[5],
+        multiple_value=said[6],
+    )

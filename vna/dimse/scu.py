@@ -1,0 +1,237 @@
+"""The own Upper Layer as requestor: C-ECHO, streaming C-STORE and C-FIND to another AE.
+
+with Requestor(host, port, calling="VNA", called="PACS", contexts=[(uid, [syntax])]) as remote:
+    remote.echo()
+    remote.store(sop_class, sop_instance, transfer_syntax, chunks)
+"""
+
+from __future__ import annotations
+
+import itertools
+import socket
+from collections.abc import Iterable, Iterator, Sequence
+from types import TracebackType
+
+from vna.dicom.uids import IMPLEMENTATION_CLASS, IMPLEMENTATION_VERSION
+from vna.dimse.buffers import Buffers
+from vna.dimse.link import Link, Timing
+from vna.dimse.messages import Command, DataSetPart, Field, Messages, Status, cancel, request
+from vna.dimse.pdu import AssociateAccept, AssociateRequest, ProposedContext, UserInformation
+from vna.dimse.sop_classes import VERIFICATION
+from vna.dimse.upper_layer import Fragment, Rejected, State, UpperLayer
+from vna.errors import InvalidRequest, NotAcceptable, TooLarge, Unavailable
+
+_MAX_PDU_BYTES = 131072
+_MAX_ASSOCIATE_BYTES = 65536
+_MAX_IDENTIFIER_BYTES = 1 << 20
+_AT_ONCE = 64  # fragments of one sendmsg()
+_PENDING = frozenset((0xFF00, 0xFF01))
+
+_buffers = Buffers(keep=1)
+
+
+class Requestor:
+    """One association as its requestor. Use it as a context: it releases, or aborts on an error.
+
+    Raises `Unavailable` when the peer cannot be reached, rejects the association, breaks it or the
+    protocol, or is silent for `timeout_s`.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        calling: str,
+        called: str,
+        contexts: Sequence[tuple[str, Sequence[str]]],
+        timeout_s: float = 60.0,
+    ) -> None:
+        self.status = Status(code=0)  # of the last request
+        self._where = (host, port)
+        self._timeout_s = timeout_s
+        self._messages = Messages()
+        self._ids = itertools.cycle(range(1, 65536))
+        self._accepted: dict[tuple[str, str], int] = {}
+        self._proposed = tuple(
+            ProposedContext(
+                context_id=2 * number + 1, abstract_syntax=name, transfer_syntaxes=tuple(syntaxes)
+            )
+            for number, (name, syntaxes) in enumerate(contexts)
+        )
+        self._titles = calling, called
+        self._layer = UpperLayer(
+            max_pdu_bytes=_MAX_PDU_BYTES, max_associate_bytes=_MAX_ASSOCIATE_BYTES, acceptor=False
+        )
+        self._link: Link | None = None
+
+    def __enter__(self) -> Requestor:
+        """Connect and open the association."""
+        try:
+            sock = socket.create_connection(self._where, timeout=self._timeout_s)
+        except OSError as exc:
+            raise Unavailable("The remote AE cannot be reached.") from exc
+        timing = Timing(artim_s=self._timeout_s, idle_s=self._timeout_s, slowest_bytes_s=0)
+        self._link = Link(sock, self._layer, timing, buffers=_buffers)
+        try:
+            self._open(self._link)
+        except BaseException:
+            self._link.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Release the association, or abort it when there was an error."""
+        link = self._connected()
+        if self._layer.state is State.OPEN:
+            if kind is None:
+                self._layer.release()
+                while isinstance(link.event(within_s=self._timeout_s), Fragment):
+                    pass  # late answers to what was cancelled
+            else:
+                self._layer.abort()
+        link.close(linger_s=1.0 if kind is not None else 0.0)
+
+    @property
+    def accepted(self) -> frozenset[tuple[str, str]]:
+        """The pairs of abstract and Transfer Syntax the peer takes."""
+        return frozenset(self._accepted)
+
+    def echo(self) -> int:
+        """Send C-ECHO; return the status code."""
+        context_id = self._context(VERIFICATION, None)
+        command = request(Field.C_ECHO, next(self._ids), VERIFICATION, has_data_set=False)
+        self._send(self._layer.message(context_id, command))
+        return self._final().code
+
+    def store(
+        self, sop_class: str, sop_instance: str, transfer_syntax: str, chunks: Iterable[bytes]
+    ) -> Status:
+        """Send one object, its data set as it comes from `chunks`; return the status."""
+        context_id = self._context(sop_class, transfer_syntax)
+        command = request(Field.C_STORE, next(self._ids), sop_class, sop_instance=sop_instance)
+        link = self._connected()
+        parts: list[bytes | memoryview] = [self._layer.message(context_id, command)]
+        for piece, last in _pieces(chunks, self._layer.fragment_bytes):
+            parts += (self._layer.data_header(context_id, len(piece), last=last), piece)
+            if len(parts) > _AT_ONCE:
+                self._send_parts(link, parts)
+                parts = []
+        self._send_parts(link, parts)
+        return self._final()
+
+    def find(self, model: str, identifier: bytes, *, transfer_syntax: str) -> Iterator[bytes]:
+        """Send C-FIND; yield the Identifier of each answer as encoded. Leaving early cancels."""
+        context_id = self._context(model, transfer_syntax)
+        number = next(self._ids)
+        command = request(Field.C_FIND, number, model)
+        self._send(self._layer.message(context_id, command, identifier))
+        done = False
+        try:
+            while True:
+                response, data = self._response()
+                self.status = Status(code=response.status, comment=response.comment)
+                if response.status not in _PENDING:
+                    done = True
+                    return
+                yield data
+        finally:
+            if not done and self._layer.state is State.OPEN:
+                self._send(self._layer.message(context_id, cancel(number)))
+                self._final()
+
+    def _open(self, link: Link) -> None:
+        calling, called = self._titles
+        self._layer.request(
+            AssociateRequest(
+                calling=calling,
+                called=called,
+                contexts=self._proposed,
+                user=UserInformation(
+                    max_pdu_bytes=_MAX_PDU_BYTES,
+                    implementation_class=IMPLEMENTATION_CLASS,
+                    implementation_version=IMPLEMENTATION_VERSION,
+                ),
+            )
+        )
+        event = link.event(within_s=self._timeout_s)
+        if isinstance(event, Rejected):
+            why = f"{event.result}/{event.source}/{event.reason}"
+            raise Unavailable(f"The remote AE rejects the association ({why}).")
+        if not isinstance(event, AssociateAccept):
+            raise Unavailable("The remote AE does not open the association.")
+        names = {context.context_id: context.abstract_syntax for context in self._proposed}
+        self._accepted = {
+            (names[answer.context_id], answer.transfer_syntax): answer.context_id
+            for answer in event.contexts
+            if answer.result == 0 and answer.context_id in names
+        }
+
+    def _connected(self) -> Link:
+        if self._link is None:
+            raise Unavailable("The association is not open.")
+        return self._link
+
+    def _context(self, sop_class: str, transfer_syntax: str | None) -> int:
+        for (name, syntax), context_id in self._accepted.items():
+            if name == sop_class and transfer_syntax in (None, syntax):
+                return context_id
+        raise NotAcceptable("The remote AE does not take this SOP Class and Transfer Syntax.")
+
+    def _send(self, data: bytes) -> None:
+        self._send_parts(self._connected(), [data])
+
+    def _send_parts(self, link: Link, parts: list[bytes | memoryview]) -> None:
+        try:
+            link.send_parts(parts)
+        except ConnectionError as exc:
+            raise Unavailable("The remote AE broke the association.") from exc
+
+    def _final(self) -> Status:
+        while True:
+            response, _ = self._response()
+            if response.status not in _PENDING:
+                self.status = Status(code=response.status, comment=response.comment)
+                return self.status
+
+    def _response(self) -> tuple[Command, bytes]:
+        link, data, command = self._connected(), bytearray(), None
+        while command is None or self._messages.midway:
+            event = link.event(within_s=self._timeout_s)
+            if not isinstance(event, Fragment):
+                raise Unavailable("The remote AE broke the association.")
+            try:
+                message = self._messages.receive(event)
+            except InvalidRequest as exc:
+                self._layer.abort()
+                raise Unavailable("The remote AE breaks the protocol.") from exc
+            if isinstance(message, Command):
+                command = message
+            elif isinstance(message, DataSetPart):
+                data += message.data
+                if len(data) > _MAX_IDENTIFIER_BYTES:
+                    raise TooLarge("The remote AE sends too long an Identifier.")
+        return command, bytes(data)
+
+
+def _pieces(chunks: Iterable[bytes], size: int) -> Iterator[tuple[memoryview, bool]]:
+    """Cut a stream into even pieces of at most `size`, and say which one is the last."""
+    held: memoryview | None = None
+    odd = b""
+    for chunk in chunks:
+        whole = memoryview(odd + chunk if odd else chunk)
+        odd = bytes(whole[-1:]) if len(whole) % 2 else b""
+        for at in range(0, len(whole) - len(odd), size):
+            if held is not None:
+                yield held, False
+            held = whole[at : min(at + size, len(whole) - len(odd))]
+    if odd:
+        if held is not None:
+            yield held, False
+        held = memoryview(odd)
+    yield held if held is not None else memoryview(b""), True

@@ -1,0 +1,237 @@
+"""The supervisor's half of the DIMSE edge: accept, count, and pass each connection to a worker.
+
+Limits hold for all workers together, so they are kept here; SO_REUSEPORT would spread connections
+by chance. A worker that dies takes its associations with it, and its places are free again.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import selectors
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from vna.config import Settings, address
+from vna.dimse.admission import Admission
+from vna.dimse.handoff import ASK, CONNECTION, ENDED, NO, YES, FromWorker, send_to_worker
+from vna.dimse.negotiate import CONGESTED, OVER_LIMIT
+from vna.dimse.turned_away import TurnedAway
+from vna.telemetry import ASSOCIATIONS_REFUSED
+
+log = logging.getLogger(__name__)
+
+_BACKLOG = 512
+_AT_ONCE = 64  # connections accepted before others are looked at
+_BREATH_S = 0.2  # after accept() failed for want of descriptors
+_WORKER_S = 1  # a worker that does not take a nine-byte record in this time is given up
+
+
+def listen(where: str) -> socket.socket:
+    """Open the listening socket of `dicom.listen` (HOST:PORT; port 0 is any free one)."""
+    host, port = address(where)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+
+
+@dataclass(eq=False, slots=True)
+class _Worker:
+    control: socket.socket
+    records: FromWorker = field(default_factory=FromWorker)
+    numbers: set[int] = field(default_factory=set)
+
+
+class Acceptor:
+    """Run it in a thread of the supervisor or as its main loop. It owns the sockets it is given."""
+
+    def __init__(
+        self, settings: Settings, listener: socket.socket, workers: Iterable[socket.socket] = ()
+    ) -> None:
+        self._admission = Admission(settings.dicom)
+        self._listener = listener
+        self._listener.setblocking(False)
+        self._selector = selectors.DefaultSelector()
+        self._turned_away = TurnedAway(self._selector)
+        self._workers: list[_Worker] = []
+        self._wake_in, self._wake_out = socket.socketpair()
+        self._wake_in.setblocking(False)
+        self._wake_out.setblocking(False)
+        self._new: list[socket.socket] = list(workers)
+        self._resume_at: float | None = None  # accepting pauses until then
+        self._stop_at: float | None = None
+        self._selector.register(self._wake_out, selectors.EVENT_READ, self._woken)
+        self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
+
+    def __len__(self) -> int:
+        """Count the open connections of all workers."""
+        return len(self._admission)
+
+    @property
+    def wakeup_fd(self) -> int:
+        """What `signal.set_wakeup_fd` wants, so that a signal ends the waiting in `run`."""
+        return self._wake_in.fileno()
+
+    def add_worker(self, control: socket.socket) -> None:
+        """Take in a worker by the supervisor's end of `control_pair`; from any thread."""
+        self._new.append(control)
+        self._wake()
+
+    def stop(self, grace_s: float) -> None:
+        """Stop accepting; end `run` when all workers have gone or after `grace_s`. Any thread."""
+        self._stop_at = time.monotonic() + grace_s
+        self._wake()
+
+    def run(self, tend: Callable[[], float | None] = lambda: None) -> None:
+        """Accept and hand over until stopped.
+
+        `tend` is called in between, as the supervisor's own turn; it says in how many seconds it
+        wants the next one at the latest.
+        """
+        try:
+            while not self._is_over():
+                turn_s = tend()
+                self._take_in()
+                until = [s for s in (self._wait_s(), turn_s) if s is not None]
+                for key, _ in self._selector.select(min(until, default=None)):
+                    key.data(key.fileobj)
+                self._turned_away.tick()
+                self._breathe()
+        finally:
+            self._close()
+
+    def _is_over(self) -> bool:
+        if self._stop_at is None:
+            return False
+        return not self._workers or time.monotonic() >= self._stop_at
+
+    def _wait_s(self) -> float | None:
+        now = time.monotonic()
+        until = [at - now for at in (self._resume_at, self._stop_at) if at is not None]
+        if (next_s := self._turned_away.next_s()) is not None:
+            until.append(next_s)
+        return max(0.0, min(until)) if until else None
+
+    def _wake(self) -> None:
+        try:
+            self._wake_in.send(b"w")
+        except OSError:
+            log.debug("acceptor has ended")
+
+    def _woken(self, sock: socket.socket) -> None:
+        sock.recv(4096)
+        self._take_in()
+        if self._stop_at is not None and self._listener.fileno() >= 0:
+            self._pause()
+            self._listener.close()
+
+    def _take_in(self) -> None:
+        while self._new:
+            control = self._new.pop()
+            control.setblocking(True)
+            option = struct.pack("@ll", _WORKER_S, 0)
+            control.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, option)
+            self._workers.append(_Worker(control))
+            self._selector.register(control, selectors.EVENT_READ, self._hear)
+
+    def _pause(self) -> None:
+        if self._listener in self._selector.get_map():
+            self._selector.unregister(self._listener)
+
+    def _breathe(self) -> None:
+        if self._resume_at is None or time.monotonic() < self._resume_at:
+            return
+        self._resume_at = None
+        if self._stop_at is None:
+            self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
+
+    def _accept(self, listener: socket.socket) -> None:
+        for _ in range(_AT_ONCE):
+            try:
+                sock, where = listener.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError as exc:
+                # out of descriptors or memory: wait for associations to end instead of spinning
+                log.warning("cannot accept", extra={"errno": exc.errno})
+                self._pause()
+                self._resume_at = time.monotonic() + _BREATH_S
+                return
+            self._place(sock, _plain(str(where[0])))
+
+    def _place(self, sock: socket.socket, peer: str) -> None:
+        number = self._admission.enter(peer)
+        if number is None:
+            ASSOCIATIONS_REFUSED.labels("limit").inc()
+            self._turned_away.add(sock, OVER_LIMIT)
+        elif self._is_handed_over(sock, number):
+            sock.close()
+        else:
+            self._admission.leave(number)
+            ASSOCIATIONS_REFUSED.labels("no-worker").inc()
+            self._turned_away.add(sock, CONGESTED)
+
+    def _is_handed_over(self, sock: socket.socket, number: int) -> bool:
+        for worker in sorted(self._workers, key=lambda w: len(w.numbers)):
+            if self._is_told(worker, CONNECTION, number, sock):
+                worker.numbers.add(number)
+                return True
+        return False
+
+    def _is_told(
+        self, worker: _Worker, kind: bytes, number: int, sock: socket.socket | None = None
+    ) -> bool:
+        try:
+            send_to_worker(worker.control, kind, number, sock)
+        except OSError:
+            self._drop(worker)
+            return False
+        return True
+
+    def _hear(self, control: socket.socket) -> None:
+        worker = next((w for w in self._workers if w.control is control), None)
+        if worker is None:
+            return  # dropped since the selector looked
+        try:
+            data = control.recv(65536)
+        except OSError:
+            data = b""
+        if not data:
+            self._drop(worker)
+            return
+        for kind, number, title in worker.records.receive(data):
+            if kind == ASK:
+                may = self._admission.name(number, title)
+                self._is_told(worker, YES if may else NO, number)
+            elif kind == ENDED:
+                worker.numbers.discard(number)
+                self._admission.leave(number)
+
+    def _drop(self, worker: _Worker) -> None:
+        if worker not in self._workers:
+            return
+        self._workers.remove(worker)
+        self._selector.unregister(worker.control)
+        worker.control.close()
+        for number in worker.numbers:
+            self._admission.leave(number)
+        log.info("worker gone", extra={"associations": len(worker.numbers)})
+
+    def _close(self) -> None:
+        self._turned_away.close()
+        for worker in list(self._workers):
+            self._drop(worker)
+        self._selector.close()
+        for sock in (self._listener, self._wake_in, self._wake_out):
+            sock.close()
+
+
+def _plain(peer: str) -> str:
+    # one peer is one address, also when it comes to an IPv6 listener over IPv4
+    try:
+        ip = ipaddress.ip_address(peer.partition("%")[0])
+    except ValueError:
+        return peer
+    return str(getattr(ip, "ipv4_mapped", None) or ip)

@@ -1,0 +1,85 @@
+"""Which SOP Classes and Transfer Syntaxes this edge takes, and for what."""
+
+from __future__ import annotations
+
+import enum
+from functools import lru_cache
+
+from pydicom._uid_dict import UID_dictionary
+from pynetdicom import sop_class as tables
+
+from vna.dicom.uids import (
+    DEFLATED,
+    EXPLICIT_BIG,
+    EXPLICIT_LITTLE,
+    IMPLICIT_LITTLE,
+    TRANSFER_SYNTAXES,
+)
+
+VERIFICATION = "1.2.840.10008.1.1"
+PATIENT_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.1.1"
+STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
+
+
+class Service(enum.Enum):
+    """What a Presentation Context is for."""
+
+    VERIFICATION = "verification"
+    STORAGE = "storage"
+    FIND = "find"
+
+
+STORAGE_SYNTAXES = frozenset(TRANSFER_SYNTAXES)
+MESSAGE_SYNTAXES = frozenset((IMPLICIT_LITTLE, EXPLICIT_LITTLE, EXPLICIT_BIG, DEFLATED))
+
+_STORAGE_ROOT = "1.2.840.10008.5.1.4.1.1."
+_NOT_OF_A_PATIENT = frozenset(tables._NON_PATIENT_OBJECT_CLASSES.values()) | frozenset(
+    tables._INVENTORY_CLASSES.values()
+)
+
+
+def _is_retired_storage(uid: str) -> bool:
+    # pynetdicom leaves out what is retired or of DICOS and DICONDE; old studies are full of them
+    name, kind = UID_dictionary[uid][:2]
+    return kind == "SOP Class" and "Storage" in name and uid.startswith(_STORAGE_ROOT)
+
+
+STORAGE_CLASSES = (
+    frozenset(str(uid) for uid in tables._STORAGE_CLASSES.values())
+    | frozenset(uid for uid in UID_dictionary if _is_retired_storage(uid))
+) - frozenset(str(uid) for uid in _NOT_OF_A_PATIENT)
+
+
+@lru_cache(maxsize=4096)
+def service_of(sop_class: str, *, unknown_storage: bool) -> Service | None:
+    """Say what a SOP Class is for, None when it is nothing for us.
+
+    A class no table knows, private or of a later standard, is taken for storage if the setting
+    says so: a Storage SOP Class is what a peer is most likely to come with.
+    """
+    if sop_class in STORAGE_CLASSES:
+        return Service.STORAGE
+    if sop_class == VERIFICATION:
+        return Service.VERIFICATION
+    if sop_class in (PATIENT_ROOT_FIND, STUDY_ROOT_FIND):
+        return Service.FIND
+    known = sop_class in UID_dictionary or sop_class in _OTHERS
+    return Service.STORAGE if unknown_storage and not known else None
+
+
+_OTHERS = frozenset(
+    str(uid)
+    for name, table in vars(tables).items()
+    if name.endswith("_CLASSES") and isinstance(table, dict)
+    for uid in table.values()
+    if isinstance(uid, str)
+)
+
+
+def syntaxes_of(service: Service) -> frozenset[str]:
+    """Return the Transfer Syntaxes a service takes."""
+    if service is Service.STORAGE:
+        return STORAGE_SYNTAXES
+    if service is Service.FIND:
+        return MESSAGE_SYNTAXES
+    return MESSAGE_SYNTAXES - {DEFLATED}  # a verification has no data set

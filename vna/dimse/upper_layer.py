@@ -1,0 +1,375 @@
+"""The DICOM Upper Layer (PS3.8 9.2) without any input or output: bytes in, events and bytes out.
+
+A length is checked when its six header bytes are there and before anything is kept. Only
+A-ASSOCIATE bodies are collected; P-DATA is parsed where it lies and delivered as it comes, so a PDU
+of any size costs no memory here. The states, with their names in PS3.8 Table 9-10:
+
+    acceptor   AWAITING_REQUEST (Sta2) -> NEGOTIATING (Sta3) -> OPEN (Sta6)
+    requestor  AWAITING_ANSWER (Sta5) -> OPEN (Sta6)
+    both       OPEN -> RELEASE_ASKED (Sta8) -> CLOSING (Sta13)       the peer released
+               OPEN -> RELEASE_SENT (Sta7) -> CLOSED (Sta1)          we released
+               RELEASE_SENT -> COLLIDED (Sta10, Sta11) -> CLOSED     both at once
+               any  -> CLOSING                                       one of us aborted
+
+CLOSING only waits for the peer to close the connection: whatever it still sends is ignored.
+"""
+
+from __future__ import annotations
+
+import enum
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from vna.dimse.pdu import (
+    AssociateAccept,
+    AssociateRequest,
+    decode_accept,
+    decode_request,
+    encode_accept,
+    encode_request,
+)
+from vna.errors import InvalidRequest
+
+_PDU = struct.Struct(">BxI")
+_PDV = struct.Struct(">IBB")
+_REQUEST, _ACCEPT, _REJECT, _DATA, _RELEASE, _RELEASED, _ABORT = range(1, 8)
+_NO_LIMIT = 0xFFFFFFFF
+SMALLEST_PDU_BYTES = 64  # a peer that takes less could be sent nothing useful
+
+
+class State(enum.Enum):
+    """Where an association stands; PS3.8 Table 9-10."""
+
+    IDLE = "idle"
+    AWAITING_REQUEST = "awaiting-request"
+    NEGOTIATING = "negotiating"
+    AWAITING_ANSWER = "awaiting-answer"
+    OPEN = "open"
+    RELEASE_ASKED = "release-asked"
+    RELEASE_SENT = "release-sent"
+    COLLIDED = "collided"
+    CLOSING = "closing"
+    CLOSED = "closed"
+
+
+class AbortReason(enum.IntEnum):
+    """Reasons of the provider (PS3.8 9.3.8)."""
+
+    NOT_SPECIFIED = 0
+    UNRECOGNISED_PDU = 1
+    UNEXPECTED_PDU = 2
+    UNRECOGNISED_PARAMETER = 4
+    UNEXPECTED_PARAMETER = 5
+    INVALID_PARAMETER = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fragment:
+    """A part of one Presentation Data Value. `data` is good until the next bytes are received."""
+
+    context_id: int
+    is_command: bool
+    is_last: bool
+    data: memoryview
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """A-ASSOCIATE-RJ (PS3.8 9.3.4)."""
+
+    result: int
+    source: int
+    reason: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRequested:
+    """The peer wants to end the association."""
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The peer agreed to our release."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aborted:
+    """The association is over. `by_us`: the peer broke the protocol, A-ABORT is to be sent."""
+
+    source: int
+    reason: int
+    by_us: bool
+    message: str = ""
+
+
+Event = (
+    AssociateRequest | AssociateAccept | Rejected | Fragment | ReleaseRequested | Released | Aborted
+)
+
+# the PDU types a state takes; any other one breaks the protocol (PS3.8 Table 9-10)
+_EXPECTED = {
+    State.AWAITING_REQUEST: {_REQUEST, _ABORT},
+    State.NEGOTIATING: {_ABORT},
+    State.AWAITING_ANSWER: {_ACCEPT, _REJECT, _ABORT},
+    State.OPEN: {_DATA, _RELEASE, _ABORT},
+    State.RELEASE_ASKED: {_ABORT},
+    State.RELEASE_SENT: {_DATA, _RELEASE, _RELEASED, _ABORT},
+    State.COLLIDED: {_RELEASED, _ABORT},
+}
+
+
+class UpperLayer:
+    """One association. Feed `receive`, send what `data_to_send` returns."""
+
+    def __init__(self, *, max_pdu_bytes: int, max_associate_bytes: int, acceptor: bool) -> None:
+        self.state = State.AWAITING_REQUEST if acceptor else State.IDLE
+        self.contexts: frozenset[int] = frozenset()
+        self.peer_max_bytes = SMALLEST_PDU_BYTES
+        self._acceptor = acceptor
+        self._limits = {
+            _REQUEST: max_associate_bytes,
+            _ACCEPT: max_associate_bytes,
+            _DATA: max_pdu_bytes or _NO_LIMIT,
+        }
+        self._out = bytearray()
+        self._head = bytearray()  # of a PDU or a PDV, up to six bytes
+        self._body = bytearray()  # of anything but P-DATA
+        self._kind = 0
+        self._left = 0  # bytes of the PDU still to come
+        self._pdv = (0, False, False)  # context, is command, is last
+        self._pdv_left = 0
+        self._in_pdv = False
+
+    @property
+    def midway(self) -> bool:
+        """Whether a PDU has begun and not ended."""
+        return bool(self._left or self._head or self._in_pdv)
+
+    def data_to_send(self) -> bytes:
+        """Take what is to be sent to the peer."""
+        out = bytes(self._out)
+        self._out.clear()
+        return out
+
+    def receive(self, data: memoryview) -> Iterator[Event]:
+        """Yield what the bytes mean. Walk it to its end before the next call.
+
+        What an event asks for (`accept`, `reject`, ...) may be done while walking.
+        """
+        at = 0
+        while self.state not in (State.CLOSING, State.CLOSED):
+            empty = self._in_pdv and not self._pdv_left  # a PDV without bytes still says "last"
+            if at == len(data) and not empty:
+                return
+            event: Event | None
+            if self._in_pdv:
+                at, event = self._fragment(data, at)
+            elif self._kind and self._kind != _DATA:
+                at, event = self._collect(data, at)
+            else:
+                at, event = self._header(data, at)
+            if event is not None:
+                yield event
+
+    def accept(self, accept: AssociateAccept, *, peer_max_bytes: int) -> None:
+        """Answer the request with A-ASSOCIATE-AC."""
+        self._opened(accept, peer_max_bytes)
+        self._out += encode_accept(accept)
+
+    def reject(self, rejected: Rejected) -> None:
+        """Answer the request with A-ASSOCIATE-RJ."""
+        self._out += encode_reject(rejected)
+        self.state = State.CLOSING
+
+    def request(self, request: AssociateRequest) -> None:
+        """Ask for an association."""
+        self._out += encode_request(request)
+        self.state = State.AWAITING_ANSWER
+
+    def message(self, context_id: int, command: bytes, data_set: bytes | None = None) -> bytes:
+        """Return the P-DATA PDUs of a whole message; they are not added to `data_to_send`."""
+        out = [self._pdus(context_id, command, is_command=True)]
+        if data_set is not None:
+            out.append(self._pdus(context_id, data_set, is_command=False))
+        return b"".join(out)
+
+    def data_header(self, context_id: int, length: int, *, last: bool) -> bytes:
+        """Return the twelve bytes before one data set fragment, at most `fragment_bytes` long."""
+        return _PDU.pack(_DATA, length + 6) + _PDV.pack(length + 2, context_id, 2 if last else 0)
+
+    @property
+    def fragment_bytes(self) -> int:
+        """The longest fragment the peer takes: even, as PS3.8 Annex E.1 asks."""
+        return (self.peer_max_bytes - 6) & ~1
+
+    def release(self) -> None:
+        """Ask the peer to end the association."""
+        self._out += _PDU.pack(_RELEASE, 4) + bytes(4)
+        self.state = State.RELEASE_SENT
+
+    def agree_to_release(self) -> None:
+        """Answer the peer's release."""
+        self._out += _PDU.pack(_RELEASED, 4) + bytes(4)
+        if self.state is State.RELEASE_ASKED:
+            self.state = State.CLOSING
+
+    def abort(self, reason: AbortReason | None = None) -> None:
+        """Send A-ABORT: the provider's with its reason, or without one the service user's."""
+        source, why = (0, 0) if reason is None else (2, int(reason))
+        self._out += _PDU.pack(_ABORT, 4) + bytes((0, 0, source, why))
+        self.state = State.CLOSING
+
+    def abort_if_open(self) -> None:
+        """Send the service user's A-ABORT unless the association has ended."""
+        if self.state not in (State.CLOSING, State.CLOSED):
+            self.abort()
+
+    def _opened(self, accept: AssociateAccept, peer_max_bytes: int) -> None:
+        self.contexts = frozenset(c.context_id for c in accept.contexts if c.result == 0)
+        self.peer_max_bytes = min(peer_max_bytes or 1 << 20, 1 << 20)
+        self.state = State.OPEN
+
+    def _pdus(self, context_id: int, value: bytes, *, is_command: bool) -> bytes:
+        size, flag = self.fragment_bytes, int(is_command)
+        if len(value) <= size:
+            head = _PDU.pack(_DATA, len(value) + 6)
+            return head + _PDV.pack(len(value) + 2, context_id, flag | 2) + value
+        out = []
+        for at in range(0, len(value), size):
+            part = value[at : at + size]
+            last = 2 if at + size >= len(value) else 0
+            out.append(_PDU.pack(_DATA, len(part) + 6))
+            out.append(_PDV.pack(len(part) + 2, context_id, flag | last) + part)
+        return b"".join(out)
+
+    def _fragment(self, data: memoryview, at: int) -> tuple[int, Event]:
+        part = data[at : at + self._pdv_left]
+        self._pdv_left -= len(part)
+        self._left -= len(part)
+        context_id, is_command, is_last = self._pdv
+        if not self._pdv_left:
+            self._in_pdv = False
+            if not self._left:
+                self._kind = 0
+        return at + len(part), Fragment(
+            context_id=context_id,
+            is_command=is_command,
+            is_last=is_last and not self._in_pdv,
+            data=part,
+        )
+
+    def _header(self, data: memoryview, at: int) -> tuple[int, Event | None]:
+        if not self._head and len(data) - at >= 6:
+            head: bytes | memoryview = data[at : at + 6]
+            at += 6
+        else:
+            take = min(6 - len(self._head), len(data) - at)
+            self._head += data[at : at + take]
+            at += take
+            if len(self._head) < 6:
+                return at, None
+            head = bytes(self._head)
+            self._head.clear()
+        return at, self._pdv_header(head) if self._kind else self._pdu_header(head)
+
+    def _pdu_header(self, head: bytes | memoryview) -> Event | None:
+        kind, length = _PDU.unpack(head)
+        if not _REQUEST <= kind <= _ABORT:
+            return self._broken(AbortReason.UNRECOGNISED_PDU, "The PDU type is not one of PS3.8.")
+        if kind not in _EXPECTED.get(self.state, ()):
+            return self._broken(AbortReason.UNEXPECTED_PDU, "The PDU is not expected now.")
+        if length > self._limits.get(kind, 4):
+            return self._broken(AbortReason.INVALID_PARAMETER, "The PDU is longer than agreed.")
+        if length < (6 if kind == _DATA else 4):
+            return self._broken(AbortReason.INVALID_PARAMETER, "The PDU is too short.")
+        self._kind, self._left = kind, length
+        return None
+
+    def _pdv_header(self, head: bytes | memoryview) -> Event | None:
+        length, context_id, control = _PDV.unpack(head)
+        if length < 2 or length + 4 > self._left:
+            return self._broken(AbortReason.INVALID_PARAMETER, "A PDV does not fit its PDU.")
+        if 0 < self._left - length - 4 < 6:
+            return self._broken(AbortReason.INVALID_PARAMETER, "Bytes are left behind a PDV.")
+        if context_id not in self.contexts:
+            return self._broken(AbortReason.INVALID_PARAMETER, "The context is not accepted.")
+        self._pdv = (context_id, bool(control & 1), bool(control & 2))
+        self._left -= 6
+        self._pdv_left = length - 2
+        self._in_pdv = True
+        return None
+
+    def _collect(self, data: memoryview, at: int) -> tuple[int, Event | None]:
+        part = data[at : at + self._left]
+        self._body += part
+        self._left -= len(part)
+        if self._left:
+            return at + len(part), None
+        kind, body = self._kind, bytes(self._body)
+        self._kind = 0
+        self._body.clear()
+        try:
+            return at + len(part), self._complete(kind, body)
+        except InvalidRequest as exc:
+            return at + len(part), self._broken(AbortReason.INVALID_PARAMETER, str(exc))
+
+    def _complete(self, kind: int, body: bytes) -> Event | None:
+        if kind == _REQUEST:
+            return self._requested(body)
+        if kind == _ACCEPT:
+            return self._accepted(body)
+        if kind == _REJECT:
+            self.state = State.CLOSED
+            return Rejected(result=body[1], source=body[2], reason=body[3])
+        if kind == _ABORT:
+            self.state = State.CLOSED
+            return Aborted(source=body[2], reason=body[3], by_us=False)
+        if kind == _RELEASE:
+            return self._release_requested()
+        return self._released()
+
+    def _requested(self, body: bytes) -> Event:
+        request = decode_request(body)
+        if 0 < request.user.max_pdu_bytes < SMALLEST_PDU_BYTES:
+            raise InvalidRequest("The largest PDU the peer takes is too small.")
+        self.state = State.NEGOTIATING
+        return request
+
+    def _accepted(self, body: bytes) -> Event:
+        accept = decode_accept(body)
+        if 0 < accept.user.max_pdu_bytes < SMALLEST_PDU_BYTES:
+            raise InvalidRequest("The largest PDU the peer takes is too small.")
+        self._opened(accept, accept.user.max_pdu_bytes)
+        return accept
+
+    def _release_requested(self) -> Event | None:
+        if self.state is State.OPEN:
+            self.state = State.RELEASE_ASKED
+            return ReleaseRequested()
+        # both asked at once (AR-8): the requestor answers first, the acceptor when it is answered
+        self.state = State.COLLIDED
+        if not self._acceptor:
+            self.agree_to_release()
+        return None
+
+    def _released(self) -> Event:
+        if self.state is State.COLLIDED and self._acceptor:
+            self.agree_to_release()
+        self.state = State.CLOSED
+        return Released()
+
+    def _broken(self, reason: AbortReason, message: str) -> Event:
+        # before there is an association the service user aborts (AA-1), later the provider (AA-8)
+        early = self.state in (State.AWAITING_REQUEST, State.IDLE)
+        self.abort(None if early else reason)
+        self._kind = self._left = 0
+        self._in_pdv = False
+        return Aborted(
+            source=0 if early else 2, reason=0 if early else reason, by_us=True, message=message
+        )
+
+
+def encode_reject(rejected: Rejected) -> bytes:
+    """Write A-ASSOCIATE-RJ."""
+    return _PDU.pack(_REJECT, 4) + bytes((0, rejected.result, rejected.source, rejected.reason))

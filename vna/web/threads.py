@@ -1,0 +1,158 @@
+"""The only bridge between the event loop and the engines: threads.
+
+A request that needs an engine makes one hop and comes back with complete bytes. What is too large
+for that is pulled a mebibyte or more at a time, by threads of their own: a slow client holds no
+thread between pieces, and long streams cannot keep short questions waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Iterator
+from queue import SimpleQueue
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+PIECE = 1 << 20
+STREAM_THREADS = 32
+_JOIN_S = 2.0
+
+
+class _Task(Generic[T]):
+    """One call under way: what to run, and where the result is awaited."""
+
+    __slots__ = ("error", "future", "loop", "result", "work")
+
+    def __init__(self, work: Callable[[], T], loop: asyncio.AbstractEventLoop) -> None:
+        self.work = work
+        self.loop = loop
+        self.future: asyncio.Future[T] = loop.create_future()
+        self.result: T | None = None
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            self.result = self.work()
+        except BaseException as exc:
+            self.error = exc  # for whoever awaits it
+
+
+class Pool:
+    """A bounded number of threads, started as they are needed. Belongs to one event loop.
+
+    concurrent.futures would do the same at three times the cost a call.
+    """
+
+    def __init__(self, size: int, name: str) -> None:
+        self._size = size
+        self._name = name
+        self._tasks: SimpleQueue[_Task[Any] | None] = SimpleQueue()  # results of any type
+        self._threads: list[threading.Thread] = []
+        self._under_way = 0
+
+    def start(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """Have `work` run in a thread; the future is its result. The loop's thread only."""
+        task = _Task(work, asyncio.get_running_loop())
+        self._under_way += 1
+        if len(self._threads) < min(self._size, self._under_way):
+            name = f"{self._name}-{len(self._threads)}"
+            thread = threading.Thread(target=self._work, name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        self._tasks.put(task)
+        return task.future
+
+    async def call(self, work: Callable[[], T]) -> T:
+        """Run `work` in a thread and wait for it, even when the waiting itself is cancelled.
+
+        A thread cannot be interrupted: whoever goes on after this may rely on it having ended.
+        """
+        future = self.start(work)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await asyncio.wait((future,))
+            raise
+
+    def close(self) -> None:
+        """Let the threads end; those busy for longer than two seconds end with the process."""
+        for _ in self._threads:
+            self._tasks.put(None)
+        for thread in self._threads:
+            thread.join(_JOIN_S)
+
+    def _work(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            task.run()
+            try:
+                task.loop.call_soon_threadsafe(self._settle, task)
+            except RuntimeError:  # the loop is closed: nobody waits any more
+                return
+            del task
+
+    def _settle(self, task: _Task[Any]) -> None:
+        self._under_way -= 1
+        if task.future.cancelled():
+            return
+        if task.error is not None:
+            task.future.set_exception(task.error)
+        else:
+            task.future.set_result(task.result)
+
+
+class Threads:
+    """The two pools of a process: hops for what is short, streams for what takes its time."""
+
+    def __init__(self, hops: int = 0) -> None:
+        self.hops = Pool(hops or 2 * (os.cpu_count() or 1) + 4, "hop")
+        self.streams = Pool(STREAM_THREADS, "stream")
+
+    def close(self) -> None:
+        """Let all threads end."""
+        self.hops.close()
+        self.streams.close()
+
+
+class Pull:
+    """Walks an iterator in the stream threads, one piece ahead of its reader."""
+
+    def __init__(self, threads: Threads, chunks: Iterator[bytes]) -> None:
+        self._pool = threads.streams
+        self._chunks = chunks
+        self._ahead: asyncio.Future[tuple[bytes, bool]] | None = self._start()
+
+    async def next(self) -> tuple[bytes, bool]:
+        """Wait for the next piece, and whether it is the last. Raises what the walk raises."""
+        if self._ahead is None:
+            return b"", True
+        data, is_last = await asyncio.shield(self._ahead)
+        self._ahead = None if is_last else self._start()
+        return data, is_last
+
+    async def close(self) -> None:
+        """End the walk, wherever it stands, and let the iterator clean up."""
+        if self._ahead is not None:
+            await asyncio.wait((self._ahead,))
+            self._ahead.exception()  # looked at, so that nobody warns: the reader is gone
+            self._ahead = None
+        close = getattr(self._chunks, "close", None)
+        if close is not None:
+            await self._pool.call(close)
+
+    def _start(self) -> asyncio.Future[tuple[bytes, bool]]:
+        return self._pool.start(lambda: gather(self._chunks, PIECE))
+
+
+def gather(chunks: Iterator[bytes], least: int) -> tuple[bytes, bool]:
+    """Take chunks until there are `least` bytes; the flag says that there are no more."""
+    taken: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        taken.append(chunk)
+        size += len(chunk)
+        if size >= least:
+            return (taken[0] if len(taken) == 1 else b"".join(taken)), False
+    return b"".join(taken), True
