@@ -27,8 +27,14 @@ def payload_of(case: dict[str, Any]) -> bytes:
 
 
 def core_of(case: dict[str, Any]) -> Core:
-    ids = {n: bytes.fromhex(case[n]) for n in ("blob_id", "archive_id", "key_id", "store_id")}
-    return Core(key_version=case["key_version"], created_us=case["created_us"], **ids)
+    return Core(
+        blob_id=bytes.fromhex(case["blob_id"]),
+        archive_id=bytes.fromhex(case["archive_id"]),
+        key_id=bytes.fromhex(case["key_id"]),
+        key_version=case["key_version"],
+        created_us=case["created_us"],
+        store_id=bytes.fromhex(case["store_id"]),
+    )
 
 
 def seal(case: dict[str, Any], pieces: list[bytes] | None = None) -> bytes:

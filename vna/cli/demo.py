@@ -111,8 +111,7 @@ def _store(server: Server, found: list[Sample]) -> tuple[bool, str]:
 def _stow(server: Server, found: list[Sample]) -> tuple[bool, str]:
     boundary = b"vna-demo-boundary"
     body = b"".join(
-        b"--%b\r\nContent-Type: application/dicom\r\n\r\n%b\r\n" % (boundary, s.data)
-        for s in found
+        b"--%b\r\nContent-Type: application/dicom\r\n\r\n%b\r\n" % (boundary, s.data) for s in found
     )
     answer = server.ask(
         "POST",

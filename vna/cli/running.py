@@ -41,9 +41,7 @@ class Server:
     ae_title: str
     process: subprocess.Popen[bytes]
 
-    def ask(
-        self, method: str, path: str, *, body: bytes | None = None, **headers: str
-    ) -> Answer:
+    def ask(self, method: str, path: str, *, body: bytes | None = None, **headers: str) -> Answer:
         """Send one HTTP request; header names are written with underscores."""
         conn = http.client.HTTPConnection(*self.http, timeout=60)
         try:
