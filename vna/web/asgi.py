@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Mount
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from vna.config import Settings
 from vna.errors import NotFound, VNAError
@@ -25,9 +25,23 @@ if TYPE_CHECKING:
     from vna.engines import Engines
 
 
-def create(engines: Engines) -> Starlette:
+def create(engines: Engines) -> ASGIApp:
     """Build the application. Its threads end with its lifespan."""
     threads = Threads(engines.settings.http.threads)
+    dicomweb = DicomWeb(Counter(engines=engines, threads=threads))
+    house = _house(engines, threads)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        # DICOMweb goes its own way: a frame is too short a thing for layers of middleware.
+        if scope["type"] == "http" and scope["path"].startswith(f"{ROOT}/"):
+            await dicomweb({**scope, "root_path": scope["root_path"] + ROOT}, receive, send)
+        else:
+            await house(scope, receive, send)
+
+    return app
+
+
+def _house(engines: Engines, threads: Threads) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -35,10 +49,7 @@ def create(engines: Engines) -> Starlette:
         threads.close()
 
     return Starlette(
-        routes=[
-            Mount(ROOT, app=DicomWeb(Counter(engines=engines, threads=threads))),
-            *health.routes(engines.check, threads),
-        ],
+        routes=health.routes(engines.check, threads),
         exception_handlers={HTTPException: _http_error, VNAError: _error, Exception: _error},
         lifespan=lifespan,
     )

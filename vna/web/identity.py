@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from starlette.types import Scope
 
 from vna.access.principal import Principal, developer
@@ -16,7 +18,12 @@ def principal_of(scope: Scope, settings: Settings) -> Principal:
     """
     if not settings.dev:
         raise NotAuthenticated
-    return developer(address=address_of(scope))
+    return _developer(address_of(scope))
+
+
+@functools.lru_cache(maxsize=1024)
+def _developer(address: str | None) -> Principal:
+    return developer(address=address)
 
 
 def address_of(scope: Scope) -> str | None:
