@@ -134,7 +134,16 @@ def test_an_object_without_a_required_uid_is_refused(
     assert blobs(archive) == []
 
 
-HOSTILE = ["../../etc/passwd", "1.2.3/../../4", "1.2.3\n", "a.b.c", "1" * 65, "", "1.2\x00.3", "%2e"]
+HOSTILE = [
+    "../../etc/passwd",
+    "1.2.3/../../4",
+    "1.2.3\n",
+    "a.b.c",
+    "1" * 65,
+    "",
+    "1.2\x00.3",
+    "%2e",
+]
 
 
 @pytest.mark.parametrize("value", HOSTILE)
@@ -168,7 +177,9 @@ def test_a_data_set_that_contradicts_its_command_is_refused(
     assert blobs(archive) == []
 
 
-@pytest.mark.parametrize("data", [b"", b"garbage", bytes(200), b"\0" * 128 + b"DICM", b"%PDF-1.4 x"])
+@pytest.mark.parametrize(
+    "data", [b"", b"garbage", bytes(200), b"\0" * 128 + b"DICM", b"%PDF-1.4 x"]
+)
 def test_what_is_no_dicom_is_refused_and_nothing_is_stored(archive: Archive, data: bytes) -> None:
     outcome = archive.take(data)
     assert isinstance(outcome, Refused)
@@ -270,7 +281,9 @@ def test_an_audit_row_stands_in_the_transaction_of_each_object(archive: Archive)
     made = factories.ct()
     archive.take(made.part10())
     with archive.database.reading() as conn:
-        rows = conn.execute("SELECT kind, instance FROM audit WHERE kind LIKE 'instance.%'").fetchall()
+        rows = conn.execute(
+            "SELECT kind, instance FROM audit WHERE kind LIKE 'instance.%'"
+        ).fetchall()
     assert rows == [("instance.stored", made.instance)]
 
 
