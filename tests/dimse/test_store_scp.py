@@ -137,10 +137,13 @@ def test_a_fault_while_bytes_arrive_lets_go_of_the_object(serve: Serve) -> None:
     assert shelf.taken[0].ended == "aborted"
 
 
-def raw(edge: Edge, *contexts: bytes) -> tuple[socket.socket, UpperLayer]:
+def raw(
+    edge: Edge, *contexts: bytes, max_pdu_bytes: int = 16384
+) -> tuple[socket.socket, UpperLayer]:
     """A connection with an association, and a layer to write messages with."""
     sock = edge.connect()
-    sock.sendall(wire.associate(*contexts or (wire.context(1, wire.CT, wire.EXPLICIT),)))
+    offered = contexts or (wire.context(1, wire.CT, wire.EXPLICIT),)
+    sock.sendall(wire.associate(*offered, max_pdu_bytes=max_pdu_bytes))
     assert wire.answer(sock)[0] == 2
     layer = UpperLayer(max_pdu_bytes=0, max_associate_bytes=0, acceptor=False)
     layer.peer_max_bytes = 16384
