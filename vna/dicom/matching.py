@@ -134,14 +134,15 @@ class Query:
     """What is asked, in no protocol.
 
     `level` is the level of the entities wanted. Keys of higher levels narrow them (hierarchical
-    unique keys and relational keys alike). `returns` are the attribute paths asked for;
-    `everything` asks for all the archive keeps ready for the level. `limit` None is the server's
-    maximum.
+    unique keys and relational keys alike). `returns` are the attribute paths asked for, of zero
+    length in an answer that has no value; those of `if_known` are left out then. `everything` asks
+    for all the archive keeps ready for the level. `limit` None is all there is.
     """
 
     level: Level
     keys: tuple[MatchingKey, ...] = ()
     returns: frozenset[Path] = frozenset()
+    if_known: frozenset[Path] = frozenset()
     everything: bool = False
     limit: int | None = None
     offset: int = 0

@@ -12,10 +12,20 @@ from collections.abc import Mapping
 from vna.dicom.charsets import DELIMITERS, charset
 
 FOLD_VERSION = 1
-"""Changes whenever `fold` or `fold_name` would answer otherwise: stored folds are then made anew."""
+"""Changes whenever `fold` or `fold_name` would answer otherwise: stored folds are made anew."""
 
 _LETTERS = str.maketrans(
-    {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "ħ": "h", "ı": "i", "ŧ": "t", "æ": "ae", "œ": "oe"}
+    {
+        "ø": "o",
+        "ł": "l",
+        "đ": "d",
+        "ð": "d",
+        "ħ": "h",
+        "\u0131": "i",
+        "ŧ": "t",
+        "æ": "ae",
+        "œ": "oe",
+    }
 )
 _SPACES = re.compile(r"\s+")
 _AROUND = re.compile(r"\s*([\^=])\s*")

@@ -1,4 +1,4 @@
-"""Request -> Principal: who asks. Sessions, tokens and proxies will be read here; nothing else is."""
+"""Request -> Principal: who asks. The only place where a request's credentials are read."""
 
 from __future__ import annotations
 
