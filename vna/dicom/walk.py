@@ -249,11 +249,9 @@ class Walker:
     # -- bulk values ---------------------------------------------------------------------------
 
     def _goes_by_uri(self, header: Header, vr: str, level: Level) -> bool:
-        tag, length = header.tag, header.length
-        if level is self.top:
-            if tag in el.PIXEL_DATA:
-                return length > 0
-        return length > el.most_inline(vr)
+        if level is self.top and header.tag in el.PIXEL_DATA:
+            return header.length > 0
+        return header.length > el.most_inline(vr)
 
     def _is_offset_table(self, header: Header, level: Level) -> bool:
         """Whether this is the Extended Offset Table, and of a size that may be held."""
