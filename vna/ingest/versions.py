@@ -17,7 +17,6 @@ from vna.dicom.rewrite import to_explicit_little
 from vna.dicom.scan import Scanner
 from vna.dicom.uids import EXPLICIT_LITTLE, syntax
 
-
 _PADDING = "FFFCFFFC"  # Data Set Trailing Padding: always the last attribute
 
 
