@@ -1,4 +1,4 @@
-"""The composition root: settings in, a working archive out. Only here are stores and engines opened."""
+"""The composition root: settings in, a working archive out. Stores are opened here only."""
 
 from __future__ import annotations
 

@@ -147,6 +147,17 @@ def test_a_folder_made_by_another_process_is_not_trusted_to_be_durable(folder: P
     require_sound(folder, acknowledged)
 
 
+def test_a_store_that_was_set_up_survives_a_loss_of_power(tmp_path: Path) -> None:
+    folder = tmp_path / "deep" / "er" / "blobs"
+    files = PowerLoss()
+    BlobStore.init(folder, ARCHIVE, ROOT, files=files)
+
+    files.lose_power(keep_names=False)
+
+    with BlobStore.open(folder, Keyring(ROOT, ARCHIVE)) as store:
+        assert store.archive_id == ARCHIVE
+
+
 def test_init_can_be_cut_off_anywhere_and_run_again(tmp_path: Path) -> None:
     for at in range(1, 200):
         folder = tmp_path / f"{at}" / "deep" / "blobs"

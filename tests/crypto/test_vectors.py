@@ -152,6 +152,16 @@ def test_trailing_bytes_are_refused(extra: bytes) -> None:
         scrub([file], len(file))
 
 
+@pytest.mark.parametrize("back", [136, 136 + 256, 136 + 256 + 38])
+def test_bytes_put_between_the_parts_are_refused(back: int) -> None:
+    case = load(next(path for path in VECTORS if path.stem == "v2-hello"))
+    file = seal(case)
+    file = file[:-back] + b"inserted" + file[-back:]
+
+    with pytest.raises(Corrupt):
+        open_all(file, bytes.fromhex(case["study_key"]))
+
+
 def test_swapped_segments_are_refused() -> None:
     case = load(next(path for path in VECTORS if path.stem == "v5-four-segments"))
     file = bytearray(seal(case))

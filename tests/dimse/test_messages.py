@@ -7,7 +7,7 @@ import io
 import struct
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydicom import dcmread
 from pynetdicom.dimse_messages import C_FIND_RQ, C_STORE_RQ
@@ -124,7 +124,7 @@ def test_a_command_set_that_is_none_is_refused(data: bytes) -> None:
         decode_command(1, data)
 
 
-@settings(max_examples=200)
+@wire.examples(200)
 @given(at=st.integers(0, len(STORE) - 1), byte=st.integers(0, 255), cut=st.integers(0, 200))
 def test_a_changed_command_set_is_read_or_refused(at: int, byte: int, cut: int) -> None:
     changed = bytearray(STORE)

@@ -1,6 +1,6 @@
-"""The command `vna`: its arguments and its exit codes. What a command does stands in its own module.
+"""The command `vna`: arguments and exit codes. What a command does stands in its own module.
 
-0: done. 1: something was refused, damaged or failed. 2: the configuration or the arguments are wrong.
+0: done. 1: something was refused, damaged or failed. 2: configuration or arguments are wrong.
 """
 
 from __future__ import annotations
@@ -53,13 +53,15 @@ _FLAGS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    parser, modules = _parser()
+    arguments = sys.argv[1:] if arguments is None else arguments
+    asked = next((word for word in arguments if not word.startswith("-")), None)
+    parser, module = _parser(asked)
     args = parser.parse_args(arguments)
-    if args.command is None:
+    if module is None:
         parser.print_help()
         return 2
     try:
-        return int(modules[args.command].run(args, _settings(args)))
+        return int(module.run(args, _settings(args)))
     except ConfigError as exc:
         return _told(exc, 2)
     except VNAError as exc:
@@ -71,7 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _parser() -> tuple[argparse.ArgumentParser, dict[str, ModuleType]]:
+def _parser(asked: str | None) -> tuple[argparse.ArgumentParser, ModuleType | None]:
+    """Build the parser; of the commands, only the one asked for is imported."""
     parser = argparse.ArgumentParser(
         prog="vna",
         description="A vendor neutral archive: DICOM and DICOMweb over one encrypted store.",
@@ -80,15 +83,15 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, ModuleType]]:
     parser.add_argument("--version", action="version", version=f"vna {__version__}")
     common = _common()
     words = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    modules = {}
+    found = None
     for command in COMMANDS:
-        module = importlib.import_module(f"vna.cli.{command.module}")
         inner = words.add_parser(
             command.name, help=command.summary, description=command.summary, parents=[common]
         )
-        module.options(inner)
-        modules[command.name] = module
-    return parser, modules
+        if command.name == asked:
+            found = importlib.import_module(f"vna.cli.{command.module}")
+            found.options(inner)
+    return parser, found
 
 
 def _common() -> argparse.ArgumentParser:

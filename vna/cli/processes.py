@@ -12,7 +12,6 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from types import FrameType
 
 from prometheus_client import multiprocess
@@ -36,9 +35,7 @@ _LATE_S = 2.0  # after their grace, before children are killed
 logger = logging.getLogger(__name__)
 
 
-def serve(
-    settings: Settings, lock: int, http: Sequence[socket.socket], dicom: socket.socket
-) -> None:
+def serve(settings: Settings, http: Sequence[socket.socket], dicom: socket.socket) -> None:
     """Make what is missing, then serve on these sockets until SIGTERM or SIGINT."""
     telemetry.start_logging(settings.log.level)
     made = app.found(settings)
@@ -46,9 +43,8 @@ def serve(
         made += app.found_index(settings, index)
         for line in made:
             print(f"made: {line}", file=sys.stderr)
-        loop = _Loop(settings, index.cluster, lock, dicom)
-        place = Place(settings=settings, dsn=index.dsn)
-        loop.populate(place, http, settings.dicom.workers or len(http))
+        loop = _Loop(settings, index.cluster, http, dicom)
+        loop.populate(Place(settings=settings, dsn=index.dsn), settings.dicom.workers or len(http))
         loop.run(_welcome(settings, http[0], dicom))
 
 
@@ -56,23 +52,27 @@ class _Loop:
     """One `vna serve`. Single-threaded, because it forks."""
 
     def __init__(
-        self, settings: Settings, cluster: Cluster | None, lock: int, dicom: socket.socket
+        self,
+        settings: Settings,
+        cluster: Cluster | None,
+        http: Sequence[socket.socket],
+        dicom: socket.socket,
     ) -> None:
         self._state = settings.data / "run" / STATE
         self._cluster = cluster
-        self._dicom = dicom
+        self._http = http
         self._acceptor = Acceptor(settings, dicom)
-        self._supervisor = Supervisor((lock,), multiprocess.mark_process_dead)
+        self._supervisor = Supervisor(leave=self._leave, ended=multiprocess.mark_process_dead)
         self._told: dict[str, object] = {}
         self._begun = dt.datetime.now(dt.UTC)
         self._asked: signal.Signals | None = None
         self._is_stopping = False
         self._look_at = self._pause_s = 0.0
 
-    def populate(self, place: Place, http: Sequence[socket.socket], dicom_workers: int) -> None:
+    def populate(self, place: Place, dicom_workers: int) -> None:
         """Name the children: one a HTTP socket, the DICOM workers, and one for upkeep."""
         add = self._supervisor.add
-        for number, sock in enumerate(http, 1):
+        for number, sock in enumerate(self._http, 1):
             add(f"http {number}", functools.partial(_with_socket, place, sock))
         for number in range(1, dicom_workers + 1):
             add(f"dicom {number}", functools.partial(self._with_control, place))
@@ -100,6 +100,8 @@ class _Loop:
             logger.info("stopping", extra={"signal": self._asked.name})
             self._supervisor.ask_to_stop()
             self._acceptor.stop(GRACE_S + _LATE_S)
+            for sock in self._http:  # theirs are closed, too: who comes now is refused
+                sock.close()
         wait_s = self._supervisor.tend()
         self._tell()
         if self._cluster is None or self._is_stopping:
@@ -128,6 +130,12 @@ class _Loop:
         handle = theirs.detach()
         return functools.partial(speak_dicom, place, handle), (handle,)
 
+    def _leave(self) -> None:
+        """Close in a child what is the supervisor's."""
+        self._acceptor.leave_behind()
+        for sock in self._http:
+            sock.close()
+
     def _tell(self) -> None:
         """Keep the state file true: written when a child came or went."""
         children = self._supervisor.running()
@@ -147,9 +155,7 @@ class _Loop:
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 
 
-def _with_socket(
-    place: Place, sock: socket.socket
-) -> tuple[Callable[[], None], tuple[int, ...]]:
+def _with_socket(place: Place, sock: socket.socket) -> tuple[Callable[[], None], tuple[int, ...]]:
     handle = os.dup(sock.fileno())
     return functools.partial(speak_http, place, handle), (handle,)
 
@@ -159,7 +165,7 @@ def _welcome(settings: Settings, http: socket.socket, dicom: socket.socket) -> d
     web, dimse = sockets.name_of(http), sockets.name_of(dicom)
     title = settings.dicom.ae_title
     print(
-        f"serving {Path(settings.data)}: DICOMweb http://{web}/dicom-web, DICOM {title} at {dimse}; "
+        f"serving {settings.data}: DICOMweb http://{web}/dicom-web, DICOM {title} at {dimse}; "
         "Ctrl-C stops it",
         file=sys.stderr,
     )

@@ -1,4 +1,4 @@
-"""`vna serve`: hold the data folder, make what is missing, then hand over to the supervisor's loop."""
+"""`vna serve`: hold the data folder, listen, then hand over to the supervisor's loop."""
 
 from __future__ import annotations
 
@@ -61,19 +61,20 @@ def run(args: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 --
     sockets.require_loopback(settings)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold keys
     make_data(settings.data)
-    print(_DEV if settings.dev else _CLOSED, file=sys.stderr)
     with contextlib.ExitStack() as closing:
-        lock = closing.enter_context(runlock.held(settings.data, "serve", exclusive=True))
+        # the children inherit it: nobody takes over while one of a killed supervisor still runs
+        closing.enter_context(runlock.held(settings.data, "serve", exclusive=True))
         http = sockets.open_shared(settings.http.listen, settings.http.workers or _cores())
         for sock in http:
             closing.enter_context(sock)
         dicom = closing.enter_context(sockets.open_one(settings.dicom.listen))
+        print(_DEV if settings.dev else _CLOSED, file=sys.stderr)
         _share_metrics(settings.data / "run" / "metrics")
         # Imported only now: metrics look for their folder when they are declared. And only once,
         # before the first fork, so that all processes share the memory.
         from vna.cli.processes import serve
 
-        serve(settings, lock, http, dicom)
+        serve(settings, http, dicom)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The addresses the archive listens on: opened once, by the supervisor, before anything is forked."""
+"""The addresses the archive listens on: opened once, by the supervisor, before it forks."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ _BACKLOG = 512
 
 
 def require_loopback(settings: Settings) -> None:
-    """Refuse every address others could reach: nobody can be told apart yet. Raises `ConfigError`."""
+    """Refuse addresses that others can reach: nobody is told apart yet. Raises `ConfigError`."""
     for name, where in (("http", settings.http.listen), ("dicom", settings.dicom.listen)):
         host, _ = address(where)
         if not _is_loopback(host):
-            why = "--dev serves" if settings.dev else "Without access control the archive listens on"
+            why = (
+                "--dev serves" if settings.dev else "Without access control the archive listens on"
+            )
             raise ConfigError(
                 f"{name}.listen is {where}. {why} loopback addresses only; put it on 127.0.0.1."
             )

@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,8 @@ _LAST_DELAY_S = 30.0
 _STEADY_S = 60.0  # a child that lived this long starts again without a delay
 
 Begin = Callable[[], tuple[Callable[[], None], tuple[int, ...]]]
-"""Called in the parent before each fork: what the child shall run, and the descriptors it keeps."""
+"""Called in the parent before each fork: what the child shall run, and the descriptors that are
+the child's from then on."""
 
 
 @dataclass(slots=True)
@@ -45,10 +46,13 @@ class Supervisor:
     """Starts, watches and stops the children. Not for threads."""
 
     def __init__(
-        self, keep: Iterable[int] = (), ended: Callable[[int], None] = lambda _: None
+        self,
+        *,
+        leave: Callable[[], None] = lambda: None,
+        ended: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """`keep` are descriptors every child keeps; `ended` is told the id of each that died."""
-        self._keep = tuple(keep)
+        """`leave` closes, in a child, what is the parent's; `ended` is told who died."""
+        self._leave = leave
         self._ended = ended
         self._children: list[_Child] = []
         self._lifeline, self._held = os.pipe()
@@ -116,26 +120,27 @@ class Supervisor:
             logger.warning("child ended", extra=fields)
 
     def _start(self, child: _Child) -> None:
-        run, keep = child.begin()
+        run, given = child.begin()
         sys.stdout.flush()
         gc.collect()
         gc.freeze()  # what is shared now stays shared: no collection writes into it
         pid = os.fork()
         if not pid:
-            self._become(child.name, run, keep)
-        for handle in keep:
+            self._become(child.name, run)
+        for handle in given:
             os.close(handle)
         child.pid, child.started = pid, time.monotonic()
         logger.info("child started", extra={"child": child.name, "child_pid": pid})
 
-    def _become(self, name: str, run: Callable[[], None], keep: tuple[int, ...]) -> NoReturn:
+    def _become(self, name: str, run: Callable[[], None]) -> NoReturn:
         """Be the child, and never return into the parent's code."""
         code = 1
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the parent passes it on
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            _close_all_but({0, 1, 2, self._lifeline, *self._keep, *keep})
+            os.close(self._held)
+            self._leave()
             _name(name)
             threading.Thread(target=_end_with, args=(self._lifeline,), daemon=True).start()
             run()
@@ -146,14 +151,6 @@ class Supervisor:
             logger.exception("child failed", extra={"child": name})
         finally:
             os._exit(code)
-
-
-def _close_all_but(kept: set[int]) -> None:
-    """Close the parent's descriptors: its objects stay untouched, so none is closed twice."""
-    for handle in [int(name) for name in os.listdir("/dev/fd")]:
-        if handle not in kept:
-            with suppress(OSError):  # the one that listed the folder is gone by now
-                os.close(handle)
 
 
 def _name(name: str) -> None:

@@ -220,7 +220,8 @@ class _Rewriter:
         vr = el.settled_vr(header.vr, signed=frame.signed, single_lut=frame.single)
         if header.length == el.UNDEFINED or (vr == "SQ" and header.length):
             yield from self._nested(frame, header, vr)
-        elif el.is_aside(header.tag):  # a group length is wrong as soon as one length changes
+        elif not header.tag & 0xFFFF or header.tag >> 16 in (0x0000, 0x0002):
+            # a group length is wrong as soon as one length changes; the others are no data set's
             self._source.skip(header.length)
         else:
             yield _explicit_head(header.tag, vr, header.length)

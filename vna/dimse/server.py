@@ -79,6 +79,18 @@ class Acceptor:
         self._new.append(control)
         self._wake()
 
+    def leave_behind(self) -> None:
+        """Close all of it in a child just forked: it stays the parent's.
+
+        Nothing is unregistered, because the kernel's side of the selector is shared.
+        """
+        for key in list(self._selector.get_map().values()):
+            if isinstance(key.fileobj, socket.socket):
+                key.fileobj.close()
+        for sock in (*self._new, self._wake_in):
+            sock.close()
+        self._selector.close()
+
     def stop(self, grace_s: float) -> None:
         """Stop accepting; end `run` when all workers have gone or after `grace_s`. Any thread."""
         self._stop_at = time.monotonic() + grace_s

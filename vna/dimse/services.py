@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from vna.config import Settings
 from vna.dimse.dispatch import Services, echo
+from vna.dimse.find_scp import finding
 from vna.dimse.messages import Field
 from vna.dimse.sop_classes import Service as Kind
 from vna.dimse.store_scp import storing
@@ -21,6 +22,7 @@ def services(engines: Engines, settings: Settings) -> Services:
     return {
         Field.C_ECHO: (Kind.VERIFICATION, echo),
         Field.C_STORE: (Kind.STORAGE, storing(engines.ingest, settings)),
+        Field.C_FIND: (Kind.FIND, finding(engines.query, settings)),
     }
 
 
