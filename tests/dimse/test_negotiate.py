@@ -42,9 +42,9 @@ def result_of(abstract: str, *syntaxes: str, limits: Dicom = DEFAULT) -> tuple[i
     return answer.result, answer.transfer_syntax
 
 
-@pytest.mark.parametrize("uid", sorted(tables._STORAGE_CLASSES.values()))
-def test_every_storage_sop_class_is_taken(uid: str) -> None:
-    assert result_of(uid, wire.EXPLICIT) == (0, wire.EXPLICIT)
+def test_every_storage_sop_class_is_taken() -> None:
+    classes = tables._STORAGE_CLASSES.values()
+    assert {uid for uid in classes if result_of(uid, wire.EXPLICIT) != (0, wire.EXPLICIT)} == set()
 
 
 def test_the_storage_contexts_of_pynetdicom_are_all_taken() -> None:
@@ -54,11 +54,10 @@ def test_the_storage_contexts_of_pynetdicom_are_all_taken() -> None:
     assert offered - taken <= not_of_a_patient
 
 
-@pytest.mark.parametrize(
-    "uid", [u for u in AllTransferSyntaxes if not u.startswith("1.2.840.10008.1.2.7.")]
-)
-def test_every_transfer_syntax_is_taken_for_storage(uid: str) -> None:
-    assert result_of(wire.CT, uid) == (0, uid)
+def test_every_transfer_syntax_is_taken_for_storage() -> None:
+    live = "1.2.840.10008.1.2.7."
+    refused = {uid for uid in AllTransferSyntaxes if result_of(wire.CT, uid) != (0, uid)}
+    assert refused == {uid for uid in AllTransferSyntaxes if uid.startswith(live)}
 
 
 @pytest.mark.parametrize("uid", ["1.2.840.10008.1.2.4.201", "1.2.840.10008.1.2.4.110"])
