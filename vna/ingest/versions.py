@@ -17,6 +17,8 @@ from vna.dicom.rewrite import to_explicit_little
 from vna.dicom.scan import Scanner
 from vna.dicom.uids import EXPLICIT_LITTLE, syntax
 
+_PADDING = "FFFCFFFC"  # Data Set Trailing Padding: always the last attribute
+
 
 class Comparison(enum.Enum):
     """What two contents are to each other."""
@@ -47,13 +49,13 @@ def compare(
 def _content(blob: BlobReader, transfer_syntax: str, limits: Limits) -> _Content:
     encapsulated = syntax(transfer_syntax).encapsulated
     read_as = transfer_syntax if encapsulated else EXPLICIT_LITTLE
-    digest = hashlib.sha256()
-    scanner = Scanner(read_as, limits, json=digest.update)
+    pieces: list[bytes] = []
+    scanner = Scanner(read_as, limits, json=pieces.append)
     for chunk in _explicit(blob, transfer_syntax, limits):
         scanner.feed(chunk)
     scan = scanner.finish()
     # the ranges are known only now: a second walk over the same bytes hashes them
-    places = [(b.path, b.offset, b.length) for b in scan.bulk]
+    places = [(b.path, b.offset, b.length) for b in scan.bulk if b.path != _PADDING]
     if scan.pixel is not None and all(p != scan.pixel.path for p, _, _ in places):
         places.append((scan.pixel.path, scan.pixel.offset, scan.pixel.length))
     if encapsulated and scan.frames is not None and scan.pixel is not None:
@@ -61,7 +63,14 @@ def _content(blob: BlobReader, transfer_syntax: str, limits: Limits) -> _Content
         for number in range(1, scan.frames.count + 1):
             pieces = scan.frames.frame(number)
             places += [(f"{scan.pixel.path}/{number}", at, length) for at, length in pieces]
-    return _Content(digest.digest(), _digests(_explicit(blob, transfer_syntax, limits), places))
+    return _Content(_digest(pieces), _digests(_explicit(blob, transfer_syntax, limits), places))
+
+
+def _digest(pieces: list[bytes]) -> bytes:
+    """SHA-256 of the DICOM JSON without the padding at its end (PS3.10 7.2)."""
+    whole = b"".join(pieces)
+    kept, found, _ = whole.rpartition(b',"%b":' % _PADDING.encode())
+    return hashlib.sha256(kept + b"}" if found else whole).digest()
 
 
 def _explicit(blob: BlobReader, transfer_syntax: str, limits: Limits) -> Iterator[bytes]:

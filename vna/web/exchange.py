@@ -140,7 +140,7 @@ def below(scope: Scope) -> str:
     return raw.decode("latin-1").removeprefix(scope.get("root_path", ""))
 
 
-class ClientGone(Exception):  # noqa: N818 -- no error of ours, and never answered
+class ClientGone(Exception):
     """The client closed the connection before its request was complete."""
 
 
