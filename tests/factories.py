@@ -303,11 +303,12 @@ def compressed(
     *,
     transfer_syntax: str = JPEG,
     table: bool = True,
+    count: int | None = None,
     **options: Any,
 ) -> Instance:
-    """Make an encapsulated instance of frames of fragments."""
-    options.setdefault("frames", len(frames))
+    """Make an encapsulated instance of frames of fragments; `count` is what it says it has."""
     return ct(
+        frames=len(frames) if count is None else count,
         sop_class=MULTI_FRAME,
         modality="OT",
         transfer_syntax=transfer_syntax,

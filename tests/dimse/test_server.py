@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 import struct
 import threading
@@ -137,6 +138,25 @@ def test_an_oversized_pdu_is_aborted(serve: Serve) -> None:
     with sock:
         sock.sendall(struct.pack(">BxI", 4, 131073))
         assert wire.answer(sock) == (ABORT, bytes((0, 0, 2, 6)))
+    assert echoes(edge) == 0
+
+
+def test_hostile_connections_cost_nothing_that_stays(serve: Serve) -> None:
+    edge = serve()
+    hostile = [
+        struct.pack(">BxI", 1, 0xFFFFFFFF) + bytes(4096),
+        struct.pack(">BxI", 4, 0x7FFFFFFF) + bytes(4096),
+        wire.associate(*[wire.context(1, wire.CT)] * 200),
+        wire.associate() + struct.pack(">BxI", 4, 0xFFFFFFFF) + bytes(4096),
+        wire.associate() + wire.pdu(4, struct.pack(">IBB", 0xFFFFFFF0, 1, 3)),
+    ]
+    threads, before = threading.active_count(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for number in range(200):
+        with edge.connect() as sock:
+            sock.sendall(hostile[number % 5])
+            assert wire.is_closed(sock)
+    wait_for(lambda: threading.active_count() == threads)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20 << 10
     assert echoes(edge) == 0
 
 

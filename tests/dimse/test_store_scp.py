@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pydicom.data
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydicom import dcmread
 from pynetdicom import AE, build_context
@@ -311,7 +311,7 @@ def test_what_is_not_done_in_time_is_cut(serve: Serve) -> None:
     assert shelf.taken[0].ended == "aborted"
 
 
-@settings(max_examples=100)
+@wire.examples(100)
 @given(st.lists(st.binary(max_size=40), max_size=10), st.integers(1, 10).map(lambda n: 2 * n))
 def test_a_stream_is_cut_into_even_pieces(chunks: list[bytes], size: int) -> None:
     pieces = list(_pieces(chunks, size))
@@ -349,16 +349,13 @@ FILES = [SAMPLES / name for name in ("CT_small.dcm", "MR_small.dcm", "JPEG2000.d
 def test_pynetdicom_stores_and_the_bytes_are_those_of_the_file(serve: Serve) -> None:
     shelf = Shelf()
     edge = serve(served(ingest=shelf))
-    ae = AE(ae_title="PYNETDICOM")
-    datasets = [dcmread(path) for path in FILES]
-    ae.requested_contexts = [
-        build_context(ds.SOPClassUID, ds.file_meta.TransferSyntaxUID) for ds in datasets
-    ]
-    assoc = ae.associate("127.0.0.1", edge.port)
-    assert assoc.is_established
     for path in FILES:
+        ae, ds = AE(ae_title="PYNETDICOM"), dcmread(path)
+        ae.requested_contexts = [build_context(ds.SOPClassUID, ds.file_meta.TransferSyntaxUID)]
+        assoc = ae.associate("127.0.0.1", edge.port)
+        assert assoc.is_established
         assert assoc.send_c_store(path).Status == 0
-    assoc.release()
+        assoc.release()
     for path, taken in zip(FILES, shelf.taken, strict=True):
         assert path.read_bytes().endswith(bytes(taken.data))
         assert len(taken.data) > 1000

@@ -84,6 +84,15 @@ def test_the_same_object_in_another_byte_order_is_known(archive: Archive) -> Non
     assert len(blobs(archive)) == 1
 
 
+def test_padding_at_the_end_is_no_other_content(archive: Archive) -> None:
+    made = factories.ct()
+    archive.take(made.part10())
+    padded = dataclasses.replace(made, extra=[("FFFCFFFC", "OB", bytes(300))])
+    body = padded.dataset()
+    assert isinstance(archive.take_dataset(body, made.transfer_syntax), AlreadyStored)
+    assert len(blobs(archive)) == 1
+
+
 def test_other_content_under_a_known_uid_keeps_both_and_says_so(archive: Archive) -> None:
     first = factories.ct()
     second = dataclasses.replace(first, patient_name="Other^Name")

@@ -104,7 +104,10 @@ class FrameTable:
                 offset, length, _ = self.frame_bits(number)
                 return ((offset, length),)
             return ((self._offset + (number - 1) * self._length, self._length),)
-        return self._listed(number)
+        try:
+            return self._listed(number)
+        except (IndexError, struct.error) as exc:
+            raise Corrupt("A frame table ends too early.") from exc
 
     def frame_bits(self, number: int) -> tuple[int, int, int]:
         """Give a frame's offset, length, and the bit it begins at (0 is the least significant)."""

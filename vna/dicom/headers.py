@@ -29,8 +29,8 @@ def read_header(window: bytes, pos: int, encoding: el.Encoding, flags: set[str])
     tag: int = group << 16 | element
     if group == 0xFFFE:
         return Header(tag, "", "", encoding.long.unpack_from(window, pos + 4)[0], 8)
-    if not encoding.explicit:
-        length = encoding.short.unpack_from(window, pos + 4)[0]
+    if not encoding.explicit or not tag:
+        length = encoding.long.unpack_from(window, pos + 4)[0]
         return Header(tag, el.dictionary_vr(tag), "", length, 8)
     written = window[pos + 4 : pos + 6].decode("latin_1")
     if written in el.SHORT_VRS:

@@ -107,6 +107,10 @@ def _table() -> Mapping[str, TransferSyntax]:
     for number, deflated in {"94": False, "95": True, "204": False, "205": True}.items():
         uid = f"1.2.840.10008.1.2.4.{number}"
         found.append(TransferSyntax(uid=uid, name=_name(uid), deflated=deflated))
+    # Of real-time video only the description is ever stored (PS3.22)
+    for number in ("1", "2", "3"):
+        uid = f"1.2.840.10008.1.2.7.{number}"
+        found.append(TransferSyntax(uid=uid, name=_name(uid), encapsulated=True))
     for frame_type, numbers in _BY_TYPE.items():
         for number, lossless in numbers.items():
             found.append(_compressed(number, frame_type, lossless=lossless))

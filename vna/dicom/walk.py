@@ -171,7 +171,7 @@ class Walker:
         if vr == "SQ" and header.length:
             return self._open(header, start, level, self._base + start + header.length)
         if self._goes_by_uri(header, vr, level):
-            return self._by_uri(header, vr, start, level)
+            return self._by_uri(window, header, vr, start, level)
         if len(window) - start < header.length:
             return -(header.size + header.length)
         self._inline(window, pos, header, vr, level)
@@ -249,19 +249,25 @@ class Walker:
     # -- bulk values ---------------------------------------------------------------------------
 
     def _goes_by_uri(self, header: Header, vr: str, level: Level) -> bool:
-        tag, length = header.tag, header.length
-        if level is self.top:
-            if tag in el.PIXEL_DATA:
-                return length > 0
-            if tag in (el.EXTENDED_OFFSETS, el.EXTENDED_LENGTHS):
-                return length > 8 * self._limits.elements
-        return length > el.most_inline(vr)
+        if level is self.top and header.tag in el.PIXEL_DATA:
+            return header.length > 0
+        return header.length > el.most_inline(vr)
 
-    def _by_uri(self, header: Header, vr: str, start: int, level: Level) -> int:
+    def _is_offset_table(self, header: Header, level: Level) -> bool:
+        """Whether this is the Extended Offset Table, and of a size that may be held."""
+        is_table = header.tag in (el.EXTENDED_OFFSETS, el.EXTENDED_LENGTHS)
+        return is_table and level is self.top and header.length <= 8 * self._limits.elements
+
+    def _by_uri(self, window: bytes, header: Header, vr: str, start: int, level: Level) -> int:
         """Pass over a bulk value, leaving where it is to be found."""
         if vr not in el.BY_URI_VRS:
             vr = "UN"
             self.flags.add("bad-value")
+        if self._is_offset_table(header, level):
+            raw = window[start : start + header.length]
+            if len(raw) < header.length:
+                return -(header.size + header.length)
+            self._note(header.tag, raw, level)
         path = path_of(self._levels, header.tag)
         self._add(header.tag, by_uri(head_of(header.tag, vr), path), level)
         self._found(Bulk(path, vr, self._base + start, header.length), header.tag, level)

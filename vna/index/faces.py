@@ -10,11 +10,9 @@ import orjson
 
 from vna.dicom.attributes import CHARACTER_SET, INDEXED
 from vna.dicom.refs import Level
+from vna.dicom.text import FOLD_VERSION
 from vna.index import terms
 from vna.index.terms import Elements
-
-FOLD_VERSION = 1
-"""Which folding the name columns hold; rows of an older one are folded anew."""
 
 PATIENT_TAGS = frozenset(INDEXED[Level.PATIENT])
 STUDY_TAGS = PATIENT_TAGS | frozenset(INDEXED[Level.STUDY])
@@ -138,11 +136,13 @@ def answer(elements: Elements) -> str:
 
 
 def _only(attributes: Elements, tags: Iterable[str]) -> dict[str, Any]:
-    return {
-        tag: element
-        for tag, element in attributes.items()
-        if tag in tags and "BulkDataURI" not in element
-    }
+    found: dict[str, Any] = {}
+    for tag, element in attributes.items():
+        if tag in tags and "BulkDataURI" not in element:
+            # a list of nothing is an empty value: one form of it, for answers and for matching
+            is_empty = "Value" in element and not terms.values(element)
+            found[tag] = {"vr": element["vr"]} if is_empty else element
+    return found
 
 
 def _json(value: Any) -> str:

@@ -20,6 +20,7 @@ UTC_SUFFIX = "Z"
 """A DT stands twice: under its tag in the zone of its data set, under tag + `Z` in UTC."""
 
 _TEXT_MOST = 256  # an index entry must stay below 2.7 KB; the standard's longest such value has 64
+_CODE_MOST = 64
 _ZONE = "00080201"
 
 
@@ -57,7 +58,7 @@ def name(element: Any) -> str | None:  # an element of DICOM JSON, or None
 def codes(element: Any) -> list[str] | None:  # an element of DICOM JSON, or None
     """List the phonetic codes of a name, each with the number of the group it is from."""
     found = [
-        f"{number}:{code}"
+        f"{number}:{code[:_CODE_MOST]}"
         for value in values(element)[:1]
         for number, group in enumerate(fold_name(value).split("="))
         for code in phonetic(group)

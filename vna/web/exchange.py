@@ -80,6 +80,10 @@ class Ask:
             host = f"{server[0]}:{server[1]}" if server[1] else str(server[0])
         if not _HOST.fullmatch(host):
             raise InvalidRequest("The Host header is not a host.")
+        # dicomweb-client leaves its port out: whoever names our own address means our own port
+        server = self.scope.get("server") or ("", None)
+        if host in (server[0], "localhost") and server[1] not in (None, 80, 443):
+            host = f"{host}:{server[1]}"
         return f"{self.scope['scheme']}://{host}{self.scope.get('root_path', '')}"
 
     def url(self) -> str:
@@ -140,7 +144,7 @@ def below(scope: Scope) -> str:
     return raw.decode("latin-1").removeprefix(scope.get("root_path", ""))
 
 
-class ClientGone(Exception):  # noqa: N818 -- no error of ours, and never answered
+class ClientGone(Exception):
     """The client closed the connection before its request was complete."""
 
 

@@ -90,7 +90,7 @@ def find(path: str) -> tuple[Route, dict[str, str]]:
     """
     node = _TOP
     names: dict[str, str] = {}
-    for step in path.strip("/").split("/"):
+    for step in path.removeprefix("/").removesuffix("/").split("/"):
         below = node.steps.get(step)
         if below is None or not step:
             below = node.steps.get("")
