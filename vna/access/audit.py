@@ -102,6 +102,10 @@ class Audit:
         """Write the acts of several principals in the transaction that does them."""
         _insert(tx, [_Act(principal, event) for principal, event in acts])
 
+    def require_writable(self) -> None:
+        """Return if a read or a search would not be refused now. Raises `Unavailable`."""
+        self._refuse_if_late()
+
     def read(self, principal: Principal, study: str, what: str, *, count: int, size: int) -> None:
         """Write an access to a study before its first byte goes out. Raises `Unavailable`.
 

@@ -95,6 +95,16 @@ class AllOf:
 
 
 @dataclass(frozen=True, slots=True)
+class AnyOf:
+    """Several values where Multiple Value Matching was not agreed upon: one of them is enough.
+
+    PS3.4 C.2.2.2.8 leaves it undefined; those who send such keys mean this.
+    """
+
+    conditions: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Item:
     """Sequence matching: one item of the attribute satisfies all keys. `keys` is never empty."""
 
@@ -112,6 +122,7 @@ Condition = (
     | Number
     | Empty
     | AllOf
+    | AnyOf
     | Item
 )
 
@@ -134,14 +145,15 @@ class Query:
     """What is asked, in no protocol.
 
     `level` is the level of the entities wanted. Keys of higher levels narrow them (hierarchical
-    unique keys and relational keys alike). `returns` are the attribute paths asked for;
-    `everything` asks for all the archive keeps ready for the level. `limit` None is the server's
-    maximum.
+    unique keys and relational keys alike). `returns` are the attribute paths asked for, of zero
+    length in an answer that has no value; those of `if_known` are left out then. `everything` asks
+    for all the archive keeps ready for the level. `limit` None is all there is.
     """
 
     level: Level
     keys: tuple[MatchingKey, ...] = ()
     returns: frozenset[Path] = frozenset()
+    if_known: frozenset[Path] = frozenset()
     everything: bool = False
     limit: int | None = None
     offset: int = 0

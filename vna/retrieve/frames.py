@@ -55,6 +55,7 @@ def frame(
         length=length,
         chunks=chunks,
         location=f"{path_of(located.ref)}/frames/{number}",
+        revision=located.blob_id.hex(),
     )
 
 

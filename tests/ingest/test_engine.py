@@ -1,0 +1,304 @@
+"""The way in, from bytes to outcome, on real stores."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests import factories
+from tests.archive import Archive, open_archive
+from vna.access.principal import Action, Kind, Principal
+from vna.db.pool import Database
+from vna.dicom.refs import StudyRef, uid
+from vna.errors import NotFound, NotPermitted
+from vna.ingest.outcome import AlreadyStored, Cause, Caution, Refused, Source, Stored
+
+
+def blobs(archive: Archive) -> list[bytes]:
+    return list(archive.store.blob_ids())
+
+
+def dataset_of(archive: Archive, made: factories.Instance) -> bytes:
+    """The current instance's data set as it is stored."""
+    ref = StudyRef(uid(made.study))
+    (located,) = [
+        one
+        for one in archive.retrieve.instances(archive.who, ref)
+        if one.ref.instance == made.instance
+    ]
+    return b"".join(archive.retrieve.dataset(located, located.transfer_syntax).chunks)
+
+
+def test_a_stored_object_comes_back_byte_for_byte(archive: Archive) -> None:
+    made = factories.ct(rows=300, columns=300)
+    outcome = archive.take(made.part10())
+    assert isinstance(outcome, Stored)
+    assert outcome.caution is None
+    assert outcome.ref.instance == made.instance
+    assert dataset_of(archive, made) == made.dataset()
+
+
+@pytest.mark.parametrize(
+    "syntax",
+    [factories.IMPLICIT, factories.EXPLICIT, factories.BIG_ENDIAN, factories.DEFLATED],
+)
+def test_every_native_syntax_is_stored_as_it_came(archive: Archive, syntax: str) -> None:
+    made = factories.ct(transfer_syntax=syntax)
+    assert isinstance(archive.take_dataset(made.dataset(), syntax), Stored)
+    assert dataset_of(archive, made) == made.dataset()
+
+
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(chunk=st.integers(1, 3000), number=st.integers(1, 1 << 30))
+def test_any_chunking_gives_the_same_object(archive: Archive, chunk: int, number: int) -> None:
+    made = factories.ct(1, 1, number)
+    archive.take(made.part10(), chunk=chunk)
+    assert dataset_of(archive, made) == made.dataset()
+
+
+def test_the_same_object_again_is_a_success_and_nothing_new(archive: Archive) -> None:
+    made = factories.ct()
+    archive.take(made.part10())
+    assert isinstance(archive.take(made.part10()), AlreadyStored)
+    assert isinstance(archive.take_dataset(made.dataset(), made.transfer_syntax), AlreadyStored)
+    assert len(blobs(archive)) == 1
+
+
+def test_the_same_object_in_another_byte_order_is_known(archive: Archive) -> None:
+    little = factories.ct()
+    big = dataclasses.replace(little, transfer_syntax=factories.BIG_ENDIAN)
+    big_pixels = bytearray(little.rows * little.columns * 2)
+    little_pixels = (bytes(range(256)) * 8)[: len(big_pixels)]
+    big_pixels[0::2], big_pixels[1::2] = little_pixels[1::2], little_pixels[0::2]
+    archive.take(little.part10())
+    outcome = archive.take(dataclasses.replace(big, pixels=bytes(big_pixels)).part10())
+    assert isinstance(outcome, AlreadyStored)
+    assert len(blobs(archive)) == 1
+
+
+def test_padding_at_the_end_is_no_other_content(archive: Archive) -> None:
+    made = factories.ct()
+    archive.take(made.part10())
+    padded = dataclasses.replace(made, extra=[("FFFCFFFC", "OB", bytes(300))])
+    body = padded.dataset()
+    assert isinstance(archive.take_dataset(body, made.transfer_syntax), AlreadyStored)
+    assert len(blobs(archive)) == 1
+
+
+def test_other_content_under_a_known_uid_keeps_both_and_says_so(archive: Archive) -> None:
+    first = factories.ct()
+    second = dataclasses.replace(first, patient_name="Other^Name")
+    archive.take(first.part10())
+    outcome = archive.take(second.part10())
+    assert isinstance(outcome, Stored)
+    assert outcome.caution is Caution.DIFFERS
+    assert len(blobs(archive)) == 2
+    assert dataset_of(archive, first) == first.dataset()
+
+
+def test_the_policy_reject_keeps_no_second_content(tmp_path: Path, database: Database) -> None:
+    with open_archive(tmp_path, database, versions={"policy": "reject"}) as archive:
+        first = factories.ct()
+        archive.take(first.part10())
+        outcome = archive.take(dataclasses.replace(first, patient_name="Other^Name").part10())
+        assert isinstance(outcome, Refused)
+        assert outcome.cause is Cause.DUPLICATE
+        assert len(blobs(archive)) == 1
+
+
+def test_the_same_uid_in_another_series_is_kept_but_not_shown(archive: Archive) -> None:
+    first = factories.ct()
+    elsewhere = dataclasses.replace(first, series=factories.uid(1, 2))
+    archive.take(first.part10())
+    outcome = archive.take(elsewhere.part10())
+    assert isinstance(outcome, Stored)
+    assert outcome.caution in (Caution.ELSEWHERE, Caution.DIFFERS)
+    found = archive.retrieve.instances(archive.who, StudyRef(uid(first.study)))
+    assert [one.ref.series for one in found] == [first.series]
+
+
+@pytest.mark.parametrize(
+    ("keyword", "cause"),
+    [
+        ("StudyInstanceUID", Cause.MISSING_IDENTITY),
+        ("SeriesInstanceUID", Cause.MISSING_IDENTITY),
+        ("SOPInstanceUID", Cause.MISSING_IDENTITY),
+    ],
+)
+def test_an_object_without_a_required_uid_is_refused(
+    archive: Archive, keyword: str, cause: Cause
+) -> None:
+    made = factories.ct(values={keyword: None})
+    outcome = archive.take_dataset(made.dataset(), made.transfer_syntax)
+    assert isinstance(outcome, Refused)
+    assert outcome.cause is cause
+    assert blobs(archive) == []
+
+
+HOSTILE = [
+    "../../etc/passwd",
+    "1.2.3/../../4",
+    "1.2.3\n",
+    "a.b.c",
+    "1" * 65,
+    "",
+    "1.2\x00.3",
+    "%2e",
+]
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"])
+def test_a_hostile_uid_is_refused_and_touches_no_file(
+    archive: Archive, keyword: str, value: str
+) -> None:
+    made = factories.ct(values={keyword: value})
+    outcome = archive.take_dataset(made.dataset(), made.transfer_syntax)
+    assert isinstance(outcome, Refused)
+    assert outcome.cause in (Cause.MISSING_IDENTITY, Cause.CANNOT_UNDERSTAND)
+    assert blobs(archive) == []
+    assert "passwd" not in outcome.message
+
+
+@pytest.mark.parametrize(
+    ("expected", "cause"),
+    [
+        ({"sop_instance": "1.2.3"}, Cause.MISMATCH),
+        ({"sop_class": "1.2.3"}, Cause.MISMATCH),
+        ({"study": "1.2.3"}, Cause.MISMATCH),
+    ],
+)
+def test_a_data_set_that_contradicts_its_command_is_refused(
+    archive: Archive, expected: dict[str, str], cause: Cause
+) -> None:
+    made = factories.ct()
+    outcome = archive.take_dataset(made.dataset(), made.transfer_syntax, **expected)
+    assert isinstance(outcome, Refused)
+    assert outcome.cause is cause
+    assert blobs(archive) == []
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"garbage", bytes(200), b"\0" * 128 + b"DICM", b"%PDF-1.4 x"]
+)
+def test_what_is_no_dicom_is_refused_and_nothing_is_stored(archive: Archive, data: bytes) -> None:
+    outcome = archive.take(data)
+    assert isinstance(outcome, Refused)
+    assert outcome.cause in (Cause.CANNOT_UNDERSTAND, Cause.MISSING_IDENTITY)
+    assert blobs(archive) == []
+
+
+def test_an_object_cut_off_inside_an_element_is_refused(archive: Archive) -> None:
+    made = factories.ct(rows=4, columns=4)
+    whole = made.part10()
+    ends, at = set(), len(whole)
+    for one in reversed(made.elements()):  # between two elements nothing tells of the cut
+        ends.add(at)
+        at -= len(factories.element(*one))
+    for length in set(range(0, len(whole) - 1, 7)) - ends - {at}:
+        assert isinstance(archive.take(whole[:length]), Refused), length
+    assert blobs(archive) == []
+
+
+def test_an_object_over_the_limit_is_refused(tmp_path: Path, database: Database) -> None:
+    made = factories.ct(rows=64, columns=64)
+    size = len(made.dataset())
+    with open_archive(tmp_path, database, limits={"object_bytes": size}) as archive:
+        assert isinstance(archive.take_dataset(made.dataset(), made.transfer_syntax), Stored)
+        longer = factories.ct(1, 1, 2, rows=64, columns=65)
+        outcome = archive.take_dataset(longer.dataset(), longer.transfer_syntax)
+        assert isinstance(outcome, Refused)
+        assert outcome.cause is Cause.TOO_LARGE
+
+
+def test_a_deflate_bomb_is_refused_at_the_cap(tmp_path: Path, database: Database) -> None:
+    with open_archive(tmp_path, database) as archive:
+        outcome = archive.take_dataset(factories.deflate_bomb(), factories.DEFLATED)
+        assert isinstance(outcome, Refused)
+        assert outcome.cause is Cause.TOO_LARGE
+        assert blobs(archive) == []
+
+
+def test_below_the_mark_of_free_space_nothing_is_taken_but_reads_go_on(
+    tmp_path: Path, database: Database
+) -> None:
+    made = factories.ct()
+    with open_archive(tmp_path, database) as archive:
+        archive.take(made.part10())
+    with open_archive(tmp_path, database, blobs={"free_bytes": 1 << 60}) as archive:
+        outcome = archive.take(factories.ct(1, 1, 2).part10())
+        assert isinstance(outcome, Refused)
+        assert outcome.cause is Cause.OUT_OF_RESOURCES
+        assert dataset_of(archive, made) == made.dataset()
+
+
+def test_who_may_not_store_is_told_so_before_a_byte_is_taken(archive: Archive) -> None:
+    reader = Principal(kind=Kind.PERSON, name="reader", actions=frozenset({Action.RETRIEVE}))
+    with pytest.raises(NotPermitted):
+        archive.ingest.receive(reader, Source(proto="stow"))
+
+
+def test_an_aborted_object_leaves_nothing(archive: Archive) -> None:
+    made = factories.ct(rows=300, columns=300)
+    receiving = archive.ingest.receive(archive.who, Source(proto="stow"))
+    receiving.feed(made.part10()[:100_000])
+    receiving.abort()
+    assert blobs(archive) == []
+    with pytest.raises(NotFound):
+        archive.retrieve.instances(archive.who, StudyRef(uid(made.study)))
+
+
+def test_many_senders_of_one_object_make_one_instance(archive: Archive) -> None:
+    made = factories.ct()
+    data, outcomes = made.part10(), []
+    threads = [
+        threading.Thread(target=lambda: outcomes.append(archive.take(data))) for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(type(o).__name__ for o in outcomes) == ["AlreadyStored"] * 7 + ["Stored"]
+    assert len(blobs(archive)) == 1
+
+
+def test_many_senders_of_many_objects_are_all_stored(archive: Archive) -> None:
+    outcomes: list[object] = []
+
+    def send(first: int) -> None:
+        for number in range(first, first + 10):
+            outcomes.append(archive.take(factories.ct(number % 3 + 1, 1, number).part10()))
+
+    threads = [threading.Thread(target=send, args=(n * 10 + 1,)) for n in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(isinstance(o, Stored) for o in outcomes)
+    assert len(blobs(archive)) == 60
+
+
+def test_an_audit_row_stands_in_the_transaction_of_each_object(archive: Archive) -> None:
+    made = factories.ct()
+    archive.take(made.part10())
+    with archive.database.reading() as conn:
+        rows = conn.execute(
+            "SELECT kind, instance FROM audit WHERE kind LIKE 'instance.%'"
+        ).fetchall()
+    assert rows == [("instance.stored", made.instance)]
+
+
+def test_the_digest_of_the_data_set_is_kept(archive: Archive) -> None:
+    made = factories.ct()
+    archive.take(made.part10())
+    (blob_id,) = blobs(archive)
+    reader = archive.store.reader(blob_id)
+    assert reader.payload_sha256 == hashlib.sha256(made.dataset()).digest()

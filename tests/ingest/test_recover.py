@@ -1,0 +1,98 @@
+"""After a crash, and after the loss of the whole index."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from tests import factories
+from tests.archive import Archive
+from vna.dicom.refs import StudyRef, uid
+from vna.errors import NotFound
+from vna.ingest.outcome import Stored
+
+
+def forget(archive: Archive) -> None:
+    """Lose the rows of the whole catalogue, as a lost database would."""
+    from vna.index.register import clear
+
+    with archive.database.transaction() as tx:
+        clear(tx)
+
+
+def some(archive: Archive) -> list[factories.Instance]:
+    made = [
+        factories.ct(1, 1, 1),
+        factories.ct(1, 1, 2, rows=200, columns=200),
+        factories.ct(1, 2, 1, transfer_syntax=factories.BIG_ENDIAN),
+        factories.ct(2, 1, 1, transfer_syntax=factories.DEFLATED, patient_id=""),
+        factories.multi_frame(5),
+        factories.compressed([[factories.jpeg(1)], [factories.jpeg(2), factories.jpeg(3)]]),
+    ]
+    made[4] = dataclasses.replace(made[4], study=factories.uid(3), instance=factories.uid(3, 1, 1))
+    made[5] = dataclasses.replace(made[5], study=factories.uid(4), instance=factories.uid(4, 1, 1))
+    for one in made:
+        assert isinstance(archive.take(one.part10()), Stored)
+    return made
+
+
+def test_a_complete_blob_without_a_row_is_adopted(archive: Archive) -> None:
+    made = some(archive)
+    forget(archive)
+    with pytest.raises(NotFound):
+        archive.retrieve.instances(archive.who, StudyRef(uid(made[0].study)))
+    found = archive.recovery.adopt(older_s=0)
+    assert (found.indexed, found.refused) == (len(made), [])
+    assert len(archive.retrieve.instances(archive.who, StudyRef(uid(made[0].study)))) == 3
+    assert archive.recovery.adopt(older_s=0).indexed == 0
+
+
+def test_a_young_blob_may_still_be_on_its_way(archive: Archive) -> None:
+    some(archive)
+    forget(archive)
+    assert archive.recovery.adopt(older_s=3600).indexed == 0
+
+
+def test_a_blob_whose_content_is_indexed_is_removed(archive: Archive) -> None:
+    made = factories.ct()
+    archive.take(made.part10())
+    forget(archive)
+    archive.take(made.part10())
+    assert len(list(archive.store.blob_ids())) == 2
+    assert archive.recovery.adopt(older_s=0).removed == 1
+    assert len(list(archive.store.blob_ids())) == 1
+
+
+def test_a_damaged_blob_is_named_and_the_others_go_on(archive: Archive) -> None:
+    made = some(archive)
+    damaged = min(archive.settings.data.glob("blobs/b/*/*/*.vnb"), key=lambda p: p.stat().st_size)
+    data = bytearray(damaged.read_bytes())
+    data[300] ^= 1
+    damaged.chmod(0o600)
+    damaged.write_bytes(data)
+    forget(archive)
+    found = archive.recovery.adopt(older_s=0)
+    assert len(found.refused) == 1
+    assert found.indexed == len(made) - 1
+
+
+def test_reindex_rebuilds_every_row(archive: Archive) -> None:
+    made = some(archive)
+    other = dataclasses.replace(made[0], patient_name="Other^Name")
+    assert isinstance(archive.take(other.part10()), Stored)
+    elsewhere = dataclasses.replace(made[1], series=factories.uid(1, 9))
+    assert isinstance(archive.take(elsewhere.part10()), Stored)
+    before = catalogue(archive)
+    found = archive.recovery.reindex()
+    assert found.refused == []
+    assert found.indexed == len(made) + 2
+    assert catalogue(archive) == before
+
+
+def catalogue(archive: Archive) -> dict[str, list[tuple[object, ...]]]:
+    """Every row of the catalogue but surrogate keys and times of update."""
+    from tests.index.catalogue import rows
+
+    with archive.database.reading() as conn:
+        return rows(conn, unsealed=archive.store)

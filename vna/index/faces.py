@@ -1,0 +1,162 @@
+"""What one instance says of its study, of its series and of itself, as the columns that hold it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from vna.dicom.attributes import CHARACTER_SET, INDEXED
+from vna.dicom.refs import Level
+from vna.dicom.text import FOLD_VERSION
+from vna.index import terms
+from vna.index.terms import Elements
+
+PATIENT_TAGS = frozenset(INDEXED[Level.PATIENT])
+STUDY_TAGS = PATIENT_TAGS | frozenset(INDEXED[Level.STUDY])
+SERIES_TAGS = frozenset(INDEXED[Level.SERIES])
+INSTANCE_TAGS = frozenset(INDEXED[Level.IMAGE]) - {CHARACTER_SET}
+
+_NAME, _PATIENT_ID, _ISSUER = "00100010", "00100020", "00100021"
+_IN_STUDY = (
+    *(_NAME, _PATIENT_ID, _ISSUER, "00100030", "00100040", "0020000D", "00080020", "00080030"),
+    *("00080050", "00200010", "00080090", "00081030"),
+)
+_IN_SERIES = (
+    *("0020000E", "00080060", "00200011", "0008103E", "00180015", "00200060", "00400244"),
+    "00400245",
+)
+_IN_INSTANCE = (
+    *("00080018", "00080016", "00200013", "00080023", "00080033", "00280010", "00280011"),
+    *("00280100", "00280008"),
+)
+_ANSWER_MOST = 64 << 10
+_ELEMENT_MOST = 1 << 10
+
+
+def of_study(attributes: Elements, issuer: str) -> dict[str, Any]:
+    """Take the patient's and the study's attributes; a Patient ID always has an issuer."""
+    found = _only(attributes, STUDY_TAGS)
+    if terms.values(found.get(_PATIENT_ID)):
+        found[_ISSUER] = {"vr": "LO", "Value": [issuer]}
+    return found
+
+
+def of_series(attributes: Elements) -> dict[str, Any]:
+    """Take the series' attributes."""
+    return _only(attributes, SERIES_TAGS)
+
+
+def of_instance(attributes: Elements) -> dict[str, Any]:
+    """Take the instance's own attributes."""
+    return _only(attributes, INSTANCE_TAGS)
+
+
+def variant(elements: Elements) -> int:
+    """Hash attributes, so that "the same as shown" is one comparison of numbers."""
+    data = orjson.dumps(elements, option=orjson.OPT_SORT_KEYS)
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), signed=True)
+
+
+def patient_id(elements: Elements) -> str:
+    """Read the Patient ID as an identity: blank is ''. One too long for an index keeps its hash."""
+    found = "\\".join(map(terms.text, terms.values(elements.get(_PATIENT_ID))))
+    if len(found.encode()) <= 1024:
+        return found
+    return f"{found[:128]}#{hashlib.sha256(found.encode()).hexdigest()}"
+
+
+def study_columns(elements: Elements) -> dict[str, Any]:
+    """Read the columns of a study."""
+    return {
+        "issuer": terms.line(elements.get(_ISSUER)),
+        "patient_id": terms.line(elements.get(_PATIENT_ID)),
+        "patient_name": terms.name(elements.get(_NAME)),
+        "patient_codes": terms.codes(elements.get(_NAME)),
+        "birth_date": terms.date(elements.get("00100030")),
+        "sex": terms.line(elements.get("00100040")),
+        "study_date": terms.date(elements.get("00080020")),
+        "study_time": terms.time(elements.get("00080030")),
+        "accession": terms.line(elements.get("00080050")),
+        "study_id": terms.line(elements.get("00200010")),
+        "referring": terms.name(elements.get("00080090")),
+        "referring_codes": terms.codes(elements.get("00080090")),
+        "description": terms.line(elements.get("00081030")),
+        "fold_version": FOLD_VERSION,
+        "terms": _json(terms.terms(elements, without=_IN_STUDY)),
+        "answer": answer(elements),
+    }
+
+
+def series_columns(elements: Elements) -> dict[str, Any]:
+    """Read the columns of a series."""
+    return {
+        "modality": terms.line(elements.get("00080060")),
+        "series_number": terms.integer(elements.get("00200011")),
+        "description": terms.line(elements.get("0008103E")),
+        "body_part": terms.line(elements.get("00180015")),
+        "laterality": terms.line(elements.get("00200060")),
+        "step_date": terms.date(elements.get("00400244")),
+        "step_time": terms.time(elements.get("00400245")),
+        "fold_version": FOLD_VERSION,
+        "terms": _json(terms.terms(elements, without=_IN_SERIES)),
+        "answer": answer(elements),
+    }
+
+
+def instance_columns(elements: Elements, flags: Sequence[str]) -> tuple[Any, ...]:
+    """Read the columns of an instance, in the order in which registration lists them."""
+    others = terms.terms(elements, without=_IN_INSTANCE)
+    return (
+        terms.integer(elements.get("00200013")),
+        terms.date(elements.get("00080023")),
+        terms.time(elements.get("00080033")),
+        terms.integer(elements.get("00280010")),
+        terms.integer(elements.get("00280011")),
+        terms.integer(elements.get("00280100")),
+        terms.integer(elements.get("00280008")),
+        " ".join(flags) or None,
+        _json(others) if others else None,
+        answer({tag: e for tag, e in elements.items() if tag not in ("00080018", "00080016")}),
+    )
+
+
+def answer(elements: Elements) -> str:
+    """Write attributes as the DICOM JSON that answers are made of.
+
+    Past 64 KiB the long ones are left out: an answer is a list of many, and WADO-RS metadata has
+    the whole.
+    """
+    text = _json(elements)
+    if len(text) > _ANSWER_MOST:
+        text = _json({t: e for t, e in elements.items() if len(_json(e)) <= _ELEMENT_MOST})
+    return text
+
+
+def _only(attributes: Elements, tags: Iterable[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for tag, element in attributes.items():
+        if tag in tags and "BulkDataURI" not in element:
+            # a list of nothing is an empty value: one form of it, for answers and for matching
+            is_empty = "Value" in element and not terms.values(element)
+            found[tag] = {"vr": element["vr"]} if is_empty else element
+    return found
+
+
+def _json(value: Any) -> str:
+    data = orjson.dumps(value)
+    if b"\\u0000" in data:  # PostgreSQL cannot hold it in jsonb, and no character set means it
+        data = orjson.dumps(_without_nul(value))
+    return data.decode()
+
+
+def _without_nul(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\0", "")
+    if isinstance(value, Mapping):
+        return {key: _without_nul(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nul(inner) for inner in value]
+    return value

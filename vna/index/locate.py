@@ -1,0 +1,108 @@
+"""From a reference to the blobs that hold it: one query each, then the connection is free."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, LiteralString
+
+from vna.db.pool import Connection
+from vna.db.statements import load
+from vna.dicom.refs import UID, InstanceRef, Ref, SeriesRef, StudyRef, Within
+
+__all__ = ["Located", "Within", "instances", "version", "with_frames"]
+
+SQL = load("index")
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """One instance and where its bytes are. The order of the fields is that of the statements.
+
+    `number` is the Instance Number, `pixel` (tag, VR, offset, length) of the Pixel Data family.
+    """
+
+    ref: InstanceRef
+    sop_class: str
+    transfer_syntax: str
+    blob_id: bytes
+    header: bytes = field(repr=False)
+    payload_len: int
+    digest: bytes
+    size: int
+    key_id: bytes
+    key_version: int
+    number: int | None
+    frame_count: int | None
+    pixel: tuple[str, str, int, int] | None
+    bulk: bytes | None = field(repr=False)
+    group2: bytes = field(repr=False)
+    preamble: bytes = field(repr=False)
+    changed_at: datetime
+
+
+def instances(conn: Connection, ref: Ref, *, within: Within | None) -> list[Located]:
+    """List the current instances of a study, a series or one instance, as far as they can be seen.
+
+    In the order of Series Number and Instance Number. Empty when nothing is there or can be seen.
+    """
+    cursor = conn.cursor(binary=True)
+    cursor.execute(_statement(ref), parameters(ref), prepare=True)
+    found = [_located(row) for row in cursor]
+    if within is None or covers(within, ref):
+        return found
+    return [located for located in found if covers(within, located.ref)]
+
+
+def with_frames(
+    conn: Connection, ref: InstanceRef, *, within: Within | None
+) -> tuple[Located, bytes | None] | None:
+    """Locate one instance together with its frame table; None when it cannot be seen."""
+    if within is not None and not covers(within, ref):
+        return None
+    cursor = conn.cursor(binary=True)
+    row = cursor.execute(SQL.locate_instance, parameters(ref), prepare=True).fetchone()
+    return None if row is None else (_located(row), row[22])
+
+
+def version(conn: Connection, ref: InstanceRef, blob_id: bytes) -> Located | None:
+    """Locate one version of an instance, current or not."""
+    cursor = conn.cursor(binary=True)
+    asked = parameters(ref) | {"blob_id": blob_id}
+    row = cursor.execute(SQL.locate_version, asked, prepare=True).fetchone()
+    return None if row is None else _located(row)
+
+
+def covers(within: Within, ref: Ref) -> bool:
+    """Tell whether all of `ref` can be seen."""
+    if ref.study in within.studies:
+        return True
+    if isinstance(ref, InstanceRef):
+        return ref in within.instances or SeriesRef(ref.study, ref.series) in within.series
+    return isinstance(ref, SeriesRef) and ref in within.series
+
+
+def parameters(ref: Ref) -> dict[str, Any]:  # UIDs, and whatever a statement takes beside them
+    """Name the UIDs of a reference as the statements do."""
+    if isinstance(ref, StudyRef):
+        return {"study": ref.study}
+    if isinstance(ref, SeriesRef):
+        return {"study": ref.study, "series": ref.series}
+    return {"study": ref.study, "series": ref.series, "instance": ref.instance}
+
+
+def _statement(ref: Ref) -> LiteralString:
+    if isinstance(ref, StudyRef):
+        return SQL.locate_study
+    return SQL.locate_series if isinstance(ref, SeriesRef) else SQL.locate_instance
+
+
+def _located(row: tuple[Any, ...]) -> Located:
+    study, series, instance, *one = row[:14]
+    pixel = (row[14], row[15], row[16], row[17]) if row[14] is not None else None
+    sop_class, syntax, blob_id, header, payload_len, digest, size, key_id, key_version = one[:9]
+    return Located(
+        InstanceRef(UID(study), UID(series), UID(instance)),
+        *(sop_class, syntax, blob_id, header, payload_len, digest, size, key_id, key_version),
+        *(one[9], one[10], pixel, row[18], row[19], row[20], row[21]),
+    )

@@ -1,0 +1,67 @@
+"""The sealed DICOM JSON of instances: read in one query, replaced when it was derived anew."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import LiteralString
+
+from vna.db.pool import Connection
+from vna.dicom.refs import UID, InstanceRef, Ref, SeriesRef, StudyRef, Within
+from vna.index.locate import SQL, covers, parameters
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """The sealed JSON of one instance; `sealed` is None where it was past the cap."""
+
+    ref: InstanceRef
+    blob_id: bytes
+    key_id: bytes
+    key_version: int
+    sealed: bytes | None = field(repr=False)
+    deriver: int
+
+
+def sealed(conn: Connection, ref: Ref, *, within: Within | None) -> list[Sealed]:
+    """Read the sealed JSON of the current instances that can be seen, in their order."""
+    if isinstance(ref, StudyRef):
+        statement: LiteralString = SQL.sealed_study
+    else:
+        statement = SQL.sealed_series if isinstance(ref, SeriesRef) else SQL.sealed_instance
+    cursor = conn.cursor(binary=True)
+    cursor.execute(statement, parameters(ref), prepare=True)
+    found = [
+        Sealed(
+            InstanceRef(UID(study), UID(series), UID(instance)),
+            blob_id,
+            key_id,
+            key_version,
+            data,
+            deriver or 0,
+        )
+        for study, series, instance, blob_id, key_id, key_version, data, deriver in cursor
+    ]
+    if within is None or covers(within, ref):
+        return found
+    return [one for one in found if covers(within, one.ref)]
+
+
+def revision(conn: Connection, ref: Ref) -> tuple[int, ...] | None:
+    """Give a value that changes whenever an answer about `ref` would; None when it is unknown."""
+    if isinstance(ref, StudyRef):
+        statement: LiteralString = SQL.revision_study
+    else:
+        statement = SQL.revision_series if isinstance(ref, SeriesRef) else SQL.revision_instance
+    row = conn.execute(statement, parameters(ref), prepare=True).fetchone()
+    if row is None:
+        return None
+    key, number, changed_at = row
+    return key, number, int(changed_at.timestamp() * 1_000_000)
+
+
+def put(tx: Connection, blob_id: bytes, data: bytes, *, deriver: int = 1) -> None:
+    """Put sealed JSON that was derived anew in the place of the old."""
+    tx.execute(SQL.touch_instance, [blob_id])
+    tx.execute(SQL.put_sealed, {"blob_id": blob_id, "sealed": data, "deriver": deriver})
+    tx.execute(SQL.touch_series, [blob_id])
+    tx.execute(SQL.touch_study, [blob_id])
