@@ -11,6 +11,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
@@ -104,16 +105,22 @@ class Pool:
 
 
 class Threads:
-    """The two pools of a process: hops for what is short, streams for what takes its time."""
+    """The pools of a process: hops for what is short, streams for what takes its time.
+
+    `finishers` take work over from one of these threads, not from the event loop.
+    """
 
     def __init__(self, hops: int = 0) -> None:
-        self.hops = Pool(hops or 2 * (os.cpu_count() or 1) + 4, "hop")
+        size = hops or 2 * (os.cpu_count() or 1) + 4
+        self.hops = Pool(size, "hop")
         self.streams = Pool(STREAM_THREADS, "stream")
+        self.finishers = ThreadPoolExecutor(size, "finish")
 
     def close(self) -> None:
         """Let all threads end."""
         self.hops.close()
         self.streams.close()
+        self.finishers.shutdown(wait=False, cancel_futures=True)
 
 
 class Pull:
