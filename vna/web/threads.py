@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
@@ -82,8 +83,9 @@ class Pool:
         """Let the threads end; those busy for longer than two seconds end with the process."""
         for _ in self._threads:
             self._tasks.put(None)
+        deadline = time.monotonic() + _JOIN_S
         for thread in self._threads:
-            thread.join(_JOIN_S)
+            thread.join(max(deadline - time.monotonic(), 0))
 
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:

@@ -216,10 +216,11 @@ async def _stream(ask: Ask, intake: Intake) -> list[Outcome]:
         if work is not None:
             await asyncio.shield(work)
         return await pool.call(intake.finish)
-    finally:
+    except BaseException:
         if work is not None:
             await asyncio.wait((work,))
         await pool.call(intake.abort)
+        raise
 
 
 async def _pieces(ask: Ask) -> AsyncIterator[bytes]:
