@@ -30,6 +30,7 @@ from tests.factories import (
     ct_of_bytes,
     deflate_bomb,
     jpeg,
+    nested,
 )
 from vna.db.pool import Database
 from vna.dicom.refs import UID, InstanceRef
@@ -154,12 +155,23 @@ def test_every_encoding_is_stored_as_it_came(edge: Edge, archive: Archive) -> No
         (b"\x08\0\x18\0UI\x10\x001.2.3", 0xC000),
         (b"", 0xC000),
         (ct(1).dataset()[:-100], 0xC000),
+        (nested(40), 0xA700),
         (ct(1, instance=2).dataset(), 0xA900),
         (ct(1, sop_class=SECONDARY_CAPTURE).dataset(), 0xA900),
         (ct(1, values={"StudyInstanceUID": None}).dataset(), 0xA900),
         (ct(1, values={"SeriesInstanceUID": "../../etc"}).dataset(), 0xA900),
     ],
-    ids=["garbage", "head", "nothing", "cut", "other instance", "other class", "no study", "path"],
+    ids=[
+        "garbage",
+        "head",
+        "nothing",
+        "cut",
+        "deep",
+        "other instance",
+        "other class",
+        "no study",
+        "path",
+    ],
 )
 def test_a_bad_object_is_refused_and_nothing_is_kept(
     edge: Edge, archive: Archive, data: bytes, code: int

@@ -80,11 +80,11 @@ def encoded(message: C_STORE_RQ | C_FIND_RQ) -> bytes:
 
 def test_a_response_says_what_it_is_about() -> None:
     command = decode_command(1, STORE)
-    status = Status(code=0xA900, comment="c" * 80, offending=(0x0020000D,))
+    status = Status(code=0xA900, comment="word " * 20, offending=(0x0020000D,))
     ds = decode_dataset(io.BytesIO(response(command, status)), True, True)
     assert (ds.CommandField, ds.MessageIDBeingRespondedTo, ds.Status) == (0x8001, 7, 0xA900)
     assert (ds.AffectedSOPClassUID, ds.AffectedSOPInstanceUID) == (wire.CT, "1.2.3")
-    assert ds.ErrorComment == "c" * 64
+    assert ds.ErrorComment == "word " * 11 + "word..."
     assert ds.OffendingElement == 0x0020000D
     assert ds.CommandDataSetType == 0x0101
     assert ds.CommandGroupLength == len(response(command, status)) - 12

@@ -45,7 +45,7 @@ def serve(settings: Settings, http: Sequence[socket.socket], dicom: socket.socke
             print(f"made: {line}", file=sys.stderr)
         loop = _Loop(settings, index.cluster, http, dicom)
         loop.populate(Place(settings=settings, dsn=index.dsn), settings.dicom.workers or len(http))
-        loop.run(_welcome(settings, http[0], dicom))
+        loop.run()
 
 
 class _Loop:
@@ -61,8 +61,10 @@ class _Loop:
         self._state = settings.data / "run" / STATE
         self._cluster = cluster
         self._http = http
+        self._web, self._dimse = sockets.name_of(http[0]), sockets.name_of(dicom)
         self._acceptor = Acceptor(settings, dicom)
         self._supervisor = Supervisor(leave=self._leave, ended=multiprocess.mark_process_dead)
+        self._settings = settings
         self._told: dict[str, object] = {}
         self._begun = dt.datetime.now(dt.UTC)
         self._asked: signal.Signals | None = None
@@ -78,12 +80,11 @@ class _Loop:
             add(f"dicom {number}", functools.partial(self._with_control, place))
         add("upkeep", lambda: (functools.partial(keep_house, place, self._begun), ()))
 
-    def run(self, welcome: dict[str, object]) -> None:
+    def run(self) -> None:
         """Work until asked to stop, then stop in order."""
         handlers = {number: signal.signal(number, self._note) for number in _SIGNALS}
         before = signal.set_wakeup_fd(self._acceptor.wakeup_fd, warn_on_full_buffer=False)
         try:
-            self._told = welcome
             self._acceptor.run(self._turn)
         finally:
             signal.set_wakeup_fd(before)
@@ -141,11 +142,25 @@ class _Loop:
         children = self._supervisor.running()
         if self._told.get("children") == children:
             return
-        self._told |= {"pid": os.getpid(), "since": self._begun.isoformat(timespec="seconds")}
-        self._told["children"] = children
+        is_first = not self._told
+        self._told = {
+            "pid": os.getpid(),
+            "since": self._begun.isoformat(timespec="seconds"),
+            "dev": self._settings.dev,
+            "http": self._web,
+            "dicom": self._dimse,
+            "ae_title": self._settings.dicom.ae_title,
+            "children": children,
+        }
         part = self._state.with_suffix(".part")
         part.write_text(json.dumps(self._told), encoding="utf-8")
         part.replace(self._state)
+        if is_first:
+            print(
+                f"serving {self._settings.data}: DICOMweb http://{self._web}/dicom-web, DICOM "
+                f"{self._settings.dicom.ae_title} at {self._dimse}; Ctrl-C stops it",
+                file=sys.stderr,
+            )
 
     def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 -- a signal handler's
         if number != signal.SIGCHLD:
@@ -158,15 +173,3 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 def _with_socket(place: Place, sock: socket.socket) -> tuple[Callable[[], None], tuple[int, ...]]:
     handle = os.dup(sock.fileno())
     return functools.partial(speak_http, place, handle), (handle,)
-
-
-def _welcome(settings: Settings, http: socket.socket, dicom: socket.socket) -> dict[str, object]:
-    """Say where the archive is, to a person and for the state file."""
-    web, dimse = sockets.name_of(http), sockets.name_of(dicom)
-    title = settings.dicom.ae_title
-    print(
-        f"serving {settings.data}: DICOMweb http://{web}/dicom-web, DICOM {title} at {dimse}; "
-        "Ctrl-C stops it",
-        file=sys.stderr,
-    )
-    return {"http": web, "dicom": dimse, "ae_title": title, "dev": settings.dev}

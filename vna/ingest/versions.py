@@ -60,9 +60,10 @@ def _content(blob: BlobReader, transfer_syntax: str, limits: Limits) -> _Content
         places.append((scan.pixel.path, scan.pixel.offset, scan.pixel.length))
     if encapsulated and scan.frames is not None and scan.pixel is not None:
         places = [p for p in places if p[0] != scan.pixel.path]
-        for number in range(1, scan.frames.count + 1):
-            pieces = scan.frames.frame(number)
-            places += [(f"{scan.pixel.path}/{number}", at, length) for at, length in pieces]
+        last = 1 if scan.frames.is_stream else scan.frames.count
+        for number in range(1, last + 1):
+            where = f"{scan.pixel.path}/{number}"
+            places += [(where, at, length) for at, length in scan.frames.frame(number)]
     return _Content(_digest(pieces), _digests(_explicit(blob, transfer_syntax, limits), places))
 
 
@@ -85,7 +86,7 @@ def _digests(
     """SHA-256 of each range, trailing zero padding of a value left out, in one walk."""
     pending = sorted(places, key=lambda p: p[1])
     hashes = [hashlib.sha256() for _ in pending]
-    held = [b""] * len(pending)
+    zeros = [0] * len(pending)  # zero bytes seen last: padding, unless another byte follows
     at = first = 0
     for chunk in chunks:
         end = at + len(chunk)
@@ -95,14 +96,24 @@ def _digests(
             _, start, length = pending[i]
             if start >= end:
                 break
-            piece = held[i] + chunk[max(start - at, 0) : start + length - at]
+            piece = chunk[max(start - at, 0) : start + length - at]
             kept = piece.rstrip(b"\0")
-            hashes[i].update(kept)
-            held[i] = piece[len(kept) :]
+            if kept:
+                _update_zeros(hashes[i], zeros[i])
+                hashes[i].update(kept)
+                zeros[i] = 0
+            zeros[i] += len(piece) - len(kept)
         at = end
     return tuple(
         (path, h.digest()) for (path, _, _), h in sorted(zip(pending, hashes, strict=True), key=_by)
     )
+
+
+def _update_zeros(digest: hashlib._Hash, count: int) -> None:
+    block = bytes(min(count, 1 << 20))
+    while count > 0:
+        digest.update(block[:count])
+        count -= len(block)
 
 
 def _by(pair: tuple[tuple[str, int, int], object]) -> tuple[str, int]:
