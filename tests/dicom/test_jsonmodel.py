@@ -107,7 +107,7 @@ def test_a_decimal_string_keeps_its_value(number: Any) -> None:
 
 
 @given(st.sampled_from(sorted(FORMS_LITTLE)), st.binary(max_size=64), st.booleans())
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_any_bytes_of_any_vr_have_a_form(vr: str, raw: bytes, big: bool) -> None:
     for charset in ("", "ISO_IR 192", "\\ISO 2022 IR 87"):
         assert "vr" in form(vr, raw, charset, big=big)

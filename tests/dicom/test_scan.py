@@ -113,6 +113,14 @@ def test_small_pixel_data_always_goes_by_uri() -> None:
         assert scan.bulk == ()
 
 
+def test_a_bulk_value_may_be_the_last_thing_in_items_of_known_length() -> None:
+    inner: list[f.Element] = [("54001010", "OW", bytes(5000))]
+    data = f.dataset([("00080060", "CS", "CT"), ("54000100", "SQ", [inner])])
+    for pieces in ([data], [data[:1000], data[1000:]], [data[:-1], data[-1:]]):
+        scan = scan_pieces(f.EXPLICIT, pieces, [])
+        assert [bulk.length for bulk in scan.bulk] == [5000]
+
+
 @pytest.mark.parametrize("tag", ["7FE00008", "7FE00009"])
 def test_float_pixel_data_is_pixel_data(tag: str) -> None:
     width = 4 if tag == "7FE00008" else 8
@@ -418,7 +426,7 @@ def test_byte_by_byte_gives_the_same() -> None:
     st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=8),
     st.integers(1, 5000),
 )
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_changed_bytes_never_do_more_than_refuse(
     transfer_syntax: str, changes: list[tuple[int, int]], step: int
 ) -> None:
@@ -506,11 +514,11 @@ def test_memory_stays_flat_however_much_json_there_is() -> None:
     tracemalloc.start()
     try:
         scanner.feed(f.header("00081140", "SQ", 0xFFFFFFFF))
-        for _ in range(3000):
+        for _ in range(1000):
             scanner.feed(item)
         scanner.feed(f.header("FFFEE0DD", "", 0))
         scanner.finish()
         assert tracemalloc.get_traced_memory()[1] < 2 << 20
     finally:
         tracemalloc.stop()
-    assert total > 8 << 20
+    assert total > 2 << 20

@@ -6,7 +6,7 @@ with `"bits"` where frames do not end on a byte. Encapsulated frames are listed:
     01                     version of the list
     flags                  1: a frame may have several fragments; 2: one stream holds all frames
     n                      number of frames
-    marks                  for n > 256: per 256 frames 4 bytes position in this list and 8 bytes
+    marks                  for n > 64: per 64 frames 4 bytes position in this list and 8 bytes
                            offset, little endian, so that a frame is found without all before it
     per frame              [flag 1: number of fragments] and per fragment gap, length
 
@@ -28,7 +28,7 @@ from vna.errors import Corrupt
 Piece = tuple[int, int]
 _VERSION = 1
 _SEVERAL, _STREAM = 1, 2
-_STRIDE = 256
+_STRIDE = 64
 _MARK = struct.Struct("<IQ")
 
 

@@ -3,6 +3,26 @@
 It writes the instance's DICOM JSON as it goes, keeps the indexed attributes, notes where bulk
 values and frames lie, and holds nothing that is large. It reads what real modalities send: wrong
 VRs and lengths, mixed encodings, missing delimiters. It refuses only what cannot be followed.
+
+What was odd is told by flags:
+
+    bad-characters    bytes no character set explains, replaced or taken as Latin-1
+    unknown-charset   a Specific Character Set nobody knows, taken as Latin-1
+    bad-value         a value that is not what its VR says, given as UN
+    unknown-vr        a VR nobody knows
+    mixed-vr          implicit VR in the middle of explicit VR
+    other-encoding    another byte order or VR encoding than was declared
+    item-length       an item longer than its sequence, cut to fit
+    broken-sequence   a sequence that holds something else, given as UN if its JSON was still here
+    stray-delimiter   a delimiter that ends nothing
+    trailing-bytes    zeros behind the data set, or bytes behind the deflated stream
+    out-of-order      members of the JSON that do not ascend, in a data set too large to be sorted
+    index-dropped     an indexed sequence too large to be handed to the index
+    offset-table      an offset table that is wrong and was not used
+    frames-count      another number of frames than Number of Frames says
+    frames-short      fewer native frames than Number of Frames says
+    frames-stream     one stream holds all frames
+    frames-unknown    Pixel Data in which no frames could be found
 """
 
 from __future__ import annotations

@@ -444,6 +444,8 @@ class Walker:
         """
         if not self.at and not rest:
             raise MalformedInstance("The data set is empty.")
+        while not self.skip and self._level.end <= self.at:
+            self._close()
         is_whole = not self.skip and self._capsule is None and self._level is self.top
         if not is_whole or rest.strip(b"\0"):
             raise MalformedInstance("The data set is cut off.")
