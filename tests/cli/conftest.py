@@ -6,12 +6,41 @@ import contextlib
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.cli.serving import Serving, run, serving
+from vna.cli.main import main
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """How a command ended and what it said."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Vna = Callable[..., Done]
+
+
+@pytest.fixture
+def vna(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Vna:
+    """Run a command in this process, as `run` does in one of its own at three times the cost."""
+
+    def invoke(*words: str | Path, **variables: str) -> Done:
+        with monkeypatch.context() as patch:
+            for name, value in variables.items():
+                patch.setenv(name, value)
+            code = main([str(word) for word in words])
+        out, err = capfd.readouterr()
+        return Done(code, out, err)
+
+    return invoke
 
 
 @pytest.fixture(scope="session")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.cli.serving import ROOT, run
+from tests.cli.conftest import Vna
+from tests.cli.serving import ROOT, command, run
 from vna import __version__
 from vna.cli.main import COMMANDS, main
 
@@ -76,18 +79,18 @@ def test_a_wrong_configuration_is_one_sentence_and_exit_code_two(
     assert says in told.err
 
 
-def test_flags_win_over_variables_and_those_over_the_file(tmp_path: Path) -> None:
+def test_flags_win_over_variables_and_those_over_the_file(vna: Vna, tmp_path: Path) -> None:
     config = tmp_path / "vna.toml"
     config.write_text("[http]\nlisten = '0.0.0.0:1'\n[dicom]\nlisten = '0.0.0.0:1'\n")
     variables = {"VNA_CONFIG": str(config), "VNA_HTTP_LISTEN": "0.0.0.0:2"}
-    assert "http.listen is 0.0.0.0:2" in run("serve", **variables).stderr
-    flagged = run("serve", "--http", "127.0.0.1:0", **variables).stderr
+    assert "http.listen is 0.0.0.0:2" in vna("serve", **variables).stderr
+    flagged = vna("serve", "--http", "127.0.0.1:0", **variables).stderr
     assert "dicom.listen is 0.0.0.0:1" in flagged
 
 
 @pytest.mark.parametrize("word", ["status", "verify", "reindex"])
-def test_a_command_on_no_archive_makes_nothing(data: Path, word: str) -> None:
-    done = run(word, "--data", data)
+def test_a_command_on_no_archive_makes_nothing(vna: Vna, data: Path, word: str) -> None:
+    done = vna(word, "--data", data)
     assert done.returncode == 2
     assert done.stderr == f"vna: There is no archive in {data} yet; make one with `vna init`.\n"
     assert not data.exists()
@@ -102,6 +105,10 @@ def test_a_relative_data_folder_is_below_the_working_directory(
 
 
 def test_a_closed_pipe_is_no_traceback(data: Path) -> None:
-    done = run("doctor", "--data", data)
-    assert done.returncode == 0, done.stdout
-    assert (ROOT / "vna").is_dir()
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        command("doctor", "--data", data), cwd=ROOT, stdout=write, stderr=subprocess.PIPE
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, b"")

@@ -61,16 +61,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 2
     try:
-        return int(module.run(args, _settings(args)))
+        code = int(module.run(args, _settings(args)))
+        sys.stdout.flush()  # here, where a closed pipe can still be told apart
+    except BrokenPipeError:  # `vna ... | head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except ConfigError as exc:
         return _told(exc, 2)
     except VNAError as exc:
         return _told(exc, 1)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # `vna ... | head`: nobody reads on
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    return code
 
 
 def _parser(asked: str | None) -> tuple[argparse.ArgumentParser, ModuleType | None]:
