@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vna.query.engine import QueryEngine
-
 from vna.access.audit import Audit
 from vna.access.principal import Principal, developer
 from vna.blobs.files import Files
@@ -23,6 +21,7 @@ from vna.db.pool import Database
 from vna.ingest.engine import IngestEngine
 from vna.ingest.outcome import Expected, Outcome, Source
 from vna.ingest.recover import Recovery
+from vna.query.engine import QueryEngine
 from vna.retrieve.engine import RetrieveEngine
 
 

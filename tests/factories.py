@@ -28,9 +28,16 @@ SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 MULTI_FRAME = "1.2.840.10008.5.1.4.1.1.7.2"
 ROOT = "2.25.4711"
 
-_LONG = frozenset("OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
+_LONG = frozenset(["OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"])
 _NUMBERS = {
-    **{"US": "H", "SS": "h", "UL": "I", "SL": "i", "UV": "Q", "SV": "q", "FL": "f", "FD": "d"},
+    "US": "H",
+    "SS": "h",
+    "UL": "I",
+    "SL": "i",
+    "UV": "Q",
+    "SV": "q",
+    "FL": "f",
+    "FD": "d",
 }
 _ENDLESS = 0xFFFFFFFF
 
@@ -154,17 +161,17 @@ def elements_of(values: Mapping[str, Value]) -> list[Element]:
     for name, value in values.items():
         tag = tag_of(name) or name
         vr = vr_of(tag) or "UN"
-        if vr == "SQ":
-            value = [elements_of(item) if isinstance(item, Mapping) else item for item in value]
-        found.append((tag, vr, value))
+        items = value if vr == "SQ" else ()
+        nested = [elements_of(item) if isinstance(item, Mapping) else item for item in items]
+        found.append((tag, vr, nested if vr == "SQ" else value))
     return found
 
 
 @dataclass(kw_only=True)
 class Instance:
-    """One synthetic instance. `values` holds attributes by keyword or tag that replace or join its own.
+    """One synthetic instance.
 
-    A value of None drops the attribute.
+    `values` holds attributes by keyword or tag that replace or join its own; None drops one.
     """
 
     study: str = field(default_factory=lambda: uid(1))
@@ -269,7 +276,7 @@ class Instance:
 
 
 def ct(study: int = 1, series: int = 1, instance: int = 1, **options: Any) -> Instance:
-    """Make a CT instance with UIDs told from three numbers; options are the fields of `Instance`."""
+    """Make a CT instance, its UIDs told from three numbers; options are fields of `Instance`."""
     options.setdefault("number", instance)
     return Instance(
         study=uid(study),
@@ -296,11 +303,12 @@ def compressed(
     *,
     transfer_syntax: str = JPEG,
     table: bool = True,
+    count: int | None = None,
     **options: Any,
 ) -> Instance:
-    """Make an encapsulated instance of frames of fragments."""
-    options.setdefault("frames", len(frames))
+    """Make an encapsulated instance of frames of fragments; `count` is what it says it has."""
     return ct(
+        frames=len(frames) if count is None else count,
         sop_class=MULTI_FRAME,
         modality="OT",
         transfer_syntax=transfer_syntax,

@@ -1,3 +1,3 @@
-"""A vendor neutral archive: every object sealed, indexed, findable, and shared only as its patient wishes."""
+"""A vendor neutral archive: every object sealed, indexed and found again."""
 
 __version__ = "0.1.0"

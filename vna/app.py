@@ -1,9 +1,8 @@
-"""The composition root: settings in, a working archive out. Nothing else opens stores or engines."""
+"""The composition root: settings in, a working archive out. Stores are opened here only."""
 
 from __future__ import annotations
 
 import logging
-import os
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -57,13 +56,16 @@ def at_work(settings: Settings, command: str, *, exclusive: bool = False) -> Ite
 
     `exclusive` for what must be alone. Raises `ConfigError` when it was not set up yet.
     """
-    store_of(settings)  # before anything is started
+    store_of(settings)  # before anything is made or started
+    make_data(settings.data)
     with (
         runlock.held(settings.data, command, exclusive=exclusive),
         index_of(settings) as index,
-        opened(settings, index.dsn) as archive,
     ):
-        yield archive
+        if exclusive:  # a lost database is made again, and `vna reindex` fills it
+            found_index(settings, index)
+        with opened(settings, index.dsn) as archive:
+            yield archive
 
 
 @contextmanager
@@ -95,25 +97,38 @@ def opened(settings: Settings, dsn: str) -> Iterator[Archive]:
 
 
 def found(settings: Settings) -> list[str]:
-    """Make what an archive needs and does not have; say what was made, a line each.
+    """Make the keys and the store where they are missing, and say what was made.
 
-    Keys, store, cluster and schema, in an order that can be cut off anywhere and run again.
+    May be cut off anywhere and run again. Raises `ConfigError`.
     """
-    made: list[str] = []
-    if not settings.data.is_dir():
-        made.append(f"data folder {settings.data}")
+    where, path = blobs_at(settings), root_key_at(settings)
+    made = []
     make_data(settings.data)
-    made += _found_store(settings)
-    with index_of(settings) as index:
-        if index.cluster is not None and index.cluster.is_new:
-            made.append(f"PostgreSQL cluster {index.cluster.files}")
-        applied = migrate.migrate(index.dsn, settings.postgres.schema)
-        made += [f"migration {number:04} of schema {settings.postgres.schema}" for number in applied]
-        database = connected(settings, index.dsn)
-        try:
-            _agree(database, store_of(settings))
-        finally:
-            database.close()
+    try:
+        archive_id, is_new = BlobStore.describe(where).archive_id, False
+    except NotFound:
+        archive_id, is_new = uuid7(), True
+    if settings.keys.root == "file" and _lacks_key(path, is_new=is_new):
+        make_root_key(path)
+        made.append(f"root key {path} (keep a copy elsewhere: nothing can be read without it)")
+    BlobStore.init(where, archive_id, root_key(settings))
+    if is_new:
+        made.append(f"blob store {where} of archive {uuid.UUID(bytes=archive_id)}")
+    return made
+
+
+def found_index(settings: Settings, index: Index) -> list[str]:
+    """Bring the index's schema up to date; say what was made. Raises `ConfigError`."""
+    made = []
+    if index.cluster is not None and index.cluster.is_new:
+        made.append(f"PostgreSQL cluster {index.cluster.files}")
+    schema = settings.postgres.schema
+    made += [f"migration {n:04} of schema {schema}" for n in migrate.migrate(index.dsn, schema)]
+    database = connected(settings, index.dsn)
+    try:
+        _agree(database, store_of(settings))
+    finally:
+        database.close()
     return made
 
 
@@ -130,7 +145,7 @@ def connected(settings: Settings, dsn: str) -> Database:
 
 def blobs_at(settings: Settings) -> str | Path:
     """Say where the blobs lie."""
-    return settings.blobs.url or Path(os.path.abspath(settings.data)) / "blobs"
+    return settings.blobs.url or settings.data / "blobs"
 
 
 def root_key_at(settings: Settings) -> Path:
@@ -153,23 +168,6 @@ def store_of(settings: Settings) -> bytes:
         raise ConfigError(
             f"There is no archive in {settings.data} yet; make one with `vna init`."
         ) from exc
-
-
-def _found_store(settings: Settings) -> list[str]:
-    where, path = blobs_at(settings), root_key_at(settings)
-    made: list[str] = []
-    try:
-        archive_id = BlobStore.describe(where).archive_id
-        is_new = False
-    except NotFound:
-        archive_id, is_new = uuid7(), True
-    if settings.keys.root == "file" and _lacks_key(path, is_new=is_new):
-        make_root_key(path)
-        made.append(f"root key {path}: keep a copy of it elsewhere, nothing can be read without it")
-    BlobStore.init(where, archive_id, root_key(settings))
-    if is_new:
-        made.append(f"blob store {where} of archive {uuid.UUID(bytes=archive_id)}")
-    return made
 
 
 def _lacks_key(path: Path, *, is_new: bool) -> bool:
@@ -213,9 +211,7 @@ def _assembled(settings: Settings, store: BlobStore, database: Database, audit: 
         engines=Engines(
             ingest=ingest,
             query=QueryEngine(database, audit=audit, settings=settings),
-            retrieve=RetrieveEngine(
-                store=store, database=database, audit=audit, settings=settings
-            ),
+            retrieve=RetrieveEngine(store=store, database=database, audit=audit, settings=settings),
             settings=settings,
             check=check,
         ),

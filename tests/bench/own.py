@@ -68,7 +68,7 @@ def _ingest(serving: Serving) -> None:
     _row(
         serving,
         "STOW-RS 512 KiB, 1 a POST",
-        (lambda b=b: _http(conn, "POST", "/studies", b, kind) for b in bodies),
+        (lambda b=b: _http(conn, "POST", "/studies", b, headers=kind) for b in bodies),
     )
 
 
@@ -117,7 +117,9 @@ def _row(serving: Serving, name: str, work: Iterable[Callable[[], None]]) -> Non
         took.append(time.perf_counter() - at)
     whole = time.perf_counter() - begun
     cpu = (_cpu(serving) - before) / len(jobs) * 1000
-    print(f"| {name} | {len(jobs) / whole:.0f} | {median(took) * 1000:.2f} | {cpu:.2f} |", flush=True)
+    print(
+        f"| {name} | {len(jobs) / whole:.0f} | {median(took) * 1000:.2f} | {cpu:.2f} |", flush=True
+    )
 
 
 def _cpu(serving: Serving) -> float:
@@ -134,10 +136,13 @@ def _http(
     method: str,
     path: str,
     body: bytes | None = None,
+    *,
     headers: dict[str, str] | None = None,
     accept: str = "application/dicom+json",
 ) -> None:
-    conn.request(method, "/dicom-web" + path, body=body, headers={"Accept": accept, **(headers or {})})
+    conn.request(
+        method, "/dicom-web" + path, body=body, headers={"Accept": accept, **(headers or {})}
+    )
     response = conn.getresponse()
     response.read()
     _expect(response.status, 200)

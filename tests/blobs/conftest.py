@@ -11,14 +11,13 @@ from obstore.store import MemoryStore
 from vna.blobs.backends import Backend
 from vna.blobs.files import Files
 from vna.blobs.keys import StudyKey
-from vna.blobs.layout import uuid7
 from vna.blobs.local import LocalBackend
 from vna.blobs.objects import ObjectBackend
 from vna.blobs.store import BlobStore
 from vna.crypto.keyring import Keyring, RootKey
 
 ROOT = RootKey(bytes(range(32)), "file")
-ARCHIVE = uuid7()
+ARCHIVE = bytes.fromhex("019aa0000000700080000000000000aa")
 PIECE = 100_000  # so that an object of a few segments is a multipart upload
 
 

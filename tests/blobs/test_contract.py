@@ -7,10 +7,9 @@ import threading
 
 import pytest
 
+from tests.blobs.conftest import PIECE
 from vna.blobs.backends import Backend, get, is_there, put
 from vna.errors import Conflict, NotFound
-
-from .conftest import PIECE
 
 
 def test_an_object_is_read_back_whole_and_by_ranges(backend: Backend) -> None:

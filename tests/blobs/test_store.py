@@ -11,6 +11,7 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.blobs.conftest import ARCHIVE, ROOT
 from vna.blobs.backends import Backend
 from vna.blobs.keys import StudyKey
 from vna.blobs.layout import blob_name, created_at, day_of, uuid7
@@ -27,8 +28,6 @@ from vna.errors import (
     VNAError,
     WrongKey,
 )
-
-from .conftest import ARCHIVE, ROOT
 
 SEGMENT = 65536
 META = b'{"v":1}'

@@ -27,8 +27,14 @@ def payload_of(case: dict[str, Any]) -> bytes:
 
 
 def core_of(case: dict[str, Any]) -> Core:
-    ids = {n: bytes.fromhex(case[n]) for n in ("blob_id", "archive_id", "key_id", "store_id")}
-    return Core(key_version=case["key_version"], created_us=case["created_us"], **ids)
+    return Core(
+        blob_id=bytes.fromhex(case["blob_id"]),
+        archive_id=bytes.fromhex(case["archive_id"]),
+        key_id=bytes.fromhex(case["key_id"]),
+        key_version=case["key_version"],
+        created_us=case["created_us"],
+        store_id=bytes.fromhex(case["store_id"]),
+    )
 
 
 def seal(case: dict[str, Any], pieces: list[bytes] | None = None) -> bytes:
@@ -144,6 +150,16 @@ def test_trailing_bytes_are_refused(extra: bytes) -> None:
         open_all(file, bytes.fromhex(case["study_key"]))
     with pytest.raises(Corrupt):
         scrub([file], len(file))
+
+
+@pytest.mark.parametrize("back", [136, 136 + 256, 136 + 256 + 38])
+def test_bytes_put_between_the_parts_are_refused(back: int) -> None:
+    case = load(next(path for path in VECTORS if path.stem == "v2-hello"))
+    file = seal(case)
+    file = file[:-back] + b"inserted" + file[-back:]
+
+    with pytest.raises(Corrupt):
+        open_all(file, bytes.fromhex(case["study_key"]))
 
 
 def test_swapped_segments_are_refused() -> None:

@@ -118,7 +118,8 @@ def test_a_killed_server_is_started_again_with_its_data(data: Path) -> None:
             conn.execute("CREATE TABLE note AS SELECT 'kept' AS text")
         kill_and_wait(cluster.pid)
         assert not cluster.is_alive()
-        cluster.ensure()
+        cluster.revive()
+        cluster.wait()
         with psycopg.connect(cluster.dsn) as conn:
             assert conn.execute("SELECT text FROM note").fetchone() == ("kept",)
 
@@ -126,7 +127,7 @@ def test_a_killed_server_is_started_again_with_its_data(data: Path) -> None:
 def test_a_living_server_is_left_alone(data: Path) -> None:
     with obtain(data) as cluster:
         pid = cluster.pid
-        cluster.ensure()
+        cluster.revive()
         assert cluster.pid == pid
 
 
@@ -138,7 +139,8 @@ def test_an_old_pid_file_naming_another_program_does_not_stop_the_start(data: Pa
         with subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE, cwd="/", **switch) as other:
             replace_pid(files, other.pid)
             assert not cluster.is_alive()
-            cluster.ensure()
+            cluster.revive()
+            cluster.wait()
             assert cluster.is_alive()
             assert other.poll() is None
             other.communicate()

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vna.dicom.evaluate import key_matches, matches, wild
-from vna.dicom.identifiers import Model, read_identifier
 from vna.dicom.matching import (
     AllOf,
+    AnyOf,
     Condition,
     DateRange,
     Empty,
@@ -28,12 +28,9 @@ from vna.dicom.matching import (
     Wildcard,
 )
 from vna.dicom.matchkeys import Options, condition, keys_of, paths_of
-from vna.dicom.moments import read_date, read_moment, read_offset, read_time
-from vna.dicom.parameters import read_parameters
 from vna.dicom.refs import Level
 from vna.errors import InvalidQuery
 
-few = settings(max_examples=60, deadline=None)
 dates = st.dates(dt.date(1000, 1, 1))
 times = st.times()
 moments = st.builds(dt.datetime.combine, dates, times)
@@ -51,7 +48,7 @@ def holds(vr: str, text: str, *values: Any, **options: bool) -> bool:
     return key_matches(MatchingKey("00100020", asked), {"00100020": element(vr, *values)})
 
 
-# --- the grammar has an inverse ---------------------------------------------------------------
+# --- the grammar has an inverse ---
 
 
 def date_text(value: dt.date) -> str:
@@ -91,7 +88,7 @@ def written(asked: Condition | None) -> tuple[str, str]:
             return "TM", ends(first, last, time_text)
         case MomentRange(first, last):
             return "DT", ends(first, last, moment_text)
-        case Item():
+        case Item() | AnyOf():
             raise AssertionError("items are written by their own tests")
 
 
@@ -148,81 +145,7 @@ def test_any_text_is_read_or_refused_without_naming_it(text: str, vr: str) -> No
     assert len(text) < 8 or text not in sentence
 
 
-# --- dates, times and moments -------------------------------------------------------------------
-
-
-@given(dates)
-@few
-def test_a_date_reads_back(value: dt.date) -> None:
-    assert read_date(date_text(value)) == value
-    assert read_date(f"{value.year:04}.{value.month:02}.{value.day:02} ") == value
-
-
-@pytest.mark.parametrize(
-    "text", ["", "2024", "202401", "20240230", "2024-01-01", "2024.0101", "٢٠٢٤٠١٠١"]
-)
-def test_what_is_no_date_is_none(text: str) -> None:
-    assert read_date(text) is None
-
-
-@pytest.mark.parametrize(
-    ("text", "first", "last"),
-    [
-        ("10", dt.time(10), dt.time(10, 59, 59, 999_999)),
-        ("1030", dt.time(10, 30), dt.time(10, 30, 59, 999_999)),
-        ("10:30", dt.time(10, 30), dt.time(10, 30, 59, 999_999)),
-        ("103015", dt.time(10, 30, 15), dt.time(10, 30, 15, 999_999)),
-        ("103015.25", dt.time(10, 30, 15, 250_000), dt.time(10, 30, 15, 259_999)),
-        ("103015.250000", dt.time(10, 30, 15, 250_000), dt.time(10, 30, 15, 250_000)),
-        ("235960", dt.time(23, 59, 59, 999_999), dt.time(23, 59, 59, 999_999)),
-    ],
-)
-def test_a_time_covers_what_it_does_not_say(text: str, first: dt.time, last: dt.time) -> None:
-    assert read_time(text) == (first, last)
-
-
-@pytest.mark.parametrize(
-    "text", ["", "1", "24", "1060", "103061", "1030.5", "10:3015", "103015.1234567"]
-)
-def test_what_is_no_time_is_none(text: str) -> None:
-    assert read_time(text) is None
-
-
-@pytest.mark.parametrize(
-    ("text", "first", "last"),
-    [
-        ("2024", (2024, 1, 1), (2024, 12, 31, 23, 59, 59, 999_999)),
-        ("202402", (2024, 2, 1), (2024, 2, 29, 23, 59, 59, 999_999)),
-        ("20240229", (2024, 2, 29), (2024, 2, 29, 23, 59, 59, 999_999)),
-        ("2024022910", (2024, 2, 29, 10), (2024, 2, 29, 10, 59, 59, 999_999)),
-    ],
-)
-def test_a_moment_covers_what_it_does_not_say(
-    text: str, first: tuple[int, ...], last: tuple[int, ...]
-) -> None:
-    assert read_moment(text) == (dt.datetime(*first), dt.datetime(*last))  # type: ignore[arg-type,misc]  # noqa: DTZ001 -- naive on purpose
-
-
-def test_a_moment_with_an_offset_is_in_utc() -> None:
-    span = read_moment("20240101000000-0530")
-    assert span is not None
-    assert span[0] == dt.datetime(2024, 1, 1, 5, 30, tzinfo=dt.UTC)
-    assert read_moment("00010101000000+1400") is None  # before the first year there is
-
-
-@pytest.mark.parametrize(("text", "hours"), [("+1400", 14), ("-1200", -12), ("+0530", 5.5)])
-def test_offsets_reach_from_minus_12_to_plus_14(text: str, hours: float) -> None:
-    zone = read_offset(text)
-    assert zone is not None
-    assert zone.utcoffset(None) == dt.timedelta(hours=hours)
-
-
-@pytest.mark.parametrize("text", ["+1401", "-1201", "0100", "+0060", "+1"])
-def test_other_offsets_are_none(text: str) -> None:
-    assert read_offset(text) is None
-
-
-# --- each kind of matching at its borders ------------------------------------------------------
+# --- each kind of matching at its borders ---
 
 
 def test_single_value_matching_is_exact_but_for_outer_spaces() -> None:
@@ -356,7 +279,6 @@ def test_a_moment_without_a_zone_is_in_the_data_sets_own() -> None:
         ("AS", "45"),
         ("AT", "PatientName"),
         ("OB", "x"),
-        ("CS", "A\\B"),
         ("LO", "x" * 4097),
     ],
 )
@@ -440,7 +362,22 @@ def test_multiple_values_must_all_be_present() -> None:
     with pytest.raises(InvalidQuery):
         condition("CS", "CT\\P*", multiple_value=True)
     with pytest.raises(InvalidQuery):
-        condition("DA", "20240101\\20240102", multiple_value=True)
+        condition("CS", "CT\\\\PT", multiple_value=True)
+
+
+def test_several_values_without_agreement_mean_any_of_them() -> None:
+    assert condition("CS", "CT\\M*") == AnyOf((Single("CT"), Wildcard("M*")))
+    assert holds("CS", "CT\\M*", "MR")
+    assert not holds("CS", "CT\\M*", "PT")
+    assert holds("DA", "20240101\\20240201-20240203", "20240202", multiple_value=True)
+    assert condition("CS", "CT\\*") is None
+    assert condition("LO", "A\\") is None
+
+
+def test_several_ranges_are_not_joined_with_a_time() -> None:
+    tree = {"00080020": ("DA", "20060705-\\20050101-"), "00080030": ("TM", "10-")}
+    keys = keys_of(tree, Options(combined=True))
+    assert [type(key.condition) for key in keys] == [AnyOf, TimeRange]
 
 
 def test_a_zero_length_attribute_matches_no_key_with_a_value() -> None:
@@ -448,7 +385,7 @@ def test_a_zero_length_attribute_matches_no_key_with_a_value() -> None:
         assert not holds(vr, text)
 
 
-# --- date and time as one moment -----------------------------------------------------------------
+# --- date and time as one moment ---
 
 TREE = {"00080020": ("DA", "20060705-20060707"), "00080030": ("TM", "1000-1800")}
 
@@ -502,7 +439,7 @@ def test_a_joined_range_may_begin_late_and_end_early_in_the_day() -> None:
     assert not matches(query, study("20060706", "1200"))
 
 
-# --- sequences --------------------------------------------------------------------------------
+# --- sequences ---
 
 
 def requests(*items: tuple[str, str]) -> dict[str, Any]:
@@ -523,192 +460,3 @@ def test_an_empty_item_is_universal_and_returns_the_sequence() -> None:
     tree: dict[str, Any] = {"00400275": ("SQ", {})}
     assert keys_of(tree, Options()) == ()
     assert paths_of(tree) == {("00400275",)}
-
-
-# --- QIDO-RS parameters -------------------------------------------------------------------------
-
-
-def test_keywords_and_numbers_name_attributes() -> None:
-    asked = read_parameters(
-        [("PatientID", "A"), ("0020000d", "1.2"), ("RequestAttributesSequence.00400009", "S")]
-    )
-    assert asked.tree == {
-        "00100020": ("LO", "A"),
-        "0020000D": ("UI", "1.2"),
-        "00400275": ("SQ", {"00400009": ("SH", "S")}),
-    }
-    assert asked.options.combined
-
-
-def test_parameters_that_are_not_keys() -> None:
-    asked = read_parameters(
-        [
-            ("limit", "10"),
-            ("offset", "007"),
-            ("fuzzymatching", "true"),
-            ("emptyvaluematching", "false"),
-            ("multiplevaluematching", "true"),
-            ("includefield", "StudyDescription, 00081030"),
-            ("includefield", "OtherPatientIDsSequence.00100020"),
-            ("accept", "application/dicom+json"),
-        ]
-    )
-    assert (asked.limit, asked.offset, asked.everything) == (10, 7, False)
-    assert asked.options == Options(combined=True, fuzzy=True, multiple_value=True)
-    assert asked.includes == {("00081030",), ("00101002", "00100020")}
-    assert asked.deviations == ()
-    assert read_parameters([("includefield", "all")]).everything
-
-
-def test_a_plus_is_a_plus() -> None:
-    assert read_parameters([("PatientID", "A+B")]).tree == {"00100020": ("LO", "A+B")}
-
-
-def test_what_is_unknown_is_ignored_and_said() -> None:
-    asked = read_parameters([("foo", "1"), ("patientid", "1"), ("includefield", "NoSuchThing")])
-    assert (asked.tree, asked.includes) == ({}, frozenset())
-    assert len(asked.deviations) == 3
-
-
-@pytest.mark.parametrize(
-    "pairs",
-    [
-        [("limit", "-1")],
-        [("limit", "abc")],
-        [("limit", "")],
-        [("limit", "1"), ("limit", "1")],
-        [("offset", "1.5")],
-        [("fuzzymatching", "yes")],
-        [("fuzzymatching", "true"), ("fuzzymatching", "true")],
-        [("includefield", "")],
-        [("includefield", "PatientID,,PatientName")],
-        [("includefield", "PatientName.PatientID")],
-        [("PatientID", "1"), ("00100020", "1")],
-        [("PatientName.PatientID", "1")],
-        [("RequestAttributesSequence", "1")],
-        [("RequestAttributesSequence", ""), ("RequestAttributesSequence", "")],
-        [(".".join(["00400275"] * 9), "1")],
-    ],
-)
-def test_a_known_parameter_with_a_bad_value_is_refused(pairs: list[tuple[str, str]]) -> None:
-    with pytest.raises(InvalidQuery):
-        read_parameters(pairs)
-
-
-def test_huge_numbers_are_capped() -> None:
-    assert read_parameters([("limit", "9" * 5000)]).limit == 2**31 - 1
-
-
-@given(st.lists(st.tuples(st.text(max_size=12), st.text(max_size=12)), max_size=6))
-@few
-def test_any_parameters_are_read_or_refused(pairs: list[tuple[str, str]]) -> None:
-    try:
-        asked = read_parameters(pairs)
-    except InvalidQuery:
-        return
-    assert len(asked.deviations) <= len(pairs)
-
-
-# --- C-FIND Identifiers -------------------------------------------------------------------------
-
-
-def identifier(level: str, **keys: Any) -> dict[str, Any]:
-    return {"00080052": element("CS", level)} | {k.removeprefix("t"): v for k, v in keys.items()}
-
-
-def test_an_identifier_gives_keys_and_returns() -> None:
-    asked = read_identifier(
-        Model.STUDY_ROOT,
-        identifier(
-            "STUDY",
-            t00080005=element("CS", "ISO_IR 100"),
-            t00080020=element("DA", "20240101-"),
-            t00100010=element("PN", {"Alphabetic": "A*", "Ideographic": "B"}),
-            t00201208=element("IS"),
-            t0020000D=element("UI", "1.2", "1.3"),
-            t00200013=element("IS", 5),
-            t00400275=element("SQ", {"00400009": element("SH", "S")}),
-            t00081032=element("SQ"),
-        ),
-        Options(),
-    )
-    assert asked.level is Level.STUDY
-    assert asked.tree == {
-        "00080020": ("DA", "20240101-"),
-        "00100010": ("PN", "A*=B"),
-        "00201208": ("IS", ""),
-        "0020000D": ("UI", "1.2\\1.3"),
-        "00200013": ("IS", "5"),
-        "00400275": ("SQ", {"00400009": ("SH", "S")}),
-        "00081032": ("SQ", {}),
-    }
-    assert asked.deviations == ()
-
-
-@pytest.mark.parametrize(
-    ("model", "level"),
-    [
-        (Model.STUDY_ROOT, "PATIENT"),
-        (Model.PATIENT_STUDY_ONLY, "SERIES"),
-        (Model.PATIENT_ROOT, "FRAME"),
-        (Model.PATIENT_ROOT, ""),
-        (Model.PATIENT_ROOT, "study"),
-    ],
-)
-def test_the_level_must_be_one_of_the_models(model: Model, level: str) -> None:
-    with pytest.raises(InvalidQuery, match="QueryRetrieveLevel"):
-        read_identifier(model, identifier(level), Options())
-
-
-@pytest.mark.parametrize(
-    "above", [None, element("UI"), element("UI", "1.2", "1.3"), element("UI", "1*")]
-)
-def test_levels_above_need_one_value_unless_relational(above: Any) -> None:
-    keys = {} if above is None else {"t0020000D": above}
-    asked = identifier("SERIES", t0020000E=element("UI"), **keys)
-    with pytest.raises(InvalidQuery, match="StudyInstanceUID"):
-        read_identifier(Model.STUDY_ROOT, asked, Options())
-    assert read_identifier(Model.STUDY_ROOT, asked, Options(relational=True)).level is Level.SERIES
-
-
-def test_the_patient_root_needs_a_patient_id_below_the_patient() -> None:
-    asked = identifier("STUDY", t0020000D=element("UI"))
-    with pytest.raises(InvalidQuery, match="PatientID"):
-        read_identifier(Model.PATIENT_ROOT, asked, Options())
-    asked["00100020"] = element("LO", "P1")
-    assert read_identifier(Model.PATIENT_ROOT, asked, Options()).tree["00100020"] == ("LO", "P1")
-
-
-def test_the_unique_key_of_the_level_is_added_when_it_is_absent() -> None:
-    asked = read_identifier(Model.STUDY_ROOT, identifier("STUDY"), Options())
-    assert asked.tree == {"0020000D": ("UI", "")}
-    assert len(asked.deviations) == 1
-
-
-def test_values_that_nothing_is_matched_on_are_named() -> None:
-    asked = read_identifier(
-        Model.STUDY_ROOT,
-        identifier(
-            "STUDY",
-            t0020000D=element("UI"),
-            t00091001={"vr": "UN", "InlineBinary": "AAA="},
-            t00324000={"vr": "LT", "BulkDataURI": "bulkdata/00324000"},
-        ),
-        Options(),
-    )
-    assert set(asked.tree) == {"0020000D"}
-    assert asked.unmatched == (("00091001",), ("00324000",))
-
-
-@pytest.mark.parametrize(
-    "sequence",
-    [element("SQ", {}, {}), {"vr": "LO", "Value": ["x"]}],
-    ids=["two items", "no sequence"],
-)
-def test_a_sequence_holds_one_item(sequence: Any) -> None:
-    with pytest.raises(InvalidQuery, match="RequestAttributesSequence"):
-        read_identifier(
-            Model.STUDY_ROOT,
-            identifier("STUDY", t0020000D=element("UI"), t00400275=sequence),
-            Options(),
-        )

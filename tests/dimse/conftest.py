@@ -19,10 +19,16 @@ def serve() -> Iterator[Callable[..., Edge]]:
     edges: list[Edge] = []
 
     def start(
-        services: Services = ECHO_ONLY, *, workers: int = 1, dev: bool = True, **dicom: Any
+        services: Services = ECHO_ONLY,
+        *,
+        workers: int = 1,
+        dev: bool = True,
+        slow_window_s: float = 30.0,
+        **dicom: Any,
     ) -> Edge:
         limits = dataclasses.replace(Dicom(associations_per_address=500), **dicom)
-        edges.append(Edge(Settings(dev=dev, dicom=limits), services, workers))
+        settings = Settings(dev=dev, dicom=limits)
+        edges.append(Edge(settings, services, workers, slow_window_s))
         return edges[-1]
 
     yield start

@@ -1,10 +1,16 @@
-"""The DIMSE edge on a free port: acceptor and workers in threads of the test process."""
+"""The DIMSE edge on a free port: acceptor and workers in threads, or a worker in a process."""
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable
+from types import TracebackType
 
 from vna.config import Settings
 from vna.dimse.dispatch import Services, echo
@@ -17,20 +23,38 @@ from vna.dimse.worker import Worker
 ECHO_ONLY: Services = {Field.C_ECHO: (Kind.VERIFICATION, echo)}
 
 
+def wait_for(is_so: Callable[[], bool], within_s: float = 10.0) -> None:
+    """Look until it is so; what is looked at changes in another thread."""
+    event, deadline = threading.Event(), time.monotonic() + within_s
+    while not is_so():
+        assert time.monotonic() < deadline
+        event.wait(0.002)
+
+
 class Edge:
     """A running edge. `close` ends it as a supervisor would."""
 
-    def __init__(self, settings: Settings, services: Services, workers: int) -> None:
+    def __init__(
+        self, settings: Settings, services: Services, workers: int, slow_window_s: float
+    ) -> None:
         self.settings = settings
-        self.listener = listen("127.0.0.1:0")
-        self.port: int = self.listener.getsockname()[1]
-        pairs = [control_pair() for _ in range(workers)]
-        self.acceptor = Acceptor(settings, self.listener, [ours for ours, _ in pairs])
-        self.workers = [Worker(services, settings, theirs) for _, theirs in pairs]
-        runs: list[Callable[[], None]] = [self.acceptor.run, *(w.serve for w in self.workers)]
-        self.threads = [threading.Thread(target=run, daemon=True) for run in runs]
-        for thread in self.threads:
-            thread.start()
+        self.slow_window_s = slow_window_s
+        listener = listen("127.0.0.1:0")
+        self.port: int = listener.getsockname()[1]
+        self.acceptor = Acceptor(settings, listener)
+        self.workers: list[Worker] = []
+        self.threads: list[threading.Thread] = []
+        for _ in range(workers):
+            self.add_worker(services)
+        self._start(self.acceptor.run)
+
+    def add_worker(self, services: Services) -> None:
+        """Start one more worker."""
+        ours, theirs = control_pair()
+        worker = Worker(services, self.settings, theirs, slow_window_s=self.slow_window_s)
+        self.workers.append(worker)
+        self._start(worker.serve)
+        self.acceptor.add_worker(ours)
 
     def connect(self, source: str = "127.0.0.1") -> socket.socket:
         """Open a bare connection to it, from an address of the loopback network."""
@@ -46,3 +70,49 @@ class Edge:
         for thread in self.threads:
             thread.join(20)
             assert not thread.is_alive()
+
+    def _start(self, run: Callable[[], None]) -> None:
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        self.threads.append(thread)
+
+
+_WORKER = """
+import socket, sys
+from tests.dimse.edge import ECHO_ONLY
+from vna.config import Settings
+from vna.dimse.worker import Worker
+Worker(ECHO_ONLY, Settings(dev=True), socket.socket(fileno=int(sys.argv[1]))).serve()
+"""
+
+
+class WorkerProcess:
+    """A worker that serves C-ECHO in a process of its own."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _WORKER, str(control.fileno())],
+            pass_fds=[control.fileno()],
+            env={**os.environ, "PYTHONPATH": os.getcwd()},
+        )
+        control.close()
+
+    def __enter__(self) -> WorkerProcess:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def kill(self) -> None:
+        """End it as the kernel does when memory is short."""
+        self._process.send_signal(signal.SIGKILL)
+
+    def wait(self) -> int:
+        """Wait for its end; return the exit code."""
+        return self._process.wait(20)

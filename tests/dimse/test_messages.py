@@ -7,7 +7,7 @@ import io
 import struct
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydicom import dcmread
 from pynetdicom.dimse_messages import C_FIND_RQ, C_STORE_RQ
@@ -80,11 +80,11 @@ def encoded(message: C_STORE_RQ | C_FIND_RQ) -> bytes:
 
 def test_a_response_says_what_it_is_about() -> None:
     command = decode_command(1, STORE)
-    status = Status(code=0xA900, comment="c" * 80, offending=(0x0020000D,))
+    status = Status(code=0xA900, comment="word " * 20, offending=(0x0020000D,))
     ds = decode_dataset(io.BytesIO(response(command, status)), True, True)
     assert (ds.CommandField, ds.MessageIDBeingRespondedTo, ds.Status) == (0x8001, 7, 0xA900)
     assert (ds.AffectedSOPClassUID, ds.AffectedSOPInstanceUID) == (wire.CT, "1.2.3")
-    assert ds.ErrorComment == "c" * 64
+    assert ds.ErrorComment == "word " * 11 + "word..."
     assert ds.OffendingElement == 0x0020000D
     assert ds.CommandDataSetType == 0x0101
     assert ds.CommandGroupLength == len(response(command, status)) - 12
@@ -124,7 +124,7 @@ def test_a_command_set_that_is_none_is_refused(data: bytes) -> None:
         decode_command(1, data)
 
 
-@settings(max_examples=200)
+@wire.examples(200)
 @given(at=st.integers(0, len(STORE) - 1), byte=st.integers(0, 255), cut=st.integers(0, 200))
 def test_a_changed_command_set_is_read_or_refused(at: int, byte: int, cut: int) -> None:
     changed = bytearray(STORE)

@@ -21,7 +21,7 @@ from vna.dimse.negotiate import (
     negotiate,
 )
 from vna.dimse.pdu import Role, decode_request
-from vna.dimse.sop_classes import STORAGE_SYNTAXES, Service, service_of
+from vna.dimse.sop_classes import Service, service_of
 from vna.dimse.upper_layer import Rejected
 
 PRIVATE = "1.2.826.0.1.3680043.10.1.2"
@@ -42,9 +42,9 @@ def result_of(abstract: str, *syntaxes: str, limits: Dicom = DEFAULT) -> tuple[i
     return answer.result, answer.transfer_syntax
 
 
-@pytest.mark.parametrize("uid", sorted(tables._STORAGE_CLASSES.values()))
-def test_every_storage_sop_class_is_taken(uid: str) -> None:
-    assert result_of(uid, wire.EXPLICIT) == (0, wire.EXPLICIT)
+def test_every_storage_sop_class_is_taken() -> None:
+    classes = tables._STORAGE_CLASSES.values()
+    assert {uid for uid in classes if result_of(uid, wire.EXPLICIT) != (0, wire.EXPLICIT)} == set()
 
 
 def test_the_storage_contexts_of_pynetdicom_are_all_taken() -> None:
@@ -54,11 +54,9 @@ def test_the_storage_contexts_of_pynetdicom_are_all_taken() -> None:
     assert offered - taken <= not_of_a_patient
 
 
-@pytest.mark.parametrize(
-    "uid", [u for u in AllTransferSyntaxes if not u.startswith("1.2.840.10008.1.2.7.")]
-)
-def test_every_transfer_syntax_is_taken_for_storage(uid: str) -> None:
-    assert result_of(wire.CT, uid) == (0, uid)
+def test_every_transfer_syntax_is_taken_for_storage() -> None:
+    refused = {uid for uid in AllTransferSyntaxes if result_of(wire.CT, uid) != (0, uid)}
+    assert refused == set()
 
 
 @pytest.mark.parametrize("uid", ["1.2.840.10008.1.2.4.201", "1.2.840.10008.1.2.4.110"])
@@ -74,7 +72,6 @@ def test_the_first_of_the_proposers_syntaxes_wins() -> None:
 
 def test_an_unknown_syntax_alone_is_refused() -> None:
     assert result_of(wire.CT, "1.2.3.4")[0] == 4
-    assert result_of(wire.CT, "1.2.840.10008.1.2.7.1")[0] == 4
 
 
 @pytest.mark.parametrize("uid", [PRIVATE, FUTURE])
@@ -137,9 +134,9 @@ def extended(uid: str, information: bytes) -> bytes:
     [
         (b"\1", b"\1"),
         (b"\0\1\1", b"\0\1\1"),
-        (b"\1\1\1\1\1", b"\1\1\1\1\0"),
-        (b"\1\1\1\1\1\1\1", b"\1\1\1\1\0\1\1"),
-        (b"\1\1\1\1\1\1\1\1\1", b"\1\1\1\1\0\1\1"),
+        (b"\1\1\1\1\1", b"\1\1\1\0\0"),
+        (b"\1\1\1\1\1\1\1", b"\1\1\1\0\0\1\1"),
+        (b"\1\1\1\1\1\1\1\1\1", b"\1\1\1\0\0\1\1"),
         (b"\2\xff", b"\0\0"),
     ],
 )
@@ -216,7 +213,3 @@ def test_any_later_protocol_version_with_bit_0_is_taken() -> None:
 
 def test_any_called_title_is_taken_by_the_setting() -> None:
     assert negotiated(wire.associate(called="OTHER")).contexts
-
-
-def test_no_syntax_is_for_a_live_stream() -> None:
-    assert not [uid for uid in STORAGE_SYNTAXES if uid.startswith("1.2.840.10008.1.2.7.")]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 import struct
 
+from hypothesis import HealthCheck, settings
+
 from vna.dimse.upper_layer import Aborted, Event, Fragment, UpperLayer
 
 VERIFICATION = "1.2.840.10008.1.1"
@@ -12,6 +14,11 @@ CT = "1.2.840.10008.5.1.4.1.1.2"
 STUDY_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 IMPLICIT = "1.2.840.10008.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
+
+
+def examples(count: int) -> settings:
+    """So many examples, however busy the machine is."""
+    return settings(max_examples=count, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def pdu(kind: int, body: bytes) -> bytes:

@@ -134,6 +134,6 @@ class Serving:
 
 def select_nothing(seconds: float) -> None:
     """Let time pass between two questions to another process."""
-    import select  # noqa: PLC0415 -- only here
+    import select
 
     select.select([], [], [], seconds)

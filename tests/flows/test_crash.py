@@ -123,17 +123,14 @@ def _crash(serving: Serving, chance: random.Random) -> str:
     if kind == "postgres" and postmasters:
         serving.kill(min(postmasters, key=lambda p: p.create_time()))
     else:
-        serving.kill(chance.choice(found))
-    assert serving.process is not None
-    if serving.process.poll() is not None:  # it was the supervisor
-        serving.start()
-        return "supervisor"
-    try:
-        serving.wait_ready()
-    except AssertionError:
-        if serving.process.poll() is None:
-            raise
-        serving.start()
+        victim = chance.choice(found)
+        serving.kill(victim)
+        assert serving.process is not None
+        if victim.pid == serving.process.pid:
+            serving.process.wait()
+            serving.start()
+            return "supervisor"
+    serving.wait_ready()
     return kind
 
 

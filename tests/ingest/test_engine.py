@@ -84,6 +84,15 @@ def test_the_same_object_in_another_byte_order_is_known(archive: Archive) -> Non
     assert len(blobs(archive)) == 1
 
 
+def test_padding_at_the_end_is_no_other_content(archive: Archive) -> None:
+    made = factories.ct()
+    archive.take(made.part10())
+    padded = dataclasses.replace(made, extra=[("FFFCFFFC", "OB", bytes(300))])
+    body = padded.dataset()
+    assert isinstance(archive.take_dataset(body, made.transfer_syntax), AlreadyStored)
+    assert len(blobs(archive)) == 1
+
+
 def test_other_content_under_a_known_uid_keeps_both_and_says_so(archive: Archive) -> None:
     first = factories.ct()
     second = dataclasses.replace(first, patient_name="Other^Name")
@@ -134,7 +143,16 @@ def test_an_object_without_a_required_uid_is_refused(
     assert blobs(archive) == []
 
 
-HOSTILE = ["../../etc/passwd", "1.2.3/../../4", "1.2.3\n", "a.b.c", "1" * 65, "", "1.2\x00.3", "%2e"]
+HOSTILE = [
+    "../../etc/passwd",
+    "1.2.3/../../4",
+    "1.2.3\n",
+    "a.b.c",
+    "1" * 65,
+    "",
+    "1.2\x00.3",
+    "%2e",
+]
 
 
 @pytest.mark.parametrize("value", HOSTILE)
@@ -168,7 +186,9 @@ def test_a_data_set_that_contradicts_its_command_is_refused(
     assert blobs(archive) == []
 
 
-@pytest.mark.parametrize("data", [b"", b"garbage", bytes(200), b"\0" * 128 + b"DICM", b"%PDF-1.4 x"])
+@pytest.mark.parametrize(
+    "data", [b"", b"garbage", bytes(200), b"\0" * 128 + b"DICM", b"%PDF-1.4 x"]
+)
 def test_what_is_no_dicom_is_refused_and_nothing_is_stored(archive: Archive, data: bytes) -> None:
     outcome = archive.take(data)
     assert isinstance(outcome, Refused)
@@ -176,12 +196,15 @@ def test_what_is_no_dicom_is_refused_and_nothing_is_stored(archive: Archive, dat
     assert blobs(archive) == []
 
 
-def test_a_cut_off_object_is_refused_at_every_length(archive: Archive) -> None:
+def test_an_object_cut_off_inside_an_element_is_refused(archive: Archive) -> None:
     made = factories.ct(rows=4, columns=4)
     whole = made.part10()
-    for length in range(0, len(whole) - 1, 7):
-        outcome = archive.take(whole[:length])
-        assert isinstance(outcome, Refused), length
+    ends, at = set(), len(whole)
+    for one in reversed(made.elements()):  # between two elements nothing tells of the cut
+        ends.add(at)
+        at -= len(factories.element(*one))
+    for length in set(range(0, len(whole) - 1, 7)) - ends - {at}:
+        assert isinstance(archive.take(whole[:length]), Refused), length
     assert blobs(archive) == []
 
 
@@ -267,7 +290,9 @@ def test_an_audit_row_stands_in_the_transaction_of_each_object(archive: Archive)
     made = factories.ct()
     archive.take(made.part10())
     with archive.database.reading() as conn:
-        rows = conn.execute("SELECT kind, instance FROM audit WHERE kind LIKE 'instance.%'").fetchall()
+        rows = conn.execute(
+            "SELECT kind, instance FROM audit WHERE kind LIKE 'instance.%'"
+        ).fetchall()
     assert rows == [("instance.stored", made.instance)]
 
 

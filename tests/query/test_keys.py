@@ -8,7 +8,7 @@ import pytest
 
 from vna.dicom.attributes import tag_of
 from vna.dicom.identifiers import Model
-from vna.dicom.matching import DateRange, Item, MatchingKey, MomentRange, Path, Single
+from vna.dicom.matching import DateRange, Item, MatchingKey, MomentRange, Number, Path, Single
 from vna.dicom.matchkeys import Options
 from vna.dicom.refs import UID, Level
 from vna.errors import InvalidQuery
@@ -112,14 +112,14 @@ def test_keys_that_are_not_matched_on_are_left_out_and_said() -> None:
     asked = qido(
         Level.STUDY,
         ("Modality", "CT"),
-        ("NumberOfStudyRelatedInstances", "5"),
+        ("InstanceAvailability", "ONLINE"),
         ("00091001", "X"),
         ("TimezoneOffsetFromUTC", "+0100"),
         ("InstitutionName", ""),
     )
     assert asked.query.keys == ()
     assert set(asked.unsupported) == {
-        *("Modality", "NumberOfStudyRelatedInstances", "(0009,1001)", "TimezoneOffsetFromUTC")
+        *("Modality", "InstanceAvailability", "(0009,1001)", "TimezoneOffsetFromUTC")
     }
     assert len(asked.deviations) == 4
 
@@ -194,11 +194,8 @@ def test_what_is_not_supported_is_named() -> None:
             "00091001": {"vr": "UN", "InlineBinary": "AAA="},
         },
     )
-    assert asked.unsupported == (
-        *("(0009,1001)", "AdmittingDiagnosesDescription", "Modality"),
-        "NumberOfStudyRelatedInstances",
-    )
-    assert asked.query.keys == ()
+    assert asked.unsupported == ("(0009,1001)", "AdmittingDiagnosesDescription", "Modality")
+    assert [key.condition for key in asked.query.keys] == [Number(4)]
     assert asked.query.returns == paths(
         *("QueryRetrieveLevel", "StudyInstanceUID", "NumberOfStudyRelatedInstances")
     )

@@ -29,6 +29,7 @@ from vna.crypto.stream import (
     open_trailer,
 )
 from vna.errors import Corrupt, TooLarge, Unavailable, VNAError
+from vna.telemetry import BLOB_READS_CORRUPT
 
 _TAIL = 65536
 
@@ -47,7 +48,11 @@ class Source:
         """Read a cut in one request and open it. Raises `Corrupt`, `NotFound`."""
         with self.rooms.lend(cut.size) as sealed, self.rooms.lend(cut.size) as plain:
             have = self.backend.read_into(self.name, cut.start, sealed)
-            return opener.open(sealed[:have], cut, plain)
+            try:
+                return opener.open(sealed[:have], cut, plain)
+            except Corrupt:
+                BLOB_READS_CORRUPT.inc()
+                raise
 
 
 class BlobReader:

@@ -137,9 +137,6 @@ class BlobStore:
         cut = Cut.of(payload_len, offset, length)
         try:
             return self._source(blob_id).open(opener, cut)
-        except Corrupt:
-            BLOB_READS_CORRUPT.inc()
-            raise
         except NotFound:
             self._confirm()
             raise
@@ -213,11 +210,12 @@ class BlobStore:
         known = self._openers.get(blob_id)
         if known is not None and known[0] == header:
             return known[1]
+        header = bytes(header)  # the database driver may give a view
         core = Core.unpack(header)
         if core.blob_id != blob_id or core.archive_id != self.archive_id:
             raise Corrupt("The header is another blob's.")
         opener = PayloadOpener(open_header(header, self._kek(core)).payload)
-        self._openers.put(blob_id, (bytes(header), opener))
+        self._openers.put(blob_id, (header, opener))
         return opener
 
     def _kek(self, core: Core) -> bytes:

@@ -20,6 +20,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """Reindex; 0 when every blob was indexed, 1 when one could not be read."""
+    del args  # it takes none
     with at_work(settings, "reindex", exclusive=True) as archive:
         total = sum(1 for _ in archive.store.blob_ids())
         with bar("reindex", total) as shown:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import subprocess
 import sys
 import time
@@ -63,7 +64,9 @@ def serving(settings: Settings, flags: list[str]) -> Iterator[Server]:
     Raises `Unavailable` when it ends before it is ready: its own words are on standard error.
     """
     command = [sys.executable, "-m", "vna", "serve", "--dev", *flags]
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    # only trouble is worth a line between the steps that are shown
+    environment = {"VNA_LOG_LEVEL": "WARNING", **os.environ}
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment)
     server = Server(
         address(settings.http.listen),
         address(settings.dicom.listen),

@@ -48,16 +48,19 @@ class RootKey:
     def file(cls, path: Path) -> Self:
         """Read the root key from a file of mode 0400 that this user owns. Raises `ConfigError`."""
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            # not to wait for ever for somebody to write into a FIFO put in its place
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError as exc:
             raise ConfigError(f"The root key {path} cannot be read: {exc.strerror}.") from exc
-        with os.fdopen(fd, "rb") as file:
+        try:
             found = os.fstat(fd)
             if not stat.S_ISREG(found.st_mode) or stat.S_IMODE(found.st_mode) != 0o400:
                 raise ConfigError(f"The root key {path} must be a file of mode 0400.")
             if found.st_uid != os.geteuid():
                 raise ConfigError(f"The root key {path} must belong to the user of the archive.")
-            return cls(_base64(file.read(1024)), "file")
+            return cls(_base64(os.read(fd, 1024)), "file")
+        finally:
+            os.close(fd)
 
     @classmethod
     def env(cls, environ: Mapping[str, str] | None = None) -> Self:

@@ -291,11 +291,11 @@ def scrub(pieces: Iterable[Buffer], size: int) -> None:
     if size < SMALLEST:
         raise Corrupt("The blob is cut off.")
     checksum = blake3()
-    tail = b""
+    head = tail = b""
     seen = 0
     for piece in pieces:
-        if seen == 0 and bytes(memoryview(piece)[: len(MAGIC)]) != MAGIC:
-            raise Corrupt("The blob does not begin as one.")
+        if len(head) < len(MAGIC):
+            head += bytes(memoryview(piece)[: len(MAGIC) - len(head)])
         seen += len(piece)
         if len(piece) < TRAILER_SIZE:
             piece, tail = tail + bytes(piece), b""  # noqa: PLW2901 -- joined, then cut anew
@@ -303,6 +303,8 @@ def scrub(pieces: Iterable[Buffer], size: int) -> None:
         cut = max(0, len(piece) - TRAILER_SIZE)
         checksum.update(memoryview(piece)[:cut])
         tail = bytes(memoryview(piece)[cut:])
+    if head != MAGIC:
+        raise Corrupt("The blob does not begin as one.")
     if seen != size or tail[:4] != _TRAILER_MAGIC or len(tail) != TRAILER_SIZE:
         raise Corrupt("The blob does not end as one: it is cut off or something follows it.")
     checksum.update(tail[:-CHECKSUM_SIZE])

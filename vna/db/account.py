@@ -79,11 +79,11 @@ def choose(wanted: str) -> Account:
     if os.geteuid() != 0:
         return current()
     if wanted:
-        account = _named(wanted)
+        account = named(wanted)
         if account is None or account.uid == 0:
             raise ConfigError(f"postgres.os_user {wanted!r} must be an OS user other than root.")
         return account
-    account = _named(SERVICE) or _make() or _named("nobody")
+    account = named(SERVICE) or _make() or named("nobody")
     if account is None:
         raise ConfigError("PostgreSQL may not run as root: name a user in postgres.os_user.")
     if account.name == "nobody":
@@ -91,7 +91,8 @@ def choose(wanted: str) -> Account:
     return account
 
 
-def _named(name: str) -> Account | None:
+def named(name: str) -> Account | None:
+    """Look a user up; None when there is none of that name."""
     try:
         entry = pwd.getpwnam(name)
     except KeyError:
@@ -107,4 +108,4 @@ def _make() -> Account | None:
     command += ["--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", SERVICE]
     # two archives may start at once: the loser's useradd fails, and the user is there all the same
     subprocess.run(command, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    return _named(SERVICE)
+    return named(SERVICE)

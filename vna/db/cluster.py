@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from types import TracebackType
@@ -39,6 +40,8 @@ _INITDB = (
     "--auth-host=scram-sha-256",
     f"--username={_SUPERUSER}",
 )
+# a thousand small files: one call for the file system instead of one for each
+_SYNC = ("--sync-method=syncfs",) if sys.platform == "linux" else ()
 _TELL_S = 10.0  # how often a long recovery is reported
 
 logger = logging.getLogger(__name__)
@@ -52,6 +55,7 @@ class Cluster:
         self._holders = holders
         self._run = run
         self._durable = durable
+        self.is_new = False  # whether this process made it
         self._child: subprocess.Popen[bytes] | None = None
         self._server: Postmaster | None = None
 
@@ -100,16 +104,27 @@ class Cluster:
 
     def is_alive(self) -> bool:
         """Whether the server this process attached to still runs."""
-        if self._child is not None:
-            self._child.poll()  # a dead child would stay a zombie
+        if self._child is not None and self._child.poll() is None:
+            return True
         found = postmaster.running(self.files)
         return found is not None and self._server is not None and found.pid == self._server.pid
 
-    def ensure(self) -> None:
-        """Start the server again if it died. Raises as `obtain` does."""
+    def revive(self) -> None:
+        """Start the server again if it died, and do not wait for it; call it again later.
+
+        Connections are refused until it has recovered. Raises `ConfigError`.
+        """
+        if self.is_alive() or not self._holders.try_change():
+            return
+        try:
+            self._server = postmaster.running(self.files) or self._spawn()
+        finally:
+            self._holders.changed()
+
+    def wait(self) -> None:
+        """Wait until a revived server takes connections, however long that lasts."""
         with self._holders.changing():
-            if not self.is_alive():
-                self._attach()
+            self._attach()
 
     def stop(self) -> bool:
         """Let go of the server, and stop it if nobody else holds it. Says whether it stopped."""
@@ -154,9 +169,12 @@ class Cluster:
         if found is not None and found.status == "stopping":
             _wait_gone(found)
             found = None
-        self._server = self._wait_ready(found) if found is not None else None
-        while self._server is None:
-            self._server = self._start()
+        starting = self._child is not None and self._child.poll() is None
+        server = self._wait_ready(found) if starting or found is not None else None
+        while server is None:
+            self._spawn()
+            server = self._wait_ready(None)
+        self._server = server
 
     def _make(self) -> None:
         """Make the cluster under another name first, so that half of one is never taken for it."""
@@ -166,8 +184,9 @@ class Cluster:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(mode=0o700)
         where.account.own(part)
+        sync = _SYNC if self._durable else ("--no-sync",)
         made = subprocess.run(
-            [tools["initdb"], *_INITDB, f"--pgdata={part}"],
+            [tools["initdb"], *_INITDB, *sync, f"--pgdata={part}"],
             cwd="/",
             env=programs.environment(),
             stdin=subprocess.DEVNULL,
@@ -184,17 +203,18 @@ class Cluster:
             os.fsync(out.fileno())
         part.rename(where.files)
         _sync_folder(where.base)
+        self.is_new = True
         logger.info("postgres cluster made", extra={"folder": str(where.files)})
 
-    def _start(self) -> Postmaster | None:
-        """Start the server; None when it could not start yet and should be tried again."""
+    def _spawn(self) -> Postmaster:
         where = self._place
         tools = programs.usable_by(where.account, where.base)
         _check_release(where.files, tools)
         postmaster.disown_reused_pid(where.files)
         tuning.write(where.files, where.account, durable=self._durable)
         command = [tools["postgres"], "-D", str(where.files), "-p", str(place.PORT)]
-        command += ["-k", str(where.socket_folder())]
+        folder = where.socket_folder()
+        command += ["-k", str(folder)]
         with (self._run / "postgres-start.log").open("wb") as log:
             self._child = subprocess.Popen[bytes](
                 command,
@@ -206,16 +226,14 @@ class Cluster:
                 process_group=0,  # a Ctrl-C at the terminal is ours to pass on, in our order
                 **where.account.switch(),
             )
-        return self._wait_ready(None)
+        logger.info("postgres started", extra={"server": self._child.pid})
+        return Postmaster(self._child.pid, folder, "starting")
 
     def _wait_ready(self, found: Postmaster | None) -> Postmaster | None:
         """Wait without a limit: a recovery takes as long as it takes. None: try a start again."""
         begun = told = time.monotonic()
         delay_s = 0.01
         while found is None or not found.is_ready():
-            if found is None and self._child is not None and self._child.poll() is not None:
-                self._explain_refusal()
-                return None
             if time.monotonic() - told > _TELL_S:
                 told = time.monotonic()
                 status = found.status if found else "starting"
@@ -223,8 +241,11 @@ class Cluster:
             time.sleep(delay_s)
             delay_s = min(delay_s * 1.5, 0.2)
             seen = postmaster.running(self.files)
-            if found is not None and seen is None:
+            if seen is None and self._child is not None and self._child.poll() is not None:
+                self._explain_refusal()
                 return None
+            if seen is None and found is not None:
+                return None  # another process's server ended: start our own
             found = seen
         return found
 

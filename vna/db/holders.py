@@ -29,15 +29,25 @@ class Holders:
     @contextmanager
     def changing(self) -> Iterator[None]:
         """Let one process at a time start or stop the cluster; the others wait."""
-        try:
-            fcntl.flock(self._changing, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not self.try_change():
             logger.info("another process starts or stops postgres, waiting")
             fcntl.flock(self._changing, fcntl.LOCK_EX)
         try:
             yield
         finally:
-            fcntl.flock(self._changing, fcntl.LOCK_UN)
+            self.changed()
+
+    def try_change(self) -> bool:
+        """Begin what `changing` guards if nobody else does it now; end it with `changed`."""
+        try:
+            fcntl.flock(self._changing, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def changed(self) -> None:
+        """End what `try_change` began."""
+        fcntl.flock(self._changing, fcntl.LOCK_UN)
 
     def join(self) -> None:
         """Become a holder. Call within `changing`."""

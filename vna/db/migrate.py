@@ -16,7 +16,7 @@ from psycopg import sql
 
 from vna.db import statements
 from vna.db.faults import translating
-from vna.db.pool import Connection
+from vna.db.pool import Connection, conninfo
 from vna.errors import ConfigError
 
 OLDEST_SERVER = 150000  # PostgreSQL 15
@@ -49,7 +49,7 @@ def migrate(dsn: str, schema: str, *, folder: Path | None = None) -> list[int]:
     know, or one that was changed after it was applied.
     """
     wanted = read(folder)
-    with translating(), psycopg.connect(dsn, autocommit=True) as conn:
+    with translating(), psycopg.connect(conninfo(dsn), autocommit=True) as conn:
         if conn.info.server_version < OLDEST_SERVER:
             raise ConfigError("The index needs PostgreSQL 15 or newer.")
         # held until the connection closes: a process that dies here lets the next one go on

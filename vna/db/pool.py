@@ -43,9 +43,9 @@ class Database:
         searching = f"{path} {limit} -c plan_cache_mode=force_custom_plan"
         changing = max(connections // 2, 1)
         self._statement_s = statement_s
-        self._changing = _Pool(_conninfo(dsn, f"{path} {limit}"), changing)
+        self._changing = _Pool(conninfo(dsn, f"{path} {limit}"), changing)
         self._reading = _Pool(
-            _conninfo(dsn, searching), max(connections - changing, 1), autocommit=True
+            conninfo(dsn, searching), max(connections - changing, 1), autocommit=True
         )
 
     def transaction(self) -> AbstractContextManager[Connection]:
@@ -92,6 +92,14 @@ class Database:
                     conn.execute(_timeout(self._statement_s))
 
 
+def conninfo(dsn: str, options: str = "") -> str:
+    """Add what we always ask for to a connection string or URL. Raises `ConfigError`."""
+    try:
+        return make_conninfo(dsn, options=options, application_name="vna")
+    except psycopg.ProgrammingError as exc:
+        raise ConfigError("postgres.url is not a PostgreSQL connection URL.") from exc
+
+
 def _commit(conn: Connection) -> None:
     try:
         conn.commit()
@@ -104,13 +112,6 @@ def _commit(conn: Connection) -> None:
 
 def _timeout(statement_s: float) -> sql.Composed:
     return sql.SQL("SET statement_timeout = {}").format(sql.Literal(int(statement_s * 1000)))
-
-
-def _conninfo(dsn: str, options: str) -> str:
-    try:
-        return make_conninfo(dsn, options=options, application_name="vna")
-    except psycopg.ProgrammingError as exc:
-        raise ConfigError("postgres.url is not a PostgreSQL connection URL.") from exc
 
 
 def _option(name: str) -> str:

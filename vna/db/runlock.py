@@ -16,16 +16,16 @@ from pathlib import Path
 from vna.errors import ConfigError
 
 BESIDE = "serve"  # the one exclusive holder others may work beside
-# Children of a killed supervisor hold its lock until the kernel has ended them.
+# Children of a killed supervisor hold its lock until the kernel has ended them; short commands end.
 _PATIENCE_S = 5.0
 _STEP_S = 0.02
 
 
 @contextmanager
-def held(data: Path, command: str, *, exclusive: bool) -> Iterator[int]:
-    """Hold the lock for a command and yield its descriptor. Raises `ConfigError` naming who has it.
+def held(data: Path, command: str, *, exclusive: bool) -> Iterator[None]:
+    """Hold the lock for a command. Raises `ConfigError` naming who has it.
 
-    A forked child holds it, too, as long as it keeps the descriptor open.
+    A forked child holds it, too, as long as it lives.
     """
     path = data / "run" / "lock"
     try:
@@ -37,7 +37,7 @@ def held(data: Path, command: str, *, exclusive: bool) -> Iterator[int]:
             os.ftruncate(lock, 0)  # a killed holder's name
             if exclusive:
                 os.pwrite(lock, f"{command} {os.getpid()}\n".encode(), 0)
-        yield lock
+        yield
     finally:
         os.close(lock)
 
@@ -59,11 +59,11 @@ def _lock(lock: int, *, exclusive: bool) -> bool:
     """Take the lock; False when it is not needed because `serve` has it."""
     until = time.monotonic() + _PATIENCE_S
     while not _try(lock, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH):
-        command, pid = _told(lock) or ("another command", 0)
-        if not exclusive and command == BESIDE:
+        told = _told(lock)
+        if not exclusive and told is not None and told[0] == BESIDE:
             return False
-        if time.monotonic() > until:
-            who = f"`vna {command}` (process {pid})" if pid else command
+        if time.monotonic() > until or (told is not None and _lives(told[1])):
+            who = f"`vna {told[0]}` (process {told[1]})" if told else "another command"
             raise ConfigError(f"This data folder is in use by {who}; stop that first.")
         time.sleep(_STEP_S)
     return True
@@ -74,6 +74,16 @@ def _try(lock: int, how: int) -> bool:
         fcntl.flock(lock, how | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    return True
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's, so it is there
+        pass
     return True
 
 

@@ -1,1 +1,1 @@
-"""What is true of any DICOM program: data sets, attributes, matching, JSON, frames. Keeps nothing."""
+"""What is true of any DICOM program: data sets, attributes, matching, JSON, frames."""

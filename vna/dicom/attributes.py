@@ -156,7 +156,7 @@ KEYS: Mapping[Level, Keys] = MappingProxyType(
 
 @lru_cache(8192)
 def vr_of(tag: str) -> str | None:
-    """Name the VR of a standard attribute, the first where several are possible; None if unknown."""
+    """Name the VR of a standard attribute, the first where it depends; None if unknown."""
     try:
         return dictionary_VR(int(tag, 16))[:2]
     except KeyError:

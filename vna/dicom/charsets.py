@@ -28,15 +28,33 @@ _SINGLE = {
     "13": "jis_x_0201",
 }
 _FINALS = {
-    **{"100": b"A", "101": b"B", "109": b"C", "110": b"D", "144": b"L", "127": b"G", "126": b"F"},
-    **{"138": b"H", "148": b"M", "203": b"b", "166": b"T"},
+    "100": b"A",
+    "101": b"B",
+    "109": b"C",
+    "110": b"D",
+    "144": b"L",
+    "127": b"G",
+    "126": b"F",
+    "138": b"H",
+    "148": b"M",
+    "203": b"b",
+    "166": b"T",
 }
 _STANDALONE = {"ISOIR192": "utf-8", "GB18030": "gb18030", "GBK": "gbk"}
 _ALIASES = {
-    **{"UTF8": "ISOIR192", "ISO2022GBK": "GBK", "ISO202258": "ISO2022IR58"},
-    **{"ISOIR58": "ISO2022IR58", "ISOIR149": "ISO2022IR149", "ISOIR87": "ISO2022IR87"},
-    **{"ISOIR159": "ISO2022IR159", "GB2312": "ISO2022IR58", "EUCKR": "ISO2022IR149"},
-    **{"LATIN1": "ISOIR100", "ISO88591": "ISOIR100", "ASCII": "ISOIR6", "ISO646": "ISOIR6"},
+    "UTF8": "ISOIR192",
+    "ISO2022GBK": "GBK",
+    "ISO202258": "ISO2022IR58",
+    "ISOIR58": "ISO2022IR58",
+    "ISOIR149": "ISO2022IR149",
+    "ISOIR87": "ISO2022IR87",
+    "ISOIR159": "ISO2022IR159",
+    "GB2312": "ISO2022IR58",
+    "EUCKR": "ISO2022IR149",
+    "LATIN1": "ISOIR100",
+    "ISO88591": "ISOIR100",
+    "ASCII": "ISOIR6",
+    "ISO646": "ISOIR6",
 }
 
 
@@ -82,7 +100,7 @@ Any other VR has the backslash alone; control characters do so everywhere.
 class Charset:
     """One value of Specific Character Set, ready to decode."""
 
-    __slots__ = ("_codec", "_extensions", "_g1", "_g0", "known", "name")
+    __slots__ = ("_codec", "_extensions", "_g0", "_g1", "known", "name")
 
     def __init__(self, name: str) -> None:
         self.name = name

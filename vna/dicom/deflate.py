@@ -30,10 +30,10 @@ class Inflater:
         """Inflate what arrived. Raises `TooLarge`, `MalformedInstance`."""
         self._received += len(data)
         rest: bytes | bytearray | memoryview = data
-        while True:
-            if self._inflate.eof:
-                self._after_end(bytes(rest) or self._inflate.unused_data)
-                return
+        if self._has_ended():
+            self._after_end(bytes(rest))
+            return
+        while not self._has_ended():
             try:
                 piece = self._inflate.decompress(rest, _PIECE)
             except zlib.error as exc:
@@ -44,14 +44,15 @@ class Inflater:
                 yield piece
             elif not rest:
                 return
-            if self._inflate.eof:
-                self._after_end(self._inflate.unused_data)
-                return
+        self._after_end(self._inflate.unused_data)
 
     def finish(self) -> None:
         """Raise `MalformedInstance` when the deflated stream did not end."""
-        if not self._inflate.eof:
+        if not self._has_ended():
             raise MalformedInstance("The deflated data set is cut off.")
+
+    def _has_ended(self) -> bool:
+        return self._inflate.eof
 
     def _count(self, produced: int) -> None:
         self._produced += produced

@@ -1,4 +1,4 @@
-"""How a data element is encoded: VRs, the four encodings, and what the first bytes betray (PS3.5 7).
+"""How a data element is encoded: VRs, the four encodings, what the first bytes betray (PS3.5 7).
 
 An Encoding keeps, for each tag (and VR) it has met, everything the scanner needs in one look-up.
 """
@@ -24,27 +24,30 @@ MOST_INLINE_BYTES = 1 << 20
 LIGHT_BYTES = 4096
 """Values above this are formed one by one, so that their JSON can be counted."""
 
-LONG_VRS = frozenset("OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
-SHORT_VRS = frozenset("AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
+LONG_VRS = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"))
+SHORT_VRS = frozenset(
+    (
+        *("AE", "AS", "AT", "CS", "DA", "DS", "DT", "FD", "FL", "IS", "LO"),
+        *("LT", "PN", "SH", "SL", "SS", "ST", "TM", "UI", "UL", "US"),
+    )
+)
 KNOWN_VRS = LONG_VRS | SHORT_VRS
-BINARY_VRS = frozenset("OB OD OF OL OV OW UN".split())
+BINARY_VRS = frozenset(["OB", "OD", "OF", "OL", "OV", "OW", "UN"])
 BULK_VRS = BINARY_VRS | {"UC", "UR", "UT", "LT", "ST"}
-BY_URI_VRS = BULK_VRS | frozenset("DS FL FD IS SL SS SV UL US UV".split())
+BY_URI_VRS = BULK_VRS | frozenset(["DS", "FL", "FD", "IS", "SL", "SS", "SV", "UL", "US", "UV"])
 """PS3.18 F.2.2 allows BulkDataURI for these; a huge value of another VR is given as UN."""
 
 # Attributes the scanner must look at while it goes: they change how others are read, or end a wait
 CHARSET, STUDY, PIXEL_SIGN, LUT_DESCRIPTOR = 0x00080005, 0x0020000D, 0x00280103, 0x00283002
 EXTENDED_OFFSETS, EXTENDED_LENGTHS = 0x7FE00001, 0x7FE00002
-SPECIAL = frozenset(
-    {CHARSET, PIXEL_SIGN, LUT_DESCRIPTOR, EXTENDED_OFFSETS, EXTENDED_LENGTHS}
-)
+SPECIAL = frozenset({CHARSET, PIXEL_SIGN, LUT_DESCRIPTOR, EXTENDED_OFFSETS, EXTENDED_LENGTHS})
 LOW_GROUP = 0x0040
 """A data set begins with a group this low; one that does not may be in the other byte order."""
 SAMPLES_PER_PIXEL = 0x00280002
 KEPT = frozenset({int(tag, 16) for tag in ALL_INDEXED} | {SAMPLES_PER_PIXEL})
 
 Entry = tuple[int, Form, bytes, int, bool, bool]
-"""Tag, form of its value, head of its JSON, longest value to be formed, long header, kept for the index.
+"""Tag, form of its value, head of its JSON, longest value, long header, kept for the index.
 
 The longest value is -1 where the element wants more thought than a form.
 """
@@ -74,7 +77,7 @@ class Encoding:
         forms = FORMS_LITTLE if self.little else FORMS_BIG
         wide = self.explicit and written in LONG_VRS
         most = min(most_inline(vr), LIGHT_BYTES)
-        if vr == "SQ" or tag in SPECIAL or is_aside(tag):
+        if vr == "SQ" or tag in SPECIAL or tag in PIXEL_DATA or is_aside(tag):
             most = -1
         return tag, forms.get(vr, forms["UN"]), head_of(tag, vr), most, wide, tag in KEPT
 
@@ -135,7 +138,7 @@ def dictionary_vr(tag: int) -> str:
 
 
 def settled_vr(vr: str, *, signed: bool, single_lut: bool) -> str:
-    """Settle a VR that depends on other attributes, for an element written without one (PS3.5 A.1)."""
+    """Settle a VR that depends on other attributes, where none was written (PS3.5 A.1)."""
     if vr == "US or SS":
         return "SS" if signed else "US"
     if vr == "US or OW":

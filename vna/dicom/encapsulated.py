@@ -1,4 +1,4 @@
-"""Encapsulated values: items of bytes, then a delimiter (PS3.5 A.4). Fragments are counted, not held."""
+"""Encapsulated values: items of bytes, then a delimiter (PS3.5 A.4). Nothing of them is held."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from vna.errors import MalformedInstance
 class Capsule:
     """One encapsulated value that is going by.
 
-    After a `step`, `skip` says how many bytes follow that are nobody's business here but `passing`'s;
-    `is_done` that the delimiter was read. `fragments` is None where nobody asks for frames.
+    After a `step`, `skip` says how many bytes follow that only `passing` looks at, `is_done` that
+    the delimiter was read. `fragments` is None where nobody asks for frames.
     """
 
     __slots__ = (
@@ -34,7 +34,7 @@ class Capsule:
         self._head = self._tail = b""
 
     def step(self, window: bytes, pos: int, at: int, encoding: Encoding) -> int:
-        """Read an item's header at `pos` (`at` in the data set): the next position, or -bytes needed."""
+        """Read an item's header at `pos`, `at` in the data set: the next one, or -bytes needed."""
         if len(window) - pos < 8:
             return -8
         group, element = encoding.tag.unpack_from(window, pos)

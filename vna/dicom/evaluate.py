@@ -2,6 +2,9 @@
 
 The entity is a dict of DICOM JSON elements: its own attributes and those of the levels above. This
 is the meaning that search must have; it is written to be read, not to be fast.
+
+One rule is not kept: a zero-length attribute of the archive does not match every key (C.2.2.1.2).
+Who asks for one Patient ID or one Accession Number is not served by all studies that lack theirs.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from typing import Any
 
 from vna.dicom.matching import (
     AllOf,
+    AnyOf,
     Condition,
     DateRange,
     Empty,
@@ -93,6 +97,8 @@ def _value_matches(asked: Condition, value: Any, zone: dt.tzinfo) -> bool:  # on
             return name_matches(asked, value)
         case Number(number):
             return _number(value) == number
+        case AnyOf(conditions):
+            return any(_value_matches(one, value, zone) for one in conditions)
         case Item(keys):
             return all(key_matches(key, value, zone=zone) for key in keys)
         case DateRange(first, last):

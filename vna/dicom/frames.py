@@ -1,4 +1,4 @@
-"""The frame table: where each frame of an instance's Pixel Data lies, so that a frame is a ranged read.
+"""The frame table: where each frame of an instance lies, so that a frame is a ranged read.
 
 Native frames are equally long: the table is the JSON `{"kind":"native","off":..,"len":..,"n":..}`,
 with `"bits"` where frames do not end on a byte. Encapsulated frames are listed:
@@ -6,8 +6,8 @@ with `"bits"` where frames do not end on a byte. Encapsulated frames are listed:
     01                     version of the list
     flags                  1: a frame may have several fragments; 2: one stream holds all frames
     n                      number of frames
-    marks                  for n > 256: per 256 frames 4 bytes position in the list and 8 bytes offset
-                           (little endian), so that a frame is found without reading all before it
+    marks                  for n > 64: per 64 frames 4 bytes position in this list and 8 bytes
+                           offset, little endian, so that a frame is found without all before it
     per frame              [flag 1: number of fragments] and per fragment gap, length
 
 All numbers are LEB128. A gap is counted from the end of the fragment before (the first one from 0)
@@ -28,7 +28,7 @@ from vna.errors import Corrupt
 Piece = tuple[int, int]
 _VERSION = 1
 _SEVERAL, _STREAM = 1, 2
-_STRIDE = 256
+_STRIDE = 64
 _MARK = struct.Struct("<IQ")
 
 
@@ -46,7 +46,7 @@ class FrameTable:
 
     @classmethod
     def native(cls, offset: int, length: int, count: int, bits: int | None = None) -> FrameTable:
-        """Make the table of `count` frames of `length` bytes, or of `bits` bits, from `offset` on."""
+        """Make the table of `count` frames of `length` bytes or `bits` bits, from `offset` on."""
         table = cls()
         table.count, table._offset, table._length = count, offset, length
         table.bits = bits if bits is not None and bits % 8 else None
@@ -54,7 +54,7 @@ class FrameTable:
 
     @classmethod
     def listed(cls, frames: Sequence[Sequence[Piece]]) -> FrameTable:
-        """Make the table of encapsulated frames, each a list of (offset, length) of its fragments."""
+        """Make the table of encapsulated frames: of each, its fragments' (offset, length)."""
         several = any(len(pieces) != 1 for pieces in frames)
         return cls.decode(_encode(frames, _SEVERAL if several else 0, len(frames)))
 
@@ -96,7 +96,7 @@ class FrameTable:
         return orjson.dumps(values if self.bits is None else values | {"bits": self.bits})
 
     def frame(self, number: int) -> tuple[Piece, ...]:
-        """Give the pieces, (offset, length), that joined are a frame. Raises `IndexError` outside."""
+        """Give the pieces, (offset, length), that make up a frame. Raises `IndexError` outside."""
         if not 1 <= number <= self.count or (self.is_stream and number != 1):
             raise IndexError(number)
         if not self.encapsulated:
@@ -104,10 +104,13 @@ class FrameTable:
                 offset, length, _ = self.frame_bits(number)
                 return ((offset, length),)
             return ((self._offset + (number - 1) * self._length, self._length),)
-        return self._listed(number)
+        try:
+            return self._listed(number)
+        except (IndexError, struct.error) as exc:
+            raise Corrupt("A frame table ends too early.") from exc
 
     def frame_bits(self, number: int) -> tuple[int, int, int]:
-        """Give a frame's bytes and the bit (from the least significant) its first sample begins at."""
+        """Give a frame's offset, length, and the bit it begins at (0 is the least significant)."""
         if not 1 <= number <= self.count:
             raise IndexError(number)
         bits = self.bits if self.bits is not None else self._length * 8

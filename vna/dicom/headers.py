@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from vna.dicom import elements as el
 
@@ -29,8 +29,8 @@ def read_header(window: bytes, pos: int, encoding: el.Encoding, flags: set[str])
     tag: int = group << 16 | element
     if group == 0xFFFE:
         return Header(tag, "", "", encoding.long.unpack_from(window, pos + 4)[0], 8)
-    if not encoding.explicit:
-        length = encoding.short.unpack_from(window, pos + 4)[0]
+    if not encoding.explicit or not tag:
+        length = encoding.long.unpack_from(window, pos + 4)[0]
         return Header(tag, el.dictionary_vr(tag), "", length, 8)
     written = window[pos + 4 : pos + 6].decode("latin_1")
     if written in el.SHORT_VRS:
@@ -61,7 +61,7 @@ def _may_be_vr(written: str) -> bool:
 def _unknown_vr(
     window: bytes, pos: int, tag: int, encoding: el.Encoding, flags: set[str]
 ) -> Header | int:
-    """A VR of another time or taste. New VRs have 32-bit lengths (PS3.5 7.1.2), made-up ones 16-bit."""
+    """A VR of another time: new ones have 32-bit lengths (PS3.5 7.1.2), made-up ones 16-bit."""
     flags.add("unknown-vr")
     vr = el.dictionary_vr(tag)
     length = window[pos + 6] | window[pos + 7]
@@ -76,5 +76,5 @@ def _unknown_vr(
     return Header(tag, vr, "", encoding.long.unpack_from(window, pos + 8)[0], 12)
 
 
-def _order(encoding: el.Encoding) -> str:
+def _order(encoding: el.Encoding) -> Literal["little", "big"]:
     return "little" if encoding.little else "big"

@@ -4,9 +4,9 @@ A form turns one value field into the whole JSON member of its attribute, a comm
 is the member's beginning up to and with `"Value":[`. Nothing here refuses: a value that is not what
 its VR says is written as text, or as UN with its bytes.
 
-Choices the Annex leaves open: a DS or IS is a number where its text is a valid JSON number, else the
-text; NaN and infinities are the strings NaN, Infinity, -Infinity; padding is left out; an empty value
-among others is null.
+Choices the Annex leaves open: a DS or IS is a number where its text is a valid JSON number, else
+the text; NaN and infinities are the strings NaN, Infinity, -Infinity; padding is left out; an empty
+value among others is null.
 """
 
 from __future__ import annotations
@@ -136,7 +136,9 @@ def _plain(*, leading: bool = False, multiple: bool = True) -> Form:
         text = bare.decode() if bare.isascii() else reading.plain(bare)
         if multiple and "\\" in text:
             values = text.split("\\")
-            return _several(head, [v.strip(_PADDING) if leading else v.rstrip(_PADDING) for v in values])
+            return _several(
+                head, [v.strip(_PADDING) if leading else v.rstrip(_PADDING) for v in values]
+            )
         return head + dumps(text) + b"]},"
 
     return form
@@ -262,9 +264,12 @@ def _forms(order: str) -> Mapping[str, Form]:
         {
             **_STRINGS,
             **{vr: _integers(order, code) for vr, code in _INTEGER_CODES.items()},
-            **{"FL": _floats(order, "f"), "FD": _floats(order, "d"), "AT": _tags(order)},
+            "FL": _floats(order, "f"),
+            "FD": _floats(order, "d"),
+            "AT": _tags(order),
             **{vr: _binary if little else _swapped(code) for vr, code in words.items()},
-            **{"OB": _binary, "UN": _binary},
+            "OB": _binary,
+            "UN": _binary,
         }
     )
 

@@ -1,8 +1,8 @@
 """Finding the frames: from what the scanner noted of the Pixel Data to a frame table.
 
 Native (PS3.5 8.1, A.1-A.2), encapsulated with a Basic or an Extended Offset Table or without (PS3.5
-A.4, PS3.3 C.7.6.3.1.8), one fragment a frame or many. Without a table, fragments are put together by
-the codestreams' own marks, seen at the ends of each fragment as it went by.
+A.4, PS3.3 C.7.6.3.1.8), one fragment a frame or many. Without a table, fragments are put together
+by the codestreams' own marks, seen at the ends of each fragment as it went by.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from vna.dicom.frames import FrameTable, Piece
@@ -96,7 +97,7 @@ def _by_basic(fragments: Fragments) -> FrameTable | None:
         return None
     index_of = {offset - 8 - fragments.first: i for i, offset in enumerate(fragments.offsets)}
     firsts = [index_of.get(start, -1) for start in fragments.basic]
-    if firsts[0] != 0 or any(b <= a for a, b in zip(firsts, firsts[1:], strict=False)):
+    if firsts[0] != 0 or any(b <= a for a, b in pairwise(firsts)):
         return None
     return FrameTable.listed(_cut(fragments, firsts))
 
@@ -105,7 +106,7 @@ def _cut(fragments: Fragments, firsts: Sequence[int]) -> list[list[Piece]]:
     """Put fragments together, given the index of each frame's first one."""
     pieces = _all(fragments)
     bounds = [*firsts, len(pieces)]
-    return [pieces[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    return [pieces[a:b] for a, b in pairwise(bounds)]
 
 
 def _without_table(fragments: Fragments, count: int) -> list[list[Piece]] | None:
@@ -145,7 +146,7 @@ def native(
 
 
 def _fitting(bits: int, length: int, count: int, attributes: Mapping[str, Any]) -> int | None:
-    """Choose the frame size that accounts for the value: chroma may be subsampled (PS3.3 C.7.6.3.1.2)."""
+    """Choose the frame size that fits the value: chroma may be subsampled (PS3.3 C.7.6.3.1.2)."""
     photometric = str(first(attributes, "00280004") or "")
     sizes = [bits]
     if "422" in photometric:

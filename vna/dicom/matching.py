@@ -95,6 +95,16 @@ class AllOf:
 
 
 @dataclass(frozen=True, slots=True)
+class AnyOf:
+    """Several values where Multiple Value Matching was not agreed upon: one of them is enough.
+
+    PS3.4 C.2.2.2.8 leaves it undefined; those who send such keys mean this.
+    """
+
+    conditions: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Item:
     """Sequence matching: one item of the attribute satisfies all keys. `keys` is never empty."""
 
@@ -112,6 +122,7 @@ Condition = (
     | Number
     | Empty
     | AllOf
+    | AnyOf
     | Item
 )
 

@@ -16,6 +16,7 @@ from typing import TypeVar
 from vna.dicom.attributes import keyword_of
 from vna.dicom.matching import (
     AllOf,
+    AnyOf,
     Condition,
     DateRange,
     Empty,
@@ -101,7 +102,10 @@ def condition(
     if len(text) > TEXT_MOST:
         raise InvalidQuery(f"{name} is longer than {TEXT_MOST} characters.")
     if "\\" in text and vr not in _ONE_TEXT:
-        return _several(vr, text, name, asked=multiple_value)
+        if multiple_value and vr in _SEVERAL:
+            return _all_of(vr, text, name)
+        parts = [condition(vr, part, fuzzy=fuzzy, name=name) for part in text.split("\\")]
+        return AnyOf(tuple(part for part in parts if part)) if all(parts) else None
     if vr == "PN":
         return _name(text, fuzzy=fuzzy)
     if vr in _WILDCARD:
@@ -166,6 +170,8 @@ def _combined(tree: Tree, date_tag: str, time_tag: str) -> MomentRange | None:
     date_text, time_text = (tree.get(t, ("", ""))[1] for t in (date_tag, time_tag))
     if not isinstance(date_text, str) or not isinstance(time_text, str):
         return None
+    if "\\" in date_text + time_text:
+        return None
     form = range_form(date_text)
     if form is None or form != range_form(time_text):
         return None
@@ -191,9 +197,7 @@ def _uids(text: str, name: str) -> Condition:
     return Single(values[0]) if len(values) == 1 else UidList(tuple(dict.fromkeys(values)))
 
 
-def _several(vr: str, text: str, name: str, *, asked: bool) -> Condition:
-    if not asked or vr not in _SEVERAL:
-        raise InvalidQuery(f"{name} holds several values, which was not agreed upon for it.")
+def _all_of(vr: str, text: str, name: str) -> AllOf:
     if "*" in text or "?" in text:
         raise InvalidQuery(f"{name} may not mix wild cards with several values.")
     values = [part.strip(" \0") for part in text.split("\\")]

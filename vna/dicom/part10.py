@@ -58,14 +58,17 @@ class Part10Reader:
 
         Raises `MalformedInstance` when the head never ended.
         """
-        if self.meta is not None:
+        if self._is_complete():
             return b""
         if not self._head:
             raise MalformedInstance("The file is empty.")
         rest = self._advance(at_end=True)
-        if self.meta is None:
+        if not self._is_complete():
             raise MalformedInstance("The file ends before its data set.")
         return rest
+
+    def _is_complete(self) -> bool:
+        return self.meta is not None
 
     def _advance(self, *, at_end: bool) -> bytes:
         """Read as much of the head as is there; what follows it once it is complete."""
@@ -219,7 +222,7 @@ def group2_for(
 
 
 def with_transfer_syntax(group2: bytes, transfer_syntax: str) -> bytes:
-    """Write a group 2 anew with another Transfer Syntax UID, its length right, in ascending order."""
+    """Write a group 2 anew with another Transfer Syntax UID, ascending, its length right."""
     elements: dict[int, bytes] = {}
     encoding = el.sniff(group2[:8], el.EXPLICIT_LITTLE) if len(group2) >= 8 else el.EXPLICIT_LITTLE
     flags: set[str] = set()

@@ -65,7 +65,7 @@ Ref = StudyRef | SeriesRef | InstanceRef
 
 @dataclass(frozen=True, slots=True)
 class Within:
-    """A part of the archive as a union of what is named: whole studies, series, single instances."""
+    """A part of the archive: the union of whole studies, series and single instances."""
 
     studies: frozenset[UID] = frozenset()
     series: frozenset[SeriesRef] = frozenset()

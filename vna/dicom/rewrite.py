@@ -3,43 +3,36 @@
 From Implicit VR Little Endian, Explicit VR Big Endian and Deflated Explicit VR Little Endian.
 Memory is constant: headers are read one by one, values pass through in pieces, and sequences and
 items get undefined length because theirs would only be known at their end. Group lengths go.
+
+Headers are read as the scanner reads them, so that what could be stored can be rewritten: an
+encoding other than the declared one, implicit VR amid explicit, delimiters too many or too few.
 """
 
 from __future__ import annotations
 
 import enum
 import struct
-import zlib
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from pydicom.datadict import dictionary_VR
-
 from vna.config import Limits
+from vna.dicom import elements as el
+from vna.dicom.deflate import Inflater
+from vna.dicom.headers import Header, read_header
+from vna.dicom.uids import DEFLATED, EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from vna.errors import MalformedInstance, TooLarge, UnsupportedMedia
 
-IMPLICIT_LITTLE = "1.2.840.10008.1.2"
-EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
-DEFLATED_LITTLE = "1.2.840.10008.1.2.1.99"
-EXPLICIT_BIG = "1.2.840.10008.1.2.2"
-REWRITTEN = frozenset((IMPLICIT_LITTLE, DEFLATED_LITTLE, EXPLICIT_BIG))
+REWRITTEN = frozenset((IMPLICIT_LITTLE, DEFLATED, EXPLICIT_BIG))
 
-_UNDEFINED = 0xFFFFFFFF
-_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
-_PIXEL_DATA, _PIXEL_REPRESENTATION, _BITS_ALLOCATED = 0x7FE00010, 0x00280103, 0x00280100
+_PIXEL_DATA, _BITS_ALLOCATED = 0x7FE00010, 0x00280100
 _NO_LENGTH = b"\xff\xff\xff\xff"
+_LONGEST_HEADER = 14  # what `read_header` looks at, at the most
+_LONGEST_SHORT = 0xFFFE
 _OUT = 1 << 16
-_INFLATED = 1 << 20
 
-_SHORT = frozenset(
-    (
-        *("AE", "AS", "AT", "CS", "DA", "DS", "DT", "FD", "FL", "IS", "LO"),
-        *("LT", "PN", "SH", "SL", "SS", "ST", "TM", "UI", "UL", "US"),
-    )
-)
-# Bytes of one number, for those that turn round; array's type codes of that size beside them.
+# Bytes of one number of a VR, for those that turn round
 _UNITS = dict.fromkeys(("AT", "OW", "SS", "US"), 2)
 _UNITS |= dict.fromkeys(("FL", "OF", "OL", "SL", "UL"), 4)
 _UNITS |= dict.fromkeys(("FD", "OD", "OV", "SV", "UV"), 8)
@@ -55,34 +48,20 @@ def to_explicit_little(
     """
     if transfer_syntax == EXPLICIT_LITTLE:
         return iter(chunks)
-    if transfer_syntax == DEFLATED_LITTLE:
+    if transfer_syntax == DEFLATED:
         return inflate(chunks, limits)
     if transfer_syntax not in REWRITTEN:
         raise UnsupportedMedia(f"{transfer_syntax} cannot be rewritten as {EXPLICIT_LITTLE}.")
-    explicit = transfer_syntax == EXPLICIT_BIG
-    return _gathered(_Rewriter(_Source(chunks), explicit, limits).pieces())
+    declared = el.IMPLICIT_LITTLE if transfer_syntax == IMPLICIT_LITTLE else el.EXPLICIT_BIG
+    return _gathered(_Rewriter(_Source(chunks), declared, limits).pieces())
 
 
 def inflate(chunks: Iterable[bytes], limits: Limits) -> Iterator[bytes]:
-    """Inflate a deflated data set, with the ratio and the size checked as it grows (PS3.5 A.5)."""
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    taken = given = 0
+    """Inflate a deflated data set, which is Explicit VR Little Endian inside (PS3.5 A.5)."""
+    inflater = Inflater(limits)
     for chunk in chunks:
-        taken += len(chunk)
-        rest = chunk
-        while rest and not inflater.eof:
-            try:
-                piece = inflater.decompress(rest, _INFLATED)
-            except zlib.error as exc:
-                raise MalformedInstance("The deflated data set cannot be inflated.") from exc
-            rest = inflater.unconsumed_tail
-            given += len(piece)
-            if given > limits.inflate_bytes or given > _INFLATED + taken * limits.inflate_ratio:
-                raise TooLarge("The deflated data set grows past the limit.")
-            if piece:
-                yield piece
-    if not inflater.eof:
-        raise MalformedInstance("The deflated data set ends before its end.")
+        yield from inflater.feed(chunk)
+    inflater.finish()
 
 
 class _Kind(enum.Enum):
@@ -98,15 +77,17 @@ class _Frame:
 
     kind: _Kind
     end: int | None
-    explicit: bool
-    big: bool
-    signed: bool  # Pixel Representation of the nearest data set that has one
-    bits: int = 16  # Bits Allocated, likewise
+    encoding: el.Encoding
+    unsure: bool  # the first element is to tell the encoding
+    signed: bool = False  # Pixel Representation of the nearest data set that has one
+    single: bool = False  # a LUT of one entry, whose data are US
+    bits: int = 16  # Bits Allocated, as above
 
-    def within(self, kind: _Kind, end: int | None, *, implicit: bool = False) -> _Frame:
+    def within(self, kind: _Kind, end: int | None, *, as_unknown: bool = False) -> _Frame:
         """Open a frame inside this one; inside UN all is Implicit VR Little Endian (6.2.2)."""
-        explicit, big = (False, False) if implicit else (self.explicit, self.big)
-        return _Frame(kind, end, explicit, big, self.signed, self.bits)
+        encoding = el.IMPLICIT_LITTLE if as_unknown else self.encoding
+        unsure = as_unknown or (self.unsure and self.kind is _Kind.SEQUENCE)
+        return _Frame(kind, end, encoding, unsure, self.signed, bits=self.bits)
 
 
 class _Source:
@@ -117,13 +98,14 @@ class _Source:
         self._chunk = memoryview(b"")
         self.at = 0
 
-    def ended(self) -> bool:
-        while not self._chunk:
-            try:
-                self._chunk = memoryview(next(self._chunks))
-            except StopIteration:
-                return True
-        return False
+    def peek(self, length: int) -> bytes:
+        """Look at so many bytes, or at what is left."""
+        while len(self._chunk) < length:
+            more = next(self._chunks, None)
+            if more is None:
+                break
+            self._chunk = memoryview(bytes(self._chunk) + more if self._chunk else more)
+        return bytes(self._chunk[:length])
 
     def take(self, length: int) -> bytes:
         """Take exactly so many bytes; for headers and the few values that are looked at."""
@@ -132,7 +114,7 @@ class _Source:
     def pieces(self, length: int) -> Iterator[bytes]:
         """Take so many bytes as they come."""
         while length:
-            if self.ended():
+            if not self._chunk and not self.peek(1):
                 raise MalformedInstance("The data set ends in the middle of an element.")
             piece = bytes(self._chunk[:length])
             self._chunk = self._chunk[len(piece) :]
@@ -140,15 +122,19 @@ class _Source:
             length -= len(piece)
             yield piece
 
+    def skip(self, length: int) -> None:
+        """Let so many bytes go by."""
+        for _ in self.pieces(length):
+            pass
+
 
 class _Rewriter:
-    def __init__(self, source: _Source, explicit: bool, limits: Limits) -> None:
+    def __init__(self, source: _Source, declared: el.Encoding, limits: Limits) -> None:
         self._source = source
         self._limits = limits
         self._elements = 0
-        # Implicit VR exists in little endian alone; of the explicit ones only big endian comes here
-        root = _Frame(_Kind.DATA_SET, None, explicit, explicit, signed=False)
-        self._open = [root]
+        self._flags: set[str] = set()  # the scanner noted them when the object came
+        self._open = [_Frame(_Kind.DATA_SET, None, declared, unsure=True)]
 
     def pieces(self) -> Iterator[bytes]:
         while True:
@@ -157,99 +143,57 @@ class _Rewriter:
                 if self._source.at > frame.end:
                     raise MalformedInstance("An element reaches past the end of its sequence.")
                 yield self._close()
-            elif len(self._open) == 1 and self._source.ended():
+            elif len(self._open) == 1 and not self._source.peek(1):
                 return
             elif frame.kind in (_Kind.SEQUENCE, _Kind.FRAGMENTS):
                 yield from self._item(frame)
             else:
                 yield from self._element(frame)
 
+    # -- items -----------------------------------------------------------------------------------
+
     def _item(self, frame: _Frame) -> Iterator[bytes]:
         """Read an item or the end of a sequence: never with a VR (PS3.5 7.5)."""
-        head = self._source.take(8)
-        group, element, length = struct.unpack(">HHI" if frame.big else "<HHI", head)
+        raw = self._source.take(8)
+        group, element = frame.encoding.tag.unpack_from(raw)
+        length: int = frame.encoding.long.unpack_from(raw, 4)[0]
         tag = group << 16 | element
-        if tag == _SEQUENCE_END and frame.end is None:
-            yield self._close()
-        elif tag != _ITEM:
+        if tag == el.SEQUENCE_END:
+            yield self._ended(frame)
+        elif tag == el.ITEM_END and frame.kind is _Kind.SEQUENCE:
+            return  # one delimiter too many
+        elif tag != el.ITEM:
             raise MalformedInstance("A sequence holds something other than items.")
         elif frame.kind is _Kind.FRAGMENTS:
-            yield _head(_ITEM) + struct.pack("<I", self._defined(length))
+            if length == el.UNDEFINED:
+                raise MalformedInstance("A fragment has undefined length.")
+            yield _head(el.ITEM) + struct.pack("<I", length)
             yield from self._source.pieces(length)
         else:
-            yield _head(_ITEM) + _NO_LENGTH
+            yield _head(el.ITEM) + _NO_LENGTH
             self._enter(frame.within(_Kind.ITEM, self._end(length)))
 
-    def _element(self, frame: _Frame) -> Iterator[bytes]:
-        group, element = struct.unpack(">HH" if frame.big else "<HH", self._source.take(4))
-        tag: int = group << 16 | element
-        if group == 0xFFFE:
-            yield self._item_end(frame, tag)
-            return
-        vr, length = self._vr_and_length(frame, tag)
-        self._elements += 1
-        if self._elements > self._limits.elements:
-            raise TooLarge("The data set has more elements than the limit.")
-        if element == 0:  # a group length: retired, and wrong as soon as one length changes
-            for _ in self._source.pieces(self._defined(length)):
-                pass
-        elif vr == "SQ" or length == _UNDEFINED:
-            yield from self._sequence(frame, tag, vr, length)
-        else:
-            yield _explicit_head(tag, vr, length)
-            yield from self._value(frame, tag, vr, length)
+    def _delimiter(self, frame: _Frame, header: Header) -> bytes:
+        """A delimiter among elements: the end of the item, said rightly or for want of it."""
+        if frame.kind is _Kind.DATA_SET:
+            if header.tag == el.ITEM:
+                raise MalformedInstance("An item stands where no sequence is open.")
+            self._source.skip(8)
+            return b""
+        if header.tag != el.ITEM_END:
+            return self._close()  # the item's own delimiter is missing; this one is dealt with next
+        self._source.skip(8)
+        return self._ended(frame)
 
-    def _vr_and_length(self, frame: _Frame, tag: int) -> tuple[str, int]:
-        order = ">" if frame.big else "<"
-        if not frame.explicit:
-            length: int = struct.unpack("<I", self._source.take(4))[0]
-            return _implicit_vr(tag, frame.signed), length
-        raw = self._source.take(2)
-        if not (raw.isalpha() and raw.isupper()):
-            raise MalformedInstance(f"The element ({tag >> 16:04X},{tag & 0xFFFF:04X}) has no VR.")
-        vr = raw.decode("ascii")
-        if vr in _SHORT:
-            return vr, struct.unpack(order + "H", self._source.take(2))[0]
-        self._source.take(2)
-        return vr, struct.unpack(order + "I", self._source.take(4))[0]
-
-    def _sequence(self, frame: _Frame, tag: int, vr: str, length: int) -> Iterator[bytes]:
-        if vr in ("OB", "OW") and tag == _PIXEL_DATA:
-            yield _head(tag) + b"OB\0\0" + _NO_LENGTH
-            self._enter(frame.within(_Kind.FRAGMENTS, None))
-            return
-        if vr not in ("SQ", "UN"):
-            raise MalformedInstance(f"An element of VR {vr} has undefined length.")
-        yield _head(tag) + b"SQ\0\0" + _NO_LENGTH
-        self._enter(frame.within(_Kind.SEQUENCE, self._end(length), implicit=vr == "UN"))
-
-    def _value(self, frame: _Frame, tag: int, vr: str, length: int) -> Iterator[bytes]:
-        if tag in (_PIXEL_REPRESENTATION, _BITS_ALLOCATED) and length == 2:
-            raw = self._source.take(2)
-            number = int.from_bytes(raw, "big" if frame.big else "little")
-            if tag == _PIXEL_REPRESENTATION:
-                frame.signed = number == 1
-            else:
-                frame.bits = number
-            yield number.to_bytes(2, "little")
-            return
-        unit = _UNITS.get(vr, 1) if frame.big else 1
-        if unit == 2 and tag == _PIXEL_DATA and frame.bits in (32, 64):
-            # PS3.5 6.2 turns OW by words of 16 bits; real files have whole pixel cells turned, and
-            # that is how pydicom reads them
-            unit = frame.bits // 8
-        pieces = self._source.pieces(length)
-        yield from pieces if unit == 1 else _turned(pieces, unit)
-
-    def _item_end(self, frame: _Frame, tag: int) -> bytes:
-        self._source.take(4)
-        if tag != _ITEM_END or frame.kind is not _Kind.ITEM or frame.end is not None:
-            raise MalformedInstance("A delimiter stands where no item or sequence is open.")
+    def _ended(self, frame: _Frame) -> bytes:
+        """Close what a delimiter ended, passing over what a length had promised beyond it."""
+        if frame.end is not None:
+            self._source.skip(max(0, frame.end - self._source.at))
         return self._close()
 
     def _enter(self, frame: _Frame) -> None:
         if len(self._open) > 2 * self._limits.nesting:
-            raise TooLarge("Sequences are nested deeper than the limit.")
+            raise TooLarge(f"Sequences are nested more than {self._limits.nesting} deep.")
         outer = self._open[-1].end
         if outer is not None and frame.end is not None and frame.end > outer:
             raise MalformedInstance("An item reaches past the end of its sequence.")
@@ -257,15 +201,79 @@ class _Rewriter:
 
     def _close(self) -> bytes:
         kind = self._open.pop().kind
-        return _head(_ITEM_END if kind is _Kind.ITEM else _SEQUENCE_END) + b"\0\0\0\0"
+        return _head(el.ITEM_END if kind is _Kind.ITEM else el.SEQUENCE_END) + b"\0\0\0\0"
 
     def _end(self, length: int) -> int | None:
-        return None if length == _UNDEFINED else self._source.at + length
+        return None if length == el.UNDEFINED else self._source.at + length
 
-    def _defined(self, length: int) -> int:
-        if length == _UNDEFINED:
-            raise MalformedInstance("A fragment or a group length has undefined length.")
-        return length
+    # -- elements --------------------------------------------------------------------------------
+
+    def _element(self, frame: _Frame) -> Iterator[bytes]:
+        header = self._header(frame)
+        if header.tag >> 16 == 0xFFFE:
+            yield self._delimiter(frame, header)
+            return
+        self._source.skip(header.size)
+        self._elements += 1
+        if self._elements > self._limits.elements:
+            raise TooLarge(f"The data set has more than {self._limits.elements} elements.")
+        vr = el.settled_vr(header.vr, signed=frame.signed, single_lut=frame.single)
+        if header.length == el.UNDEFINED or (vr == "SQ" and header.length):
+            yield from self._nested(frame, header, vr)
+        elif not header.tag & 0xFFFF or header.tag >> 16 in (0x0000, 0x0002):
+            # a group length is wrong as soon as one length changes; the others are no data set's
+            self._source.skip(header.length)
+        else:
+            yield _explicit_head(header.tag, vr, header.length)
+            yield from self._value(frame, header.tag, vr, header.length)
+
+    def _header(self, frame: _Frame) -> Header:
+        window = self._source.peek(_LONGEST_HEADER)
+        if frame.unsure and len(window) >= 8:
+            frame.encoding = el.sniff(window[:8], frame.encoding)
+            frame.unsure = False
+        header = read_header(window, 0, frame.encoding, self._flags)
+        if isinstance(header, int):
+            raise MalformedInstance("The data set ends in the middle of an element.")
+        return header
+
+    def _nested(self, frame: _Frame, header: Header, vr: str) -> Iterator[bytes]:
+        """Enter a sequence, or encapsulated data."""
+        if vr in el.BINARY_VRS and vr != "UN":
+            kind = "OB" if header.tag in el.PIXEL_DATA else vr
+            yield _head(header.tag) + kind.encode("ascii") + b"\0\0" + _NO_LENGTH
+            self._enter(frame.within(_Kind.FRAGMENTS, None))
+        else:
+            yield _head(header.tag) + b"SQ\0\0" + _NO_LENGTH
+            as_unknown = header.written == "UN"
+            end = self._end(header.length)
+            self._enter(frame.within(_Kind.SEQUENCE, end, as_unknown=as_unknown))
+
+    def _value(self, frame: _Frame, tag: int, vr: str, length: int) -> Iterator[bytes]:
+        big = not frame.encoding.little
+        unit = _UNITS.get(vr, 1) if big else 1
+        if unit == 2 and tag == _PIXEL_DATA and frame.bits in (32, 64):
+            # PS3.5 6.2 turns OW by words of 16 bits; real files have whole pixel cells turned, and
+            # that is how pydicom reads them
+            unit = frame.bits // 8
+        pieces = self._source.pieces(length)
+        if unit > 1:
+            pieces = _turned(pieces, unit)
+        if tag in (el.PIXEL_SIGN, el.LUT_DESCRIPTOR, _BITS_ALLOCATED) and 2 <= length <= 64:
+            raw = b"".join(pieces)
+            self._remember(frame, tag, int.from_bytes(raw[:2], "little"))
+            yield raw
+        else:
+            yield from pieces
+
+    def _remember(self, frame: _Frame, tag: int, number: int) -> None:
+        """Keep what decides how other elements are read."""
+        if tag == el.PIXEL_SIGN:
+            frame.signed = number == 1
+        elif tag == el.LUT_DESCRIPTOR:
+            frame.single = number == 1
+        else:
+            frame.bits = number
 
 
 def _turned(pieces: Iterable[bytes], unit: int) -> Iterator[bytes]:
@@ -302,23 +310,8 @@ def _head(tag: int) -> bytes:
 
 
 def _explicit_head(tag: int, vr: str, length: int) -> bytes:
-    if vr in _SHORT and length <= 0xFFFE:
+    if vr in el.SHORT_VRS and length <= _LONGEST_SHORT:
         return _head(tag) + vr.encode("ascii") + struct.pack("<H", length)
     # PS3.5 6.2.2: a value too long for its VR's length field goes as UN
-    kind = "UN" if vr in _SHORT else vr
+    kind = "UN" if vr in el.SHORT_VRS else vr
     return _head(tag) + kind.encode("ascii") + b"\0\0" + struct.pack("<I", length)
-
-
-@lru_cache(maxsize=16384)
-def _implicit_vr(tag: int, signed: bool) -> str:
-    """Give the VR an element of Implicit VR Little Endian has (PS3.5 A.1, 7.8.1)."""
-    group, element = tag >> 16, tag & 0xFFFF
-    if group & 1:
-        return "LO" if 0x0010 <= element <= 0x00FF else "UN"
-    try:
-        vr = dictionary_VR(tag)
-    except KeyError:
-        return "UN"
-    if vr == "US or SS":
-        return "SS" if signed else "US"
-    return "OW" if "OW" in vr else vr if len(vr) == 2 else "UN"

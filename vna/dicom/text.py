@@ -8,14 +8,25 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
+from functools import lru_cache
 
 from vna.dicom.charsets import DELIMITERS, charset
 
 FOLD_VERSION = 1
-"""Changes whenever `fold` or `fold_name` would answer otherwise: stored folds are then made anew."""
+"""Changes whenever `fold` or `fold_name` would answer otherwise: stored folds are made anew."""
 
 _LETTERS = str.maketrans(
-    {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "ħ": "h", "ı": "i", "ŧ": "t", "æ": "ae", "œ": "oe"}
+    {
+        "ø": "o",
+        "ł": "l",
+        "đ": "d",
+        "ð": "d",
+        "ħ": "h",
+        "\u0131": "i",
+        "ŧ": "t",
+        "æ": "ae",
+        "œ": "oe",
+    }
 )
 _SPACES = re.compile(r"\s+")
 _AROUND = re.compile(r"\s*([\^=])\s*")
@@ -44,6 +55,8 @@ def fold(text: str) -> str:
     Compatibility forms are made one (full width, half width). Marks that make another letter of
     a letter, such as the voicing of kana, stay. Wild cards pass unchanged.
     """
+    if text.isascii():
+        return _SPACES.sub(" ", text.lower()).strip()
     decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
     bare = "".join(c for c in decomposed if not _is_accent(c)).translate(_LETTERS)
     return _SPACES.sub(" ", unicodedata.normalize("NFKC", bare)).strip()
@@ -63,6 +76,11 @@ def fold_name(value: Mapping[str, str] | str) -> str:
     if not isinstance(value, str):
         groups = (value.get(name, "") for name in ("Alphabetic", "Ideographic", "Phonetic"))
         value = "=".join(groups)
+    return _fold_name(value)
+
+
+@lru_cache(1024)  # the instances of a study say the same names again and again
+def _fold_name(value: str) -> str:
     folded = _AROUND.sub(r"\1", fold(value))
     return _EMPTY_END.sub("", folded).rstrip("=")
 
@@ -109,6 +127,7 @@ def phonetic(folded: str) -> list[str]:
     return sorted({_sound(word) for word in _WORDS.split(folded) if word})
 
 
+@lru_cache(1024)
 def _sound(word: str) -> str:
     if not (word.isascii() and word.isalpha()):
         return word

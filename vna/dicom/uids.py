@@ -1,4 +1,4 @@
-"""Transfer Syntaxes and SOP Classes: what a UID says about how an object is encoded (PS3.5, PS3.6)."""
+"""Transfer Syntaxes and SOP Classes: what a UID says about an object (PS3.5 A, PS3.6 A)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 
-from pydicom.uid import UID_dictionary
+from pydicom.config import IGNORE
+from pydicom.uid import UID
 
 IMPLICIT_LITTLE = "1.2.840.10008.1.2"
 EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
@@ -40,8 +41,20 @@ class TransferSyntax:
 _JPEG = {"50": False, "51": False, "57": True, "70": True}
 # Retired processes stand under the same media type: there is no other, and the stream is JPEG
 _JPEG_RETIRED = {
-    **{"52": False, "53": False, "54": False, "55": False, "56": False, "58": True, "59": False},
-    **{"60": False, "61": False, "62": False, "63": False, "64": False, "65": True, "66": True},
+    "52": False,
+    "53": False,
+    "54": False,
+    "55": False,
+    "56": False,
+    "58": True,
+    "59": False,
+    "60": False,
+    "61": False,
+    "62": False,
+    "63": False,
+    "64": False,
+    "65": True,
+    "66": True,
 }
 _BY_TYPE = {
     "image/jpeg": {**_JPEG, **_JPEG_RETIRED},
@@ -68,7 +81,7 @@ _NAMES = {
 
 
 def _name(uid: str) -> str:
-    return _NAMES.get(uid) or UID_dictionary[uid][0]
+    return _NAMES.get(uid) or UID(uid).name
 
 
 def _table() -> Mapping[str, TransferSyntax]:
@@ -94,6 +107,10 @@ def _table() -> Mapping[str, TransferSyntax]:
     for number, deflated in {"94": False, "95": True, "204": False, "205": True}.items():
         uid = f"1.2.840.10008.1.2.4.{number}"
         found.append(TransferSyntax(uid=uid, name=_name(uid), deflated=deflated))
+    # Of real-time video only the description is ever stored (PS3.22)
+    for number in ("1", "2", "3"):
+        uid = f"1.2.840.10008.1.2.7.{number}"
+        found.append(TransferSyntax(uid=uid, name=_name(uid), encapsulated=True))
     for frame_type, numbers in _BY_TYPE.items():
         for number, lossless in numbers.items():
             found.append(_compressed(number, frame_type, lossless=lossless))
@@ -143,20 +160,20 @@ def transfer_syntax(uid: str) -> TransferSyntax | None:
 
 
 def syntax(uid: str) -> TransferSyntax:
-    """Describe a Transfer Syntax; an unknown one as encapsulated, so that it is passed on as it is."""
+    """Describe a Transfer Syntax; an unknown one as encapsulated, so that it is passed on as is."""
     return TRANSFER_SYNTAXES.get(uid) or TransferSyntax(uid=uid, name=uid, encapsulated=True)
 
 
 @lru_cache(4096)
 def is_storage(sop_class: str) -> bool:
     """Whether a UID is a Storage SOP Class of the standard (PS3.4 B.5 and its retired ones)."""
-    name, kind = UID_dictionary.get(sop_class, ("", ""))[:2]
-    if kind != "SOP Class" or not sop_class.startswith("1.2.840.10008."):
+    known = UID(sop_class, IGNORE)
+    if not known.startswith("1.2.840.10008.") or known.type != "SOP Class":
         return False
-    bare = name.split(" - ")[0].removesuffix(" (Retired)").removesuffix(" SOP Class")
+    bare = known.name.split(" - ")[0].removesuffix(" (Retired)").removesuffix(" SOP Class")
     return bare.endswith("Storage") and sop_class != _MEDIA_DIRECTORY
 
 
 def sop_class_name(sop_class: str) -> str:
     """Name a SOP Class as the standard does, or give the UID itself."""
-    return str(UID_dictionary.get(sop_class, (sop_class,))[0])
+    return UID(sop_class, IGNORE).name or sop_class

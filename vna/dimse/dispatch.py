@@ -55,6 +55,7 @@ class Dispatch:
         self._began = 0.0
         self._waiting: deque[Command] = deque()  # came while a request was being answered
         self._out: list[bytes] = []
+        self._broken: InvalidRequest | None = None
 
     @property
     def midway(self) -> bool:
@@ -78,6 +79,8 @@ class Dispatch:
             self._feed(message)
         while self._waiting and self.ended is None:
             self._begin(self._waiting.popleft())
+        if self._broken is not None:
+            raise self._broken
 
     def abort(self) -> None:
         """Forget the request in hand: the association is over."""
@@ -97,8 +100,12 @@ class Dispatch:
             self._finish()
 
     def _exchanged(self, command: Command) -> Exchange:
+        written: dict[tuple[Status, bool], bytes] = {}  # thousands of answers differ in nothing
+
         def respond(status: Status, data_set: bytes | None) -> int:
-            answer = response(command, status, has_data_set=data_set is not None)
+            how = status, data_set is not None
+            if (answer := written.get(how)) is None:
+                answer = written[how] = response(command, status, has_data_set=how[1])
             self._out.append(self._link.layer.message(command.context_id, answer, data_set))
             return len(self._out[-1])
 
@@ -160,7 +167,7 @@ class Dispatch:
 
     def _is_cancelled(self, message_id: int) -> bool:
         # a look at the socket; what is no cancel has to wait, and what comes after it, too
-        while self.ended is None and not self._waiting:
+        while self.ended is None and self._broken is None and not self._waiting:
             event = self._link.glance()
             if event is None:
                 return False
@@ -169,10 +176,14 @@ class Dispatch:
             if not isinstance(event, Fragment):
                 self.ended = event
                 return True
-            message = self._messages.receive(event)
+            try:
+                message = self._messages.receive(event)
+            except InvalidRequest as exc:
+                self._broken = exc
+                return True
             if isinstance(message, Command):
                 if message.field != Field.C_CANCEL:
                     self._waiting.append(message)
                 elif message.responded_id == message_id:
                     return True
-        return self.ended is not None
+        return self.ended is not None or self._broken is not None

@@ -197,8 +197,13 @@ def response(command: Command, status: Status, *, has_data_set: bool = False) ->
     if status.offending:
         elements[0x0901] = status.offending
     if status.comment:
-        elements[0x0902] = status.comment[:64]  # LO
+        elements[0x0902] = _short(status.comment)
     return encode_command(elements)
+
+
+def _short(comment: str) -> str:
+    # Error Comment is LO: 64 characters
+    return comment if len(comment) <= 64 else comment[:61].rsplit(" ", 1)[0] + "..."
 
 
 def request(

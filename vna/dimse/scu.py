@@ -24,7 +24,8 @@ from vna.errors import InvalidRequest, NotAcceptable, TooLarge, Unavailable
 _MAX_PDU_BYTES = 131072
 _MAX_ASSOCIATE_BYTES = 65536
 _MAX_IDENTIFIER_BYTES = 1 << 20
-_AT_ONCE = 64  # fragments of one sendmsg()
+_AT_ONCE = 64  # pieces of one sendmsg(),
+_AT_ONCE_BYTES = 1 << 20  # and their bytes
 _PENDING = frozenset((0xFF00, 0xFF01))
 
 _buffers = Buffers(keep=1)
@@ -117,11 +118,13 @@ class Requestor:
         command = request(Field.C_STORE, next(self._ids), sop_class, sop_instance=sop_instance)
         link = self._connected()
         parts: list[bytes | memoryview] = [self._layer.message(context_id, command)]
+        held = 0
         for piece, last in _pieces(chunks, self._layer.fragment_bytes):
             parts += (self._layer.data_header(context_id, len(piece), last=last), piece)
-            if len(parts) > _AT_ONCE:
+            held += len(piece)
+            if len(parts) > _AT_ONCE or held >= _AT_ONCE_BYTES:
                 self._send_parts(link, parts)
-                parts = []
+                parts, held = [], 0
         self._send_parts(link, parts)
         return self._final()
 

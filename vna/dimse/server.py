@@ -12,7 +12,7 @@ import selectors
 import socket
 import struct
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from vna.config import Settings, address
@@ -57,6 +57,7 @@ class Acceptor:
         self._turned_away = TurnedAway(self._selector)
         self._workers: list[_Worker] = []
         self._wake_in, self._wake_out = socket.socketpair()
+        self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
         self._new: list[socket.socket] = list(workers)
         self._resume_at: float | None = None  # accepting pauses until then
@@ -68,22 +69,45 @@ class Acceptor:
         """Count the open connections of all workers."""
         return len(self._admission)
 
+    @property
+    def wakeup_fd(self) -> int:
+        """What `signal.set_wakeup_fd` wants, so that a signal ends the waiting in `run`."""
+        return self._wake_in.fileno()
+
     def add_worker(self, control: socket.socket) -> None:
         """Take in a worker by the supervisor's end of `control_pair`; from any thread."""
         self._new.append(control)
         self._wake()
+
+    def leave_behind(self) -> None:
+        """Close all of it in a child just forked: it stays the parent's.
+
+        Nothing is unregistered, because the kernel's side of the selector is shared.
+        """
+        for key in list(self._selector.get_map().values()):
+            if isinstance(key.fileobj, socket.socket):
+                key.fileobj.close()
+        for sock in (*self._new, self._wake_in):
+            sock.close()
+        self._selector.close()
 
     def stop(self, grace_s: float) -> None:
         """Stop accepting; end `run` when all workers have gone or after `grace_s`. Any thread."""
         self._stop_at = time.monotonic() + grace_s
         self._wake()
 
-    def run(self) -> None:
-        """Accept and hand over until stopped."""
+    def run(self, tend: Callable[[], float | None] = lambda: None) -> None:
+        """Accept and hand over until stopped.
+
+        `tend` is called in between, as the supervisor's own turn; it says in how many seconds it
+        wants the next one at the latest.
+        """
         try:
-            self._take_in()
             while not self._is_over():
-                for key, _ in self._selector.select(self._wait_s()):
+                turn_s = tend()
+                self._take_in()
+                until = [s for s in (self._wait_s(), turn_s) if s is not None]
+                for key, _ in self._selector.select(min(until, default=None)):
                     key.data(key.fileobj)
                 self._turned_away.tick()
                 self._breathe()

@@ -33,7 +33,14 @@ _ADMIT_S = 5.0  # the supervisor answers in microseconds; this long means it is 
 class Worker:
     """Serve what the supervisor hands over on `control`, until `stop` or the supervisor's end."""
 
-    def __init__(self, services: Services, settings: Settings, control: socket.socket) -> None:
+    def __init__(
+        self,
+        services: Services,
+        settings: Settings,
+        control: socket.socket,
+        *,
+        slow_window_s: float = 30.0,
+    ) -> None:
         dicom = settings.dicom
         self._control = control
         self._stop_out, self._stop_in = socket.socketpair()
@@ -44,6 +51,7 @@ class Worker:
                 artim_s=dicom.artim_s,
                 idle_s=dicom.idle_s,
                 slowest_bytes_s=dicom.slowest_bytes_s,
+                slow_window_s=slow_window_s,
             ),
             buffers=Buffers(),
             stop_fd=self._stop_out.fileno(),

@@ -14,6 +14,7 @@ from psycopg import sql
 from vna.dicom.attributes import vr_of
 from vna.dicom.matching import (
     AllOf,
+    AnyOf,
     Condition,
     DateRange,
     Empty,
@@ -97,9 +98,15 @@ def _clause(template: LiteralString, target: sql.Composable, *values: Any) -> Cl
     return Clause(sql.SQL(template).format(target), values)
 
 
+def _each(key: MatchingKey, asked: AnyOf) -> list[MatchingKey]:
+    return [MatchingKey(key.tag, one) for one in asked.conditions]
+
+
 def _on_column(key: MatchingKey, column: Column, time: Column | None) -> Clause:
     target = sql.SQL(column.sql)
     asked = key.condition
+    if isinstance(asked, AnyOf):
+        return any_of(_on_column(one, column, time) for one in _each(key, asked))
     if isinstance(asked, Empty):
         return _empty(key.tag, column, target)
     if isinstance(asked, MomentRange):
@@ -242,6 +249,8 @@ def _sounds_like(pattern: str, codes: sql.Composable) -> list[Clause]:
 def _on_terms(key: MatchingKey, target: sql.Composable, *, depth: int) -> Clause:
     """Match an attribute in the terms of its level, or in those of one item of a sequence."""
     asked = key.condition
+    if isinstance(asked, AnyOf):
+        return any_of(_on_terms(one, target, depth=depth) for one in _each(key, asked))
     if isinstance(asked, Empty):
         return _clause("({} ? %s) IS NOT TRUE", target, key.tag)
     if (contained := _contained(key)) is not None:

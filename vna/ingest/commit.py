@@ -16,8 +16,7 @@ from vna.access.audit import Audit, Event
 from vna.access.principal import Principal
 from vna.db.pool import Database
 from vna.errors import CommitUnknown, Unavailable, VNAError
-from vna.index.locate import known
-from vna.index.register import Registered, Registration, Verdict, register
+from vna.index.register import Registered, Registration, Verdict, known, register
 
 _MOST = 64
 

@@ -92,7 +92,7 @@ def _attributes(
     if meta.json is not None:
         whole = meta.fields["attributes"]
         raw = meta.json if len(meta.json) <= READY_BYTES else None
-        return {tag: whole[tag] for tag in ALL_INDEXED if tag in whole}, raw
+        return {tag: found for tag, found in whole.items() if tag in ALL_INDEXED}, raw
     # the attributes were past the cap: the payload itself says them again
     scanner = Scanner(meta.fields["ts"], limits, json=lambda _: None)
     for chunk in reader.chunks():

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 
 from vna.access import policy
 from vna.access.audit import Audit
-from vna.access.principal import Action, Principal, Scope
+from vna.access.principal import Action, Principal
 from vna.config import Settings
 from vna.db.pool import Connection, Database
 from vna.dicom.matching import Query
 from vna.dicom.matchkeys import name_of
-from vna.dicom.refs import UID
+from vna.dicom.refs import UID, Within
 from vna.index import search
-from vna.index.search import Cursor, Row, Within
+from vna.index.search import Bookmarks, Cursor, Row
 from vna.query.answers import Answer, shaper
 from vna.telemetry import SEARCH_SECONDS, SEARCHES
 
@@ -42,15 +42,19 @@ class Answers:
     """The answers to one query, in the order of the archive.
 
     The first page is there already; the others are fetched as `rows` is walked, and no connection
-    is held between two of them. Closing `rows` early ends the search.
+    is held between two of them.
     """
 
-    rows: Iterator[Answer]
+    rows: Generator[Answer, None, None]
     _remaining: Callable[[], Remaining]
 
     def remaining(self) -> Remaining:
         """Count the matches past the last row, once `rows` has been walked: exact to 10,000."""
         return self._remaining()
+
+    def close(self) -> None:
+        """End the search where it is."""
+        self.rows.close()
 
 
 class QueryEngine:
@@ -60,6 +64,7 @@ class QueryEngine:
         self._database = database
         self._audit = audit
         self._statement_s = settings.limits.search_s
+        self._bookmarks = Bookmarks()
 
     def find(self, principal: Principal, query: Query) -> Answers:
         """Search for what the principal may see.
@@ -74,19 +79,8 @@ class QueryEngine:
             self._audit.asked(principal, query.level.value, names, rows)
 
         reading = partial(self._database.reading, statement_s=self._statement_s)
-        search_ = _Search(reading, query, within_of(principal.scope), tell)
+        search_ = _Search(reading, query, principal.scope.within(), self._bookmarks, tell)
         return Answers(search_.walk(search_.first_page()), search_.remaining)
-
-
-def within_of(scope: Scope) -> Within | None:
-    """Put a scope as plain values for the index; None is everything."""
-    if scope.everything:
-        return None
-    return Within(
-        studies=frozenset(scope.studies),
-        series=frozenset((ref.study, ref.series) for ref in scope.series),
-        instances=frozenset((ref.study, ref.series, ref.instance) for ref in scope.instances),
-    )
 
 
 class _Search:
@@ -97,11 +91,13 @@ class _Search:
         reading: Callable[[], AbstractContextManager[Connection]],
         query: Query,
         within: Within | None,
+        bookmarks: Bookmarks,
         tell: Callable[[int], None],
     ) -> None:
         self._reading = reading
         self._query = query
         self._within = within
+        self._bookmarks = bookmarks
         self._tell = tell
         self._shape = shaper(query)
         self._fetched = 0
@@ -115,7 +111,7 @@ class _Search:
             self._finish(len(page))
         return page
 
-    def walk(self, page: list[Row]) -> Iterator[Answer]:
+    def walk(self, page: list[Row]) -> Generator[Answer, None, None]:
         try:
             while page:
                 for row in page:
@@ -137,22 +133,28 @@ class _Search:
         return Remaining(min(rest, REMAINING_MOST), rest > REMAINING_MOST)
 
     def _page(self, after: Cursor | None) -> list[Row]:
-        size = self._size()
-        if not size or (self._within is not None and not _holds_anything(self._within)):
-            return []
         begun = time.perf_counter()
+        page = self._fetch(after)
+        self._seconds += time.perf_counter() - begun
+        self._fetched += len(page)
+        if page and self._query.limit is not None:  # the next request may ask for what follows
+            at = self._query.offset + self._fetched
+            self._bookmarks.remember(self._query, self._within, at, page[-1].cursor)
+        return page
+
+    def _fetch(self, after: Cursor | None) -> list[Row]:
+        if not self._size():
+            return []
         with self._reading() as conn:
-            page = search.search(
+            return search.search(
                 conn,
                 self._query,
                 within=self._within,
-                limit=size,
+                limit=self._size(),
                 after=after,
                 offset=0 if after else self._query.offset,
+                bookmarks=self._bookmarks,
             )
-        self._seconds += time.perf_counter() - begun
-        self._fetched += len(page)
-        return page
 
     def _size(self) -> int:
         limit = self._query.limit
@@ -174,7 +176,3 @@ class _Search:
         SEARCH_SECONDS.observe(self._seconds)
         SEARCHES.labels(self._query.level.value, "some" if rows else "none").inc()
         self._tell(rows)
-
-
-def _holds_anything(within: Within) -> bool:
-    return bool(within.studies or within.series or within.instances)

@@ -17,6 +17,7 @@ from vna.dicom.matching import MatchingKey, Path, Query, Single
 from vna.dicom.matchkeys import Options, Tree, keys_of, name_of, paths_of
 from vna.dicom.parameters import read_parameters
 from vna.dicom.refs import UID, Level
+from vna.index.columns import BY_LEVEL
 
 RETRIEVE_AE, RETRIEVE_URL, AVAILABILITY = "00080054", "00081190", "00080056"
 ZONE = "00080201"
@@ -29,8 +30,6 @@ COMPUTED: Mapping[Level, frozenset[str]] = {
 }
 """Attributes no instance carries: the archive answers them (PS3.4 Table C.3-1)."""
 
-_MATCHED_COMPUTED = frozenset(("00080061", "00080062"))
-_NEVER_MATCHED = frozenset((ZONE,)).union(*COMPUTED.values()) - _MATCHED_COMPUTED
 _NOT_OURS = frozenset((RETRIEVE_AE, RETRIEVE_URL, "00880130", "00880140"))  # an edge answers them
 _FROM_THE_TOP = tuple(Level)
 
@@ -153,7 +152,8 @@ def _returned(level: Level, paths: Iterable[Path]) -> frozenset[Path]:
 
 def _supported(level: Level, tree: Tree) -> tuple[Tree, tuple[str, ...]]:
     """Leave out what is not matched on at this level; name those keys that had a value."""
-    matched = attributes_of(level) - _NEVER_MATCHED
+    columns, terms = BY_LEVEL[level]
+    matched = {*columns, *terms} - {ZONE}  # times are in their data set's own zone
     lacking = (tag for tag, (_, asked) in tree.items() if asked and tag not in matched | _NOT_OURS)
     return {tag: key for tag, key in tree.items() if tag in matched}, tuple(map(name_of, lacking))
 

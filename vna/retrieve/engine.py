@@ -21,9 +21,10 @@ from vna.errors import NotFound
 from vna.index import locate
 from vna.index import metadata as rows
 from vna.index.locate import Located
+from vna.index.metadata import Sealed
 from vna.retrieve import frames, representation
 from vna.retrieve.datasets import in_syntax, is_plain, small_value, value_bytes
-from vna.retrieve.metadata import unsealed
+from vna.retrieve.metadata import KEPT_MOST, Described, Kept, unsealed
 from vna.retrieve.payload import Payload, path_of
 
 SMALL = 4 << 20  # up to this size a payload is read in one go and handed over ready
@@ -39,6 +40,7 @@ class RetrieveEngine:
         self._database = database
         self._audit = audit
         self._limits = settings.limits
+        self._kept = Kept()
 
     def instances(self, principal: Principal, ref: Ref) -> list[Located]:
         """Every current instance of `ref` in the archive's order. Raises `NotFound` when none."""
@@ -91,13 +93,36 @@ class RetrieveEngine:
         Raises `NotFound` before the first is given, when there is none.
         """
         require(principal, Action.RETRIEVE, ref)
+        within = principal.scope.within()
+        whole = principal.scope.covers(ref)
         with self._database.reading() as conn:
-            found = rows.sealed(conn, ref, within=principal.scope.within())
-        if not found:
+            revision = rows.revision(conn, ref)
+            kept = self._kept.find(ref, str(revision)) if whole and revision else None
+            found = rows.sealed(conn, ref, within=within) if kept is None and revision else []
+        if not (kept or found):
             raise NotFound
-        self._audit.read(principal, ref.study, "metadata", count=len(found), size=0)
-        telemetry.RETRIEVALS.labels("metadata").inc(len(found))
-        return ((row.ref, unsealed(self._store, row, self._limits)) for row in found)
+        count = len(kept or found)
+        self._audit.read(principal, ref.study, "metadata", count=count, size=0)
+        telemetry.RETRIEVALS.labels("metadata").inc(count)
+        if kept is not None:
+            return iter(kept)
+        return self._unsealed(ref, found, str(revision) if whole else None)
+
+    def _unsealed(
+        self, ref: Ref, found: list[Sealed], revision: str | None
+    ) -> Iterator[tuple[InstanceRef, bytes]]:
+        """Unseal one after the other; keep the whole when it may be asked for again."""
+        described: Described = []
+        room = KEPT_MOST if revision is not None else 0
+        for row in found:
+            one = row.ref, unsealed(self._store, row, self._limits)
+            if (room := room - len(one[1])) > 0:
+                described.append(one)
+            else:
+                described.clear()
+            yield one
+        if revision is not None and described:
+            self._kept.keep(ref, revision, described)
 
     def revision(self, principal: Principal, ref: Ref) -> str:
         """Text that changes whenever an answer about `ref` would. Raises `NotFound`."""
@@ -175,6 +200,7 @@ class RetrieveEngine:
             length=length,
             chunks=chunks,
             location=f"{path_of(located.ref)}/bulkdata/{path}",
+            revision=located.blob_id.hex(),
             read=(
                 (lambda at, size: small_value(self._store, located, offset + at, size))
                 if plain

@@ -55,6 +55,7 @@ def frame(
         length=length,
         chunks=chunks,
         location=f"{path_of(located.ref)}/frames/{number}",
+        revision=located.blob_id.hex(),
     )
 
 
@@ -66,7 +67,7 @@ def _pieces(
     limits: Limits,
 ) -> Iterator[bytes]:
     if is_plain(located.transfer_syntax) and sum(size for _, size in pieces) <= _READY:
-        return iter([small_value(store, located, at, size) for at, size in pieces])
+        return (small_value(store, located, at, size) for at, size in pieces)
     return (
         chunk
         for at, size in pieces

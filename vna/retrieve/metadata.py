@@ -2,13 +2,58 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
+
 from vna.blobs.meta import read
 from vna.blobs.sealing import open_json
 from vna.blobs.store import BlobStore
 from vna.config import Limits
+from vna.dicom.refs import InstanceRef, Ref
 from vna.dicom.scan import Scanner
 from vna.errors import Corrupt
 from vna.index.metadata import Sealed
+
+Described = list[tuple[InstanceRef, bytes]]
+"""Instances in order, each with its DICOM JSON object."""
+
+_MOST_BYTES = 48 << 20
+KEPT_MOST = 12 << 20
+
+
+class Kept:
+    """Metadata that was asked for lately, unsealed: a viewer asks for a series again and again.
+
+    An entry is good for as long as the index's revision of its reference is the same. Bounded in
+    bytes; the least recently used goes first. Shared by threads.
+    """
+
+    def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
+        self._most = most_bytes
+        self._size = 0
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[Ref, tuple[str, Described, int]] = OrderedDict()
+
+    def find(self, ref: Ref, revision: str) -> Described | None:
+        """What was kept of `ref`, if it is of this revision."""
+        with self._lock:
+            found = self._entries.get(ref)
+            if found is None or found[0] != revision:
+                return None
+            self._entries.move_to_end(ref)
+            return found[1]
+
+    def keep(self, ref: Ref, revision: str, described: Described) -> None:
+        """Keep what was unsealed; at most `KEPT_MOST` bytes of it."""
+        size = sum(len(json) for _, json in described)
+        with self._lock:
+            if (old := self._entries.pop(ref, None)) is not None:
+                self._size -= old[2]
+            self._entries[ref] = (revision, described, size)
+            self._size += size
+            while self._size > self._most:
+                _, (_, _, gone) = self._entries.popitem(last=False)
+                self._size -= gone
 
 
 def unsealed(store: BlobStore, row: Sealed, limits: Limits) -> bytes:

@@ -15,7 +15,7 @@ class Payload:
     `length` is None where it is known only at the end (a data set rewritten as it goes out).
     `chunks` is walked once; every byte of it has been authenticated. `read` gives a part of it
     (offset, length) where the stored bytes allow that. `location` is the path below the DICOMweb
-    root under which the same bytes can be asked for again.
+    root under which the same bytes can be asked for again. `revision` names the stored version.
     """
 
     ref: InstanceRef
@@ -24,6 +24,7 @@ class Payload:
     length: int | None
     chunks: Iterator[bytes]
     location: str | None = None
+    revision: str | None = None
     read: Callable[[int, int], bytes] | None = None
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from starlette.types import Receive, Scope
@@ -18,6 +18,8 @@ from vna.web.threads import Threads
 
 if TYPE_CHECKING:
     from vna.engines import Engines
+
+T = TypeVar("T")
 
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?", re.ASCII)
 
@@ -61,7 +63,7 @@ class Ask:
         return b", ".join(found).decode("latin-1") if found else None
 
     def query(self) -> list[tuple[str, str]]:
-        """Return the query parameters in order. `+` is a plus (RFC 3986). Raises `InvalidRequest`."""
+        """Return the query parameters in order; `+` is a plus. Raises `InvalidRequest`."""
         return pairs(self.scope["query_string"])
 
     def accept_parameters(self) -> tuple[str, ...]:
@@ -71,14 +73,26 @@ class Ask:
         return tuple(value for name, value in self.query() if name == "accept")
 
     def root(self) -> str:
-        """Return the absolute URL of the service, as the client called it. Raises `InvalidRequest`."""
+        """Return the absolute URL of the service as it was called. Raises `InvalidRequest`."""
         host = self.header(b"host")
         if host is None:
             server = self.scope.get("server") or ("localhost", None)
             host = f"{server[0]}:{server[1]}" if server[1] else str(server[0])
         if not _HOST.fullmatch(host):
             raise InvalidRequest("The Host header is not a host.")
+        # dicomweb-client leaves its port out: whoever names our own address means our own port
+        server = self.scope.get("server") or ("", None)
+        if host in (server[0], "localhost") and server[1] not in (None, 80, 443):
+            host = f"{host}:{server[1]}"
         return f"{self.scope['scheme']}://{host}{self.scope.get('root_path', '')}"
+
+    def url(self) -> str:
+        """Return the absolute URL of what is asked for, without its query."""
+        return f"{self.root()}{below(self.scope)}"
+
+    async def hop(self, work: Callable[[], T]) -> T:
+        """Run `work`, which may use the engines, in a thread."""
+        return await self.counter.threads.hops.start(work)
 
     def ref(self) -> Ref:
         """Return what the path names: study, series or instance. Raises `InvalidUID`."""
@@ -122,6 +136,22 @@ class Reply:
         if length is not None and self.status != 304:
             fields.append((b"content-length", b"%d" % length))
         return fields
+
+
+def below(scope: Scope) -> str:
+    """Return the path below the service, still percent-encoded."""
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    return raw.decode("latin-1").removeprefix(scope.get("root_path", ""))
+
+
+class ClientGone(Exception):
+    """The client closed the connection before its request was complete."""
+
+
+def warning(service: str, text: str) -> tuple[bytes, bytes]:
+    """Write a Warning header field as PS3.18 8.3.4.4.1 prints it: `299 <service>: text`."""
+    plain = "".join(char if " " <= char <= "~" else "?" for char in text)
+    return (b"warning", f"299 {service}: {plain}".encode("latin-1"))
 
 
 def pairs(query_string: bytes) -> list[tuple[str, str]]:

@@ -1,6 +1,8 @@
-"""Request -> Principal: who asks. Sessions, tokens and proxies will be read here; nothing else is."""
+"""Request -> Principal: who asks. The only place where a request's credentials are read."""
 
 from __future__ import annotations
+
+import functools
 
 from starlette.types import Scope
 
@@ -16,7 +18,12 @@ def principal_of(scope: Scope, settings: Settings) -> Principal:
     """
     if not settings.dev:
         raise NotAuthenticated
-    return developer(address=address_of(scope))
+    return _developer(address_of(scope))
+
+
+@functools.lru_cache(maxsize=1024)
+def _developer(address: str | None) -> Principal:
+    return developer(address=address)
 
 
 def address_of(scope: Scope) -> str | None:

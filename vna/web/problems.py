@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Mapping
 
 import orjson
 
@@ -67,7 +66,7 @@ def body(status: int, error: str, message: str) -> bytes:
 
 
 def headers(status: int, content: bytes) -> Headers:
-    """Return the header fields of a failure whose body is `content`."""
+    """Return all header fields of a failure whose body is `content`."""
     return [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(content)),
@@ -76,19 +75,23 @@ def headers(status: int, content: bytes) -> Headers:
     ]
 
 
-def answer(exc: Exception, about: Mapping[str, str]) -> tuple[int, Headers, bytes]:
-    """Turn an error into status, header fields and body; log what is our own fault.
+def answer(exc: Exception, resource: str) -> tuple[int, Headers, bytes]:
+    """Turn an error into a status, header fields beyond the usual, and a body.
 
-    `about` is what the log may say of the request. The text of an unknown error may hold anything,
-    so only its type and where it arose are logged.
+    What is our own fault is logged, with the name of the resource.
     """
     if isinstance(exc, VNAError):
         status, name, message = status_of(exc), type(exc).__name__, str(exc)
     else:
         status, name, message = 500, "Failed", "The archive failed to answer this request."
     if status >= 500:
-        trace = "".join(traceback.format_tb(exc.__traceback__))
-        extra = {**about, "status": status, "error": type(exc).__name__, "trace": trace}
-        log.log(logging.WARNING if status == 503 else logging.ERROR, "request failed", extra=extra)
-    content = body(status, name, message)
-    return status, headers(status, content), content
+        record(exc, resource, status)
+    return status, _MORE.get(status, []), body(status, name, message)
+
+
+def record(exc: BaseException, resource: str, status: int) -> None:
+    """Log a failure: its type and where it arose, for its text may hold anything."""
+    trace = "".join(traceback.format_tb(exc.__traceback__))
+    level = logging.WARNING if status == 503 else logging.ERROR
+    about = {"resource": resource, "status": status, "error": type(exc).__name__, "trace": trace}
+    log.log(level, "request failed", extra=about)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
+_WAKE_BYTES = 1 << 18
 _LINGER_S = 2.0
 _LINGER_BYTES = 64 << 20
 _LINGERING_MOST = 100
@@ -194,9 +195,15 @@ class LimitedProtocol(HttpToolsProtocol):
         self._is_plain_body = not any(name == b"transfer-encoding" for name, _ in self.headers)
 
     def on_body(self, body: bytes) -> None:
-        """Take content."""
+        """Take content, and wake the application when there is enough of it to be worth it."""
         self._framing = 0
-        super().on_body(body)
+        cycle = self.cycle
+        if cycle.response_complete:
+            return
+        cycle.body += body
+        if len(cycle.body) >= _WAKE_BYTES:
+            self.flow.pause_reading()
+            cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         """The request is complete."""

@@ -1,8 +1,8 @@
 """The only bridge between the event loop and the engines: threads.
 
-A request that needs an engine makes one hop and comes back with complete bytes. What is too large for
-that is pulled a mebibyte or more at a time, by threads of their own, so that a slow client holds no
-thread between pieces and long streams cannot keep short questions waiting.
+A request that needs an engine makes one hop and comes back with complete bytes. What is too large
+for that is pulled a mebibyte or more at a time, by threads of their own: a slow client holds no
+thread between pieces, and long streams cannot keep short questions waiting.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
@@ -36,8 +38,8 @@ class _Task(Generic[T]):
     def run(self) -> None:
         try:
             self.result = self.work()
-        except BaseException as exc:  # noqa: BLE001 -- handed to whoever awaits it
-            self.error = exc
+        except BaseException as exc:
+            self.error = exc  # for whoever awaits it
 
 
 class Pool:
@@ -81,8 +83,9 @@ class Pool:
         """Let the threads end; those busy for longer than two seconds end with the process."""
         for _ in self._threads:
             self._tasks.put(None)
+        deadline = time.monotonic() + _JOIN_S
         for thread in self._threads:
-            thread.join(_JOIN_S)
+            thread.join(max(deadline - time.monotonic(), 0))
 
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:
@@ -104,16 +107,22 @@ class Pool:
 
 
 class Threads:
-    """The two pools of a process: hops for what is short, streams for what takes its time."""
+    """The pools of a process: hops for what is short, streams for what takes its time.
+
+    `finishers` take work over from one of these threads, not from the event loop.
+    """
 
     def __init__(self, hops: int = 0) -> None:
-        self.hops = Pool(hops or 2 * (os.cpu_count() or 1) + 4, "hop")
+        size = hops or 2 * (os.cpu_count() or 1) + 4
+        self.hops = Pool(size, "hop")
         self.streams = Pool(STREAM_THREADS, "stream")
+        self.finishers = ThreadPoolExecutor(size, "finish")
 
     def close(self) -> None:
         """Let all threads end."""
         self.hops.close()
         self.streams.close()
+        self.finishers.shutdown(wait=False, cancel_futures=True)
 
 
 class Pull:
@@ -122,12 +131,12 @@ class Pull:
     def __init__(self, threads: Threads, chunks: Iterator[bytes]) -> None:
         self._pool = threads.streams
         self._chunks = chunks
-        self._ahead: asyncio.Future[tuple[bytes, bool]] | None = None
+        self._ahead: asyncio.Future[tuple[bytes, bool]] | None = self._start()
 
     async def next(self) -> tuple[bytes, bool]:
-        """Wait for the next piece; the flag says that it is the last. Raises what the walk raises."""
+        """Wait for the next piece, and whether it is the last. Raises what the walk raises."""
         if self._ahead is None:
-            self._ahead = self._start()
+            return b"", True
         data, is_last = await asyncio.shield(self._ahead)
         self._ahead = None if is_last else self._start()
         return data, is_last
@@ -137,6 +146,7 @@ class Pull:
         if self._ahead is not None:
             await asyncio.wait((self._ahead,))
             self._ahead.exception()  # looked at, so that nobody warns: the reader is gone
+            self._ahead = None
         close = getattr(self._chunks, "close", None)
         if close is not None:
             await self._pool.call(close)

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from vna.dicom.uids import DEFAULT_BY_FRAME_TYPE, EXPLICIT_LITTLE, TRANSFER_SYNTAXES
 from vna.errors import InvalidRequest, NotAcceptable
 from vna.web.media import MediaType, media_list
 
@@ -20,7 +21,6 @@ JSON = "application/dicom+json"
 PLAIN_JSON = "application/json"
 XML = "application/dicom+xml"
 OCTETS = "application/octet-stream"
-EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 ANY = "*"
 
 
@@ -66,34 +66,31 @@ class Acceptable:
         return tuple(dict.fromkeys(syntax for syntaxes in named for syntax in syntaxes))
 
     def form(self, media: str, syntax: str | None) -> Wanted:
-        """Return the entry under which something in `media` and `syntax` goes out."""
+        """Return the entry under which something in `media` and `syntax` goes out.
+
+        Raises `NotAcceptable` when there is none.
+        """
         for wanted in self.wanted:
             if ANY in (wanted.syntaxes or ()):
                 return wanted
-            if wanted.media == media and (
+            if wanted.media == media.lower() and (
                 not wanted.syntaxes or syntax in (None, *wanted.syntaxes)
             ):
                 return wanted
-        return next((w for w in self.wanted if w.media == media), self.best)
+        raise NotAcceptable(f"This is stored as {media}; transfer-syntax={syntax}: ask for that.")
 
 
-# Transfer Syntaxes of the compressed media types, the default first (PS3.18 Table 8.7.3-2 to -5).
-_VIDEO = "1.2.840.10008.1.2.4."
-COMPRESSED: dict[str, tuple[str, ...]] = {
-    "image/jpeg": tuple(_VIDEO + n for n in ("70", "50", "51", "57")),
-    "image/dicom-rle": ("1.2.840.10008.1.2.5",),
-    "image/jls": tuple(_VIDEO + n for n in ("80", "81")),
-    "image/jp2": tuple(_VIDEO + n for n in ("90", "91")),
-    "image/jpx": tuple(_VIDEO + n for n in ("92", "93")),
-    "image/jphc": tuple(_VIDEO + n for n in ("201", "202", "203")),
-    "image/jxl": tuple(_VIDEO + n for n in ("110", "111", "112")),
-    "video/mpeg": tuple(_VIDEO + n for n in ("101", "100", "101.1", "100.1")),
-    "video/mp4": tuple(
-        _VIDEO + n
-        for n in ("102", "103", "104", "105", "106", "102.1", "103.1", "104.1", "105.1", "106.1")
-    ),
-    "video/h265": tuple(_VIDEO + n for n in ("107", "108")),
-}
+def _compressed() -> dict[str, tuple[str, ...]]:
+    found = {media.lower(): [default] for media, default in DEFAULT_BY_FRAME_TYPE.items()}
+    for syntax in TRANSFER_SYNTAXES.values():
+        if syntax.uid not in found[syntax.frame_type.lower()]:
+            found[syntax.frame_type.lower()].append(syntax.uid)
+    return {media: tuple(syntaxes) for media, syntaxes in found.items() if media != OCTETS}
+
+
+COMPRESSED = _compressed()
+"""Transfer Syntaxes of the compressed media types, the default first (PS3.18 8.7.3.3)."""
+
 # Names older editions and clients use.
 _ALIASES = {
     "image/x-dicom-rle": "image/dicom-rle",
@@ -118,6 +115,7 @@ _OFFERS: dict[Resource, tuple[tuple[str, bool], ...]] = {
     Resource.FRAME: (*_BULK_OFFERS, *_BULK_SINGLE),
     Resource.BULK: (*_BULK_SINGLE, *_BULK_OFFERS),
 }
+_CACHED_MOST = 1024  # characters: clients say the same short thing again and again
 _Q = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?", re.ASCII)
 
 
@@ -139,7 +137,6 @@ class _Range:
         return self.media.endswith("/*")
 
 
-@functools.lru_cache(maxsize=4096)
 def negotiate(
     resource: Resource,
     header: str | None,
@@ -154,6 +151,14 @@ def negotiate(
     acceptable; `strict` refuses such a request (8.7.5). Raises `NotAcceptable`, and
     `InvalidRequest` when DICOM and rendered media types are mixed.
     """
+    if len(header or "") + sum(map(len, parameters)) <= _CACHED_MOST:
+        return _cached(resource, header, parameters, strict)
+    return _negotiated(resource, header, parameters, strict)
+
+
+def _negotiated(
+    resource: Resource, header: str | None, parameters: tuple[str, ...], strict: bool
+) -> Acceptable:
     if not header and strict:
         raise NotAcceptable(f"Without an Accept header there is no answer. {_possible(resource)}")
     ranges = tuple(_ranges(media_list(header or "*/*")))
@@ -167,6 +172,9 @@ def negotiate(
     if not wanted:
         raise NotAcceptable(_possible(resource))
     return Acceptable(tuple(dict.fromkeys(wanted)))
+
+
+_cached = functools.lru_cache(maxsize=1024)(_negotiated)
 
 
 def _possible(resource: Resource) -> str:

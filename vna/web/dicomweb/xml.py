@@ -18,7 +18,7 @@ _HEAD = (
 _TAIL = "</NativeDicomModel>"
 _GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 _COMPONENTS = ("FamilyName", "GivenName", "MiddleName", "NamePrefix", "NameSuffix")
-# What XML 1.0 cannot carry even as a reference: C0 but tab, line feed and return, and lone surrogates
+# What XML 1.0 cannot carry, not even as a reference
 _IMPOSSIBLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _PRIVATE = re.compile(r"[0-9A-F]{3}[13579BDF]([0-9A-F]{2})[0-9A-F]{2}")
 
@@ -39,7 +39,7 @@ def _attributes(elements: Elements) -> Iterator[str]:
 
 
 def _names(tag: str, elements: Elements) -> str:
-    """The attributes that say which attribute it is: a private one by its creator (PS3.19 A.1.5)."""
+    """What says which attribute it is: a private one by its creator (PS3.19 A.1.5)."""
     private = _PRIVATE.fullmatch(tag)
     if private is None:
         keyword = _keyword(tag)
@@ -67,7 +67,7 @@ def _content(element: Elements) -> Iterator[str]:
         elif element["vr"] == "PN":
             yield f'<PersonName number="{number}">{"".join(_name(value or {}))}</PersonName>'
         else:
-            text = "" if value is None else escape(_clean(str(value)))
+            text = "" if value is None else escape(_clean(str(value)), {"\r": "&#13;"})
             yield f'<Value number="{number}">{text}</Value>'
 
 

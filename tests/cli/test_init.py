@@ -1,0 +1,152 @@
+"""`vna init`, `vna status`, `vna doctor`: an archive made, looked at, examined."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Vna
+from tests.conftest import TestPostgres
+
+
+def test_init_says_what_it_made_and_then_that_there_is_nothing_to_do(vna: Vna, data: Path) -> None:
+    first = vna("init", "--data", data)
+    kinds = ["data folder", "root key", "blob store", "PostgreSQL cluster", "migration 0001"]
+    lines = first.stdout.splitlines()
+    assert [kind for kind in kinds if any(line.startswith(kind) for line in lines)] == kinds
+    second = vna("init", "--data", data)
+    assert (second.returncode, second.stdout) == (
+        0,
+        f"nothing to do: the archive in {data} is complete\n",
+    )
+
+
+def test_what_is_secret_is_closed_to_others(archive: Path) -> None:
+    modes = {
+        name: stat.S_IMODE((archive / name).stat().st_mode)
+        for name in ("keys", "keys/root.key", "blobs", "pg")
+    }
+    assert modes == {"keys": 0o700, "keys/root.key": 0o400, "blobs": 0o700, "pg": 0o700}
+
+
+def test_a_lost_root_key_is_never_replaced(vna: Vna, archive: Path) -> None:
+    (archive / "keys" / "root.key").unlink()
+    done = vna("init", "--data", archive)
+    assert done.returncode == 2
+    assert "restore it" in done.stderr
+    assert not (archive / "keys" / "root.key").exists()
+
+
+def test_a_root_key_cut_off_while_it_was_made_is_made_again(vna: Vna, data: Path) -> None:
+    (data / "keys").mkdir(parents=True, mode=0o700)
+    data.chmod(0o711)
+    (data / "keys" / "root.key").touch(0o400)
+    assert vna("init", "--data", data).returncode == 0
+    assert (data / "keys" / "root.key").stat().st_size > 0
+
+
+def test_the_root_key_may_come_from_the_environment(vna: Vna, data: Path) -> None:
+    variables = {"VNA_KEYS_ROOT": "env", "VNA_ROOT_KEY": "A" * 43 + "="}
+    assert vna("init", "--data", data, **variables).returncode == 0
+    assert not (data / "keys").exists()
+    wrong = vna("status", "--data", data, VNA_KEYS_ROOT="env", VNA_ROOT_KEY="B" * 42 + "A=")
+    assert wrong.returncode == 1
+    assert wrong.stderr.startswith("vna: ")
+
+
+def test_a_database_of_another_archive_is_refused(
+    vna: Vna, postgres: TestPostgres, data: Path
+) -> None:
+    dsn = postgres.create()
+    variables = {"VNA_DATABASE_URL": dsn}
+    assert vna("init", "--data", data / "one", **variables).returncode == 0
+    other = vna("init", "--data", data / "two", **variables)
+    assert other.returncode == 2
+    assert "another archive" in other.stderr
+    apart = vna("init", "--data", data / "two", VNA_POSTGRES_SCHEMA="other", **variables)
+    assert apart.returncode == 0, apart.stderr
+    postgres.drop(dsn)
+
+
+def test_a_database_that_is_not_there_is_exit_code_one(vna: Vna, data: Path) -> None:
+    done = vna("init", "--data", data, VNA_DATABASE_URL="postgresql://127.0.0.1:1/none")
+    assert done.returncode == 1
+    assert done.stderr.startswith("vna: The index database cannot be reached")
+
+
+def test_a_database_url_that_is_none_is_exit_code_two(vna: Vna, data: Path) -> None:
+    done = vna("init", "--data", data, VNA_DATABASE_URL="postgresql://[half")
+    assert done.returncode == 2
+    assert "postgres.url" in done.stderr
+
+
+def test_status_tells_what_the_archive_holds(vna: Vna, archive: Path) -> None:
+    text = vna("status", "--data", archive).stdout
+    assert "0 patients, 0 studies, 0 series, 0 instances" in text
+    assert "not serving" in text
+    facts = json.loads(vna("status", "--data", archive, "--json").stdout)
+    assert facts["holds"]["instances"] == 0
+    assert facts["at_work"] is None
+    assert facts["keys"] == {
+        "root": "file",
+        "study_keys": 0,
+        "archive_key": facts["keys"]["archive_key"],
+    }
+    assert facts["archive"] in text
+
+
+def test_a_dropped_database_is_made_again_by_reindex(vna: Vna, archive: Path) -> None:
+    shutil.rmtree(archive / "pg")
+    done = vna("reindex", "--data", archive)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "0 instances indexed from 0 blobs"
+
+
+def test_a_schema_that_is_behind_is_told_so(vna: Vna, archive: Path) -> None:
+    done = vna("status", "--data", archive, VNA_POSTGRES_SCHEMA="empty")
+    assert done.returncode == 2
+    assert "vna init" in done.stderr
+
+
+def test_the_doctor_finds_a_fresh_machine_well(vna: Vna, data: Path) -> None:
+    done = vna("doctor", "--data", data)
+    assert done.returncode == 0, done.stdout
+    assert not data.exists()
+    assert re.search(r"^warn +folder .*\n +-> vna init$", done.stdout, re.MULTILINE)
+
+
+def test_the_doctor_finds_an_archive_well(vna: Vna, archive: Path) -> None:
+    before = sorted(archive.rglob("*"))
+    done = vna("doctor", "--data", archive, "--config", "conf/vna.toml")
+    assert done.returncode == 0, done.stdout
+    assert sorted(archive.rglob("*")) == before
+    assert "file system of the blobs" in done.stdout
+    assert all(line.startswith(("ok ", "warn ", "  ")) for line in done.stdout.splitlines())
+
+
+def test_the_doctor_names_what_is_wrong(vna: Vna, archive: Path) -> None:
+    (archive / "keys" / "root.key").chmod(0o444)
+    (archive / "blobs").chmod(0o755)
+    done = vna("doctor", "--data", archive, VNA_BLOBS_FREE_PERCENT="100")
+    assert done.returncode == 1
+    assert re.search(r"^fail +keys .*0400", done.stdout, re.MULTILINE)
+    assert re.search(r"^fail +space .*nothing is taken in", done.stdout, re.MULTILINE)
+    assert re.search(r"^warn +folder +open to others: .*blobs", done.stdout, re.MULTILINE)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="asks for root")
+def test_root_s_archive_lies_where_its_server_can_reach_it(vna: Vna, tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    assert vna("init", "--data", closed / "data").returncode == 0
+    files = Path((closed / "data" / "pg").read_text().strip())
+    archive = json.loads((closed / "data" / "blobs" / "archive.json").read_text())["archive_id"]
+    assert files == Path("/var/lib/vna") / archive / "pg"
+    assert vna("status", "--data", closed / "data").returncode == 0
+    shutil.rmtree(files.parent)

@@ -1,0 +1,114 @@
+"""The command line: help, settings, exit codes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Vna
+from tests.cli.serving import ROOT, command, run
+from vna import __version__
+from vna.cli.main import COMMANDS, main
+
+NAMES = [command.name for command in COMMANDS]
+
+
+def test_the_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    assert all(f"    {name}" in text for name in NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_has_help_and_the_common_flags(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([name, "--help"])
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    assert "--data DIR" in text
+    assert "--config FILE" in text
+
+
+def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "commands:" in capsys.readouterr().out
+
+
+def test_the_version_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out == f"vna {__version__}\n"
+
+
+@pytest.mark.parametrize("words", [["nonsense"], ["init", "--nonsense"], ["import"]])
+def test_wrong_arguments_are_exit_code_two(words: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+
+
+def test_the_help_needs_no_part_of_the_archive() -> None:
+    assert "vna.app" not in run("--help", PYTHONVERBOSE="1").stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[http]\nlisten = 'nowhere'", "HOST:PORT"),
+        ("[http]\nlissten = '127.0.0.1:1'", "http.lissten"),
+        ("[http", "cannot be read"),
+    ],
+)
+def test_a_wrong_configuration_is_one_sentence_and_exit_code_two(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, says: str
+) -> None:
+    (tmp_path / "vna.toml").write_text(text)
+    words = ["serve", "--config", str(tmp_path / "vna.toml"), "--data", str(tmp_path / "data")]
+    assert main(words) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("vna: ")
+    assert told.err.count("\n") == 1
+    assert says in told.err
+
+
+def test_flags_win_over_variables_and_those_over_the_file(vna: Vna, tmp_path: Path) -> None:
+    config = tmp_path / "vna.toml"
+    config.write_text("[http]\nlisten = '0.0.0.0:1'\n[dicom]\nlisten = '0.0.0.0:1'\n")
+    variables = {"VNA_CONFIG": str(config), "VNA_HTTP_LISTEN": "0.0.0.0:2"}
+    assert "http.listen is 0.0.0.0:2" in vna("serve", **variables).stderr
+    flagged = vna("serve", "--http", "127.0.0.1:0", **variables).stderr
+    assert "dicom.listen is 0.0.0.0:1" in flagged
+
+
+@pytest.mark.parametrize("word", ["status", "verify", "reindex"])
+def test_a_command_on_no_archive_makes_nothing(vna: Vna, data: Path, word: str) -> None:
+    done = vna(word, "--data", data)
+    assert done.returncode == 2
+    assert done.stderr == f"vna: There is no archive in {data} yet; make one with `vna init`.\n"
+    assert not data.exists()
+
+
+def test_a_relative_data_folder_is_below_the_working_directory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["status", "--data", "here"]) == 2
+    assert str(tmp_path / "here") in capsys.readouterr().err
+
+
+def test_a_closed_pipe_is_no_traceback(data: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        command("doctor", "--data", data), cwd=ROOT, stdout=write, stderr=subprocess.PIPE
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, b"")

@@ -1,0 +1,190 @@
+"""`vna serve`: ready, stopped in order, and up again whatever was killed."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.cli.serving import WAIT_S, Serving, left_of, run, serving
+from vna.errors import Unavailable
+
+
+def test_it_answers_in_both_protocols(served: Serving) -> None:
+    assert served.get("/readyz") == (200, b'{"status":"ok"}')
+    assert served.get("/livez")[0] == 200
+    served.echo()
+
+
+def test_it_says_loudly_that_it_is_in_development_mode(served: Serving) -> None:
+    assert any("DEVELOPMENT MODE" in line for line in served.lines)
+
+
+def test_the_metrics_are_those_of_all_processes(served: Serving) -> None:
+    served.echo()
+    status, body = served.get("/metrics")
+    assert status == 200
+    assert b'vna_dimse_seconds_count{command="C_ECHO' in body
+
+
+def test_every_process_is_in_the_supervisor_s_session(served: Serving) -> None:
+    session = os.getsid(served.process.pid)
+    children = psutil.Process(served.process.pid).children()
+    assert len(children) == 4  # http, dicom, upkeep, postgres
+    assert {os.getsid(child.pid) for child in children} == {session}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks for /proc")
+def test_no_process_writes_a_core_file(served: Serving) -> None:
+    texts = [Path(f"/proc/{process.pid}/limits").read_text() for process in served.family()]
+    assert all(re.search(r"^Max core file size +0 +0 ", text, re.MULTILINE) for text in texts)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks for proportional memory")
+def test_an_idle_archive_is_small(served: Serving) -> None:
+    served.get("/readyz")
+    held = sum(process.memory_full_info().pss for process in served.family())
+    assert held < 250 << 20
+
+
+def test_other_commands_work_beside_it(served: Serving) -> None:
+    status = run("status", "--data", served.data)
+    assert status.returncode == 0, status.stderr
+    assert served.state()["http"] in status.stdout
+    assert run("init", "--data", served.data).stdout.startswith("nothing to do")
+    assert served.get("/readyz")[0] == 200
+
+
+@pytest.mark.parametrize("word", ["serve", "reindex"])
+def test_what_must_be_alone_is_refused_beside_it(served: Serving, word: str) -> None:
+    flags = ["--http", "127.0.0.1:0", "--dicom", "127.0.0.1:0"] if word == "serve" else []
+    refused = run(word, "--data", served.data, *flags)
+    assert refused.returncode == 2
+    assert refused.stderr.splitlines()[-1] == (
+        f"vna: This data folder is in use by `vna serve` (process {served.process.pid}); "
+        "stop that first."
+    )
+
+
+def test_the_first_start_makes_what_is_missing(data: Path) -> None:
+    with serving(data) as server:
+        assert server.get("/readyz")[0] == 200
+        made = [line for line in server.lines if line.startswith("made: ")]
+        assert any("root key" in line for line in made)
+        assert any("migration 0001" in line for line in made)
+
+
+def test_without_dev_nobody_is_let_in(archive: Path) -> None:
+    with serving(archive, dev=False) as server:
+        assert server.get("/readyz")[0] == 200
+        assert server.get("/dicom-web/studies")[0] == 401
+        with pytest.raises(Unavailable):
+            server.echo()
+        assert any("nobody is let in" in line for line in server.lines)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_stops_in_order(archive: Path, number: signal.Signals) -> None:
+    with serving(archive) as server:
+        assert server.get("/readyz")[0] == 200
+        family = server.family()
+        begun = time.monotonic()
+        assert server.stop(number) == 0
+        assert time.monotonic() - begun < 45
+        assert left_of(family, 0.0) == []
+    assert not (archive / "pg" / "postmaster.pid").exists()
+    assert not (archive / "run" / "serve.json").exists()
+    assert [e["event"] for e in server.events("stopped")] == ["stopped"]
+    assert not any('"level":"ERROR"' in line or "Traceback" in line for line in server.lines)
+
+
+def test_a_ctrl_c_at_the_terminal_reaches_all_and_ends_in_order(archive: Path) -> None:
+    with serving(archive) as server:
+        for process in psutil.Process(server.process.pid).children():
+            if process.name() != "postgres":  # it has a process group of its own
+                process.send_signal(signal.SIGINT)
+        assert server.get("/readyz")[0] == 200  # the children leave it to their parent
+        assert server.stop(signal.SIGINT) == 0
+
+
+@pytest.mark.parametrize("name", ["http 1", "dicom 1", "upkeep"])
+def test_a_killed_child_is_started_again(archive: Path, name: str) -> None:
+    with serving(archive) as server:
+        assert server.get("/readyz")[0] == 200
+        server.child(name).kill()
+        server.wait_for(
+            f'"event":"child started","pid":{server.process.pid},"child":"{name}"', count=2
+        )
+        assert server.get("/readyz")[0] == 200
+        server.echo()
+        assert [e["child"] for e in server.events("child ended")] == [name]
+
+
+def test_a_killed_postgres_is_started_again(archive: Path) -> None:
+    with serving(archive) as server:
+        assert server.get("/readyz")[0] == 200
+        before = postmaster(archive)
+        before.kill()
+        server.wait_for('"event":"postgres started"', count=2)
+        until = time.monotonic() + WAIT_S
+        while (answer := server.get("/readyz"))[0] != 200:
+            assert answer[0] == 503
+            assert time.monotonic() < until
+        assert postmaster(archive).pid != before.pid
+
+
+def test_after_a_killed_supervisor_a_second_start_takes_over(archive: Path) -> None:
+    with serving(archive) as server:
+        children = [server.child(name) for name in server.state()["children"]]
+        pid = postmaster(archive).pid
+        server.process.kill()
+        assert left_of(children) == []
+    with serving(archive) as server:
+        assert server.get("/readyz")[0] == 200
+        server.echo()
+        assert postmaster(archive).pid == pid
+
+
+def test_after_all_of_it_was_killed_a_second_start_works(archive: Path) -> None:
+    with serving(archive) as server:
+        assert server.get("/readyz")[0] == 200
+        family = server.family()
+        for process in family:
+            process.kill()
+        assert left_of(family) == []
+    with serving(archive) as server:
+        assert server.get("/readyz")[0] == 200
+        server.echo()
+
+
+def test_a_port_in_use_is_a_configuration_error(data: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        where = f"127.0.0.1:{taken.getsockname()[1]}"
+        for flags in (
+            ["--http", where, "--dicom", "127.0.0.1:0"],
+            ["--http", "127.0.0.1:0", "--dicom", where],
+        ):
+            refused = run("serve", "--dev", "--data", data, *flags)
+            assert refused.returncode == 2
+            assert refused.stderr.startswith(f"vna: The archive cannot listen on {where}")
+
+
+@pytest.mark.parametrize("dev", [True, False])
+@pytest.mark.parametrize("flag", ["--http", "--dicom"])
+@pytest.mark.parametrize("where", ["0.0.0.0:0", "[::]:0", "example.org:0"])
+def test_only_loopback_is_listened_on(data: Path, flag: str, where: str, *, dev: bool) -> None:
+    refused = run("serve", *(["--dev"] if dev else []), "--data", data, flag, where)
+    assert refused.returncode == 2
+    assert "loopback" in refused.stderr
+    assert not data.exists()
+
+
+def postmaster(data: Path) -> psutil.Process:
+    return psutil.Process(int((data / "pg" / "postmaster.pid").read_text().splitlines()[0]))

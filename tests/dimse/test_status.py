@@ -1,0 +1,83 @@
+"""The status tables are whole, and hold what the standard allows."""
+
+from __future__ import annotations
+
+import pytest
+from pynetdicom.status import (
+    GENERAL_STATUS,
+    QR_FIND_SERVICE_CLASS_STATUS,
+    STORAGE_SERVICE_CLASS_STATUS,
+)
+
+from tests.dimse.shelf import STORED, refused
+from vna import errors
+from vna.dimse import status as table
+from vna.dimse.messages import Status
+from vna.dimse.status import CAUSES, CAUTIONS, ERRORS, of_find_error, of_outcome, of_store_error
+from vna.ingest.outcome import AlreadyStored, Cause, Caution, Stored
+
+STORE_CODES = STORAGE_SERVICE_CLASS_STATUS.keys() | GENERAL_STATUS.keys()
+FIND_CODES = QR_FIND_SERVICE_CLASS_STATUS.keys() | GENERAL_STATUS.keys()
+
+
+def family(cls: type[errors.VNAError]) -> set[type[errors.VNAError]]:
+    return {cls}.union(
+        *(family(child) for child in cls.__subclasses__() if child.__module__ == errors.__name__)
+    )
+
+
+def test_every_error_has_its_row() -> None:
+    assert family(errors.VNAError) == set(ERRORS)
+
+
+def test_every_cause_and_caution_has_its_row() -> None:
+    assert set(CAUSES) == set(Cause)
+    assert set(CAUTIONS) == set(Caution)
+
+
+def test_every_code_is_one_of_the_service_class() -> None:
+    assert {store for store, _ in ERRORS.values()} | set(CAUSES.values()) <= set(STORE_CODES)
+    assert set(CAUTIONS.values()) <= set(STORE_CODES)
+    assert {find for _, find in ERRORS.values()} <= set(FIND_CODES)
+
+
+@pytest.mark.parametrize("error", sorted(ERRORS, key=lambda cls: cls.__name__))
+def test_an_error_says_its_sentence(error: type[errors.VNAError]) -> None:
+    assert of_store_error(error("Why.")) == Status(code=ERRORS[error][0], comment="Why.")
+    assert of_find_error(error("Why.")) == Status(code=ERRORS[error][1], comment="Why.")
+
+
+def test_an_error_of_another_module_has_its_ancestors_row() -> None:
+    class Special(errors.TooLarge):
+        """Something special is too large."""
+
+    assert of_store_error(Special()).code == 0xA700
+
+
+@pytest.mark.parametrize("cause", list(Cause))
+def test_a_refusal_says_its_cause(cause: Cause) -> None:
+    answered = of_outcome(refused(cause), answer="warning")
+    assert answered == Status(code=CAUSES[cause], comment=refused(cause).message)
+
+
+@pytest.mark.parametrize("answer", ["warning", "success"])
+@pytest.mark.parametrize("caution", list(Caution))
+def test_a_caution_is_a_warning_unless_the_setting_says_success(
+    caution: Caution, answer: str
+) -> None:
+    stored = Stored(ref=STORED.ref, sop_class="1.2", caution=caution, message="Mind.")
+    quiet = answer == "success" and caution in (Caution.DIFFERS, Caution.ELSEWHERE)
+    expected = Status(code=0) if quiet else Status(code=CAUTIONS[caution], comment="Mind.")
+    assert of_outcome(stored, answer=answer) == expected
+
+
+def test_success_is_0000() -> None:
+    assert of_outcome(STORED, answer="warning") == Status(code=0)
+    again = AlreadyStored(ref=STORED.ref, sop_class="1.2")
+    assert of_outcome(again, answer="warning") == Status(code=0)
+
+
+def test_our_own_statuses_fit_their_comment() -> None:
+    own = [value for value in vars(table).values() if isinstance(value, Status)]
+    assert own
+    assert all(len(value.comment) <= 64 for value in own)

@@ -1,0 +1,117 @@
+"""What each child process of `vna serve` does, from its fork to its end."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import os
+import signal
+import socket
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from vna.app import Archive, opened
+from vna.cli.memory import keep_freed_memory
+from vna.config import Settings
+from vna.dimse.services import services
+from vna.dimse.worker import Worker
+from vna.errors import VNAError
+from vna.web.asgi import serve
+
+GRACE_S = 20.0  # for what is under way when the archive stops
+_SWEEP_S = 3600.0
+_PARTS_OLDER_S = 3600.0
+_OVERLAP = dt.timedelta(days=1)  # blobs are filed by day, and clocks may be set back a little
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """What a child needs to open the archive."""
+
+    settings: Settings
+    dsn: str
+
+
+def speak_http(place: Place, handle: int) -> None:
+    """Serve DICOMweb on a listening socket until SIGTERM."""
+    keep_freed_memory()
+    stop = _until_told()
+    with opened(place.settings, place.dsn) as archive:
+        serve(archive.engines, place.settings, socket.socket(fileno=handle), stop=stop)
+
+
+def speak_dicom(place: Place, handle: int) -> None:
+    """Serve the associations the supervisor hands over until SIGTERM."""
+    keep_freed_memory()
+    control = socket.socket(fileno=handle)
+    with opened(place.settings, place.dsn) as archive:
+        worker = Worker(services(archive.engines, place.settings), place.settings, control)
+
+        def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 -- a signal handler's
+            worker.stop(GRACE_S)
+
+        signal.signal(signal.SIGTERM, stop)
+        worker.serve()
+
+
+def keep_house(place: Place, begun: dt.datetime) -> None:
+    """Do what comes back every hour until SIGTERM: orphaned blobs, leftover parts.
+
+    `begun` is when this archive took up its work: no blob before it can still be on its way to a
+    row, for who was writing it is gone.
+    """
+    stop = _until_told()
+    wait_s = 0.0
+    first = True
+    with opened(place.settings, place.dsn) as archive:
+        while not stop.wait(wait_s):
+            try:
+                _adopt(archive, begun if first else None)
+                archive.store.sweep_parts(older_s=_PARTS_OLDER_S)
+                first = False
+            except VNAError as exc:
+                logger.error("upkeep failed", extra={"why": str(exc)})  # noqa: TRY400 -- done again at the next turn
+            wait_s = 5.0 if first else min(place.settings.ingest.adopt_s, _SWEEP_S)
+
+
+def _until_told() -> threading.Event:
+    """Make an event that SIGTERM sets."""
+    stop = threading.Event()
+
+    def end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 -- a signal handler's
+        stop.set()
+
+    signal.signal(signal.SIGTERM, end)
+    return stop
+
+
+def _adopt(archive: Archive, begun: dt.datetime | None) -> None:
+    """Index complete blobs without a row, from the day up to which that was last done.
+
+    At the start everything older than the start; later only what is older than the longest an
+    object may take from its blob to its row.
+    """
+    now = dt.datetime.now(dt.UTC)
+    older_s = (now - begun).total_seconds() if begun else archive.settings.ingest.adopt_s
+    mark = archive.settings.data / "run" / "adopted"
+    found = archive.recovery.adopt(older_s=older_s, since=_since(mark))
+    logger.info(
+        "looked for orphaned blobs",
+        extra={"seen": found.blobs, "adopted": found.indexed, "removed": found.removed},
+    )
+    done_to = now - dt.timedelta(seconds=older_s)
+    part = mark.with_suffix(f".{os.getpid()}")
+    part.write_text(done_to.isoformat(), encoding="ascii")
+    part.replace(mark)
+
+
+def _since(mark: Path) -> dt.date | None:
+    try:
+        done_to = dt.datetime.fromisoformat(mark.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None  # never done, or not readable: look at everything
+    return (done_to - _OVERLAP).date()

@@ -1,0 +1,239 @@
+"""`vna doctor`: what is wrong with this machine or this data folder, and what to do about it."""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import os
+import platform
+import resource
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from vna import app
+from vna.blobs.store import BlobStore
+from vna.cli import sockets
+from vna.cli.quantities import in_bytes
+from vna.config import Settings
+from vna.db import account, programs, runlock
+from vna.errors import ConfigError, NotFound, VNAError
+
+OK, WARN, FAIL = "ok", "warn", "fail"
+
+_SYNCS = 20
+_SLOW_SYNC_MS = 10.0
+_FILES = 4096  # 500 associations, 1000 connections, and room for blobs
+_WRITTEN = dt.datetime(2025, 1, 1, tzinfo=dt.UTC)  # no clock shows less than when this was written
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at. `advice` says what to do when it is not well."""
+
+    what: str
+    state: str
+    seen: str
+    advice: str = ""
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.description = "Looks, changes nothing, and says what to do. Exit code 1 if one failed."
+
+
+def run(args: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 -- there are no arguments
+    """Look at everything and tell."""
+    findings = list(examine(settings))
+    for found in findings:
+        print(f"{found.state:<5} {found.what:<12} {found.seen}")
+        if found.advice:
+            print(f"{'':<18} -> {found.advice}")
+    return 1 if any(found.state == FAIL for found in findings) else 0
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Make every check; one that cannot be made is a finding, too."""
+    for what, check in CHECKS.items():
+        try:
+            yield from check(settings)
+        except VNAError as exc:
+            yield Finding(what, FAIL, str(exc))
+        except OSError as exc:
+            yield Finding(what, FAIL, f"{exc.strerror}: {exc.filename or settings.data}")
+
+
+def _python(settings: Settings) -> Iterator[Finding]:  # noqa: ARG001 -- one signature for all
+    where = f"{platform.system()} {platform.machine()}, in {sys.prefix}"
+    yield Finding("python", OK, f"{platform.python_version()} on {where}")
+
+
+def _postgres(settings: Settings) -> Iterator[Finding]:
+    if settings.postgres.url:
+        database = app.connected(settings, settings.postgres.url)
+        try:
+            with database.reading(statement_s=5.0) as conn:
+                version = conn.info.server_version
+        finally:
+            database.close()
+        state = OK if version >= 150000 else FAIL
+        yield Finding("postgres", state, f"server {version // 10000} at postgres.url")
+        return
+    found = programs.installed()
+    if os.geteuid() != 0:
+        who = account.current()
+    else:  # looked up only: making a user is for `vna init`
+        name = settings.postgres.os_user or account.SERVICE
+        who = account.named(name) or account.current()
+    if who.uid == 0:
+        yield Finding("postgres", OK, f"embedded {found.release}; `vna init` makes a user for it")
+    elif found.run_as(who):
+        yield Finding("postgres", OK, f"embedded {found.release}, as user {who.name}")
+    else:
+        seen = f"embedded {found.release}, not readable for user {who.name}"
+        yield Finding("postgres", OK, f"{seen}: it will be copied beside the cluster")
+
+
+def _folder(settings: Settings) -> Iterator[Finding]:
+    data = settings.data
+    if not data.is_dir():
+        yield Finding("folder", WARN, f"{data} is not there yet", "vna init")
+        return
+    if not os.access(data, os.W_OK | os.X_OK):
+        who = f"user {os.geteuid()}"
+        yield Finding("folder", FAIL, f"{data} is not writable for {who}", "run as its owner")
+        return
+    loose = [p for p in (data / "keys", data / "blobs") if p.is_dir() and p.stat().st_mode & 0o077]
+    if loose:
+        names = ", ".join(str(p) for p in loose)
+        yield Finding("folder", WARN, f"open to others: {names}", f"chmod 700 {names}")
+    else:
+        yield Finding("folder", OK, str(data))
+    yield _links(data)
+
+
+def _links(data: Path) -> Finding:
+    """Blobs are put into place by a link that fails where a name is taken."""
+    with tempfile.TemporaryDirectory(dir=data, prefix="doctor-") as folder:
+        one, two = Path(folder, "one"), Path(folder, "two")
+        one.write_bytes(b"")
+        try:
+            os.link(one, two)
+        except OSError as exc:
+            seen = f"no hard links ({exc.strerror})"
+            return Finding("files", FAIL, seen, "put the data folder on a local file system")
+    return Finding("files", OK, "hard links work")
+
+
+def _space(settings: Settings) -> Iterator[Finding]:
+    if settings.blobs.url:
+        yield Finding("space", OK, f"blobs in {settings.blobs.url.partition('://')[0]}")
+    usage = shutil.disk_usage(_nearest(settings.data))
+    least = max(settings.blobs.free_bytes, int(usage.total * settings.blobs.free_percent / 100))
+    seen = f"{in_bytes(usage.free)} free of {in_bytes(usage.total)}, needs {in_bytes(least)}"
+    if usage.free < least:
+        advice = "make room, or lower blobs.free_bytes and blobs.free_percent"
+        yield Finding("space", FAIL, f"{seen}: nothing is taken in", advice)
+    elif usage.free < 2 * least:
+        yield Finding("space", WARN, seen, "make room soon")
+    else:
+        yield Finding("space", OK, seen)
+
+
+def _sync(settings: Settings) -> Iterator[Finding]:
+    took = []
+    with tempfile.TemporaryFile(dir=_nearest(settings.data)) as file:
+        for _ in range(_SYNCS):
+            file.write(bytes(4096))
+            file.flush()
+            begun = time.perf_counter()
+            os.fsync(file.fileno())
+            took.append((time.perf_counter() - begun) * 1000)
+    middle = sorted(took)[_SYNCS // 2]
+    seen = f"{middle:.1f} ms to make 4 KiB durable"
+    if middle > _SLOW_SYNC_MS:
+        advice = "every instance waits for this: use a faster disk or one with a protected cache"
+        yield Finding("disk", WARN, seen, advice)
+    else:
+        yield Finding("disk", OK, seen)
+
+
+def _clock(settings: Settings) -> Iterator[Finding]:
+    now = dt.datetime.now(dt.UTC)
+    seen = now.isoformat(timespec="seconds")
+    least = _WRITTEN
+    try:
+        made = dt.datetime.fromisoformat(BlobStore.describe(app.blobs_at(settings)).created)
+        least = max(least, made)
+    except (NotFound, ValueError):
+        pass  # no archive yet: nothing to compare with
+    if now < least:
+        yield Finding("clock", FAIL, f"{seen} is before {least:%Y-%m-%d}", "set it, and run NTP")
+    else:
+        yield Finding("clock", OK, seen)
+
+
+def _ports(settings: Settings) -> Iterator[Finding]:
+    if (at_it := runlock.holder(settings.data)) is not None:
+        yield Finding("ports", OK, f"vna {at_it[0]} is at work, process {at_it[1]}")
+        return
+    for name, where in (("http", settings.http.listen), ("dicom", settings.dicom.listen)):
+        try:
+            sockets.open_one(where).close()
+        except ConfigError as exc:
+            advice = f"stop the other program, or choose another {name}.listen"
+            yield Finding("ports", FAIL, str(exc), advice)
+        else:
+            yield Finding("ports", OK, f"{name} {where} is free")
+
+
+def _keys(settings: Settings) -> Iterator[Finding]:
+    path = app.root_key_at(settings)
+    if settings.keys.root == "env":
+        app.root_key(settings)
+        advice = "other processes of this user can read it: keep it for development"
+        yield Finding("keys", OK if settings.dev else WARN, "root key from VNA_ROOT_KEY", advice)
+        return
+    if not path.exists():
+        yield Finding("keys", WARN, "no root key yet", "vna init")
+        return
+    app.root_key(settings)
+    blobs = settings.data / "blobs"
+    if not settings.blobs.url and blobs.is_dir() and blobs.stat().st_dev == path.stat().st_dev:
+        seen = "the root key lies on the file system of the blobs"
+        advice = f"who takes that disk takes both: mount another one at {path.parent}"
+        yield Finding("keys", OK if settings.dev else WARN, seen, "" if settings.dev else advice)
+    else:
+        yield Finding("keys", OK, f"root key {path}")
+
+
+def _limits(settings: Settings) -> Iterator[Finding]:  # noqa: ARG001 -- one signature for all
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < _FILES:
+        yield Finding("limits", WARN, f"{hard} open files", f"ulimit -n {_FILES}")
+    else:
+        yield Finding("limits", OK, f"{soft} open files, up to {hard}")
+
+
+CHECKS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
+    "python": _python,
+    "postgres": _postgres,
+    "folder": _folder,
+    "space": _space,
+    "disk": _sync,
+    "clock": _clock,
+    "ports": _ports,
+    "keys": _keys,
+    "limits": _limits,
+}
+
+
+def _nearest(path: Path) -> Path:
+    """Return the folder itself, or the nearest one above it that is there."""
+    while not path.is_dir():
+        path = path.parent
+    return path

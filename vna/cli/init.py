@@ -1,0 +1,33 @@
+"""`vna init`: everything an archive needs, made where it is missing."""
+
+from __future__ import annotations
+
+import argparse
+
+from vna import app
+from vna.config import Settings
+from vna.db import runlock
+from vna.db.place import make_data
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.description = (
+        "Makes the data folder, the root key, the blob store with its archive key, the PostgreSQL "
+        "cluster and the schema, and brings the schema up to date. What is there already is left "
+        "as it is, so it may be run again at any time."
+    )
+
+
+def run(args: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 -- there are no arguments
+    """Make what is missing and say what it was."""
+    fresh = not settings.data.is_dir()
+    make_data(settings.data)
+    with runlock.held(settings.data, "init", exclusive=False):
+        made = [f"data folder {settings.data}"] if fresh else []
+        made += app.found(settings)
+        with app.index_of(settings) as index:
+            made += app.found_index(settings, index)
+    for line in made or [f"nothing to do: the archive in {settings.data} is complete"]:
+        print(line)
+    return 0

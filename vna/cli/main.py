@@ -1,0 +1,125 @@
+"""The command `vna`: arguments and exit codes. What a command does stands in its own module.
+
+0: done. 1: something was refused, damaged or failed. 2: configuration or arguments are wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from vna import __version__
+from vna.config import Settings, load
+from vna.errors import ConfigError, VNAError
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One word after `vna`. Its module has `options(parser)` and `run(args, settings) -> int`."""
+
+    name: str
+    module: str
+    summary: str
+
+
+COMMANDS = (
+    Command("serve", "serve", "run the archive"),
+    Command("init", "init", "make a data folder: keys, blob store, PostgreSQL, schema"),
+    Command("demo", "demo", "run the archive with sample studies and compare what comes back"),
+    Command("import", "importing", "store files, folders and ZIP archives"),
+    Command("verify", "verifying", "read every blob and say which are damaged"),
+    Command("reindex", "reindexing", "build the index again from the blobs alone"),
+    Command("status", "status", "what the archive holds, and who is at work"),
+    Command("doctor", "doctor", "look for what is wrong with this machine or folder"),
+)
+
+# the flag of a command -> the settings it sets
+_FLAGS = {
+    "data": ("data",),
+    "dev": ("dev",),
+    "http": ("http.listen",),
+    "dicom": ("dicom.listen",),
+    "ae_title": ("dicom.ae_title",),
+    "workers": ("http.workers", "dicom.workers"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    asked = next((word for word in arguments if not word.startswith("-")), None)
+    parser, module = _parser(asked)
+    args = parser.parse_args(arguments)
+    if module is None:
+        parser.print_help()
+        return 2
+    try:
+        code = int(module.run(args, _settings(args)))
+        sys.stdout.flush()  # here, where a closed pipe can still be told apart
+    except BrokenPipeError:  # `vna ... | head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except ConfigError as exc:
+        return _told(exc, 2)
+    except VNAError as exc:
+        return _told(exc, 1)
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def _parser(asked: str | None) -> tuple[argparse.ArgumentParser, ModuleType | None]:
+    """Build the parser; of the commands, only the one asked for is imported."""
+    parser = argparse.ArgumentParser(
+        prog="vna",
+        description="A vendor neutral archive: DICOM and DICOMweb over one encrypted store.",
+        epilog="Exit codes: 0 done, 1 something was refused or failed, 2 wrong configuration.",
+    )
+    parser.add_argument("--version", action="version", version=f"vna {__version__}")
+    common = _common()
+    words = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    found = None
+    for command in COMMANDS:
+        inner = words.add_parser(
+            command.name, help=command.summary, description=command.summary, parents=[common]
+        )
+        if command.name == asked:
+            found = importlib.import_module(f"vna.cli.{command.module}")
+            found.options(inner)
+    return parser, found
+
+
+def _common() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--data", type=Path, metavar="DIR", help="data folder (default: ./var)")
+    common.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        default=os.environ.get("VNA_CONFIG"),
+        help="settings in TOML, as conf/vna.toml lists them; VNA_* variables and flags go over it",
+    )
+    return common
+
+
+def _settings(args: argparse.Namespace) -> Settings:
+    flags = {
+        setting: value
+        for flag, names in _FLAGS.items()
+        if (value := getattr(args, flag, None)) is not None
+        for setting in names
+    }
+    settings = load(args.config and Path(args.config), flags=flags)
+    return dataclasses.replace(settings, data=Path(os.path.abspath(settings.data)))
+
+
+def _told(exc: VNAError, code: int) -> int:
+    print(f"vna: {exc}", file=sys.stderr)
+    return code

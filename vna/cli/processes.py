@@ -1,0 +1,175 @@
+"""The supervisor's loop: DICOM connections in, children watched, PostgreSQL kept alive."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from types import FrameType
+
+from prometheus_client import multiprocess
+
+from vna import app, telemetry
+from vna.cli import sockets
+from vna.cli.children import GRACE_S, Place, keep_house, speak_dicom, speak_http
+from vna.cli.supervisor import Supervisor
+from vna.config import Settings
+from vna.db.cluster import Cluster
+from vna.dimse.handoff import control_pair
+from vna.dimse.server import Acceptor
+from vna.errors import VNAError
+
+STATE = "serve.json"  # in DATA/run: who is there and where it listens; read by `vna status`
+
+_LOOK_S = 1.0  # how often PostgreSQL is looked at; a child's death is noticed at once
+_RETRY_S = 10.0  # longest pause between two attempts to start PostgreSQL again
+_LATE_S = 2.0  # after their grace, before children are killed
+
+logger = logging.getLogger(__name__)
+
+
+def serve(settings: Settings, http: Sequence[socket.socket], dicom: socket.socket) -> None:
+    """Make what is missing, then serve on these sockets until SIGTERM or SIGINT."""
+    telemetry.start_logging(settings.log.level)
+    made = app.found(settings)
+    with app.index_of(settings) as index:
+        made += app.found_index(settings, index)
+        for line in made:
+            print(f"made: {line}", file=sys.stderr)
+        loop = _Loop(settings, index.cluster, http, dicom)
+        loop.populate(Place(settings=settings, dsn=index.dsn), settings.dicom.workers or len(http))
+        loop.run()
+
+
+class _Loop:
+    """One `vna serve`. Single-threaded, because it forks."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        cluster: Cluster | None,
+        http: Sequence[socket.socket],
+        dicom: socket.socket,
+    ) -> None:
+        self._state = settings.data / "run" / STATE
+        self._cluster = cluster
+        self._http = http
+        self._web, self._dimse = sockets.name_of(http[0]), sockets.name_of(dicom)
+        self._acceptor = Acceptor(settings, dicom)
+        self._supervisor = Supervisor(leave=self._leave, ended=multiprocess.mark_process_dead)
+        self._settings = settings
+        self._told: dict[str, object] = {}
+        self._begun = dt.datetime.now(dt.UTC)
+        self._asked: signal.Signals | None = None
+        self._is_stopping = False
+        self._look_at = self._pause_s = 0.0
+
+    def populate(self, place: Place, dicom_workers: int) -> None:
+        """Name the children: one a HTTP socket, the DICOM workers, and one for upkeep."""
+        add = self._supervisor.add
+        for number, sock in enumerate(self._http, 1):
+            add(f"http {number}", functools.partial(_with_socket, place, sock))
+        for number in range(1, dicom_workers + 1):
+            add(f"dicom {number}", functools.partial(self._with_control, place))
+        add("upkeep", lambda: (functools.partial(keep_house, place, self._begun), ()))
+
+    def run(self) -> None:
+        """Work until asked to stop, then stop in order."""
+        handlers = {number: signal.signal(number, self._note) for number in _SIGNALS}
+        before = signal.set_wakeup_fd(self._acceptor.wakeup_fd, warn_on_full_buffer=False)
+        try:
+            self._acceptor.run(self._turn)
+        finally:
+            signal.set_wakeup_fd(before)
+            self._supervisor.stop(GRACE_S + _LATE_S)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+            self._state.unlink(missing_ok=True)
+            logger.info("stopped")
+
+    def _turn(self) -> float | None:
+        """Do the supervisor's share between two connections."""
+        if self._asked is not None and not self._is_stopping:
+            self._is_stopping = True
+            logger.info("stopping", extra={"signal": self._asked.name})
+            self._supervisor.ask_to_stop()
+            self._acceptor.stop(GRACE_S + _LATE_S)
+            for sock in self._http:  # theirs are closed, too: who comes now is refused
+                sock.close()
+        wait_s = self._supervisor.tend()
+        self._tell()
+        if self._cluster is None or self._is_stopping:
+            return wait_s
+        self._look_after(self._cluster)
+        return min(s for s in (wait_s, self._look_at - time.monotonic()) if s is not None)
+
+    def _look_after(self, cluster: Cluster) -> None:
+        now = time.monotonic()
+        if now < self._look_at:
+            return
+        if cluster.is_alive():
+            self._pause_s = _LOOK_S
+        else:
+            logger.error("postgres ended, starting it again")
+            try:
+                cluster.revive()
+            except VNAError as exc:
+                logger.error("postgres does not start", extra={"why": str(exc)})  # noqa: TRY400 -- tried again
+            self._pause_s = min(self._pause_s * 2, _RETRY_S)
+        self._look_at = now + self._pause_s
+
+    def _with_control(self, place: Place) -> tuple[Callable[[], None], tuple[int, ...]]:
+        ours, theirs = control_pair()
+        self._acceptor.add_worker(ours)
+        handle = theirs.detach()
+        return functools.partial(speak_dicom, place, handle), (handle,)
+
+    def _leave(self) -> None:
+        """Close in a child what is the supervisor's."""
+        self._acceptor.leave_behind()
+        for sock in self._http:
+            sock.close()
+
+    def _tell(self) -> None:
+        """Keep the state file true: written when a child came or went."""
+        children = self._supervisor.running()
+        if self._told.get("children") == children:
+            return
+        is_first = not self._told
+        self._told = {
+            "pid": os.getpid(),
+            "since": self._begun.isoformat(timespec="seconds"),
+            "dev": self._settings.dev,
+            "http": self._web,
+            "dicom": self._dimse,
+            "ae_title": self._settings.dicom.ae_title,
+            "children": children,
+        }
+        part = self._state.with_suffix(".part")
+        part.write_text(json.dumps(self._told), encoding="utf-8")
+        part.replace(self._state)
+        if is_first:
+            print(
+                f"serving {self._settings.data}: DICOMweb http://{self._web}/dicom-web, DICOM "
+                f"{self._settings.dicom.ae_title} at {self._dimse}; Ctrl-C stops it",
+                file=sys.stderr,
+            )
+
+    def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 -- a signal handler's
+        if number != signal.SIGCHLD:
+            self._asked = signal.Signals(number)
+
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
+
+
+def _with_socket(place: Place, sock: socket.socket) -> tuple[Callable[[], None], tuple[int, ...]]:
+    handle = os.dup(sock.fileno())
+    return functools.partial(speak_http, place, handle), (handle,)

@@ -1,0 +1,89 @@
+"""`vna serve`: hold the data folder, listen, then hand over to the supervisor's loop."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import resource
+import shutil
+import sys
+from pathlib import Path
+
+from vna.cli import sockets
+from vna.config import Settings
+from vna.db import runlock
+from vna.db.place import make_data
+
+_DEV = """
+  *****************************************************************
+  *  DEVELOPMENT MODE: no login, no TLS; anyone on this machine   *
+  *  may store and read everything. Not for patients' data.       *
+  *****************************************************************
+"""
+_CLOSED = """
+  Access control is not there yet, so nobody is let in: every HTTP request is
+  answered 401, every association rejected. On a laptop: vna serve --dev
+"""
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.description = (
+        "Runs the archive until Ctrl-C or SIGTERM: DICOM, DICOMweb and, unless postgres.url is "
+        "set, its own PostgreSQL. What is missing in the data folder is made first, as by "
+        "`vna init`."
+    )
+    parser.add_argument(
+        "--dev",
+        action="store_true",
+        default=None,
+        help="no login, no TLS, any AE title; on loopback addresses only",
+    )
+    listening(parser)
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes for HTTP, and as many for DICOM (default: one per core)",
+    )
+
+
+def listening(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say where an archive listens."""
+    parser.add_argument("--http", metavar="HOST:PORT", help="DICOMweb (default: 127.0.0.1:8080)")
+    parser.add_argument("--dicom", metavar="HOST:PORT", help="DICOM (default: 127.0.0.1:11112)")
+    parser.add_argument("--ae-title", metavar="AE", help="our AE title (default: VNA)")
+
+
+def run(args: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 -- flags stand in the settings
+    """Serve until SIGTERM or SIGINT."""
+    sockets.require_loopback(settings)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold keys
+    make_data(settings.data)
+    with contextlib.ExitStack() as closing:
+        # the children inherit it: nobody takes over while one of a killed supervisor still runs
+        closing.enter_context(runlock.held(settings.data, "serve", exclusive=True))
+        http = sockets.open_shared(settings.http.listen, settings.http.workers or _cores())
+        for sock in http:
+            closing.enter_context(sock)
+        dicom = closing.enter_context(sockets.open_one(settings.dicom.listen))
+        print(_DEV if settings.dev else _CLOSED, file=sys.stderr)
+        _share_metrics(settings.data / "run" / "metrics")
+        # Imported only now: metrics look for their folder when they are declared. And only once,
+        # before the first fork, so that all processes share the memory.
+        from vna.cli.processes import serve
+
+        serve(settings, http, dicom)
+    return 0
+
+
+def _share_metrics(folder: Path) -> None:
+    """Let the processes add up their metrics in a folder, emptied of an earlier run's."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,140 @@
+"""`vna status`: what the archive holds, how full it is, who is at work, and under which keys."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any
+
+from vna.app import Archive, at_work
+from vna.blobs.store import BlobStore
+from vna.cli.quantities import in_bytes
+from vna.config import Settings
+from vna.db import runlock, statements
+
+_NAMES = ("patients", "studies", "series", "instances", "bytes", "other_versions", "index_bytes")
+
+Facts = dict[str, Any]  # JSON
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("--json", action="store_true", help="one JSON object, for programs")
+
+
+def run(args: argparse.Namespace, settings: Settings) -> int:
+    """Show the state of the archive."""
+    at_it = runlock.holder(settings.data)  # before we are at work ourselves
+    with at_work(settings, "status") as archive:
+        facts = _facts(archive, at_it)
+    if args.json:
+        print(json.dumps(facts, indent=2))
+    else:
+        print("\n".join(_lines(facts)))
+    return 0
+
+
+def _facts(archive: Archive, at_it: tuple[str, int] | None) -> Facts:
+    settings = archive.settings
+    with archive.database.reading() as conn:
+        row = conn.execute(statements.load("archive").count_contents).fetchone() or ()
+    free = archive.store.free_bytes()
+    return {
+        "archive": str(uuid.UUID(bytes=archive.store.archive_id)),
+        "data": str(settings.data),
+        "holds": {name: int(value) for name, value in zip(_NAMES, row, strict=True)},
+        "space": free and {"free": free[0], "total": free[1]},
+        "index_space": _space_of(settings),
+        "at_work": at_it and {"command": at_it[0], "pid": at_it[1]},
+        "serving": _serving(settings) if at_it and at_it[0] == runlock.BESIDE else None,
+        "keys": _keys(settings, archive.store),
+    }
+
+
+def _keys(settings: Settings, store: BlobStore) -> Facts:
+    return {
+        "root": settings.keys.root,
+        "archive_key": store.keyring.current.key_id.hex(),
+        "study_keys": sum(1 for _ in store.keys.ids()),
+    }
+
+
+def _serving(settings: Settings) -> Facts | None:
+    """Read what the supervisor says of itself; it may be about to write it."""
+    try:
+        text = (settings.data / "run" / "serve.json").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    found: Facts = json.loads(text)
+    found["children"] = {
+        name: {"pid": pid, "resident": _resident(pid)} for name, pid in found["children"].items()
+    }
+    return found
+
+
+def _resident(pid: int) -> int | None:
+    """Memory of a process, what it shares with others included; None where it cannot be told."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _space_of(settings: Settings) -> Facts | None:
+    """Space of the file system the index lies on, when it is on this machine."""
+    if settings.postgres.url:
+        return None
+    pointer = settings.data / "pg"
+    place = Path(pointer.read_text(encoding="utf-8").strip()) if pointer.is_file() else pointer
+    try:
+        usage = shutil.disk_usage(place.parent)
+    except OSError:
+        return None
+    return {"free": usage.free, "total": usage.total}
+
+
+def _lines(facts: Facts) -> list[str]:
+    holds, keys = facts["holds"], facts["keys"]
+    lines = [
+        f"archive    {facts['archive']} in {facts['data']}",
+        f"holds      {holds['patients']} patients, {holds['studies']} studies, "
+        f"{holds['series']} series, {holds['instances']} instances "
+        f"and {holds['other_versions']} other versions",
+        f"size       {in_bytes(holds['bytes'])} sealed, index {in_bytes(holds['index_bytes'])}",
+        f"space      {_space(facts['space'], 'blobs')}",
+    ]
+    if facts["index_space"] != facts["space"]:
+        lines.append(f"           {_space(facts['index_space'], 'index')}")
+    lines.append(
+        f"keys       root from {keys['root']}, archive key {keys['archive_key'][:8]}, "
+        f"{keys['study_keys']} study keys"
+    )
+    return lines + _processes(facts)
+
+
+def _space(space: Facts | None, what: str) -> str:
+    if space is None:
+        return f"{what}: not on this machine"
+    return f"{what}: {in_bytes(space['free'])} free of {in_bytes(space['total'])}"
+
+
+def _processes(facts: Facts) -> list[str]:
+    if facts["at_work"] is None:
+        return ["processes  not serving"]
+    command, pid = facts["at_work"]["command"], facts["at_work"]["pid"]
+    lines = [f"processes  vna {command}, process {pid}"]
+    if (serving := facts["serving"]) is not None:
+        mode = "development mode" if serving["dev"] else "nobody is let in"
+        lines.append(f"           since {serving['since']}, {mode}")
+        lines.append(f"           DICOMweb http://{serving['http']}/dicom-web")
+        lines.append(f"           DICOM {serving['ae_title']} at {serving['dicom']}")
+        for name, child in serving["children"].items():
+            resident = child["resident"]
+            memory = f", {in_bytes(resident)} resident" if resident is not None else ""
+            lines.append(f"           {name:<9} process {child['pid']}{memory}")
+    return lines

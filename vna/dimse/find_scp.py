@@ -1,0 +1,146 @@
+"""C-FIND: Identifier -> Query -> answers, several a send, until all or cancelled (PS3.4 C.4.1)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from vna.config import Settings
+from vna.dicom.attributes import KEYS
+from vna.dicom.encode import CHARSET, decode_dataset
+from vna.dicom.identifiers import LEVEL, Model, text_of
+from vna.dicom.matchkeys import Options
+from vna.dimse.exchange import Answer, Exchange, Service
+from vna.dimse.messages import SUCCESS, Status
+from vna.dimse.sop_classes import PATIENT_ROOT_FIND, STUDY_ROOT_FIND
+from vna.dimse.status import (
+    CANCELLED,
+    NO_DATA_SET,
+    PENDING,
+    PENDING_WITH_UNSUPPORTED_KEYS,
+    of_find_error,
+)
+from vna.dimse.syntaxes import encode_identifier
+from vna.errors import InvalidQuery, TooLarge, VNAError
+from vna.query.keys import RETRIEVE_AE, from_identifier
+
+if TYPE_CHECKING:
+    from vna.query.engine import QueryEngine
+
+MAX_IDENTIFIER_BYTES = 1 << 20
+_MODELS = {PATIENT_ROOT_FIND: Model.PATIENT_ROOT, STUDY_ROOT_FIND: Model.STUDY_ROOT}
+_BATCH_BYTES = 32 << 10
+_BATCH_S = 0.05  # an answer does not wait longer for company
+
+Elements = Mapping[str, Any]  # values of DICOM JSON differ by VR
+
+
+def finding(query: QueryEngine, settings: Settings) -> Callable[[Exchange], Service]:
+    """Return what serves C-FIND."""
+
+    def begin(exchange: Exchange) -> Service:
+        if not exchange.command.has_data_set:
+            return Answer(exchange, NO_DATA_SET)
+        return _Finding(exchange, query, settings)
+
+    return begin
+
+
+class _Finding:
+    """One query: its Identifier is small and collected, then answered in one go."""
+
+    def __init__(self, exchange: Exchange, query: QueryEngine, settings: Settings) -> None:
+        self._exchange = exchange
+        self._query = query
+        self._settings = settings
+        self._identifier = bytearray()
+        self._is_too_long = False
+
+    def feed(self, data: memoryview) -> None:
+        """Collect it, up to the limit."""
+        if len(self._identifier) + len(data) > MAX_IDENTIFIER_BYTES:
+            self._is_too_long = True
+            self._identifier.clear()
+        if not self._is_too_long:
+            self._identifier += data
+
+    def finish(self) -> None:
+        """Answer."""
+        exchange = self._exchange
+        try:
+            status = self._answer()
+        except VNAError as exc:
+            status = of_find_error(exc)
+        exchange.respond(status, None)
+        exchange.send()
+
+    def abort(self) -> None:
+        """Nothing is held."""
+
+    def _answer(self) -> Status:
+        if self._is_too_long:
+            raise TooLarge("The Identifier is longer than 1 MiB.")
+        context = self._exchange.context
+        elements = decode_dataset(bytes(self._identifier), context.transfer_syntax)
+        options = Options(
+            relational=context.options.relational,
+            combined=context.options.combined_datetime,
+            fuzzy=context.options.fuzzy,
+            empty_value=context.options.empty_value,
+            multiple_value=context.options.multiple_value,
+        )
+        model = _MODELS[context.sop_class]
+        try:
+            asked = from_identifier(model, elements, options)
+        except InvalidQuery as exc:
+            return of_find_error(exc, offending=_offending(model, elements, options))
+        answers = self._query.find(self._exchange.peer.principal, asked.query)
+        pending = PENDING_WITH_UNSUPPORTED_KEYS if asked.unsupported else PENDING
+        return self._send_all(answers.rows, pending, text_of(elements.get(CHARSET, {})))
+
+    def _send_all(self, rows: Any, pending: Status, charset: str) -> Status:  # answers, closable
+        exchange = self._exchange
+        syntax = exchange.context.transfer_syntax
+        ours = {RETRIEVE_AE: {"vr": "AE", "Value": [self._settings.dicom.ae_title]}}
+        queued, since = 0, time.monotonic()
+        for row in rows:
+            data = encode_identifier({**row.attributes, **ours}, syntax, charset=charset)
+            queued += exchange.respond(pending, data)
+            if queued >= _BATCH_BYTES or time.monotonic() - since > _BATCH_S:
+                exchange.send()
+                queued, since = 0, time.monotonic()
+                if exchange.is_cancelled():
+                    rows.close()
+                    return CANCELLED
+        return SUCCESS
+
+
+def _offending(model: Model, elements: Elements, options: Options) -> tuple[int, ...]:
+    """Find the attributes at fault: each is asked alone (PS3.7 Annex C, Offending Element)."""
+    level = elements.get(LEVEL, {})
+    names = {one.value: one for one in model.levels}
+    wanted = names.get(text_of(level).strip(" \0"))
+    if wanted is None:
+        return (int(LEVEL, 16),)
+    alone = Options(relational=True, combined=options.combined)
+    bad = [
+        t for t, e in elements.items() if t != LEVEL and _is_bad(model, {LEVEL: level, t: e}, alone)
+    ]
+    if not bad and not options.relational:
+        above = model.levels[: model.levels.index(wanted)]
+        bad = [KEYS[one].unique for one in above if not _is_one(elements.get(KEYS[one].unique, {}))]
+    return tuple(int(tag, 16) for tag in bad)
+
+
+def _is_bad(model: Model, elements: Elements, options: Options) -> bool:
+    try:
+        from_identifier(model, elements, options)
+    except InvalidQuery:
+        return True
+    return False
+
+
+def _is_one(element: Any) -> bool:  # a DICOM JSON element
+    text = text_of(element).strip(" \0")
+    return bool(text) and not any(char in text for char in "\\*?")

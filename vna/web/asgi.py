@@ -1,0 +1,87 @@
+"""The web application put together, and served: health, DICOMweb, errors, threads."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from vna.config import Settings
+from vna.errors import NotFound, VNAError
+from vna.web import health, problems, server
+from vna.web.dicomweb.routes import ROOT, DicomWeb
+from vna.web.exchange import Counter
+from vna.web.threads import Threads
+
+if TYPE_CHECKING:
+    from vna.engines import Engines
+
+
+def create(engines: Engines) -> ASGIApp:
+    """Build the application. Its threads end with its lifespan."""
+    threads = Threads(engines.settings.http.threads)
+    dicomweb = DicomWeb(Counter(engines=engines, threads=threads))
+    house = _house(engines, threads)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        # DICOMweb goes its own way: a frame is too short a thing for layers of middleware.
+        if scope["type"] == "http" and scope["path"].startswith(f"{ROOT}/"):
+            await dicomweb({**scope, "root_path": scope["root_path"] + ROOT}, receive, send)
+        else:
+            await house(scope, receive, send)
+
+    return app
+
+
+def _house(engines: Engines, threads: Threads) -> Starlette:
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        yield
+        threads.close()
+
+    return Starlette(
+        routes=health.routes(engines.check, threads),
+        exception_handlers={HTTPException: _http_error, VNAError: _error, Exception: _error},
+        lifespan=lifespan,
+    )
+
+
+def serve(
+    engines: Engines,
+    settings: Settings,
+    sock: socket.socket,
+    *,
+    stop: threading.Event | None = None,
+) -> None:
+    """Serve HTTP on a listening socket until SIGTERM or `stop`; end within 20 seconds then."""
+    server.run(create(engines), settings.http, sock, stop=stop)
+
+
+async def _http_error(_request: Request, exc: Exception) -> Response:
+    """What Starlette's own routing refuses: no such path, or no such method."""
+    status = exc.status_code if isinstance(exc, HTTPException) else 500
+    if status == 404:
+        return _response(*problems.answer(NotFound(), "unknown"))
+    fields = [
+        (k.lower().encode(), v.encode()) for k, v in (getattr(exc, "headers", None) or {}).items()
+    ]
+    content = problems.body(status, "MethodNotAllowed", "This resource does not know that method.")
+    return _response(status, fields, content)
+
+
+async def _error(_request: Request, exc: Exception) -> Response:
+    return _response(*problems.answer(exc, "unknown"))
+
+
+def _response(status: int, fields: problems.Headers, content: bytes) -> Response:
+    headers = {k.decode(): v.decode() for k, v in (*problems.ALWAYS, *fields)}
+    return Response(content, status, headers, media_type="application/json")

@@ -1,0 +1,89 @@
+"""What lets a client keep an answer, and spare us a second one: ETag, Last-Modified, 304, gzip."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+from email.utils import format_datetime, parsedate_to_datetime
+
+from vna.web.exchange import Ask, Reply
+from vna.web.problems import Headers
+
+VARY = (b"vary", b"Accept, Accept-Encoding, Authorization")
+_TAG = re.compile(r'(?:W/)?("[^"]*")')
+_CODING = re.compile(r"(gzip|x-gzip|\*)\s*(?:;\s*q=(\d(?:\.\d+)?))?", re.ASCII | re.IGNORECASE)
+
+
+class State:
+    """Which version of a representation an answer is: its entity tag, and since when.
+
+    A weak tag says that the meaning is the same: a multipart has another boundary each time.
+    """
+
+    __slots__ = ("changed_at", "etag")
+
+    def __init__(
+        self,
+        parts: Iterable[str],
+        *,
+        is_strong: bool = False,
+        changed_at: dt.datetime | None = None,
+    ) -> None:
+        digest = hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
+        self.etag = f'"{digest}"' if is_strong else f'W/"{digest}"'
+        self.changed_at = changed_at
+
+
+def headers(state: State | None) -> Headers:
+    """Return the header fields that carry a state."""
+    if state is None:
+        return [VARY]
+    fields = [VARY, (b"etag", state.etag.encode("ascii"))]
+    if state.changed_at is not None:
+        stamp = format_datetime(state.changed_at.astimezone(dt.UTC), usegmt=True)
+        fields.append((b"last-modified", stamp.encode("ascii")))
+    return fields
+
+
+def is_fresh(ask: Ask, state: State) -> bool:
+    """Whether the client holds this state already (RFC 9110 13.1.2, 13.1.3, 13.2.2)."""
+    known = ask.header(b"if-none-match")
+    if known is not None:
+        tags = _TAG.findall(known)
+        return known.strip() == "*" or state.etag.removeprefix("W/") in tags
+    since = ask.header(b"if-modified-since")
+    if since is None or state.changed_at is None:
+        return False
+    try:
+        then = parsedate_to_datetime(since)
+    except ValueError:
+        return False  # RFC 9110 13.1.3: what is no date is ignored
+    if then.tzinfo is None:
+        then = then.replace(tzinfo=dt.UTC)
+    return state.changed_at.replace(microsecond=0) <= then
+
+
+def not_modified(state: State) -> Reply:
+    """Answer that the client's copy is still good."""
+    return Reply(status=304, headers=headers(state))
+
+
+def takes_gzip(ask: Ask) -> bool:
+    """Whether the client wants the answer compressed (RFC 9110 12.5.3)."""
+    asked = ask.header(b"accept-encoding") or ""
+    return any(
+        (found := _CODING.fullmatch(entry.strip())) is not None and float(found[2] or 1) > 0
+        for entry in asked.split(",")
+    )
+
+
+def gzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Compress as it goes, quickly rather than well."""
+    squeeze = zlib.compressobj(1, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+    for chunk in chunks:
+        if data := squeeze.compress(chunk):
+            yield data
+    yield squeeze.flush()
