@@ -46,13 +46,13 @@ def instance(number: int, copy: int) -> Registration:
 
 _WRONG = """
     SELECT study_uid FROM study s JOIN study_state t USING (study_pk)
-    WHERE (t.instances, t.series, t.size, t.modalities) IS DISTINCT FROM (
-        SELECT count(*), count(DISTINCT series_pk), sum(i.size),
-               array_agg(DISTINCT e.modality ORDER BY e.modality)
+    WHERE ROW(t.instances, t.series, t.size, t.modalities)::text IS DISTINCT FROM (
+        SELECT ROW(count(*), count(DISTINCT series_pk), COALESCE(sum(i.size), 0), COALESCE(
+                   array_agg(DISTINCT e.modality ORDER BY e.modality), '{}'))::text
         FROM series e JOIN instance i USING (series_pk)
         WHERE e.study_pk = s.study_pk AND i.current)
-    OR (t.first_blob, s.variant) IS DISTINCT FROM (
-        SELECT i.blob_id, i.study_variant FROM series e JOIN instance i USING (series_pk)
+    OR t.instances > 0 AND ROW(t.first_blob, s.variant)::text IS DISTINCT FROM (
+        SELECT ROW(i.blob_id, i.study_variant)::text FROM series e JOIN instance i USING (series_pk)
         WHERE e.study_pk = s.study_pk AND i.current
         ORDER BY i.created_us, i.blob_id LIMIT 1)
     UNION

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import io
+from pathlib import Path
 
 import orjson
 import pydicom
 import pytest
+from pydicom.data import get_testdata_file
 
 from tests import factories
 from tests.archive import Archive
@@ -158,6 +160,21 @@ def test_bulk_data_of_a_big_endian_object_is_little_endian(archive: Archive) -> 
     (value,) = archive.retrieve.bulkdata(archive.who, ref, "7FE00010")
     assert data(value) == bytes(little)
     assert data(archive.retrieve.frames(archive.who, ref, [1], None)[0]) == bytes(little)
+
+
+@pytest.mark.parametrize("name", ["rtdose_expb.dcm", "MR_small_bigendian.dcm"])
+def test_big_endian_pixels_are_turned_round_by_whole_cells(archive: Archive, name: str) -> None:
+    path = get_testdata_file(name, download=False)
+    assert isinstance(path, str)
+    outcome = archive.take(Path(path).read_bytes())
+    assert isinstance(outcome, Stored)
+    (located,) = archive.retrieve.instances(archive.who, outcome.ref)
+    file = data(archive.retrieve.part10(located, EXPLICIT))
+    read = pydicom.dcmread(io.BytesIO(file))
+    (value,) = archive.retrieve.bulkdata(archive.who, outcome.ref, "7FE00010")
+    assert data(value) == read.PixelData
+    frame = archive.retrieve.frames(archive.who, outcome.ref, [1], None)[0]
+    assert read.PixelData.startswith(data(frame))
 
 
 def test_outside_the_scope_looks_like_unknown(archive: Archive) -> None:

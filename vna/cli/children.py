@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from vna.app import opened
+from vna.cli.memory import keep_freed_memory
 from vna.config import Settings
 from vna.dimse.services import services
 from vna.dimse.worker import Worker
@@ -38,6 +39,7 @@ class Place:
 
 def speak_http(place: Place, handle: int) -> None:
     """Serve DICOMweb on a listening socket until SIGTERM."""
+    keep_freed_memory()
     stop = _until_told()
     with opened(place.settings, place.dsn) as archive:
         serve(archive.engines, place.settings, socket.socket(fileno=handle), stop=stop)
@@ -45,6 +47,7 @@ def speak_http(place: Place, handle: int) -> None:
 
 def speak_dicom(place: Place, handle: int) -> None:
     """Serve the associations the supervisor hands over until SIGTERM."""
+    keep_freed_memory()
     control = socket.socket(fileno=handle)
     with opened(place.settings, place.dsn) as archive:
         worker = Worker(services(archive.engines, place.settings), place.settings, control)

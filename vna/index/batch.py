@@ -72,11 +72,18 @@ def insert(
 
     With a reason they go in as versions that are not current and not counted.
     """
-    columns = zip(*(e.row for e in entries), strict=True)
+    # by UID, so that two batches wait for each other's UIDs in one order; of several versions of a
+    # UID the oldest first, since it is the one that stays
+    order = sorted(
+        range(len(entries)), key=lambda n: (entries[n].item.ref.instance, entries[n].age)
+    )
+    columns = zip(*(entries[n].row for n in order), strict=True)
     packed = [kind(column) for kind, column in zip(_COLUMNS, columns, strict=True)]
     cursor = tx.cursor(binary=True)
     cursor.execute(SQL.register_instances, [*packed, reason], prepare=True)
     known, positions, unlike = cursor.fetchone() or (False, None, None)
     if not known:
         return None
-    return Inserted(*(frozenset(n - 1 for n in found or ()) for found in (positions, unlike)))
+    return Inserted(
+        *(frozenset(order[n - 1] for n in found or ()) for found in (positions, unlike))
+    )

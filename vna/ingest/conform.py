@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from vna.dicom.refs import UID, InstanceRef
 from vna.dicom.scan import Scan
 from vna.dicom.uids import is_storage
-from vna.ingest.outcome import Cause, Caution, Expected, Refused
+from vna.ingest.outcome import Cause, Expected, Refused
 
 _UID = re.compile(r"[0-9.]{1,64}", re.ASCII)
 
@@ -19,8 +19,7 @@ class Identity:
 
     ref: InstanceRef
     sop_class: str
-    caution: Caution | None = None
-    message: str = ""
+    flags: frozenset[str] = frozenset()
 
 
 def identify(
@@ -33,12 +32,13 @@ def identify(
 ) -> Identity | Refused:
     """Read the identity from the data set and hold it against what command, file and URL said.
 
-    The data set is right where it speaks. A SOP Instance UID that contradicts the command or the
-    File Meta Information refuses the object: one of the two would file it under a wrong name.
+    The data set is right where it speaks. A SOP Instance UID that contradicts the command refuses
+    the object: the sender would look for it under another name. File Meta Information is often
+    wrong after somebody's edit: that is only remarked.
     """
     sop_class = scan.sop_class or expected.sop_class or file_class
     sop_instance = scan.sop_instance
-    refused = _missing(scan, sop_class) or _contradicted(scan, file_instance, expected)
+    refused = _missing(scan, sop_class) or _contradicted(scan, expected)
     if refused is None and not unknown_storage and not is_storage(sop_class or ""):
         refused = Cause.SOP_CLASS, "This SOP Class is not one the archive stores."
     if refused is not None:
@@ -47,15 +47,11 @@ def identify(
             cause=cause, message=message, sop_class=sop_class, sop_instance=valid(sop_instance)
         )
     ref = InstanceRef(UID(scan.study or ""), UID(scan.series or ""), UID(sop_instance or ""))
-    claimed = expected.sop_class or file_class
-    if claimed and claimed != sop_class:
-        return Identity(
-            ref=ref,
-            sop_class=sop_class or "",
-            caution=Caution.CLASS_MISMATCH,
-            message="The SOP Class of the data set is not the one it was sent under.",
-        )
-    return Identity(ref=ref, sop_class=sop_class or "")
+    differs = (file_class not in (None, "", sop_class)) or (
+        file_instance not in (None, "", sop_instance)
+    )
+    flags = frozenset({"file-meta-differs"}) if differs else frozenset()
+    return Identity(ref=ref, sop_class=sop_class or "", flags=flags)
 
 
 def valid(value: str | None) -> str | None:
@@ -80,17 +76,12 @@ def _missing(scan: Scan, sop_class: str | None) -> tuple[Cause, str] | None:
     return None
 
 
-def _contradicted(
-    scan: Scan, file_instance: str | None, expected: Expected
-) -> tuple[Cause, str] | None:
-    for name, value, claims in (
-        ("SOP Instance UID", scan.sop_instance, (expected.sop_instance, file_instance)),
-        ("SOP Class UID", scan.sop_class, (expected.sop_class,)),
-        ("Study Instance UID", scan.study, (expected.study,)),
+def _contradicted(scan: Scan, expected: Expected) -> tuple[Cause, str] | None:
+    for name, value, claim in (
+        ("SOP Instance UID", scan.sop_instance, expected.sop_instance),
+        ("SOP Class UID", scan.sop_class, expected.sop_class),
+        ("Study Instance UID", scan.study, expected.study),
     ):
-        for claim in claims:
-            if claim and value and claim != value:
-                return Cause.MISMATCH, (
-                    f"The {name} of the data set is not the one it was sent under."
-                )
+        if claim and value and claim != value:
+            return Cause.MISMATCH, f"The {name} of the data set is not the one it was sent under."
     return None

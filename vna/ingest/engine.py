@@ -126,6 +126,7 @@ class IngestEngine:
             received.scan,
             archive_id=self._store.archive_id,
             sop_class=identity.sop_class,
+            flags=identity.flags,
             transfer_syntax=received.transfer_syntax,
             received_us=received.received_us,
             source=receiving.source,
@@ -163,12 +164,7 @@ class IngestEngine:
                 caution=Caution.ELSEWHERE,
                 message="This SOP Instance UID is known in another series: kept, not shown.",
             )
-        return Stored(
-            ref=identity.ref,
-            sop_class=identity.sop_class,
-            caution=identity.caution,
-            message=identity.message,
-        )
+        return Stored(ref=identity.ref, sop_class=identity.sop_class)
 
     def _other_content(
         self,

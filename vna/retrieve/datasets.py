@@ -5,6 +5,9 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 
+import orjson
+
+from vna.blobs.meta import read
 from vna.blobs.store import BlobStore
 from vna.config import Limits
 from vna.dicom.rewrite import to_explicit_little
@@ -43,7 +46,7 @@ def value_bytes(
         chunks = _inflated_range(stored_chunks(store, located), offset, length, limits)
     else:
         chunks = store.chunks(located.blob_id, located.header, located.payload_len, offset, length)
-    word = 1 if syntax(located.transfer_syntax).little else _WORD.get(vr, 1)
+    word = 1 if syntax(located.transfer_syntax).little else _word(store, located, vr, offset)
     return chunks if word == 1 else _swapped(chunks, word)
 
 
@@ -56,6 +59,20 @@ def is_plain(transfer_syntax: str) -> bool:
     """Whether stored values are little endian at the offsets the index knows."""
     held = syntax(transfer_syntax)
     return held.little and not held.deflated
+
+
+def _word(store: BlobStore, located: Located, vr: str, offset: int) -> int:
+    """How many bytes are turned round together in a big endian value.
+
+    Pixel cells of more than 16 bits are turned round whole, as every writer of them has done,
+    though PS3.5 7.3 speaks of 16-bit words for OW.
+    """
+    if vr == "OW" and located.pixel is not None and offset >= located.pixel[2]:
+        members = orjson.loads(read(store.reader(located.blob_id).meta()).json or b"{}")
+        bits = (members.get("00280100") or {}).get("Value") or [16]
+        if bits[0] in (32, 64):
+            return int(bits[0]) // 8
+    return _WORD.get(vr, 1)
 
 
 def _inflated_range(

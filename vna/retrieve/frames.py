@@ -67,7 +67,7 @@ def _pieces(
     limits: Limits,
 ) -> Iterator[bytes]:
     if is_plain(located.transfer_syntax) and sum(size for _, size in pieces) <= _READY:
-        return iter([small_value(store, located, at, size) for at, size in pieces])
+        return (small_value(store, located, at, size) for at, size in pieces)
     return (
         chunk
         for at, size in pieces

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from dataclasses import dataclass
 
@@ -28,7 +27,6 @@ class MediaType:
         return next((value for key, value in self.parameters if key == name), None)
 
 
-@functools.lru_cache(maxsize=1024)
 def media_type(text: str) -> MediaType:
     """Read a media type, quoted and unquoted parameter values alike. Raises `InvalidRequest`."""
     found, end = _read(text, 0)
@@ -37,7 +35,6 @@ def media_type(text: str) -> MediaType:
     return found
 
 
-@functools.lru_cache(maxsize=1024)
 def media_list(text: str) -> tuple[MediaType, ...]:
     """Read a comma-separated list; entries that are no media types are left out (PS3.18 8.7.5)."""
     listed = []

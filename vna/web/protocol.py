@@ -141,17 +141,21 @@ class LimitedProtocol(HttpToolsProtocol):
             self._drop(data)
             return
         most = self._limits.header_bytes
-        while data and not self._is_refused and not self.transport.is_closing():
-            if self._is_plain_body:
-                piece, data = data, b""
-            else:
+        rest: bytes | memoryview = data
+        while rest and not self._is_refused and not self.transport.is_closing():
+            room = len(rest)
+            if not self._is_plain_body:
                 if self._framing >= most:
                     self._refuse(431, "header-bytes", f"Header fields may have {most} bytes.")
                     return
-                room = most - self._framing
-                piece, data = (data, b"") if len(data) <= room else (data[:room], data[room:])
-                self._framing += len(piece)
-            super().data_received(piece)
+                room = min(room, most - self._framing)
+                self._framing += room
+            if room == len(rest):
+                piece, rest = rest, b""
+            else:
+                whole = memoryview(rest)
+                piece, rest = whole[:room], whole[room:]
+            super().data_received(piece)  # type: ignore[arg-type]  # the parser takes views, too
         self._set_timers()
 
     def pause_writing(self) -> None:

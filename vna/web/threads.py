@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
@@ -81,8 +83,9 @@ class Pool:
         """Let the threads end; those busy for longer than two seconds end with the process."""
         for _ in self._threads:
             self._tasks.put(None)
+        deadline = time.monotonic() + _JOIN_S
         for thread in self._threads:
-            thread.join(_JOIN_S)
+            thread.join(max(deadline - time.monotonic(), 0))
 
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:
@@ -104,16 +107,22 @@ class Pool:
 
 
 class Threads:
-    """The two pools of a process: hops for what is short, streams for what takes its time."""
+    """The pools of a process: hops for what is short, streams for what takes its time.
+
+    `finishers` take work over from one of these threads, not from the event loop.
+    """
 
     def __init__(self, hops: int = 0) -> None:
-        self.hops = Pool(hops or 2 * (os.cpu_count() or 1) + 4, "hop")
+        size = hops or 2 * (os.cpu_count() or 1) + 4
+        self.hops = Pool(size, "hop")
         self.streams = Pool(STREAM_THREADS, "stream")
+        self.finishers = ThreadPoolExecutor(size, "finish")
 
     def close(self) -> None:
         """Let all threads end."""
         self.hops.close()
         self.streams.close()
+        self.finishers.shutdown(wait=False, cancel_futures=True)
 
 
 class Pull:

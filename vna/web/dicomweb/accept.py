@@ -115,6 +115,7 @@ _OFFERS: dict[Resource, tuple[tuple[str, bool], ...]] = {
     Resource.FRAME: (*_BULK_OFFERS, *_BULK_SINGLE),
     Resource.BULK: (*_BULK_SINGLE, *_BULK_OFFERS),
 }
+_CACHED_MOST = 1024  # characters: clients say the same short thing again and again
 _Q = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?", re.ASCII)
 
 
@@ -136,7 +137,6 @@ class _Range:
         return self.media.endswith("/*")
 
 
-@functools.lru_cache(maxsize=4096)
 def negotiate(
     resource: Resource,
     header: str | None,
@@ -151,6 +151,14 @@ def negotiate(
     acceptable; `strict` refuses such a request (8.7.5). Raises `NotAcceptable`, and
     `InvalidRequest` when DICOM and rendered media types are mixed.
     """
+    if len(header or "") + sum(map(len, parameters)) <= _CACHED_MOST:
+        return _cached(resource, header, parameters, strict)
+    return _negotiated(resource, header, parameters, strict)
+
+
+def _negotiated(
+    resource: Resource, header: str | None, parameters: tuple[str, ...], strict: bool
+) -> Acceptable:
     if not header and strict:
         raise NotAcceptable(f"Without an Accept header there is no answer. {_possible(resource)}")
     ranges = tuple(_ranges(media_list(header or "*/*")))
@@ -164,6 +172,9 @@ def negotiate(
     if not wanted:
         raise NotAcceptable(_possible(resource))
     return Acceptable(tuple(dict.fromkeys(wanted)))
+
+
+_cached = functools.lru_cache(maxsize=1024)(_negotiated)
 
 
 def _possible(resource: Resource) -> str:

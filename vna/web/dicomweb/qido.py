@@ -17,6 +17,8 @@ from vna.web.dicomweb.xml import native_model
 from vna.web.exchange import Ask, Reply, warning
 from vna.web.multipart import closing, multipart_type, new_boundary, part_head
 
+_WARNINGS_MOST = 8
+
 
 async def studies(ask: Ask) -> Reply:
     """GET `studies`."""
@@ -47,7 +49,10 @@ async def _search(ask: Ask, level: Level) -> Reply:
         answers = ask.counter.engines.query.find(ask.principal, asked.query)
         found = [_with_url(answer, root) for answer in answers.rows]
         remaining = answers.remaining()
-        fields = [caching.VARY, *(warning(root, text) for text in asked.deviations)]
+        fields = [
+            caching.VARY,
+            *(warning(root, text) for text in asked.deviations[:_WARNINGS_MOST]),
+        ]
         if remaining.count:
             text = f"There are {remaining} additional results that can be requested"
             fields.append(warning(root, text))

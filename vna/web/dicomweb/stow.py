@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING
 
 import orjson
@@ -29,6 +30,8 @@ from vna.web.threads import PIECE
 
 if TYPE_CHECKING:
     from vna.ingest.receiving import Receiving
+
+_ENDING_MOST = 4  # parts of one request that are being finished beside the one coming in
 
 
 async def store(ask: Ask) -> Reply:
@@ -52,7 +55,11 @@ async def store(ask: Ask) -> Reply:
 
 
 class Intake:
-    """The bytes of one request becoming outcomes. Used by one thread at a time."""
+    """The bytes of one request becoming outcomes. Used by one thread at a time.
+
+    A part is made durable and visible by another thread while the next part comes in: storing waits
+    for disks, and what waits together is committed together.
+    """
 
     def __init__(self, ask: Ask, study: UID | None) -> None:
         """Read what kind of body it is. Raises `UnsupportedMedia` and `MalformedMultipart`."""
@@ -62,10 +69,12 @@ class Intake:
         self._source = Source(proto="stow", address=address_of(ask.scope))
         self._outcomes: list[Outcome] = []
         self._receiving: Receiving | None = None
+        self._ending: deque[Callable[[], Outcome]] = deque()
         self._most = ask.counter.engines.settings.limits.request_bytes
         self._count = 0
         self._is_broken = False
         self._is_other = False  # the part is no DICOM file
+        self._is_ended = False  # the part is complete, and waits for the next to begin
 
     @property
     def is_over(self) -> bool:
@@ -103,12 +112,14 @@ class Intake:
             return self._outcomes
         if self._parser is None:
             self._begin()
-            self._end()
-            return self._outcomes
-        try:
-            self._parser.finish()
-        except MalformedMultipart as exc:
-            self._break(exc)
+            self._is_ended = True
+        else:
+            try:
+                self._parser.finish()
+            except MalformedMultipart as exc:
+                self._break(exc)
+                return self._outcomes
+        self._complete()
         if not self._outcomes:
             raise InvalidRequest("There is no part in this body.")
         return self._outcomes
@@ -118,6 +129,7 @@ class Intake:
         if self._receiving is not None:
             self._receiving.abort()
             self._receiving = None
+        self._collect(0)
 
     def _take(self, data: bytes) -> None:
         if self._count > self._most:
@@ -130,10 +142,11 @@ class Intake:
             if isinstance(event, PartData):
                 self._content(event.data)
             elif isinstance(event, PartBegins):
+                self._hand_over()
                 self._is_other = not _is_dicom(event.headers.get("content-type", DICOM))
                 self._begin()
             else:
-                self._end()
+                self._is_ended = True
 
     def _begin(self) -> None:
         if self._receiving is None and not self._is_other:
@@ -145,21 +158,48 @@ class Intake:
         if self._receiving is not None:
             self._receiving.feed(data)
 
-    def _end(self) -> None:
-        if self._receiving is None:
-            message = "A part is not application/dicom, which is what this archive takes."
-            self._outcomes.append(Refused(cause=Cause.CANNOT_UNDERSTAND, message=message))
+    def _hand_over(self) -> None:
+        """Let another thread finish the part that ended; a few of them at most are under way."""
+        if not self._is_ended:
             return
-        receiving, self._receiving = self._receiving, None
-        self._outcomes.append(receiving.finish())
+        self._collect(_ENDING_MOST - 1)
+        receiving, self._receiving, self._is_ended = self._receiving, None, False
+        if receiving is None:
+            self._ending.append(_not_dicom)
+        else:
+            finishers = self._ask.counter.threads.finishers
+            self._ending.append(finishers.submit(receiving.finish).result)
+
+    def _complete(self) -> None:
+        """Finish the last part here, and wait for those before it."""
+        if not self._is_ended:
+            self._collect(0)
+            return
+        receiving, self._receiving, self._is_ended = self._receiving, None, False
+        last = _not_dicom() if receiving is None else receiving.finish()
+        self._collect(0)
+        self._outcomes.append(last)
+
+    def _collect(self, most: int) -> None:
+        """Wait, in order, until no more than `most` parts are being finished."""
+        while len(self._ending) > most:
+            self._outcomes.append(self._ending.popleft()())
 
     def _break(self, exc: MalformedMultipart | TooLarge) -> None:
-        self.abort()
+        """Drop the part that is incomplete, keep those that are whole, and say so."""
         self._is_broken = True
+        if self._is_ended:
+            self._complete()
+        self.abort()
         if all(isinstance(outcome, Refused) for outcome in self._outcomes):
             raise exc
         cause = Cause.TOO_LARGE if isinstance(exc, TooLarge) else Cause.CANNOT_UNDERSTAND
         self._outcomes.append(Refused(cause=cause, message=str(exc)))
+
+
+def _not_dicom() -> Outcome:
+    message = "A part is not application/dicom, which is what this archive takes."
+    return Refused(cause=Cause.CANNOT_UNDERSTAND, message=message)
 
 
 async def _stream(ask: Ask, intake: Intake) -> list[Outcome]:
@@ -176,10 +216,11 @@ async def _stream(ask: Ask, intake: Intake) -> list[Outcome]:
         if work is not None:
             await asyncio.shield(work)
         return await pool.call(intake.finish)
-    finally:
+    except BaseException:
         if work is not None:
             await asyncio.wait((work,))
         await pool.call(intake.abort)
+        raise
 
 
 async def _pieces(ask: Ask) -> AsyncIterator[bytes]:
