@@ -100,5 +100,5 @@ def test_a_badly_numbered_file_is_refused(folder: Path, name: str) -> None:
 def test_every_migration_says_first_what_it_keeps_waiting() -> None:
     heads = [migration.text.partition("\n\n")[0] for migration in migrate.read()]
     assert heads
-    assert all(re.fullmatch(r"(-- .*\n?)+", head) for head in heads)
+    assert all(re.fullmatch(r"(--( .*)?\n?)+", head) for head in heads)
     assert all(re.search(r"lock|wait", head) for head in heads)

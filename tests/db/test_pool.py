@@ -146,7 +146,8 @@ def test_idle_connections_are_closed_after_a_while(
 ) -> None:
     with database.reading() as first, database.reading() as second:
         pass
-    assert not (first.closed or second.closed)
+    assert not first.closed
+    assert not second.closed
     monkeypatch.setattr(pool, "_IDLE_S", 0.0)
     with database.reading() as conn:
         assert conn is first  # lent when it was idle for a moment only
