@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, LiteralString
+from typing import Any, LiteralString, NamedTuple
 
 from vna.db.pool import Connection
 from vna.db.statements import load
@@ -15,9 +14,8 @@ __all__ = ["Located", "Within", "instances", "version", "with_frames"]
 SQL = load("index")
 
 
-@dataclass(frozen=True, slots=True)
-class Located:
-    """One instance and where its bytes are. The order of the fields is that of the statements.
+class Located(NamedTuple):
+    """One instance and where its bytes are. A tuple, because a series is a thousand of them.
 
     `number` is the Instance Number, `pixel` (tag, VR, offset, length) of the Pixel Data family.
     """
@@ -26,7 +24,7 @@ class Located:
     sop_class: str
     transfer_syntax: str
     blob_id: bytes
-    header: bytes = field(repr=False)
+    header: bytes
     payload_len: int
     digest: bytes
     size: int
@@ -35,9 +33,9 @@ class Located:
     number: int | None
     frame_count: int | None
     pixel: tuple[str, str, int, int] | None
-    bulk: bytes | None = field(repr=False)
-    group2: bytes = field(repr=False)
-    preamble: bytes = field(repr=False)
+    bulk: bytes | None
+    group2: bytes
+    preamble: bytes
     changed_at: datetime
 
 
@@ -48,7 +46,7 @@ def instances(conn: Connection, ref: Ref, *, within: Within | None) -> list[Loca
     """
     cursor = conn.cursor(binary=True)
     cursor.execute(_statement(ref), parameters(ref), prepare=True)
-    found = [_located(ref, row) for row in cursor]
+    found = [_located(ref, row) for row in cursor.fetchall()]
     if within is None or covers(within, ref):
         return found
     return [located for located in found if covers(within, located.ref)]
@@ -98,12 +96,7 @@ def _statement(ref: Ref) -> LiteralString:
 
 
 def _located(asked: Ref, row: tuple[Any, ...]) -> Located:
-    series, instance, *one = row[:13]
-    above = asked if isinstance(asked, SeriesRef | InstanceRef) else SeriesRef(asked.study, series)
+    above = asked if isinstance(asked, SeriesRef | InstanceRef) else SeriesRef(asked.study, row[0])
     pixel = (row[13], row[14], row[15], row[16]) if row[13] is not None else None
-    sop_class, syntax, blob_id, header, payload_len, digest, size, key_id, key_version = one[:9]
-    return Located(
-        InstanceRef(above.study, above.series, instance),
-        *(sop_class, syntax, blob_id, header, payload_len, digest, size, key_id, key_version),
-        *(one[9], one[10], pixel, row[17], row[18], row[19], row[20]),
-    )
+    ref = InstanceRef(above.study, above.series, row[1])
+    return Located._make((ref, *row[2:13], pixel, *row[17:21]))

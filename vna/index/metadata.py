@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import LiteralString
+from typing import LiteralString, NamedTuple
 
 from vna.db.pool import Connection
 from vna.dicom.refs import InstanceRef, Ref, SeriesRef, StudyRef, Within
 from vna.index.locate import SQL, covers, parameters
 
 
-@dataclass(frozen=True, slots=True)
-class Sealed:
-    """The sealed JSON of one instance; `sealed` is None where it was past the cap."""
+class Sealed(NamedTuple):
+    """The sealed JSON of one instance; `sealed` is None where it was past the cap.
+
+    A tuple, because a series is a thousand of them: a frozen dataclass takes 2 us more for each.
+    """
 
     ref: InstanceRef
     blob_id: bytes
     key_id: bytes
     key_version: int
-    sealed: bytes | None = field(repr=False)
+    sealed: bytes | None
     deriver: int
 
 
@@ -36,7 +37,7 @@ def sealed(conn: Connection, ref: Ref, *, within: Within | None) -> list[Sealed]
             InstanceRef(study, of_series or series, instance),
             *(blob_id, key_id, key_version, data, deriver or 0),
         )
-        for series, instance, blob_id, key_id, key_version, data, deriver in cursor
+        for series, instance, blob_id, key_id, key_version, data, deriver in cursor.fetchall()
     ]
     if within is None or covers(within, ref):
         return found
