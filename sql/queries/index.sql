@@ -156,7 +156,8 @@ TRUNCATE
 -- name: locate_study
 -- The current instances of a study and their blobs, in order.
 SELECT
-    s.study_uid, e.series_uid, i.sop_instance_uid, i.sop_class_uid, i.transfer_syntax_uid,
+    e.series_uid,
+    i.sop_instance_uid, i.sop_class_uid, i.transfer_syntax_uid,
     i.blob_id, b.header, b.payload_len, i.digest, i.size, i.key_id, i.key_version,
     i.instance_number, b.frame_count, b.pixel_tag, b.pixel_vr, b.pixel_offset, b.pixel_length,
     b.bulk, b.group2, b.preamble, i.changed_at
@@ -172,35 +173,32 @@ ORDER BY
 -- name: locate_series
 -- The current instances of a series and their blobs, in order.
 SELECT
-    s.study_uid, e.series_uid, i.sop_instance_uid, i.sop_class_uid, i.transfer_syntax_uid,
+    NULL,
+    i.sop_instance_uid, i.sop_class_uid, i.transfer_syntax_uid,
     i.blob_id, b.header, b.payload_len, i.digest, i.size, i.key_id, i.key_version,
     i.instance_number, b.frame_count, b.pixel_tag, b.pixel_vr, b.pixel_offset, b.pixel_length,
     b.bulk, b.group2, b.preamble, i.changed_at
-FROM study s
-JOIN series e USING (study_pk)
-JOIN instance i USING (series_pk)
+FROM instance i
 JOIN instance_blob b USING (instance_pk)
-WHERE s.study_uid = %(study)s AND e.series_uid = %(series)s AND i.current
+WHERE i.series_pk = (
+    SELECT e.series_pk FROM study s JOIN series e USING (study_pk)
+    WHERE s.study_uid = %(study)s AND e.series_uid = %(series)s) AND i.current
 ORDER BY COALESCE(i.instance_number, 9223372036854775807), i.instance_pk;
 
 -- name: locate_instance
--- The current version of an instance, its blob and its frame table.
+-- The current version of an instance, its blob and its frame table; see the function's comment.
 SELECT
-    s.study_uid, e.series_uid, i.sop_instance_uid, i.sop_class_uid, i.transfer_syntax_uid,
-    i.blob_id, b.header, b.payload_len, i.digest, i.size, i.key_id, i.key_version,
-    i.instance_number, b.frame_count, b.pixel_tag, b.pixel_vr, b.pixel_offset, b.pixel_length,
-    b.bulk, b.group2, b.preamble, i.changed_at, b.frame_table
-FROM instance i
-JOIN series e USING (series_pk)
-JOIN study s USING (study_pk)
-JOIN instance_blob b USING (instance_pk)
-WHERE i.sop_instance_uid = %(instance)s AND i.current
-    AND s.study_uid = %(study)s AND e.series_uid = %(series)s;
+    NULL,
+    sop_instance_uid, sop_class_uid, transfer_syntax_uid, blob_id, header, payload_len, digest,
+    size, key_id, key_version, instance_number, frame_count, pixel_tag, pixel_vr, pixel_offset,
+    pixel_length, bulk, group2, preamble, changed_at, frame_table
+FROM locate_instance(%(study)s, %(series)s, %(instance)s);
 
 -- name: locate_version
 -- One version of an instance, current or not.
 SELECT
-    s.study_uid, e.series_uid, i.sop_instance_uid, i.sop_class_uid, i.transfer_syntax_uid,
+    e.series_uid,
+    i.sop_instance_uid, i.sop_class_uid, i.transfer_syntax_uid,
     i.blob_id, b.header, b.payload_len, i.digest, i.size, i.key_id, i.key_version,
     i.instance_number, b.frame_count, b.pixel_tag, b.pixel_vr, b.pixel_offset, b.pixel_length,
     b.bulk, b.group2, b.preamble, i.changed_at
@@ -214,8 +212,7 @@ WHERE i.blob_id = %(blob_id)s AND i.sop_instance_uid = %(instance)s
 -- name: sealed_study
 -- The sealed JSON of a study's current instances, in order.
 SELECT
-    s.study_uid, e.series_uid, i.sop_instance_uid, i.blob_id, i.key_id, i.key_version,
-    j.sealed, j.deriver
+    e.series_uid, i.sop_instance_uid, i.blob_id, i.key_id, i.key_version, j.sealed, j.deriver
 FROM study s
 JOIN series e USING (study_pk)
 JOIN instance i USING (series_pk)
@@ -227,27 +224,22 @@ ORDER BY
 
 -- name: sealed_series
 -- The sealed JSON of a series' current instances, in order.
-SELECT
-    s.study_uid, e.series_uid, i.sop_instance_uid, i.blob_id, i.key_id, i.key_version,
-    j.sealed, j.deriver
-FROM study s
-JOIN series e USING (study_pk)
-JOIN instance i USING (series_pk)
+SELECT NULL, i.sop_instance_uid, i.blob_id, i.key_id, i.key_version, j.sealed, j.deriver
+FROM instance i
 LEFT JOIN instance_json j USING (instance_pk)
-WHERE s.study_uid = %(study)s AND e.series_uid = %(series)s AND i.current
+WHERE i.series_pk = (
+    SELECT e.series_pk FROM study s JOIN series e USING (study_pk)
+    WHERE s.study_uid = %(study)s AND e.series_uid = %(series)s) AND i.current
 ORDER BY COALESCE(i.instance_number, 9223372036854775807), i.instance_pk;
 
 -- name: sealed_instance
 -- The sealed JSON of one instance.
-SELECT
-    s.study_uid, e.series_uid, i.sop_instance_uid, i.blob_id, i.key_id, i.key_version,
-    j.sealed, j.deriver
+SELECT NULL, i.sop_instance_uid, i.blob_id, i.key_id, i.key_version, j.sealed, j.deriver
 FROM instance i
-JOIN series e USING (series_pk)
-JOIN study s USING (study_pk)
 LEFT JOIN instance_json j USING (instance_pk)
-WHERE i.sop_instance_uid = %(instance)s AND i.current
-    AND s.study_uid = %(study)s AND e.series_uid = %(series)s;
+WHERE i.sop_instance_uid = %(instance)s AND i.current AND i.series_pk = (
+    SELECT e.series_pk FROM study s JOIN series e USING (study_pk)
+    WHERE s.study_uid = %(study)s AND e.series_uid = %(series)s);
 
 -- name: revision_study
 -- What changes whenever an answer about the study would.

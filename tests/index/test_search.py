@@ -60,7 +60,7 @@ def uids(row: Row) -> tuple[str, ...]:
     return tuple(uid for uid in (row.study, row.series, row.instance) if uid is not None)
 
 
-@settings(max_examples=40, **OPTIONS)
+@settings(max_examples=12, **OPTIONS)
 @given(seed=SEEDS)
 def test_search_finds_what_the_standard_says(database: Database, seed: int) -> None:
     rng = Random(seed)
@@ -87,7 +87,7 @@ def _sorted(rows: Sequence[Row]) -> list[list[tuple[str, object]]]:
     return [_tidy(row.attributes) for row in rows]
 
 
-@settings(max_examples=15, **OPTIONS)
+@settings(max_examples=8, **OPTIONS)
 @given(seed=SEEDS)
 def test_answers_hold_the_attributes_of_the_first_instances(database: Database, seed: int) -> None:
     items = catalogue(Random(seed), mixed=True)
@@ -108,7 +108,7 @@ def scope(rng: Random, items: Sequence[Registration]) -> Within:
     )
 
 
-@settings(max_examples=25, **OPTIONS)
+@settings(max_examples=8, **OPTIONS)
 @given(seed=SEEDS)
 def test_a_scope_answers_as_an_archive_that_holds_nothing_else(
     database: Database, other: Database, seed: int

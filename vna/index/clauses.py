@@ -33,8 +33,9 @@ from vna.dicom.moments import in_utc
 from vna.dicom.text import phonetic
 from vna.index.arrays import Texts
 from vna.index.columns import BY_LEVEL, Column, Kind
-from vna.index.terms import UTC_SUFFIX, clock, instant, padded
+from vna.index.terms import SOUND_SUFFIX, UTC_SUFFIX, clock, instant, padded
 
+_WILD = re.compile(r"[*?]")
 GROUPS = 3  # component groups of a name (PS3.5 6.2.1)
 
 
@@ -236,7 +237,7 @@ def _group(pattern: str) -> str:
 
 
 def _sounds_like(pattern: str, codes: sql.Composable) -> list[Clause]:
-    found = sorted(set(phonetic(re.sub(r"[*?]", "", pattern))))
+    found = sorted(set(phonetic(_WILD.sub("", pattern))))
     if not found:
         return []
     return [
@@ -256,13 +257,20 @@ def _on_terms(key: MatchingKey, target: sql.Composable, *, depth: int) -> Clause
         return _clause("{} @> %s::jsonb", target, orjson.dumps(contained).decode())
     if isinstance(asked, Item):
         return _item(key.tag, asked, target, depth)
+    if isinstance(asked, Name) and asked.fuzzy and "=" not in asked.pattern:
+        literal = _any_value(key.tag, asked, target, depth)
+        sounds = sorted(set(phonetic(_WILD.sub("", asked.pattern))))
+        held = orjson.dumps({key.tag + SOUND_SUFFIX: [sounds]}).decode()
+        return any_of([literal, _clause("{} @> %s::jsonb", target, held)]) if sounds else literal
     if isinstance(asked, MomentRange) and key.time_tag:
         joined = sql.SQL("(({0} -> %s ->> 0) || 'T' || ({0} -> %s ->> 0)) COLLATE \"C\"")
         tags = (key.tag, key.time_tag)
-        return all_of(
+        ends = [
             Clause(sql.SQL(sign).format(joined.format(target)), (*tags, instant(end)))
             for sign, end in _ends(asked.first, asked.last)
-        )
+        ]
+        both = Clause(sql.SQL("{} IS NOT NULL").format(joined.format(target)), tags)
+        return all_of(ends or [both])
     return _any_value(key.tag, asked, target, depth)
 
 

@@ -16,8 +16,9 @@ from vna.index.terms import Elements
 
 PATIENT_TAGS = frozenset(INDEXED[Level.PATIENT])
 STUDY_TAGS = PATIENT_TAGS | frozenset(INDEXED[Level.STUDY])
-SERIES_TAGS = frozenset(INDEXED[Level.SERIES])
-INSTANCE_TAGS = frozenset(INDEXED[Level.IMAGE]) - {CHARACTER_SET}
+# the zone of its times is answered for every entity (PS3.18 Tables 10.6.3-3 to -5)
+SERIES_TAGS = frozenset(INDEXED[Level.SERIES]) | {terms.ZONE}
+INSTANCE_TAGS = frozenset(INDEXED[Level.IMAGE]) - {CHARACTER_SET} | {terms.ZONE}
 
 _NAME, _PATIENT_ID, _ISSUER = "00100010", "00100020", "00100021"
 _IN_STUDY = (
@@ -26,10 +27,19 @@ _IN_STUDY = (
 )
 _IN_SERIES = (
     *("0020000E", "00080060", "00200011", "0008103E", "00180015", "00200060", "00400244"),
-    "00400245",
+    *("00400245", terms.ZONE),
 )
 _IN_INSTANCE = (
-    *("00080018", "00080016", "00200013", "00080023", "00080033", "00280010", "00280011"),
+    *(
+        terms.ZONE,
+        "00080018",
+        "00080016",
+        "00200013",
+        "00080023",
+        "00080033",
+        "00280010",
+        "00280011",
+    ),
     *("00280100", "00280008"),
 )
 _ANSWER_MOST = 64 << 10

@@ -8,7 +8,7 @@ from typing import Any, LiteralString
 
 from vna.db.pool import Connection
 from vna.db.statements import load
-from vna.dicom.refs import UID, InstanceRef, Ref, SeriesRef, StudyRef, Within
+from vna.dicom.refs import InstanceRef, Ref, SeriesRef, StudyRef, Within
 
 __all__ = ["Located", "Within", "instances", "version", "with_frames"]
 
@@ -48,7 +48,7 @@ def instances(conn: Connection, ref: Ref, *, within: Within | None) -> list[Loca
     """
     cursor = conn.cursor(binary=True)
     cursor.execute(_statement(ref), parameters(ref), prepare=True)
-    found = [_located(row) for row in cursor]
+    found = [_located(ref, row) for row in cursor]
     if within is None or covers(within, ref):
         return found
     return [located for located in found if covers(within, located.ref)]
@@ -62,7 +62,7 @@ def with_frames(
         return None
     cursor = conn.cursor(binary=True)
     row = cursor.execute(SQL.locate_instance, parameters(ref), prepare=True).fetchone()
-    return None if row is None else (_located(row), row[22])
+    return None if row is None else (_located(ref, row), row[21])
 
 
 def version(conn: Connection, ref: InstanceRef, blob_id: bytes) -> Located | None:
@@ -70,7 +70,7 @@ def version(conn: Connection, ref: InstanceRef, blob_id: bytes) -> Located | Non
     cursor = conn.cursor(binary=True)
     asked = parameters(ref) | {"blob_id": blob_id}
     row = cursor.execute(SQL.locate_version, asked, prepare=True).fetchone()
-    return None if row is None else _located(row)
+    return None if row is None else _located(ref, row)
 
 
 def covers(within: Within, ref: Ref) -> bool:
@@ -97,12 +97,13 @@ def _statement(ref: Ref) -> LiteralString:
     return SQL.locate_series if isinstance(ref, SeriesRef) else SQL.locate_instance
 
 
-def _located(row: tuple[Any, ...]) -> Located:
-    study, series, instance, *one = row[:14]
-    pixel = (row[14], row[15], row[16], row[17]) if row[14] is not None else None
+def _located(asked: Ref, row: tuple[Any, ...]) -> Located:
+    series, instance, *one = row[:13]
+    above = asked if isinstance(asked, SeriesRef | InstanceRef) else SeriesRef(asked.study, series)
+    pixel = (row[13], row[14], row[15], row[16]) if row[13] is not None else None
     sop_class, syntax, blob_id, header, payload_len, digest, size, key_id, key_version = one[:9]
     return Located(
-        InstanceRef(UID(study), UID(series), UID(instance)),
+        InstanceRef(above.study, above.series, instance),
         *(sop_class, syntax, blob_id, header, payload_len, digest, size, key_id, key_version),
-        *(one[9], one[10], pixel, row[18], row[19], row[20], row[21]),
+        *(one[9], one[10], pixel, row[17], row[18], row[19], row[20]),
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import LiteralString
 
 from vna.db.pool import Connection
-from vna.dicom.refs import UID, InstanceRef, Ref, SeriesRef, StudyRef, Within
+from vna.dicom.refs import InstanceRef, Ref, SeriesRef, StudyRef, Within
 from vna.index.locate import SQL, covers, parameters
 
 
@@ -30,16 +30,13 @@ def sealed(conn: Connection, ref: Ref, *, within: Within | None) -> list[Sealed]
         statement = SQL.sealed_series if isinstance(ref, SeriesRef) else SQL.sealed_instance
     cursor = conn.cursor(binary=True)
     cursor.execute(statement, parameters(ref), prepare=True)
+    study, of_series = ref.study, None if isinstance(ref, StudyRef) else ref.series
     found = [
         Sealed(
-            InstanceRef(UID(study), UID(series), UID(instance)),
-            blob_id,
-            key_id,
-            key_version,
-            data,
-            deriver or 0,
+            InstanceRef(study, of_series or series, instance),
+            *(blob_id, key_id, key_version, data, deriver or 0),
         )
-        for study, series, instance, blob_id, key_id, key_version, data, deriver in cursor
+        for series, instance, blob_id, key_id, key_version, data, deriver in cursor
     ]
     if within is None or covers(within, ref):
         return found

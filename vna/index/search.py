@@ -15,6 +15,7 @@ from vna.dicom.matching import Query, Single
 from vna.dicom.refs import Level, Within
 from vna.index.assemble import assemble, fetch
 from vna.index.clauses import Clause, all_of, any_of, clauses_of, unsupported
+from vna.index.columns import BY_LEVEL
 from vna.index.pages import Bookmarks
 from vna.index.rows import Cursor, Row
 from vna.index.sight import sight
@@ -24,10 +25,8 @@ __all__ = ["Bookmarks", "Cursor", "Row", "Within", "count", "search", "unsupport
 _TABLES: dict[Level, LiteralString] = {
     Level.PATIENT: "study s JOIN study_state t USING (study_pk)",
     Level.STUDY: "study s JOIN study_state t USING (study_pk)",
-    Level.SERIES: "study s JOIN study_state t USING (study_pk) JOIN series e USING (study_pk)"
-    " JOIN series_state r USING (series_pk)",
-    Level.IMAGE: "study s JOIN study_state t USING (study_pk) JOIN series e USING (study_pk)"
-    " JOIN series_state r USING (series_pk) JOIN instance i USING (series_pk)",
+    Level.SERIES: "study s JOIN series e USING (study_pk) JOIN series_state r USING (series_pk)",
+    Level.IMAGE: "study s JOIN series e USING (study_pk) JOIN instance i USING (series_pk)",
 }
 _IN_SIGHT: dict[Level, LiteralString] = {
     # an identity is shown by its latest study, and found by what that one says
@@ -90,7 +89,7 @@ def search(
     text = sql.SQL("{}SELECT {} FROM {} WHERE {} ORDER BY {} LIMIT %s OFFSET %s").format(
         before.text,
         sql.SQL(_COLUMNS[query.level]),
-        sql.SQL(_TABLES[query.level]),
+        sql.SQL(_tables(query)),
         where.text,
         sql.SQL(_order(query)),
     )
@@ -107,7 +106,7 @@ def count(conn: Connection, query: Query, *, within: Within | None, most: int) -
         return 0
     before, where = sight(within), _where(query, None)
     text = sql.SQL("{}SELECT count(*) FROM (SELECT FROM {} WHERE {} LIMIT %s) AS found").format(
-        before.text, sql.SQL(_TABLES[query.level]), where.text
+        before.text, sql.SQL(_tables(query)), where.text
     )
     ((number,),) = fetch(conn, text, (*before.values, *where.values, most + 1))
     return int(number)
@@ -118,6 +117,18 @@ def _where(query: Query, after: Cursor | None) -> Clause:
     if after is not None:
         clauses.append(_behind(query, after))
     return all_of(clauses)
+
+
+def _tables(query: Query) -> LiteralString:
+    """Join what the level needs and the keys ask for: each table costs planning time."""
+    tables = _TABLES[query.level]
+    columns, _ = BY_LEVEL[query.level]
+    asked = [columns[key.tag].sql for key in query.keys if key.tag in columns]
+    if "study_state" not in tables and any(column.startswith("t.") for column in asked):
+        tables += " JOIN study_state t USING (study_pk)"
+    if "series_state" not in tables and any(column.startswith("r.") for column in asked):
+        tables += " JOIN series_state r USING (series_pk)"
+    return tables
 
 
 def _named(query: Query) -> int:

@@ -19,9 +19,14 @@ Elements = Mapping[str, Any]  # DICOM JSON elements: their values differ by VR
 UTC_SUFFIX = "Z"
 """A DT stands twice: under its tag in the zone of its data set, under tag + `Z` in UTC."""
 
+SOUND_SUFFIX = "~"
+"""The phonetic codes of a PN stand under tag + `~`: one list for each group of each value."""
+
 _TEXT_MOST = 256  # an index entry must stay below 2.7 KB; the standard's longest such value has 64
 _CODE_MOST = 64
-_ZONE = "00080201"
+
+ZONE = "00080201"
+"""Timezone Offset From UTC of the data set."""
 
 
 def values(element: Any) -> list[Any]:  # an element of DICOM JSON, or None
@@ -58,10 +63,10 @@ def name(element: Any) -> str | None:  # an element of DICOM JSON, or None
 def codes(element: Any) -> list[str] | None:  # an element of DICOM JSON, or None
     """List the phonetic codes of a name, each with the number of the group it is from."""
     found = [
-        f"{number}:{code[:_CODE_MOST]}"
+        f"{number}:{code}"
         for value in values(element)[:1]
-        for number, group in enumerate(fold_name(value).split("="))
-        for code in phonetic(group)
+        for number, group in enumerate(_sounds(value))
+        for code in group
     ]
     return sorted(set(found)) or None
 
@@ -88,10 +93,15 @@ def integer(element: Any) -> int | None:  # an element of DICOM JSON, or None
     return None
 
 
-def terms(elements: Elements, *, without: Iterable[str] = ()) -> dict[str, list[Any]]:
-    """Give every attribute without a column its matching form, items of sequences too."""
+def terms(
+    elements: Elements, *, without: Iterable[str] = (), zone: dt.tzinfo = dt.UTC
+) -> dict[str, list[Any]]:
+    """Give every attribute without a column its matching form, items of sequences too.
+
+    `zone` holds for moments without one, unless the elements name one of their own.
+    """
     left_out = set(without)
-    zone = _zone(elements)
+    zone = _zone(elements) or zone
     found: dict[str, list[Any]] = {}
     for tag, element in elements.items():
         if tag in left_out or not (present := values(element)):
@@ -99,8 +109,11 @@ def terms(elements: Elements, *, without: Iterable[str] = ()) -> dict[str, list[
         vr = element.get("vr", "UN")
         if vr == "DT":
             found[tag], found[tag + UTC_SUFFIX] = _moments(present, zone)
+        elif vr == "PN":
+            found[tag] = [padded(fold_name(value)) for value in present]
+            found[tag + SOUND_SUFFIX] = [by for value in present for by in _sounds(value)]
         elif vr == "SQ":
-            found[tag] = [terms(item) for item in present]
+            found[tag] = [terms(item, zone=zone) for item in present]
         else:
             read = _READERS.get(vr, text)
             found[tag] = [v for v in map(read, present) if v is not None]
@@ -117,14 +130,19 @@ def instant(moment: dt.datetime) -> str:
     return moment.replace(tzinfo=None).isoformat(timespec="microseconds")
 
 
+def _sounds(value: Any) -> list[list[str]]:
+    groups = fold_name(value).replace("\0", "").split("=")
+    return [[code[:_CODE_MOST] for code in phonetic(group)] for group in groups]
+
+
 def _moments(present: list[Any], zone: dt.tzinfo) -> tuple[list[str], list[str]]:
     firsts = [in_utc(span[0], zone) for v in present if (span := read_moment(str(v)))]
     return [instant(m.astimezone(zone)) for m in firsts], [instant(m) for m in firsts]
 
 
-def _zone(elements: Elements) -> dt.tzinfo:
-    found = values(elements.get(_ZONE))
-    return (read_offset(str(found[0])) if found else None) or dt.UTC
+def _zone(elements: Elements) -> dt.tzinfo | None:
+    found = values(elements.get(ZONE))
+    return read_offset(str(found[0])) if found else None
 
 
 def _number(value: Any) -> float | None:
@@ -151,7 +169,6 @@ def _time(value: Any) -> str | None:
 
 
 _READERS: Mapping[str, Callable[[Any], Any]] = {
-    "PN": lambda value: padded(fold_name(value)),
     "DA": _date,
     "TM": _time,
     **dict.fromkeys(("IS", "DS", "FL", "FD", "SL", "SS", "UL", "US", "SV", "UV"), _whole),
