@@ -122,7 +122,6 @@ class Versions:
 class Ingest:
     """How objects enter."""
 
-    settle_s: float = 120.0
     adopt_s: float = 3600.0
     digest_received: bool = False
 

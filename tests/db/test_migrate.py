@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -96,7 +97,8 @@ def test_a_badly_numbered_file_is_refused(folder: Path, name: str) -> None:
         migrate.read(folder)
 
 
-def test_every_migration_says_first_what_it_locks() -> None:
-    texts = [migration.text for migration in migrate.read()]
-    assert texts
-    assert all(text.startswith("--") and "lock" in text.partition("\n\n")[0] for text in texts)
+def test_every_migration_says_first_what_it_keeps_waiting() -> None:
+    heads = [migration.text.partition("\n\n")[0] for migration in migrate.read()]
+    assert heads
+    assert all(re.fullmatch(r"(--( .*)?\n?)+", head) for head in heads)
+    assert all(re.search(r"lock|wait", head) for head in heads)

@@ -266,6 +266,28 @@ def test_a_sequence_that_is_none_is_kept_as_bytes() -> None:
     assert scan.bulk == (Bulk("00081140", "UN", data.index(item), len(item)),)
 
 
+@pytest.mark.parametrize("inside", ["element", "sequence", "fragments", "half a header"])
+def test_nothing_of_undefined_length_passes_what_is_around_it(inside: str) -> None:
+    long = f.element("00204000", "LT", "x" * 300)
+    values = {
+        "element": long,
+        "sequence": f.header("00081140", "SQ", 0xFFFFFFFF) + f.header("FFFEE000", "", 200) + long,
+        "fragments": f.encapsulated([[bytes(300)]]),
+        "half a header": f.element("00081155", "UI", "1.2")[:6],
+    }
+    body = (f.header("FFFEE000", "", 0xFFFFFFFF) + values[inside])[:100]
+    broken = f.header("00081140", "SQ", len(body)) + body
+    data = f.element("00080060", "CS", "CT") + broken + f.element("00100020", "LO", "P1")
+    for pieces in ([data], [data[i : i + 7] for i in range(0, len(data), 7)]):
+        written: list[bytes] = []
+        scan = scan_pieces(f.EXPLICIT, pieces, written)
+        json = orjson.loads(b"".join(written))
+        assert json["00081140"] == {"vr": "UN", "BulkDataURI": "bulkdata/00081140"}
+        assert json["00100020"]["Value"] == ["P1"]
+        assert "broken-sequence" in scan.flags
+        assert scan.bulk[0].length == len(body)
+
+
 def test_missing_and_superfluous_delimiters_are_forgiven() -> None:
     inner = f.element("00081155", "UI", "1.2")
     endless = f.header("00081140", "SQ", 0xFFFFFFFF) + f.header("FFFEE000", "", 0xFFFFFFFF) + inner

@@ -137,6 +137,23 @@ def test_every_truncation_is_an_error() -> None:
 
 
 @pytest.mark.parametrize(
+    "before", [b"--", b"x", b"\r", b"\n", b"\r\n--", b"line\r\n--", b"--b", b"\r\n-"]
+)
+def test_only_a_line_begins_with_a_boundary(before: bytes) -> None:
+    whole = before + b"--b\r\n\r\nno\r\n--b\r\n\r\nyes\r\n--b--"
+    expected: list[Part] | None
+    try:
+        expected = parse([whole], b"b")
+    except MalformedMultipart:
+        expected = None
+    for cut in range(len(whole) + 1):
+        try:
+            assert parse([whole[:cut], whole[cut:]], b"b") == expected
+        except MalformedMultipart:
+            assert expected is None
+
+
+@pytest.mark.parametrize(
     "text",
     [b"--bx\r\n\r\n\r\n--b--", b"--b\r\nno colon\r\n\r\n\r\n--b--", b"--b\r\n: v\r\n\r\n\r\n--b--"],
 )

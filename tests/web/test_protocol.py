@@ -301,8 +301,42 @@ def test_an_answer_before_the_body_was_read_arrives_and_the_rest_is_dropped(
         with contextlib.suppress(ConnectionError):
             for _ in range(8):
                 sock.sendall(bytes(1_000_000))
-        assert read(sock)[:1] == (200,)
+        status, headers, _ = read(sock)
+        assert status == 200
+        assert headers["connection"] == "close"
         assert sock.recv(1) == b""
+
+
+def test_an_answer_before_a_short_body_keeps_the_connection(address: Address) -> None:
+    with address.connect() as sock:
+        for _ in range(2):
+            sock.sendall(b"POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n")
+            status, headers, _ = read(sock)
+            assert status == 200
+            assert "connection" not in headers
+            sock.sendall(b"0123456789")
+        sock.sendall(get())
+        assert read(sock)[0] == 200
+
+
+def test_a_short_body_that_never_comes_after_its_answer_ends_the_connection(
+    quick: Address,
+) -> None:
+    with quick.connect() as sock:
+        sock.sendall(b"POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n01")
+        assert read(sock)[0] == 200
+        assert sock.recv(1) == b""
+
+
+def test_a_kept_connection_is_closed_when_it_idles() -> None:
+    with running(app, dataclasses.replace(LIMITS, keep_alive_s=0.2)) as where:
+        for request in (get(), b"POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n"):
+            with where.connect() as sock:
+                sock.sendall(request)
+                assert read(sock)[0] == 200
+                if request.startswith(b"POST"):
+                    sock.sendall(b"x")
+                assert sock.recv(1) == b""
 
 
 def test_expect_100_continue_is_answered_only_when_the_body_is_wanted(address: Address) -> None:

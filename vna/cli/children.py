@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from vna.app import Archive, opened
+from vna.app import opened
 from vna.cli.memory import keep_freed_memory
 from vna.config import Settings
 from vna.dimse.services import services
 from vna.dimse.worker import Worker
 from vna.errors import VNAError
+from vna.ingest.recover import Recovery
 from vna.web.asgi import serve
 
 GRACE_S = 20.0  # for what is under way when the archive stops
@@ -70,7 +71,7 @@ def keep_house(place: Place, begun: dt.datetime) -> None:
     with opened(place.settings, place.dsn) as archive:
         while not stop.wait(wait_s):
             try:
-                _adopt(archive, begun if first else None)
+                adopt_orphans(archive.recovery, place.settings, begun if first else None)
                 archive.store.sweep_parts(older_s=_PARTS_OLDER_S)
                 first = False
             except VNAError as exc:
@@ -89,16 +90,16 @@ def _until_told() -> threading.Event:
     return stop
 
 
-def _adopt(archive: Archive, begun: dt.datetime | None) -> None:
+def adopt_orphans(recovery: Recovery, settings: Settings, begun: dt.datetime | None) -> None:
     """Index complete blobs without a row, from the day up to which that was last done.
 
-    At the start everything older than the start; later only what is older than the longest an
-    object may take from its blob to its row.
+    With `begun`, what is older than that moment; without, what is older than `ingest.adopt_s`: a
+    younger blob may still be on its way to its row.
     """
     now = dt.datetime.now(dt.UTC)
-    older_s = (now - begun).total_seconds() if begun else archive.settings.ingest.adopt_s
-    mark = archive.settings.data / "run" / "adopted"
-    found = archive.recovery.adopt(older_s=older_s, since=_since(mark))
+    older_s = (now - begun).total_seconds() if begun else settings.ingest.adopt_s
+    mark = settings.data / "run" / "adopted"
+    found = recovery.adopt(older_s=older_s, since=_since(mark))
     logger.info(
         "looked for orphaned blobs",
         extra={"seen": found.blobs, "adopted": found.indexed, "removed": found.removed},

@@ -27,12 +27,13 @@ class Command:
     name: str
     module: str
     summary: str
+    listens: bool = False  # takes the flags that say where an archive listens
 
 
 COMMANDS = (
-    Command("serve", "serve", "run the archive"),
+    Command("serve", "serve", "run the archive", listens=True),
     Command("init", "init", "make a data folder: keys, blob store, PostgreSQL, schema"),
-    Command("demo", "demo", "run the archive with sample studies and compare what comes back"),
+    Command("demo", "demo", "run it with sample studies and compare what comes back", listens=True),
     Command("import", "importing", "store files, folders and ZIP archives"),
     Command("verify", "verifying", "read every blob and say which are damaged"),
     Command("reindex", "reindexing", "build the index again from the blobs alone"),
@@ -93,6 +94,8 @@ def _parser(asked: str | None) -> tuple[argparse.ArgumentParser, ModuleType | No
         if command.name == asked:
             found = importlib.import_module(f"vna.cli.{command.module}")
             found.options(inner)
+            if command.listens:
+                _add_listening(inner)
     return parser, found
 
 
@@ -107,6 +110,12 @@ def _common() -> argparse.ArgumentParser:
         help="settings in TOML, as conf/vna.toml lists them; VNA_* variables and flags go over it",
     )
     return common
+
+
+def _add_listening(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--http", metavar="HOST:PORT", help="DICOMweb (default: 127.0.0.1:8080)")
+    parser.add_argument("--dicom", metavar="HOST:PORT", help="DICOM (default: 127.0.0.1:11112)")
+    parser.add_argument("--ae-title", metavar="AE", help="our AE title (default: VNA)")
 
 
 def _settings(args: argparse.Namespace) -> Settings:

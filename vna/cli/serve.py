@@ -15,6 +15,8 @@ from vna.config import Settings
 from vna.db import runlock
 from vna.db.place import make_data
 
+_FILES = 65536
+
 _DEV = """
   *****************************************************************
   *  DEVELOPMENT MODE: no login, no TLS; anyone on this machine   *
@@ -40,7 +42,6 @@ def options(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="no login, no TLS, any AE title; on loopback addresses only",
     )
-    listening(parser)
     parser.add_argument(
         "--workers",
         type=int,
@@ -49,17 +50,10 @@ def options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def listening(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that say where an archive listens."""
-    parser.add_argument("--http", metavar="HOST:PORT", help="DICOMweb (default: 127.0.0.1:8080)")
-    parser.add_argument("--dicom", metavar="HOST:PORT", help="DICOM (default: 127.0.0.1:11112)")
-    parser.add_argument("--ae-title", metavar="AE", help="our AE title (default: VNA)")
-
-
 def run(args: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 -- flags stand in the settings
     """Serve until SIGTERM or SIGINT."""
     sockets.require_loopback(settings)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold keys
+    _set_limits()
     make_data(settings.data)
     with contextlib.ExitStack() as closing:
         # the children inherit it: nobody takes over while one of a killed supervisor still runs
@@ -76,6 +70,14 @@ def run(args: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 --
 
         serve(settings, http, dicom)
     return 0
+
+
+def _set_limits() -> None:
+    """Write no core file, which would hold keys, and take as many open files as are allowed."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _share_metrics(folder: Path) -> None:

@@ -112,25 +112,40 @@ class Supervisor:
         lived_s = time.monotonic() - child.started
         self._ended(child.pid)
         child.pid = 0
-        steady = lived_s > _STEADY_S
-        child.delay_s = 0.0 if steady else min(child.delay_s * 2 or _FIRST_DELAY_S, _LAST_DELAY_S)
-        child.start_at = time.monotonic() + child.delay_s
+        if lived_s > _STEADY_S:
+            child.delay_s = child.start_at = 0.0
+        else:
+            self._put_off(child)
         if not self._is_stopping:
             fields = {"child": child.name, "exit": code, "again_in_s": child.delay_s}
             logger.warning("child ended", extra=fields)
 
     def _start(self, child: _Child) -> None:
-        run, given = child.begin()
+        try:
+            run, given = child.begin()
+            child.pid, child.started = self._fork(child.name, run, given), time.monotonic()
+        except OSError as exc:  # no memory, processes or descriptors left: others may end
+            logger.error("child not started", extra={"child": child.name, "errno": exc.errno})  # noqa: TRY400 -- tried again
+            self._put_off(child)
+            return
+        logger.info("child started", extra={"child": child.name, "child_pid": child.pid})
+
+    def _put_off(self, child: _Child) -> None:
+        child.delay_s = min(child.delay_s * 2 or _FIRST_DELAY_S, _LAST_DELAY_S)
+        child.start_at = time.monotonic() + child.delay_s
+
+    def _fork(self, name: str, run: Callable[[], None], given: tuple[int, ...]) -> int:
         sys.stdout.flush()
         gc.collect()
         gc.freeze()  # what is shared now stays shared: no collection writes into it
-        pid = os.fork()
-        if not pid:
-            self._become(child.name, run)
-        for handle in given:
-            os.close(handle)
-        child.pid, child.started = pid, time.monotonic()
-        logger.info("child started", extra={"child": child.name, "child_pid": pid})
+        try:
+            pid = os.fork()
+            if not pid:
+                self._become(name, run)
+        finally:
+            for handle in given:
+                os.close(handle)
+        return pid
 
     def _become(self, name: str, run: Callable[[], None]) -> NoReturn:
         """Be the child, and never return into the parent's code."""

@@ -37,7 +37,9 @@ class Postmaster:
         except (AttributeError, OSError):  # not Linux, or an old one
             return _poll_gone(self.pid, timeout_s)
         try:
-            return bool(select.select([ended], [], [], timeout_s)[0])
+            poll = select.poll()
+            poll.register(ended, select.POLLIN)
+            return bool(poll.poll(timeout_s * 1000))
         finally:
             os.close(ended)
 

@@ -6,7 +6,7 @@ from vna.dicom.elements import Encoding
 from vna.dicom.jsonmodel import Reading
 
 ENDLESS = 1 << 62
-"""The end of what has undefined length."""
+"""The end of what has undefined length, with nothing of known length around it."""
 
 
 class Level:
@@ -17,8 +17,8 @@ class Level:
     """
 
     __slots__ = (
-        *("disordered", "encoding", "end", "is_sequence", "items", "last", "reading"),
-        *("signed", "single_lut", "start", "tag", "unsure", "value_at"),
+        *("disordered", "encoding", "end", "is_sequence", "is_sized", "items", "last"),
+        *("reading", "signed", "single_lut", "start", "tag", "unsure", "value_at"),
     )
 
     def __init__(
@@ -26,7 +26,10 @@ class Level:
     ) -> None:
         self.encoding = encoding
         self.reading = reading
-        self.end = end  # absolute offset behind the value, or ENDLESS
+        # absolute offset no element in here may pass: that behind the value, or, when the length is
+        # undefined, the end of what is around it
+        self.end = end
+        self.is_sized = False  # the length was given
         self.start = start  # number of the first JSON piece
         self.signed = signed
         self.single_lut = False
@@ -40,19 +43,26 @@ class Level:
 
     def sequence(self, tag: int, encoding: Encoding, value_at: int, end: int, start: int) -> Level:
         """Enter a sequence of this data set."""
-        level = Level(
-            encoding=encoding, reading=self.reading, end=end, start=start, signed=self.signed
-        )
+        level = self._within(encoding, end, start)
         level.is_sequence, level.tag, level.value_at = True, tag, value_at
         return level
 
     def item(self, end: int, start: int) -> Level:
         """Enter the next item of this sequence."""
         self.items += 1
-        level = Level(
-            encoding=self.encoding, reading=self.reading, end=end, start=start, signed=self.signed
-        )
+        level = self._within(self.encoding, end, start)
         level.unsure = self.unsure
+        return level
+
+    def _within(self, encoding: Encoding, end: int, start: int) -> Level:
+        level = Level(
+            encoding=encoding,
+            reading=self.reading,
+            end=min(end, self.end),
+            start=start,
+            signed=self.signed,
+        )
+        level.is_sized = end != ENDLESS
         return level
 
 

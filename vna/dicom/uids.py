@@ -164,9 +164,17 @@ def syntax(uid: str) -> TransferSyntax:
     return TRANSFER_SYNTAXES.get(uid) or TransferSyntax(uid=uid, name=uid, encapsulated=True)
 
 
+# Storage SOP Classes that pydicom's dictionary does not hold yet (PS3.4 Table B.5-1)
+_NEWER_STORAGE = frozenset(
+    f"1.2.840.10008.5.1.4.1.1.{number}" for number in ("9.100.1", "9.100.2", "66.7", "66.8")
+)
+
+
 @lru_cache(4096)
 def is_storage(sop_class: str) -> bool:
     """Whether a UID is a Storage SOP Class of the standard (PS3.4 B.5 and its retired ones)."""
+    if sop_class in _NEWER_STORAGE:
+        return True
     known = UID(sop_class, IGNORE)
     if not known.startswith("1.2.840.10008.") or known.type != "SOP Class":
         return False

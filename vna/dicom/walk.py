@@ -155,16 +155,19 @@ class Walker:
             if len(window) - pos < 8:
                 return -8
             self._make_sure(window[pos : pos + 8], level)
+        if level.end - (self._base + pos) < 8:
+            return self._broken(pos)
         header = read_header(window, pos, level.encoding, self.flags)
         if isinstance(header, int):
             return -header
         if header.tag >> 16 == 0xFFFE:
             return self._delimiter(header, pos, level)
         start = pos + header.size
+        length = 0 if header.length == el.UNDEFINED else header.length
+        if self._base + start + length > level.end:
+            return self._broken(pos)
         if header.length == el.UNDEFINED:
             return self._undefined(header, start, level)
-        if self._base + start + header.length > level.end:
-            return self._broken(pos)
         if el.is_aside(header.tag):
             return self._aside(header, start, level)
         vr = el.settled_vr(header.vr, signed=level.signed, single_lut=level.single_lut)
@@ -350,6 +353,8 @@ class Walker:
         if len(window) - pos < 8:
             return -8
         sequence = self._level
+        if sequence.end - (self._base + pos) < 8:
+            return self._broken(pos)
         group, element = sequence.encoding.tag.unpack_from(window, pos)
         length = sequence.encoding.long.unpack_from(window, pos + 4)[0]
         tag = group << 16 | element
@@ -357,14 +362,13 @@ class Walker:
             end = ENDLESS if length == el.UNDEFINED else self._base + pos + 8 + length
             if end != ENDLESS and end > sequence.end:
                 self.flags.add("item-length")
-                end = sequence.end
             self._count()
             item = sequence.item(end, self._pieces.next)
             self._pieces.add(b"{")
             self._levels.append(item)
             self._level = item
         elif tag == el.SEQUENCE_END:
-            if sequence.end != ENDLESS:
+            if sequence.is_sized:
                 self.skip = max(0, sequence.end - (self._base + pos + 8))
             self._close()
         elif tag == el.ITEM_END:
@@ -380,7 +384,7 @@ class Walker:
                 return self._broken(pos)
             self.flags.add("stray-delimiter")
             return pos + 8
-        if header.tag == el.ITEM_END and level.end != ENDLESS:
+        if header.tag == el.ITEM_END and level.is_sized:
             self.skip = max(0, level.end - (self._base + pos + 8))
         self._close()
         return pos + 8 if header.tag == el.ITEM_END else pos
@@ -410,7 +414,7 @@ class Walker:
             (
                 i
                 for i in range(len(self._levels) - 1, 0, -1)
-                if self._levels[i].is_sequence and self._levels[i].end != ENDLESS
+                if self._levels[i].is_sequence and self._levels[i].is_sized
             ),
             0,
         )

@@ -56,8 +56,6 @@ CAUSES: dict[Cause, int] = {
 CAUTIONS: dict[Caution, int] = {
     Caution.DIFFERS: 0xB000,
     Caution.ELSEWHERE: 0xB000,
-    Caution.COERCED: 0xB000,
-    Caution.CLASS_MISMATCH: 0xB007,
 }
 
 # settled by `versions.answer`: a sender that takes a warning for a failure may be told success

@@ -13,8 +13,6 @@ class Caution(enum.Enum):
 
     DIFFERS = "differs"  # other content under a known SOP Instance UID: both are kept
     ELSEWHERE = "elsewhere"  # the SOP Instance UID is known in another study or series
-    COERCED = "coerced"
-    CLASS_MISMATCH = "class-mismatch"
 
 
 class Cause(enum.Enum):

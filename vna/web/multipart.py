@@ -49,6 +49,7 @@ class PartEnds:
 Event = PartBegins | PartData | PartEnds
 
 _PART_ENDS = PartEnds()
+_LINE_END = b"\r\n"
 
 
 class _State(enum.Enum):
@@ -85,7 +86,8 @@ class MultipartParser:
         self._delimiter = b"\r\n--" + boundary
         self._limits = limits
         self._state = _State.PREAMBLE
-        self._held = b"\r\n"  # see the first delimiter, above
+        self._opening = b"--" + boundary
+        self._held = _LINE_END  # see the first delimiter, above
         self._headers: dict[str, str] = {}
         self._header_count = 0
         self._header_name = ""
@@ -97,13 +99,17 @@ class MultipartParser:
         Raises `MalformedMultipart`, and `TooLarge` when a limit is passed. The views in the events
         are valid for as long as `data` is not changed.
         """
-        if self._held:
-            data = b"".join((self._held, data))
-        elif isinstance(data, memoryview):
+        at = 0
+        if isinstance(data, memoryview):
             data = bytes(data)
+        begins = self._state is _State.PREAMBLE and self._held == _LINE_END
+        if begins and data.startswith(self._opening):
+            at = len(self._opening)  # nearly every body: no need to copy it behind the line end
+            self._state = _State.AFTER_BOUNDARY
+        elif self._held:
+            data = b"".join((self._held, data))
         view = memoryview(data)
         events: list[Event] = []
-        at = 0
         while at < len(data) and self._state is not _State.EPILOGUE:
             if self._state is _State.HEADERS:
                 end = self._header_line(data, at, events)

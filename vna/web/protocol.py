@@ -6,9 +6,9 @@ What is limited is settled before the application hears of a request, and before
 - the time until the header fields are complete (408);
 - silence inside a body while we are reading (408), and a reader who takes nothing at all.
 
-A refusal is a JSON body. After it, and after an answer given before the whole body was read, what
-the client still sends is read and dropped for a moment: closing at once would reset the connection
-and take the answer away with it.
+A refusal is a JSON body. After it, and after an answer that did not wait for a long body, what the
+client still sends is read and dropped for a moment: closing at once would reset the connection and
+take the answer away with it. The rest of a short body is dropped and the connection kept.
 """
 
 from __future__ import annotations
@@ -19,17 +19,25 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from vna import telemetry
 from vna.config import Http
 from vna.web import problems
 
 if TYPE_CHECKING:
+    from uvicorn._types import (
+        ASGI3Application,
+        ASGIReceiveCallable,
+        ASGISendCallable,
+        ASGISendEvent,
+        HTTPScope,
+    )
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
 _WAKE_BYTES = 1 << 18
+_DRAIN_BYTES = 1 << 20
 _LINGER_S = 2.0
 _LINGER_BYTES = 64 << 20
 _LINGERING_MOST = 100
@@ -77,6 +85,15 @@ class _Flow(FlowControl):
         super().resume_reading()
 
 
+class _Lingering:
+    """The transport as the answer to a request with a body sees it: closing leaves time to read."""
+
+    def __init__(self, protocol: LimitedProtocol, transport: asyncio.Transport) -> None:
+        self.write = transport.write
+        self.is_closing = transport.is_closing
+        self.close = protocol.close_gently
+
+
 class _PastLimitError(Exception):
     """Stops the parser; the refusal stands in the protocol."""
 
@@ -103,6 +120,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._refusal: tuple[int, str, str] | None = None
         self._in_head = False
         self._is_plain_body = False
+        self._body_bytes: int | None = 0  # of the request under way; None: nobody knows
         self._framing = 0  # bytes since a head began, or since the last content of a chunked body
         self._lingered = 0
         self._heard = 0.0
@@ -141,17 +159,21 @@ class LimitedProtocol(HttpToolsProtocol):
             self._drop(data)
             return
         most = self._limits.header_bytes
-        while data and not self._is_refused and not self.transport.is_closing():
-            if self._is_plain_body:
-                piece, data = data, b""
-            else:
+        rest: bytes | memoryview = data
+        while rest and not self._is_refused and not self.transport.is_closing():
+            room = len(rest)
+            if not self._is_plain_body:
                 if self._framing >= most:
                     self._refuse(431, "header-bytes", f"Header fields may have {most} bytes.")
                     return
-                room = most - self._framing
-                piece, data = (data, b"") if len(data) <= room else (data[:room], data[room:])
-                self._framing += len(piece)
-            super().data_received(piece)
+                room = min(room, most - self._framing)
+                self._framing += room
+            if room == len(rest):
+                piece, rest = rest, b""
+            else:
+                whole = memoryview(rest)
+                piece, rest = whole[:room], whole[room:]
+            super().data_received(piece)  # type: ignore[arg-type]  # the parser takes views, too
         self._set_timers()
 
     def pause_writing(self) -> None:
@@ -191,8 +213,15 @@ class LimitedProtocol(HttpToolsProtocol):
         """The head is complete: the application begins."""
         self._in_head = False
         self._framing = 0
+        self._body_bytes = 0
+        for name, value in self.headers:
+            if name == b"content-length":
+                self._body_bytes = int(value)
+            elif name == b"transfer-encoding":
+                self._body_bytes = None
+                break
+        self._is_plain_body = self._body_bytes is not None
         super().on_headers_complete()
-        self._is_plain_body = not any(name == b"transfer-encoding" for name, _ in self.headers)
 
     def on_body(self, body: bytes) -> None:
         """Take content, and wake the application when there is enough of it to be worth it."""
@@ -210,13 +239,34 @@ class LimitedProtocol(HttpToolsProtocol):
         self._framing = 0
         self._is_plain_body = False
         super().on_message_complete()
+        self.cycle.more_body = False
 
-    def on_response_complete(self) -> None:
-        """Close after an answer that did not wait for the whole body; else wait for more."""
-        is_early = self.cycle.response_complete and self.cycle.more_body
-        super().on_response_complete()
-        if is_early and not self._is_refused:
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Start the application; an answer that comes before a long body ends the connection."""
+        length = self._body_bytes
+        if length is not None and length <= _DRAIN_BYTES:
+            super()._start_asgi_task(cycle, app)
+            return
+        cycle.transport = _Lingering(self, self.transport)  # type: ignore[assignment]  # what a cycle uses
+
+        async def announcing(
+            scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable
+        ) -> None:
+            async def send_on(message: ASGISendEvent) -> None:
+                if message["type"] == "http.response.start" and cycle.more_body:
+                    message["headers"] = [*message.get("headers", ()), (b"connection", b"close")]
+                await send(message)
+
+            await app(scope, receive, send_on)
+
+        super()._start_asgi_task(cycle, announcing)  # type: ignore[arg-type]  # HTTP alone comes here
+
+    def close_gently(self) -> None:
+        """Close, but let the client read its answer first if it is still sending."""
+        if self.cycle.more_body and not self._is_refused:
             self._linger()
+        else:
+            self.transport.close()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 -- uvicorn's signature
         """Answer what the parser refused, and what stopped it from here."""
@@ -232,13 +282,20 @@ class LimitedProtocol(HttpToolsProtocol):
         elif self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
-        if self.cycle is not None and self.cycle.more_body and not self.cycle.response_complete:
+        cycle = self.cycle
+        if cycle is not None and cycle.more_body:
             self._heard = self.loop.time()
             if self._body_timer is None:
                 self._body_timer = self.loop.call_later(self._limits.body_idle_s, self._is_idle)
-        elif self._body_timer is not None:
+            return
+        if self._body_timer is not None:
             self._body_timer.cancel()
             self._body_timer = None
+        if cycle is not None and cycle.response_complete and not self._in_head:
+            self._unset_keepalive_if_required()  # the rest of a body came after its answer
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def _head_is_late(self) -> None:
         self._head_timer = None
@@ -249,13 +306,16 @@ class LimitedProtocol(HttpToolsProtocol):
         """Look at the silence in a body: of the peer, not ours."""
         self._body_timer = None
         cycle = self.cycle
-        if cycle is None or not cycle.more_body or cycle.response_complete:
+        if cycle is None or not cycle.more_body:
             return
         now, flow = self.loop.time(), self.flow
         since = max(self._heard, flow.reading_since if isinstance(flow, _Flow) else 0.0)
         left = self._limits.body_idle_s - (0.0 if flow.read_paused else now - since)
         if left > 0.001:
             self._body_timer = self.loop.call_later(left, self._is_idle)
+            return
+        if cycle.response_complete:
+            self.transport.close()
             return
         seconds = self._limits.body_idle_s
         self._refuse(408, "body-idle", f"Nothing arrived for {seconds:g} seconds.")

@@ -28,8 +28,6 @@ FAILURE: dict[Cause, int] = {
 WARNING: dict[Caution, int] = {
     Caution.DIFFERS: 0xB000,
     Caution.ELSEWHERE: 0xB000,
-    Caution.COERCED: 0xB000,
-    Caution.CLASS_MISMATCH: 0xB007,
 }
 # Nothing was stored, all for one kind of reason (PS3.18 Table 10.5.3-1, 8.5); a mixture is 409.
 _NOTHING: dict[Cause, int] = {

@@ -1,0 +1,67 @@
+"""What comes back every hour: complete blobs without a row are indexed again."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.archive import Archive, open_archive
+from tests.factories import ct
+from vna.cli.children import adopt_orphans
+from vna.db.pool import Database
+from vna.index.register import clear
+
+
+@pytest.fixture
+def archive(tmp_path: Path, database: Database) -> Iterator[Archive]:
+    """An archive that holds one blob and has lost its row."""
+    (tmp_path / "run").mkdir()
+    with open_archive(tmp_path, database, ingest={"adopt_s": 3600.0}) as archive:
+        archive.take(ct().part10())
+        with database.transaction() as tx:
+            clear(tx)
+        yield archive
+
+
+def rows(archive: Archive) -> int:
+    with archive.database.reading() as conn:
+        row = conn.execute("SELECT count(*) FROM instance").fetchone()
+    return int(row[0]) if row else -1
+
+
+def now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+def test_at_the_start_everything_older_is_adopted(archive: Archive) -> None:
+    adopt_orphans(archive.recovery, archive.settings, now())
+    assert rows(archive) == 1
+
+
+def test_what_is_younger_than_the_start_is_left_to_who_writes_it(archive: Archive) -> None:
+    adopt_orphans(archive.recovery, archive.settings, now() - dt.timedelta(minutes=5))
+    assert rows(archive) == 0
+
+
+def test_later_what_may_be_on_its_way_is_left_alone(archive: Archive) -> None:
+    adopt_orphans(archive.recovery, archive.settings, None)
+    assert rows(archive) == 0
+
+
+def test_days_looked_at_are_not_looked_at_again(archive: Archive) -> None:
+    mark = archive.settings.data / "run" / "adopted"
+    mark.write_text((now() + dt.timedelta(days=3)).isoformat())
+    adopt_orphans(archive.recovery, archive.settings, now())
+    assert rows(archive) == 0
+    assert dt.datetime.fromisoformat(mark.read_text()) <= now()
+    adopt_orphans(archive.recovery, archive.settings, now())
+    assert rows(archive) == 1
+
+
+def test_an_unreadable_mark_means_looking_at_everything(archive: Archive) -> None:
+    (archive.settings.data / "run" / "adopted").write_text("yesterday")
+    adopt_orphans(archive.recovery, archive.settings, now())
+    assert rows(archive) == 1

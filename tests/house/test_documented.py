@@ -1,0 +1,62 @@
+"""Docs are true: what exists is documented, and what is documented exists."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def test_every_command_stands_in_the_readme() -> None:
+    help_text = subprocess.run(
+        [sys.executable, "-m", "vna", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    commands = re.findall(r"^ {4}([a-z]+)  ", help_text, re.MULTILINE)
+    assert "serve" in commands
+    for command in commands:
+        assert re.search(rf"\b{command}\b", text("README.md")), command
+
+
+def test_every_link_in_the_docs_leads_somewhere() -> None:
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)[^):]*\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_make_target_of_the_docs_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", text("Makefile"), re.MULTILINE))
+    for page in ("README.md", "docs/contributing.md"):
+        for target in re.findall(r"`make ([a-z-]+)", text(page)):
+            assert target in targets, target
+
+
+def test_the_locks_carry_hashes_and_no_address() -> None:
+    for name in ("requirements.lock", "requirements-dev.lock"):
+        lock = text(name)
+        assert "--hash=sha256:" in lock
+        assert "://" not in lock
+
+
+def test_every_metric_is_counted_somewhere() -> None:
+    metrics = re.findall(
+        r"^([A-Z_]+) = (?:Counter|Gauge|Histogram)\(", text("vna/telemetry.py"), re.M
+    )
+    rooms = "\n".join(
+        p.read_text(encoding="utf-8")
+        for p in (ROOT / "vna").rglob("*.py")
+        if p.name != "telemetry.py"
+    )
+    assert metrics
+    for metric in metrics:
+        assert metric in rooms, metric

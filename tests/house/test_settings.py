@@ -1,0 +1,91 @@
+"""conf/vna.toml is the reference: it holds every setting, its default and a reason."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+from vna.config import Settings, address, load
+from vna.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parents[2]
+REFERENCE = ROOT / "conf" / "vna.toml"
+
+
+def names() -> list[str]:
+    found = []
+    for section in dataclasses.fields(Settings):
+        value = getattr(Settings(), section.name)
+        if dataclasses.is_dataclass(value):
+            found += [f"{section.name}.{f.name}" for f in dataclasses.fields(value)]
+        else:
+            found.append(section.name)
+    return found
+
+
+def test_the_reference_says_the_defaults() -> None:
+    said = load(REFERENCE, environ={})
+    assert dataclasses.replace(said, data=Settings().data) == Settings()
+    assert said.data.name == Settings().data.name
+
+
+def test_every_setting_stands_in_the_reference_with_a_reason() -> None:
+    text = REFERENCE.read_text(encoding="utf-8")
+    for name in names():
+        key = name.rpartition(".")[2]
+        assert re.search(rf"^{key} = .*# \S", text, re.MULTILINE), name
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_setting_is_read_by_some_room(name: str) -> None:
+    key = name.rpartition(".")[2]
+    rooms = [p for p in (ROOT / "vna").rglob("*.py") if p.name != "config.py"]
+    assert any(re.search(rf"\.{key}\b", p.read_text(encoding="utf-8")) for p in rooms), name
+
+
+def test_the_environment_is_over_the_file_and_flags_are_over_both(tmp_path: Path) -> None:
+    file = tmp_path / "vna.toml"
+    file.write_text('[dicom]\nae_title = "FILE"\nworkers = 1\n[site]\nissuer = "FILE"\n')
+    found = load(
+        file,
+        environ={"VNA_DICOM_AE_TITLE": "ENV", "VNA_DICOM_WORKERS": "2"},
+        flags={"dicom.workers": 3, "dicom.listen": None},
+    )
+    assert (found.site.issuer, found.dicom.ae_title, found.dicom.workers) == ("FILE", "ENV", 3)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[dicom]\nmax_pdu = 1\n",
+        "[dicoms]\n",
+        "[dicom]\nworkers = -1\n",
+        "[dicom]\nworkers = true\n",
+        '[dicom]\nworkers = "many"\n',
+        'dicom = "x"\n',
+        '[versions]\npolicy = "last"\n',
+        "not toml",
+    ],
+)
+def test_a_setting_that_is_wrong_is_named(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "vna.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError):
+        load(file, environ={})
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("127.0.0.1:1", ("127.0.0.1", 1)), ("[::1]:80", ("::1", 80)), ("host:0", ("host", 0))],
+)
+def test_an_address_is_host_and_port(text: str, found: tuple[str, int]) -> None:
+    assert address(text) == found
+
+
+@pytest.mark.parametrize("text", ["", "1.2.3.4", ":80", "host:", "host:x", "host:70000"])
+def test_what_is_no_address_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError):
+        address(text)
