@@ -423,7 +423,7 @@ CREATE FUNCTION register_instances(
     pixel_offsets bigint[], pixel_lengths bigint[], frame_counts bigint[], frame_tables bytea[],
     bulks bytea[], group2s bytea[], preambles bytea[], received timestamptz[], protos text[],
     callings text[], calleds text[], addresses text[], principals text[], charsets text[],
-    sealeds bytea[], derivers bigint[], as_version text,
+    sealeds bytea[], derivers bigint[], actor_kinds text[], as_version text, act text,
     OUT known boolean, OUT inserted bigint[], OUT differing bigint[])
     LANGUAGE plpgsql
     SET plan_cache_mode = force_generic_plan
@@ -502,6 +502,15 @@ BEGIN
             INSERT INTO instance_json (instance_pk, deriver, sealed)
             VALUES (pk, derivers[n], sealeds[n]);
         END IF;
+        IF act IS NOT NULL THEN
+            INSERT INTO audit (
+                kind, outcome, principal, actor_kind, address, study, series, instance, detail)
+            VALUES (
+                act, 'stored', principals[n], actor_kinds[n], addresses[n], study_uids[n],
+                series_uids[n], sop_uids[n],
+                jsonb_build_object(
+                    'proto', protos[n], 'blob', encode(blob_ids[n], 'hex'), 'size', sizes[n]));
+        END IF;
         inserted := inserted || n::bigint;
     END LOOP;
     IF inserted IS NULL OR as_version IS NOT NULL THEN
@@ -550,7 +559,8 @@ COMMENT ON FUNCTION register_instances IS
     'Insert one batch of current instances into known series and count them. known is false, and '
     'nothing was done, when a study, a series or attributes of one are new. Instances not listed '
     'in inserted meet a version of theirs that is there already. With as_version, the reason, they '
-    'go in as versions that are not current and not counted.';
+    'go in as versions that are not current and not counted. With act each one inserted is written '
+    'into the audit trail as that kind of act.';
 
 CREATE FUNCTION recount(of_series bigint[]) RETURNS void
     LANGUAGE plpgsql

@@ -4,7 +4,7 @@ SELECT known, inserted, differing
 FROM register_instances(
     %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,
     %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,
-    %s);
+    %s, %s, %s);
 
 -- name: add_modalities
 -- Remember values of Modality.

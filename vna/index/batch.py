@@ -18,7 +18,7 @@ _COLUMNS = (
     *(Texts, Longs, Texts, Longs, Texts, Texts, Texts, Longs, Blobs, Blobs, Blobs, Longs, Longs),
     *(Longs, Dates, Times, Longs, Longs, Longs, Longs, Texts, Texts, Texts),
     *(Blobs, Longs, Blobs, Texts, Texts, Longs, Longs, Longs, Blobs, Blobs, Blobs, Blobs),
-    *(Moments, Texts, Texts, Texts, Texts, Texts, Texts, Blobs, Longs),
+    *(Moments, Texts, Texts, Texts, Texts, Texts, Texts, Blobs, Longs, Texts),
 )
 
 
@@ -52,7 +52,7 @@ def entry(item: Registration) -> Entry:
         *(item.header, item.payload_len, item.checksum, *(item.pixel or (None,) * 4)),
         *(item.frame_count, item.frames, item.bulk, item.group2, item.preamble),
         *(item.received_at, item.proto, item.calling_ae, item.called_ae, item.address),
-        *(item.principal, item.charset, item.metadata, item.deriver),
+        *(item.principal, item.charset, item.metadata, item.deriver, item.actor_kind),
     )
     return Entry(item, study, series, study_variant, series_variant, row)
 
@@ -66,11 +66,16 @@ class Inserted:
 
 
 def insert(
-    tx: Connection, entries: Sequence[Entry], *, reason: str | None = None
+    tx: Connection,
+    entries: Sequence[Entry],
+    *,
+    reason: str | None = None,
+    act: str | None = None,
 ) -> Inserted | None:
     """Insert instances into known series; None, and nothing done, when something above is new.
 
-    With a reason they go in as versions that are not current and not counted.
+    With a reason they go in as versions that are not current and not counted. With an act each
+    one inserted leaves a row of that kind in the audit trail.
     """
     # by UID, so that two batches wait for each other's UIDs in one order; of several versions of a
     # UID the oldest first, since it is the one that stays
@@ -80,7 +85,7 @@ def insert(
     columns = zip(*(entries[n].row for n in order), strict=True)
     packed = [kind(column) for kind, column in zip(_COLUMNS, columns, strict=True)]
     cursor = tx.cursor(binary=True)
-    cursor.execute(SQL.register_instances, [*packed, reason], prepare=True)
+    cursor.execute(SQL.register_instances, [*packed, reason, act], prepare=True)
     known, positions, unlike = cursor.fetchone() or (False, None, None)
     if not known:
         return None
