@@ -412,153 +412,165 @@ CREATE FUNCTION sorted_union(held text[], more text[]) RETURNS text[]
     SELECT array_agg(DISTINCT u COLLATE "C" ORDER BY u COLLATE "C") FROM unnest(held || more) AS u
 $$;
 
+-- One instance as it is handed in: the UIDs of its place, the hashes of the attributes it carries for
+-- its study and series, and the columns of its rows. vna/index/batch.py packs it field by field.
+CREATE TYPE registration AS (
+    study_uid text, study_variant bigint, series_uid text, series_variant bigint,
+    sop_uid text, sop_class text, syntax text, created_us bigint, blob_id bytea, digest bytea,
+    key_id bytea, key_version integer, size bigint,
+    number bigint, content_date date, content_time time, image_rows bigint, image_columns bigint,
+    bits bigint, frames bigint, flags text, terms text, answer text,
+    header bytea, payload_len bigint, checksum bytea, pixel_tag text, pixel_vr text,
+    pixel_offset bigint, pixel_length bigint, frame_count bigint, frame_table bytea, bulk bytea,
+    group2 bytea, preamble bytea, received_at timestamptz, proto text, calling_ae text,
+    called_ae text, address text, principal text, charset text, sealed bytea, deriver smallint,
+    actor_kind text
+);
+
 CREATE FUNCTION register_instances(
-    study_uids text[], study_variants bigint[], series_uids text[], series_variants bigint[],
-    sop_uids text[], sop_classes text[], syntaxes text[], created bigint[], blob_ids bytea[],
-    digests bytea[], key_ids bytea[], key_versions bigint[], sizes bigint[],
-    numbers bigint[], content_dates date[], content_times time[], rows_ bigint[],
-    columns_ bigint[], bits bigint[], frames_ bigint[], flags_ text[], terms_ text[],
-    answers text[],
-    headers bytea[], payload_lens bigint[], checksums bytea[], pixel_tags text[], pixel_vrs text[],
-    pixel_offsets bigint[], pixel_lengths bigint[], frame_counts bigint[], frame_tables bytea[],
-    bulks bytea[], group2s bytea[], preambles bytea[], received timestamptz[], protos text[],
-    callings text[], calleds text[], addresses text[], principals text[], charsets text[],
-    sealeds bytea[], derivers bigint[], actor_kinds text[], as_version text, act text,
-    OUT known boolean, OUT inserted bigint[], OUT differing bigint[])
+    items registration[], as_version text, act text,
+    OUT known boolean, OUT refused bigint[], OUT differing bigint[])
     LANGUAGE plpgsql
     SET plan_cache_mode = force_generic_plan
     AS $$
 #variable_conflict use_column
 DECLARE
-    total     integer := cardinality(sop_uids);
-    studies   bigint[];
-    serieses  bigint[];
-    found_at  record;
-    pk        bigint;
-    n         integer;
-    one       bigint;
-    touched   bigint[];
-    recounted bigint[];
+    item     registration;
+    above    record;
+    last     registration;
+    n        bigint := 0;
+    pk       bigint;
+    studies  bigint[];
+    serieses bigint[];
+    inserted bigint[];
+    anew     bigint[];
 BEGIN
     known := false;
-    FOR n IN 1 .. total LOOP
-        IF n > 1 AND study_uids[n] = study_uids[n - 1] AND series_uids[n] = series_uids[n - 1]
-            AND study_variants[n] = study_variants[n - 1]
-            AND series_variants[n] = series_variants[n - 1]
+    FOREACH item IN ARRAY items LOOP
+        n := n + 1;
+        IF n = 1 OR (item.study_uid, item.series_uid, item.study_variant, item.series_variant)
+            <> (last.study_uid, last.series_uid, last.study_variant, last.series_variant)
         THEN
-            studies[n] := studies[n - 1];
-            serieses[n] := serieses[n - 1];
-            CONTINUE;
+            last := item;
+            SELECT s.study_pk, e.series_pk, s.variant AS study_shows, e.variant AS series_shows,
+                   s.variant = item.study_variant AND e.variant = item.series_variant AS is_alike
+            INTO above
+            FROM study s
+            JOIN series e USING (study_pk)
+            WHERE s.study_uid = item.study_uid AND e.series_uid = item.series_uid;
+            IF NOT FOUND THEN
+                RETURN;
+            END IF;
+            IF NOT above.is_alike AND (
+                above.study_shows <> item.study_variant AND NOT EXISTS (
+                    SELECT FROM study_difference d
+                    WHERE d.study_pk = above.study_pk AND d.variant = item.study_variant)
+                OR above.series_shows <> item.series_variant AND NOT EXISTS (
+                    SELECT FROM series_difference d
+                    WHERE d.series_pk = above.series_pk AND d.variant = item.series_variant))
+            THEN
+                RETURN;
+            END IF;
         END IF;
-        SELECT s.study_pk, e.series_pk, s.variant AS study_shows, e.variant AS series_shows
-        INTO found_at
-        FROM study s
-        JOIN series e USING (study_pk)
-        WHERE s.study_uid = study_uids[n] AND e.series_uid = series_uids[n];
-        IF NOT FOUND
-            OR found_at.study_shows <> study_variants[n] AND NOT EXISTS (
-                SELECT FROM study_difference d
-                WHERE d.study_pk = found_at.study_pk AND d.variant = study_variants[n])
-            OR found_at.series_shows <> series_variants[n] AND NOT EXISTS (
-                SELECT FROM series_difference d
-                WHERE d.series_pk = found_at.series_pk AND d.variant = series_variants[n])
-        THEN
-            RETURN;
-        END IF;
-        studies[n] := found_at.study_pk;
-        serieses[n] := found_at.series_pk;
-        IF found_at.study_shows <> study_variants[n] OR found_at.series_shows <> series_variants[n]
-        THEN
-            differing := differing || n::bigint;
+        studies[n] := above.study_pk;
+        serieses[n] := above.series_pk;
+        IF NOT above.is_alike THEN
+            differing := differing || n;
         END IF;
     END LOOP;
     known := true;
 
-    FOR n IN 1 .. total LOOP
+    n := 0;
+    FOREACH item IN ARRAY items LOOP
+        n := n + 1;
         INSERT INTO instance (
             series_pk, sop_instance_uid, current, reason, created_us, blob_id, digest, key_id,
             key_version, size, study_variant, series_variant, sop_class_uid, transfer_syntax_uid,
             instance_number, content_date, content_time, image_rows, image_columns, bits_allocated,
             frames, flags, terms, answer)
         VALUES (
-            serieses[n], sop_uids[n], as_version IS NULL, COALESCE(as_version, ''), created[n],
-            blob_ids[n], digests[n], key_ids[n],
-            key_versions[n], sizes[n], study_variants[n], series_variants[n], sop_classes[n],
-            syntaxes[n], numbers[n], content_dates[n], content_times[n], rows_[n], columns_[n],
-            bits[n], frames_[n], string_to_array(flags_[n], ' '), terms_[n]::jsonb, answers[n])
+            serieses[n], item.sop_uid, as_version IS NULL, COALESCE(as_version, ''),
+            item.created_us, item.blob_id, item.digest, item.key_id, item.key_version, item.size,
+            item.study_variant, item.series_variant, item.sop_class, item.syntax, item.number,
+            item.content_date, item.content_time, item.image_rows, item.image_columns, item.bits,
+            item.frames, string_to_array(item.flags, ' '), item.terms::jsonb, item.answer)
         ON CONFLICT DO NOTHING
         RETURNING instance_pk INTO pk;
-        CONTINUE WHEN pk IS NULL;
+        IF pk IS NULL THEN
+            refused := refused || n;
+            CONTINUE;
+        END IF;
         INSERT INTO instance_blob (
             instance_pk, header, payload_len, checksum, pixel_tag, pixel_vr, pixel_offset,
             pixel_length, frame_count, frame_table, bulk, group2, preamble, received_at, proto,
             calling_ae, called_ae, address, principal, charset)
         VALUES (
-            pk, headers[n], payload_lens[n], checksums[n], pixel_tags[n], pixel_vrs[n],
-            pixel_offsets[n], pixel_lengths[n], frame_counts[n], frame_tables[n], bulks[n],
-            group2s[n], preambles[n], received[n], protos[n],
-            callings[n], calleds[n], addresses[n], principals[n], charsets[n]);
-        IF sealeds[n] IS NOT NULL THEN
+            pk, item.header, item.payload_len, item.checksum, item.pixel_tag, item.pixel_vr,
+            item.pixel_offset, item.pixel_length, item.frame_count, item.frame_table, item.bulk,
+            item.group2, item.preamble, item.received_at, item.proto, item.calling_ae,
+            item.called_ae, item.address, item.principal, item.charset);
+        IF item.sealed IS NOT NULL THEN
             INSERT INTO instance_json (instance_pk, deriver, sealed)
-            VALUES (pk, derivers[n], sealeds[n]);
+            VALUES (pk, item.deriver, item.sealed);
         END IF;
         IF act IS NOT NULL THEN
             INSERT INTO audit (
                 kind, outcome, principal, actor_kind, address, study, series, instance, detail)
             VALUES (
-                act, 'stored', principals[n], actor_kinds[n], addresses[n], study_uids[n],
-                series_uids[n], sop_uids[n],
+                act, 'stored', item.principal, item.actor_kind, item.address, item.study_uid,
+                item.series_uid, item.sop_uid,
                 jsonb_build_object(
-                    'proto', protos[n], 'blob', encode(blob_ids[n], 'hex'), 'size', sizes[n]));
+                    'proto', item.proto, 'blob', encode(item.blob_id, 'hex'), 'size', item.size));
         END IF;
-        inserted := inserted || n::bigint;
+        inserted := inserted || n;
     END LOOP;
     IF inserted IS NULL OR as_version IS NOT NULL THEN
         RETURN;
     END IF;
 
-    IF total = 1 THEN
-        IF count_into_series(serieses[1], 1, sizes[1], sop_classes[1:1], created[1], blob_ids[1], series_variants[1]) THEN
-            recounted := studies;
-        END IF;
+    IF n = 1 THEN
         PERFORM count_into_study(
-            studies[1], 1, sizes[1], sop_classes[1:1], created[1], blob_ids[1], study_variants[1], recounted IS NOT NULL);
+            studies[1], 1, item.size, ARRAY[item.sop_class], item.created_us, item.blob_id,
+            item.study_variant, count_into_series(
+                serieses[1], 1, item.size, ARRAY[item.sop_class], item.created_us, item.blob_id,
+                item.series_variant));
         RETURN;
     END IF;
-    FOR found_at IN
-        SELECT serieses[i] AS series_pk, min(studies[i]) AS study_pk, count(*)::integer AS instances,
-               sum(sizes[i])::bigint AS size, array_agg(DISTINCT sop_classes[i]) AS classes,
-               (array_agg(i ORDER BY created[i], blob_ids[i]))[1] AS first
+    FOR above IN
+        SELECT serieses[i] AS series_pk, min(studies[i]) AS study_pk, count(*)::integer AS more,
+               sum((items[i]).size)::bigint AS size, array_agg(DISTINCT (items[i]).sop_class) AS classes,
+               (array_agg(i ORDER BY (items[i]).created_us, (items[i]).blob_id))[1] AS first
         FROM unnest(inserted) AS i
         GROUP BY 1
         ORDER BY 1
     LOOP
+        item := items[above.first];
         IF count_into_series(
-            found_at.series_pk, found_at.instances, found_at.size, found_at.classes,
-            created[found_at.first], blob_ids[found_at.first], series_variants[found_at.first])
+            above.series_pk, above.more, above.size, above.classes, item.created_us, item.blob_id,
+            item.series_variant)
         THEN
-            recounted := recounted || found_at.study_pk;
+            anew := anew || above.study_pk;
         END IF;
     END LOOP;
-    FOR found_at IN
-        SELECT studies[i] AS study_pk, count(*)::integer AS instances,
-               sum(sizes[i])::bigint AS size, array_agg(DISTINCT sop_classes[i]) AS classes,
-               (array_agg(i ORDER BY created[i], blob_ids[i]))[1] AS first
+    FOR above IN
+        SELECT studies[i] AS study_pk, count(*)::integer AS more,
+               sum((items[i]).size)::bigint AS size, array_agg(DISTINCT (items[i]).sop_class) AS classes,
+               (array_agg(i ORDER BY (items[i]).created_us, (items[i]).blob_id))[1] AS first
         FROM unnest(inserted) AS i
         GROUP BY 1
         ORDER BY 1
     LOOP
+        item := items[above.first];
         PERFORM count_into_study(
-            found_at.study_pk, found_at.instances, found_at.size, found_at.classes,
-            created[found_at.first], blob_ids[found_at.first], study_variants[found_at.first],
-            COALESCE(found_at.study_pk = ANY (recounted), false));
+            above.study_pk, above.more, above.size, above.classes, item.created_us, item.blob_id,
+            item.study_variant, COALESCE(above.study_pk = ANY (anew), false));
     END LOOP;
 END
 $$;
 COMMENT ON FUNCTION register_instances IS
     'Insert one batch of current instances into known series and count them. known is false, and '
-    'nothing was done, when a study, a series or attributes of one are new. Instances not listed '
-    'in inserted meet a version of theirs that is there already. With as_version, the reason, they '
+    'nothing was done, when a study, a series or attributes of one are new. Instances listed as '
+    'refused meet a version of theirs that is there already. With as_version, the reason, they '
     'go in as versions that are not current and not counted. With act each one inserted is written '
     'into the audit trail as that kind of act.';
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -19,6 +19,14 @@ STUDY_TAGS = PATIENT_TAGS | frozenset(INDEXED[Level.STUDY])
 # the zone of its times is answered for every entity (PS3.18 Tables 10.6.3-3 to -5)
 SERIES_TAGS = frozenset(INDEXED[Level.SERIES]) | {terms.ZONE}
 INSTANCE_TAGS = frozenset(INDEXED[Level.IMAGE]) - {CHARACTER_SET} | {terms.ZONE}
+
+_PART = (
+    dict.fromkeys(INSTANCE_TAGS - {terms.ZONE}, 2)
+    | dict.fromkeys(SERIES_TAGS, 1)
+    | dict.fromkeys(STUDY_TAGS, 0)
+)
+
+Attributes = dict[str, Any]  # DICOM JSON elements: their values differ by VR
 
 _NAME, _PATIENT_ID, _ISSUER = "00100010", "00100020", "00100021"
 _IN_STUDY = (
@@ -46,22 +54,28 @@ _ANSWER_MOST = 64 << 10
 _ELEMENT_MOST = 1 << 10
 
 
-def of_study(attributes: Elements, issuer: str) -> dict[str, Any]:
-    """Take the patient's and the study's attributes; a Patient ID always has an issuer."""
-    found = _only(attributes, STUDY_TAGS)
-    if terms.values(found.get(_PATIENT_ID)):
-        found[_ISSUER] = {"vr": "LO", "Value": [issuer]}
-    return found
+def part(attributes: Elements, issuer: str) -> tuple[Attributes, Attributes, Attributes]:
+    """Part the attributes of an instance: its study's, its series' and its own.
 
-
-def of_series(attributes: Elements) -> dict[str, Any]:
-    """Take the series' attributes."""
-    return _only(attributes, SERIES_TAGS)
-
-
-def of_instance(attributes: Elements) -> dict[str, Any]:
-    """Take the instance's own attributes."""
-    return _only(attributes, INSTANCE_TAGS)
+    The study's hold the patient's, and a Patient ID always has an issuer. Values that stand apart
+    in bulk have no place in an answer.
+    """
+    study: Attributes = {}
+    series: Attributes = {}
+    own: Attributes = {}
+    parts = (study, series, own)
+    for tag, element in attributes.items():
+        number = _PART.get(tag)
+        if number is None or "BulkDataURI" in element:
+            continue
+        if (held := element.get("Value")) is not None and not any(map(_is_there, held)):
+            element = {"vr": element["vr"]}  # noqa: PLW2901 -- one form of an empty value
+        parts[number][tag] = element
+    if (zone := study.get(terms.ZONE)) is not None:
+        series[terms.ZONE] = own[terms.ZONE] = zone
+    if _PATIENT_ID in study and "Value" in study[_PATIENT_ID]:
+        study[_ISSUER] = {"vr": "LO", "Value": [issuer]}
+    return study, series, own
 
 
 def variant(elements: Elements) -> int:
@@ -145,14 +159,8 @@ def answer(elements: Elements) -> str:
     return text
 
 
-def _only(attributes: Elements, tags: Iterable[str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for tag, element in attributes.items():
-        if tag in tags and "BulkDataURI" not in element:
-            # a list of nothing is an empty value: one form of it, for answers and for matching
-            is_empty = "Value" in element and not terms.values(element)
-            found[tag] = {"vr": element["vr"]} if is_empty else element
-    return found
+def _is_there(value: Any) -> bool:
+    return value not in (None, "", {})
 
 
 def _json(value: Any) -> str:

@@ -35,7 +35,9 @@ def register_at_once(
     done = insert(conn, entries, act=act)
     if done is None:
         return {}
-    return {n: _new(entries[n], n in done.unlike) for n in done.positions}
+    return {
+        n: _new(one, n in done.unlike) for n, one in enumerate(entries) if n not in done.refused
+    }
 
 
 def register(
@@ -50,9 +52,11 @@ def register(
         return []
     entries = [entry(item) for item in items]
     done = _insert(tx, entries, act=act)
-    answers = {n: _new(entries[n], n in done.unlike) for n in done.positions}
-    if len(answers) < len(entries):
-        answers |= _meet(tx, {n: e for n, e in enumerate(entries) if n not in answers}, policy)
+    answers = {
+        n: _new(one, n in done.unlike) for n, one in enumerate(entries) if n not in done.refused
+    }
+    if done.refused:
+        answers |= _meet(tx, {n: entries[n] for n in done.refused}, policy)
     return [answers[n] for n in range(len(entries))]
 
 

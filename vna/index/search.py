@@ -84,8 +84,19 @@ def search(
     start, skip = after, offset
     if bookmarks is not None and after is None:
         start, skip = bookmarks.nearest(query, within, offset)
-    before = sight(within)
-    where = _where(query, start)
+    asked = statement(query, within=within, limit=limit, after=start, offset=skip)
+    found = fetch(conn, asked.text, asked.values)
+    page = assemble(conn, query.level, sight(within), found)
+    if bookmarks is not None and after is None and page:
+        bookmarks.remember(query, within, offset + len(page), page[-1].cursor)
+    return page
+
+
+def statement(
+    query: Query, *, within: Within | None, limit: int, after: Cursor | None, offset: int
+) -> Clause:
+    """Compose the query of one page."""
+    before, where = sight(within), _where(query, after)
     text = sql.SQL("{}SELECT {} FROM {} WHERE {} ORDER BY {} LIMIT %s OFFSET %s").format(
         before.text,
         sql.SQL(_COLUMNS[query.level]),
@@ -93,11 +104,7 @@ def search(
         where.text,
         sql.SQL(_order(query)),
     )
-    found = fetch(conn, text, (*before.values, *where.values, limit, skip))
-    page = assemble(conn, query.level, before, found)
-    if bookmarks is not None and after is None and page:
-        bookmarks.remember(query, within, offset + len(page), page[-1].cursor)
-    return page
+    return Clause(text, (*before.values, *where.values, limit, offset))
 
 
 def count(conn: Connection, query: Query, *, within: Within | None, most: int) -> int:
