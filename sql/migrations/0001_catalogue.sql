@@ -423,11 +423,12 @@ CREATE TYPE registration AS (
     header bytea, payload_len bigint, checksum bytea, pixel_tag text, pixel_vr text,
     pixel_offset bigint, pixel_length bigint, frame_count bigint, frame_table bytea, bulk bytea,
     group2 bytea, preamble bytea, received_at timestamptz, proto text, calling_ae text,
-    called_ae text, address text, principal text, charset text, sealed bytea, deriver smallint
+    called_ae text, address text, principal text, charset text, sealed bytea, deriver smallint,
+    actor_kind text
 );
 
 CREATE FUNCTION register_instances(
-    items registration[], as_version text,
+    items registration[], as_version text, act text,
     OUT known boolean, OUT refused bigint[], OUT differing bigint[])
     LANGUAGE plpgsql
     SET plan_cache_mode = force_generic_plan
@@ -512,6 +513,15 @@ BEGIN
             INSERT INTO instance_json (instance_pk, deriver, sealed)
             VALUES (pk, item.deriver, item.sealed);
         END IF;
+        IF act IS NOT NULL THEN
+            INSERT INTO audit (
+                kind, outcome, principal, actor_kind, address, study, series, instance, detail)
+            VALUES (
+                act, 'stored', item.principal, item.actor_kind, item.address, item.study_uid,
+                item.series_uid, item.sop_uid,
+                jsonb_build_object(
+                    'proto', item.proto, 'blob', encode(item.blob_id, 'hex'), 'size', item.size));
+        END IF;
         inserted := inserted || n;
     END LOOP;
     IF inserted IS NULL OR as_version IS NOT NULL THEN
@@ -561,7 +571,8 @@ COMMENT ON FUNCTION register_instances IS
     'Insert one batch of current instances into known series and count them. known is false, and '
     'nothing was done, when a study, a series or attributes of one are new. Instances listed as '
     'refused meet a version of theirs that is there already. With as_version, the reason, they '
-    'go in as versions that are not current and not counted.';
+    'go in as versions that are not current and not counted. With act each one inserted is written '
+    'into the audit trail as that kind of act.';
 
 CREATE FUNCTION recount(of_series bigint[]) RETURNS void
     LANGUAGE plpgsql

@@ -1,7 +1,7 @@
 -- name: register_instances
 -- Insert one batch of instances into known series and count them; see the function's comment.
 SELECT known, refused, differing
-FROM register_instances(%s, %s);
+FROM register_instances(%s, %s, %s);
 
 -- name: add_modalities
 -- Remember values of Modality.

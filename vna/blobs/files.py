@@ -17,6 +17,11 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _sync_data = getattr(os, "fdatasync", os.fsync)
 
 
+def _forget(fd: int) -> None:
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
 class Files:
     """The file system, as the local backend uses it. Raises OSError as it comes."""
 
@@ -47,6 +52,10 @@ class Files:
     def sync_data(self, fd: int) -> None:
         """Make a file's bytes and size durable."""
         _sync_data(fd)
+
+    def forget(self, fd: int) -> None:
+        """Tell the system that what was written, and is durable, need not be kept in memory."""
+        _forget(fd)
 
     def sync_folder(self, fd: int) -> None:
         """Make a folder's names durable."""

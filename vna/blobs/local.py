@@ -250,6 +250,7 @@ class LocalPart:
         """Sync the bytes, link, sync the folder. A sync that failed is never tried again."""
         try:
             self._files.sync_data(self._fd)
+            self._files.forget(self._fd)
             self._close()
             folder = os.path.dirname(self._final)
             self._backend.make_folders(folder)

@@ -63,6 +63,13 @@ class Database:
         """
         return self._read(self._statement_s if statement_s is None else statement_s)
 
+    def at_once(self) -> AbstractContextManager[Connection]:
+        """Lend a connection for one statement that is a transaction of its own: one round trip.
+
+        `CommitUnknown` when the connection was lost: the statement may have been committed.
+        """
+        return self._at_once()
+
     def close(self) -> None:
         """Close the idle connections; lent ones are closed when they come back."""
         self._changing.close()
@@ -78,6 +85,20 @@ class Database:
                     conn.rollback()
                 raise
             _commit(conn)
+
+    @contextmanager
+    def _at_once(self) -> Iterator[Connection]:
+        with translating(), self._changing.lend() as conn:
+            conn.autocommit = True
+            try:
+                yield conn
+            except psycopg.Error as exc:
+                if conn.closed:
+                    raise CommitUnknown from exc
+                raise
+            finally:
+                if not conn.closed:
+                    conn.autocommit = False
 
     @contextmanager
     def _read(self, statement_s: float) -> Iterator[Connection]:

@@ -65,17 +65,22 @@ def entry(item: Registration) -> Entry:
         *(item.header, item.payload_len, item.checksum, *(item.pixel or (None,) * 4)),
         *(item.frame_count, item.frames, item.bulk, item.group2, item.preamble),
         *(item.received_at, item.proto, item.calling_ae, item.called_ae, item.address),
-        *(item.principal, item.charset, item.metadata, item.deriver),
+        *(item.principal, item.charset, item.metadata, item.deriver, item.actor_kind),
     )
     return Entry(item, study, series, study_variant, series_variant, row)
 
 
 def insert(
-    tx: Connection, entries: Sequence[Entry], *, reason: str | None = None
+    tx: Connection,
+    entries: Sequence[Entry],
+    *,
+    reason: str | None = None,
+    act: str | None = None,
 ) -> Inserted | None:
     """Insert instances into known series; None, and nothing done, when something above is new.
 
-    With a reason they go in as versions that are not current and not counted.
+    With a reason they go in as versions that are not current and not counted. With an act each
+    one inserted leaves a row of that kind in the audit trail.
     """
     # by UID, so that two batches wait for each other's UIDs in one order; of several versions of a
     # UID the oldest first, since it is the one that stays
@@ -85,7 +90,7 @@ def insert(
     rows = _Rows(entries[n].row for n in order)
     _learn_type(tx)
     cursor = tx.cursor(binary=True)
-    cursor.execute(SQL.register_instances, [rows, reason], prepare=True)
+    cursor.execute(SQL.register_instances, [rows, reason, act], prepare=True)
     known, refused, unlike = cursor.fetchone() or (False, None, None)
     if not known:
         return None
@@ -174,7 +179,7 @@ _FIELDS: tuple[tuple[Callable[[Any], bytes], bytes], ...] = tuple(
         *(_BYTEA, (23, _integer), _BIGINT, _BIGINT, (1082, _date), (1083, _time), _BIGINT, _BIGINT),
         *(_BIGINT, _BIGINT, _TEXT, _TEXT, _TEXT, _BYTEA, _BIGINT, _BYTEA, _TEXT, _TEXT, _BIGINT),
         *(_BIGINT, _BIGINT, _BYTEA, _BYTEA, _BYTEA, _BYTEA, (1184, _moment), _TEXT, _TEXT, _TEXT),
-        *(_TEXT, _TEXT, _TEXT, _BYTEA, (21, _smallint)),
+        *(_TEXT, _TEXT, _TEXT, _BYTEA, (21, _smallint), _TEXT),
     )
 )
 _COUNT = struct.pack("!i", len(_FIELDS))

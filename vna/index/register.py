@@ -20,19 +20,38 @@ from vna.index.uppers import ensure
 from vna.index.versions import ELSEWHERE, Version, settle
 
 __all__ = ["Existing", "Registered", "Registration", "Verdict", "clear", "digests", "known"]
-__all__ += ["register", "register_version"]
+__all__ += ["register", "register_at_once", "register_version"]
 
 
-def register(tx: Connection, items: Sequence[Registration], *, policy: str) -> list[Registered]:
+def register_at_once(
+    conn: Connection, items: Sequence[Registration], *, act: str | None
+) -> dict[int, Registered]:
+    """Register what is new in known series, in one statement that may be its own transaction.
+
+    Answers by position in `items`. Those without one are for `register`: their study or series is
+    new, or their SOP Instance UID is known.
+    """
+    entries = [entry(item) for item in items]
+    done = insert(conn, entries, act=act)
+    if done is None:
+        return {}
+    return {
+        n: _new(one, n in done.unlike) for n, one in enumerate(entries) if n not in done.refused
+    }
+
+
+def register(
+    tx: Connection, items: Sequence[Registration], *, policy: str, act: str | None = None
+) -> list[Registered]:
     """Register one batch; the answers stand in the order of the items.
 
     Of several versions of one SOP Instance UID that arrive at once exactly one is NEW; the others
-    are SAME or DIFFERS.
+    are SAME or DIFFERS. With an act each one inserted as new leaves a row in the audit trail.
     """
     if not items:
         return []
     entries = [entry(item) for item in items]
-    done = _insert(tx, entries)
+    done = _insert(tx, entries, act=act)
     answers = {
         n: _new(one, n in done.unlike) for n, one in enumerate(entries) if n not in done.refused
     }
@@ -82,11 +101,17 @@ class _Row:
     version: Version
 
 
-def _insert(tx: Connection, entries: Sequence[Entry], *, reason: str | None = None) -> Inserted:
-    done = insert(tx, entries, reason=reason)
+def _insert(
+    tx: Connection,
+    entries: Sequence[Entry],
+    *,
+    reason: str | None = None,
+    act: str | None = None,
+) -> Inserted:
+    done = insert(tx, entries, reason=reason, act=act)
     if done is None:
         ensure(tx, entries)
-        done = insert(tx, entries, reason=reason)
+        done = insert(tx, entries, reason=reason, act=act)
     if done is None:
         raise Unavailable("The study was changed by another process; try again.")
     return done

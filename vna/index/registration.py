@@ -49,6 +49,7 @@ class Registration:
     charset: str = ""
     flags: frozenset[str] = frozenset()
     deriver: int = 1
+    actor_kind: str = "system"  # what sort of asker the principal is, for the audit trail
 
 
 class Verdict(enum.Enum):

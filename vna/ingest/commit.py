@@ -16,9 +16,17 @@ from vna.access.audit import Audit, Event
 from vna.access.principal import Principal
 from vna.db.pool import Database
 from vna.errors import CommitUnknown, Unavailable, VNAError
-from vna.index.register import Registered, Registration, Verdict, known, register
+from vna.index.register import (
+    Registered,
+    Registration,
+    Verdict,
+    known,
+    register,
+    register_at_once,
+)
 
 _MOST = 64
+_ACT = "instance.stored"
 
 
 @dataclass(slots=True, eq=False)
@@ -92,7 +100,8 @@ class Committer:
         except Exception as exc:
             if len(batch) == 1 or isinstance(exc, Unavailable):
                 for ticket in batch:
-                    ticket.error = exc
+                    if ticket.result is None:
+                        ticket.error = exc
             else:
                 self._one_by_one(batch)
         finally:
@@ -101,7 +110,7 @@ class Committer:
 
     def _one_by_one(self, batch: list[_Ticket]) -> None:
         # one row of the batch offends a constraint: the others must not suffer for it
-        for ticket in batch:
+        for ticket in (t for t in batch if t.result is None):
             try:
                 self._write([ticket])
             except CommitUnknown as exc:
@@ -111,20 +120,27 @@ class Committer:
 
     def _write(self, batch: list[_Ticket]) -> None:
         begun = time.perf_counter()
-        with self._database.transaction() as tx:
-            results = register(tx, [t.item for t in batch], policy=self._policy)
-            self._audit.write_all(
-                tx,
-                [
-                    (t.principal, stored_event(t.item, r))
-                    for t, r in zip(batch, results, strict=True)
-                    if r.verdict in (Verdict.NEW, Verdict.SAME)
-                ],
-            )
-        for ticket, result in zip(batch, results, strict=True):
-            ticket.result = result
+        with self._database.at_once() as conn:
+            done = register_at_once(conn, [t.item for t in batch], act=_ACT)
+        for n, result in done.items():
+            batch[n].result = result
+        if rest := [ticket for ticket in batch if ticket.result is None]:
+            self._write_rest(rest)
         telemetry.COMMIT_SECONDS.observe(time.perf_counter() - begun)
         telemetry.COMMIT_BATCH.observe(len(batch))
+
+    def _write_rest(self, rest: list[_Ticket]) -> None:
+        """What is the first of its study or series, or met a version of itself."""
+        with self._database.transaction() as tx:
+            results = register(tx, [t.item for t in rest], policy=self._policy, act=_ACT)
+            met = [
+                (t.principal, stored_event(t.item, r, _ACT))
+                for t, r in zip(rest, results, strict=True)
+                if r.verdict is Verdict.SAME or r.elsewhere
+            ]
+            self._audit.write_all(tx, met)
+        for ticket, result in zip(rest, results, strict=True):
+            ticket.result = result
 
     def _ask_again(self, batch: list[_Ticket], cause: CommitUnknown) -> None:
         """The connection went away inside COMMIT: ask on a new one whether the rows are there."""
@@ -132,10 +148,10 @@ class Committer:
             with self._database.reading() as conn:
                 there = known(conn, [t.item.blob_id for t in batch])
         except VNAError:
-            for ticket in batch:
-                ticket.error = cause
-            return
+            there = set()
         for ticket in batch:
+            if ticket.result is not None:
+                continue
             if ticket.item.blob_id in there:
                 ticket.result = Registered(
                     verdict=Verdict.NEW,
@@ -148,7 +164,7 @@ class Committer:
                 ticket.error = cause
 
 
-def stored_event(item: Registration, result: Registered, kind: str = "instance.stored") -> Event:
+def stored_event(item: Registration, result: Registered, kind: str) -> Event:
     """The audit event of an object that came in."""
     return Event(
         kind=kind,

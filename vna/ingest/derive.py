@@ -31,6 +31,7 @@ def registration(
     attributes: dict[str, Any],
     metadata: bytes | None,
     issuer: str,
+    actor_kind: str = "system",
 ) -> Registration:
     """The index row of a blob: `fields` is its meta, `attributes` its indexed attributes."""
     source = fields["source"]
@@ -65,6 +66,7 @@ def registration(
         principal=source["principal"],
         charset=fields["charset"],
         flags=frozenset(fields["flags"]),
+        actor_kind=actor_kind,
     )
 
 

@@ -146,6 +146,7 @@ class IngestEngine:
             attributes=received.scan.attributes,
             metadata=sealed,
             issuer=self._settings.site.issuer,
+            actor_kind=receiving.principal.kind.value,
         )
 
     def _answer(

@@ -130,10 +130,8 @@ class Recovery:
             return
         actor = system("recovery")
         with self._database.transaction() as tx:
-            result = register(tx, [item], policy=self._settings.versions.policy)[0]
-            if result.verdict is Verdict.NEW:
-                event = stored_event(item, result, kind="instance.recovered")
-                self._audit.write(tx, actor, [event])
+            policy = self._settings.versions.policy
+            result = register(tx, [item], policy=policy, act="instance.recovered")[0]
         if result.verdict is Verdict.DIFFERS:
             result = self._as_version(item, result, actor)
         if result.verdict is Verdict.SAME and result.blob_id != blob_id:
