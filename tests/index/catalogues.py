@@ -13,6 +13,7 @@ from vna.dicom.attributes import INDEXED
 from vna.dicom.evaluate import matches, values_of
 from vna.dicom.matching import (
     AllOf,
+    AnyOf,
     Condition,
     DateRange,
     Empty,
@@ -136,6 +137,7 @@ def _text(rng: Random) -> Condition:
         Wildcard(rng.choice(TEXT_PATTERNS)),
         Empty(),
         AllOf(tuple(rng.sample(values, rng.randint(1, 2)))),
+        AnyOf((Single(rng.choice(values)), Wildcard(rng.choice(TEXT_PATTERNS)))),
     ]
     return rng.choice(choices)
 
