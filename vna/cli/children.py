@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from vna.app import opened
-from vna.cli.memory import keep_freed_memory
+from vna.cli.memory import keep_freed_memory, settle
 from vna.config import Settings
 from vna.dimse.services import services
 from vna.dimse.worker import Worker
@@ -42,6 +42,7 @@ def speak_http(place: Place, handle: int) -> None:
     keep_freed_memory()
     stop = _until_told()
     with opened(place.settings, place.dsn) as archive:
+        settle()
         serve(archive.engines, place.settings, socket.socket(fileno=handle), stop=stop)
 
 
@@ -50,6 +51,7 @@ def speak_dicom(place: Place, handle: int) -> None:
     keep_freed_memory()
     control = socket.socket(fileno=handle)
     with opened(place.settings, place.dsn) as archive:
+        settle()
         worker = Worker(services(archive.engines, place.settings), place.settings, control)
 
         def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 -- a signal handler's

@@ -1,12 +1,14 @@
-"""How freed memory is kept: a worker's, for its next object.
+"""How a worker keeps house with memory.
 
-glibc gives every freed block of 128 KiB or more back to the system and takes fresh pages for the
+What was imported is taken out of the garbage collector's sight, which else walks through all of it
+again and again while objects are received. And what is freed is kept for the next object: glibc gives every freed block of 128 KiB or more back to the system and takes fresh pages for the
 next one, which cost more than sealing what is written into them. Elsewhere this does nothing.
 """
 
 from __future__ import annotations
 
 import ctypes
+import gc
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 _KEPT_BYTES = 16 << 20  # at the top of the heap
@@ -23,3 +25,10 @@ def keep_freed_memory() -> None:
     mallopt(_ARENA_MAX, _ARENAS)
     mallopt(_MMAP_THRESHOLD, _LARGE_BYTES)
     mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
+
+
+def settle() -> None:
+    """Look for garbage only among what is made from now on, and not at every turn."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
