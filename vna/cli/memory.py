@@ -1,8 +1,9 @@
 """How a worker keeps house with memory.
 
 What was imported is taken out of the garbage collector's sight, which else walks through all of it
-again and again while objects are received. And what is freed is kept for the next object: glibc gives every freed block of 128 KiB or more back to the system and takes fresh pages for the
-next one, which cost more than sealing what is written into them. Elsewhere this does nothing.
+again and again while objects come in. And what is freed is kept for the next object: glibc gives
+every freed block of 128 KiB or more back to the system and takes fresh pages for the next one,
+which cost more than sealing what is written into them. With another C library nothing is kept.
 """
 
 from __future__ import annotations

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import logging
+import shutil
 import threading
 import time
 
 from vna.access.audit import Audit
 from vna.access.policy import require
 from vna.access.principal import Action, Principal
+from vna.blobs.layout import created_at
 from vna.blobs.sealing import seal_json
 from vna.blobs.store import BlobStore, StoredBlob
 from vna.config import Settings
@@ -87,15 +90,24 @@ class IngestEngine:
         if now - looked < _SPACE_S:
             return enough
         with self._space_lock:
-            free = self._store.free_bytes()
-            blobs = self._settings.blobs
-            if free is None:
-                enough = True
-            else:
-                least = max(blobs.free_bytes, int(free[1] * blobs.free_percent / 100))
-                enough = free[0] >= least
+            places = [self._store.free_bytes(), self._cluster_bytes()]
+            enough = all(self._is_enough(*place) for place in places if place is not None)
             self._space = (now, enough)
         return enough
+
+    def _is_enough(self, free: int, whole: int) -> bool:
+        blobs = self._settings.blobs
+        return free >= max(blobs.free_bytes, int(whole * blobs.free_percent / 100))
+
+    def _cluster_bytes(self) -> tuple[int, int] | None:
+        """Free and whole bytes where the embedded PostgreSQL lives."""
+        if self._settings.postgres.url:
+            return None
+        try:
+            found = shutil.disk_usage(self._settings.data)
+        except OSError:
+            return None  # not there yet, or not ours to see
+        return found.free, found.total
 
     def _keep(self, receiving: Receiving, received: Received) -> Outcome:
         """Everything is in: check it, make it durable, make it visible."""
@@ -116,7 +128,10 @@ class IngestEngine:
         except CommitUnknown:
             raise  # the row may be there: recovery adopts the blob or finds it indexed
         except VNAError:
-            self._discard(stored.blob_id)
+            # The upkeep adopts what is this old: then there may be a row by now, and nobody knows.
+            age = dt.datetime.now(dt.UTC) - created_at(stored.blob_id)
+            if age.total_seconds() < self._settings.ingest.adopt_s / 2:
+                self._discard(stored.blob_id)
             raise
 
     def _seal(
