@@ -13,7 +13,7 @@ from vna.config import Settings
 from vna.dicom.matching import Query
 from vna.dicom.refs import UID, InstanceRef
 from vna.dimse.dispatch import Services
-from vna.dimse.services import services
+from vna.dimse.scps import services
 from vna.ingest.outcome import Cause, Expected, Outcome, Refused, Source, Stored
 
 STORED = Stored(ref=InstanceRef(UID("1"), UID("1"), UID("1")), sop_class="1.2")

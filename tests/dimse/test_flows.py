@@ -34,8 +34,8 @@ from tests.factories import (
 )
 from vna.db.pool import Database
 from vna.dicom.refs import UID, InstanceRef
+from vna.dimse.scps import services
 from vna.dimse.scu import Requestor
-from vna.dimse.services import services
 from vna.errors import VNAError
 
 Serve = Callable[..., Edge]

@@ -15,7 +15,7 @@ from types import FrameType
 from vna.app import opened
 from vna.cli.memory import keep_freed_memory, settle
 from vna.config import Settings
-from vna.dimse.services import services
+from vna.dimse.scps import services
 from vna.dimse.worker import Worker
 from vna.errors import VNAError
 from vna.ingest.recover import Recovery

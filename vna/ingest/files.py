@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Protocol
+from typing import Protocol
 
 from vna.access.principal import Principal
 from vna.errors import TooLarge
@@ -84,35 +84,40 @@ def _of_file(path: Path) -> Iterator[Member]:
 def _of_zip(path: Path) -> Iterator[Member]:
     with zipfile.ZipFile(path) as archive:
         entries = [e for e in archive.infolist() if not e.is_dir()]
-        if len(entries) > _ENTRIES:
-            problem = f"The archive has more than {_ENTRIES} entries."
-            yield Member(str(path), 0, lambda: path.open("rb"), problem=problem)
-            return
-        for entry in entries:
-            name = f"{path}!{entry.filename}"
-            yield Member(name, entry.file_size, partial(_open_capped, archive, entry))
+    if len(entries) > _ENTRIES:
+        problem = f"The archive has more than {_ENTRIES} entries."
+        yield Member(str(path), 0, lambda: path.open("rb"), problem=problem)
+        return
+    for entry in entries:
+        yield Member(f"{path}!{entry.filename}", entry.file_size, partial(_Entry, path, entry))
 
 
-def _open_capped(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> _Capped:
-    return _Capped(archive.open(entry), entry)
+class _Entry:
+    """An entry's bytes, counted as they come: the size the archive declares is not believed.
 
+    It opens the archive for itself, so that entries are read in any thread at any time.
+    """
 
-class _Capped:
-    """An entry's bytes, counted as they come: the size the archive declares is not believed."""
-
-    def __init__(self, stream: IO[bytes], entry: zipfile.ZipInfo) -> None:
-        self._stream = stream
+    def __init__(self, path: Path, entry: zipfile.ZipInfo) -> None:
+        self._archive = zipfile.ZipFile(path)
+        try:
+            self._stream = self._archive.open(entry)
+        except BaseException:
+            self._archive.close()
+            raise
         self._left = max(entry.compress_size, 4096) * _RATIO
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int, /) -> bytes:
+        """Read on. Raises `TooLarge` when it inflates beyond all reason."""
         data = self._stream.read(size)
         self._left -= len(data)
         if self._left < 0:
             raise TooLarge("the entry inflates beyond the limit")
         return data
 
-    def __enter__(self) -> _Capped:
+    def __enter__(self) -> _Entry:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stream.close()
+        self._archive.close()
