@@ -120,11 +120,13 @@ def test_a_frame_outside_is_not_found(archive: Archive, number: int) -> None:
 def test_metadata_is_every_attribute_with_bulk_data_by_uri(archive: Archive) -> None:
     made = factories.ct(extra=[("00189999", "OB", bytes(5000))])
     ref = store(archive, made)
-    ((found, json),) = archive.retrieve.metadata(archive.who, ref)
-    members = orjson.loads(json)
-    assert found == ref
+    (found,) = archive.retrieve.metadata(archive.who, ref)
+    members = orjson.loads(found.json())
+    assert found.ref == ref
     assert members["00100010"] == {"vr": "PN", "Value": [{"Alphabetic": "Doe^Jane"}]}
     assert members["7FE00010"]["BulkDataURI"] == "bulkdata/7FE00010"
+    base = "http://host/"
+    assert orjson.loads(found.json(base))["7FE00010"]["BulkDataURI"] == f"{base}bulkdata/7FE00010"
     path = members["00189999"]["BulkDataURI"].removeprefix("bulkdata/")
     (value,) = archive.retrieve.bulkdata(archive.who, ref, path)
     assert data(value) == bytes(5000)

@@ -24,7 +24,14 @@ from vna.index.locate import Located
 from vna.index.metadata import Sealed
 from vna.retrieve import frames, representation
 from vna.retrieve.datasets import in_syntax, is_plain, small_value, value_bytes
-from vna.retrieve.metadata import KEPT_MOST, Described, Kept, unsealed
+from vna.retrieve.metadata import (
+    KEPT_MOST,
+    Described,
+    Description,
+    Kept,
+    describe,
+    unsealed,
+)
 from vna.retrieve.payload import Payload, path_of
 
 SMALL = 4 << 20  # up to this size a payload is read in one go and handed over ready
@@ -87,8 +94,8 @@ class RetrieveEngine:
             chunks=in_syntax(self._store, located, transfer_syntax, self._limits),
         )
 
-    def metadata(self, principal: Principal, ref: Ref) -> Iterator[tuple[InstanceRef, bytes]]:
-        """DICOM JSON object of each instance, each BulkDataURI relative (`bulkdata/...`).
+    def metadata(self, principal: Principal, ref: Ref) -> Iterator[Description]:
+        """Every attribute of each instance, bulk data by URI.
 
         Raises `NotFound` before the first is given, when there is none.
         """
@@ -110,13 +117,13 @@ class RetrieveEngine:
 
     def _unsealed(
         self, ref: Ref, found: list[Sealed], revision: str | None
-    ) -> Iterator[tuple[InstanceRef, bytes]]:
+    ) -> Iterator[Description]:
         """Unseal one after the other; keep the whole when it may be asked for again."""
         described: Described = []
         room = KEPT_MOST if revision is not None else 0
         for row in found:
-            one = row.ref, unsealed(self._store, row, self._limits)
-            if (room := room - len(one[1])) > 0:
+            one = describe(row.ref, unsealed(self._store, row, self._limits))
+            if (room := room - one.size) > 0:
                 described.append(one)
             else:
                 described.clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from dataclasses import dataclass
 
 from vna.blobs.meta import read
 from vna.blobs.sealing import open_json
@@ -14,8 +15,38 @@ from vna.dicom.scan import Scanner
 from vna.errors import Corrupt
 from vna.index.metadata import Sealed
 
-Described = list[tuple[InstanceRef, bytes]]
-"""Instances in order, each with its DICOM JSON object."""
+_URI = '"BulkDataURI":"{}bulkdata/'  # a quote inside a JSON string is escaped: this is no value
+_RELATIVE = _URI.format("").encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """The DICOM JSON object of one instance, cut where each BulkDataURI begins.
+
+    The cuts let a series of a thousand instances be answered under any base without looking
+    through its text again.
+    """
+
+    ref: InstanceRef
+    pieces: tuple[bytes, ...]
+
+    def json(self, base: str = "") -> bytes:
+        """The object with each BulkDataURI below `base`, which ends with a slash or is empty."""
+        return _URI.format(base).encode().join(self.pieces)
+
+    @property
+    def size(self) -> int:
+        """How many bytes it holds."""
+        return sum(len(piece) for piece in self.pieces)
+
+
+def describe(ref: InstanceRef, json: bytes) -> Description:
+    """Cut the DICOM JSON of an instance, as it is kept, at its relative BulkDataURIs."""
+    return Description(ref, tuple(json.split(_RELATIVE)))
+
+
+Described = list[Description]
+"""Instances in order."""
 
 _MOST_BYTES = 48 << 20
 KEPT_MOST = 12 << 20
@@ -45,7 +76,7 @@ class Kept:
 
     def keep(self, ref: Ref, revision: str, described: Described) -> None:
         """Keep what was unsealed; at most `KEPT_MOST` bytes of it."""
-        size = sum(len(json) for _, json in described)
+        size = sum(one.size for one in described)
         with self._lock:
             if (old := self._entries.pop(ref, None)) is not None:
                 self._size -= old[2]

@@ -24,7 +24,6 @@ from vna.web.threads import gather
 
 READY = 4 << 20  # up to this size an answer is made in one hop
 _NUMBERS = re.compile(r"[1-9]\d{0,8}(,[1-9]\d{0,8})*", re.ASCII)
-_RELATIVE = b'"BulkDataURI":"bulkdata/'
 
 
 async def instances(ask: Ask) -> Reply:
@@ -69,8 +68,7 @@ async def metadata(ask: Ask) -> Reply:
         if caching.is_fresh(ask, state):
             return caching.not_modified(state)
         found = (
-            data.replace(_RELATIVE, f'"BulkDataURI":"{root}{path_of(one)}/bulkdata/'.encode())
-            for one, data in engine.metadata(ask.principal, ref)
+            one.json(f"{root}{path_of(one.ref)}/") for one in engine.metadata(ask.principal, ref)
         )
         media, chunks = form.media, _json_array(found)
         if form.multipart:
