@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vna.blobs.meta import read
@@ -32,7 +33,15 @@ class Description:
 
     def json(self, base: str = "") -> bytes:
         """The object with each BulkDataURI below `base`, which ends with a slash or is empty."""
-        return _URI.format(base).encode().join(self.pieces)
+        return b"".join(self.chunks(base))
+
+    def chunks(self, base: str) -> Iterator[bytes]:
+        """The same in its pieces, so that many of them are joined only once."""
+        uri = _URI.format(base).encode()
+        yield self.pieces[0]
+        for piece in self.pieces[1:]:
+            yield uri
+            yield piece
 
     @property
     def size(self) -> int:

@@ -113,7 +113,7 @@ class Threads:
     """
 
     def __init__(self, hops: int = 0) -> None:
-        size = hops or 2 * (os.cpu_count() or 1) + 4
+        size = hops or (os.cpu_count() or 1) + 2  # more would wait for each other, not for the disk
         self.hops = Pool(size, "hop")
         self.streams = Pool(STREAM_THREADS, "stream")
         self.finishers = ThreadPoolExecutor(size, "finish")

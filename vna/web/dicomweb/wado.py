@@ -14,6 +14,7 @@ import orjson
 
 from vna.dicom.uids import EXPLICIT_LITTLE, transfer_syntax
 from vna.errors import InvalidRequest, NotAcceptable
+from vna.retrieve.metadata import Description
 from vna.retrieve.payload import Payload, path_of
 from vna.web.dicomweb import caching, ranges
 from vna.web.dicomweb.accept import DICOM, OCTETS, XML, Acceptable, Resource, Wanted, negotiate
@@ -23,6 +24,7 @@ from vna.web.multipart import closing, multipart_type, new_boundary, part_head
 from vna.web.threads import gather
 
 READY = 4 << 20  # up to this size an answer is made in one hop
+METADATA_READY = 12 << 20  # metadata is many small pieces: one hop for a thousand instances
 _NUMBERS = re.compile(r"[1-9]\d{0,8}(,[1-9]\d{0,8})*", re.ASCII)
 
 
@@ -67,17 +69,15 @@ async def metadata(ask: Ask) -> Reply:
         state = caching.State([engine.revision(ask.principal, ref), form.media])
         if caching.is_fresh(ask, state):
             return caching.not_modified(state)
-        found = (
-            one.json(f"{root}{path_of(one.ref)}/") for one in engine.metadata(ask.principal, ref)
-        )
-        media, chunks = form.media, _json_array(found)
+        found = engine.metadata(ask.principal, ref)
+        media, chunks = form.media, _json_array(found, root)
         if form.multipart:
-            media, chunks = _xml_parts(found)
+            media, chunks = _xml_parts(one.json(f"{root}{path_of(one.ref)}/") for one in found)
         fields = [*caching.headers(state), (b"content-location", ask.url().encode("latin-1"))]
         if is_zipped:
             chunks = caching.gzipped(chunks)
             fields.append((b"content-encoding", b"gzip"))
-        return _reply(ask, media, chunks, fields)
+        return _reply(ask, media, chunks, fields, ready=METADATA_READY)
 
     return await ask.hop(retrieve)
 
@@ -203,11 +203,11 @@ def _multipart(
     return multipart_type(media, boundary, named), parts()
 
 
-def _json_array(objects: Iterable[bytes]) -> Iterator[bytes]:
+def _json_array(found: Iterable[Description], root: str) -> Iterator[bytes]:
     before = b"["
-    for data in objects:
+    for one in found:
         yield before
-        yield data
+        yield from one.chunks(f"{root}{path_of(one.ref)}/")
         before = b","
     yield b"]"
 
@@ -233,10 +233,11 @@ def _reply(
     length: int | None = None,
     *,
     status: int = 200,
+    ready: int = READY,
 ) -> Reply:
     """Make the reply complete where it is small; for HEAD nothing is read at all."""
     if ask.is_head:
         return Reply(status=status, media=media, headers=fields, rest=chunks, length=length)
-    data, is_last = gather(chunks, READY)
+    data, is_last = gather(chunks, ready)
     rest = None if is_last else chunks
     return Reply(status=status, media=media, headers=fields, body=(data,), rest=rest, length=length)
