@@ -54,7 +54,7 @@ format: install-dev  ## put the code in the house's format
 	$(BIN)/ruff check --fix .
 
 bench: install-dev tools  ## what is fast and what is not, beside the peers where they are installed
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench $(BENCH)
 
 lock: install-dev  ## compile the lock files anew
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links -q pyproject.toml -o requirements.lock

@@ -138,6 +138,9 @@ def test_an_old_pid_file_naming_another_program_does_not_stop_the_start(data: Pa
         switch = by_uid(files.stat().st_uid).switch()
         with subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE, cwd="/", **switch) as other:
             replace_pid(files, other.pid)
+            for lock in data.rglob(".s.PGSQL.*.lock"):  # the socket's file names it, too
+                _, rest = lock.read_text().split("\n", 1)
+                lock.write_text(f"{other.pid}\n{rest}")
             assert not cluster.is_alive()
             cluster.revive()
             cluster.wait()

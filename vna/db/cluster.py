@@ -215,6 +215,7 @@ class Cluster:
         command = [tools["postgres"], "-D", str(where.files), "-p", str(place.PORT)]
         folder = where.socket_folder()
         command += ["-k", str(folder)]
+        postmaster.disown_socket(folder, place.PORT, where.files)
         with (self._run / "postgres-start.log").open("wb") as log:
             self._child = subprocess.Popen[bytes](
                 command,

@@ -69,6 +69,21 @@ def disown_reused_pid(files: Path) -> None:
             out.writelines(lines)
 
 
+def disown_socket(folder: Path, port: int, files: Path) -> None:
+    """Remove the lock of a socket of ours whose server is gone.
+
+    PostgreSQL does so itself, unless the process id in it still answers: a killed server that
+    nobody has buried yet does, and so does a program that was given its number.
+    """
+    lock = folder / f".s.PGSQL.{port}.lock"
+    try:
+        pid = abs(int(lock.read_text(encoding="utf-8").splitlines()[0]))
+    except (OSError, ValueError, IndexError):
+        return
+    if not _serves(pid, files):
+        lock.unlink(missing_ok=True)
+
+
 def _read(files: Path) -> Postmaster | None:
     try:
         lines = (files / "postmaster.pid").read_text(encoding="utf-8").splitlines()
