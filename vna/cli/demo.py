@@ -152,7 +152,7 @@ def _by_name(server: Server) -> tuple[bool, str]:
 
 
 def _retrieve(server: Server, found: list[Sample]) -> tuple[bool, str]:
-    """One sample is another's twin in another byte order: the archive holds the first of the two."""
+    """One sample is another's twin in another byte order: the first of the two is held."""
     back = {s.name: _dataset(server, s) for s in found}
     same = sum(back[s.name] == s.dataset for s in found)
     twins = sum(
