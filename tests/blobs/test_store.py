@@ -145,6 +145,15 @@ def test_ids_are_walked_and_begin_at_a_day(store: BlobStore) -> None:
     assert list(store.blob_ids(since=today + datetime.timedelta(days=2))) == []
 
 
+def test_the_folders_of_a_day_are_made_beforehand(local: BlobStore, folder: Path) -> None:
+    local.make_ready()
+    local.make_ready()
+    blob = save(local, b"x" * 10)
+    day = path_of(folder, blob).parent.parent
+    assert len(list(day.iterdir())) == 256
+    assert list(local.blob_ids()) == [blob.blob_id]
+
+
 def test_a_deleted_blob_is_gone(store: BlobStore) -> None:
     blob = save(store, b"x")
 

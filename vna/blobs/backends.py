@@ -7,7 +7,7 @@ replaced. Absent is `NotFound`; a name taken is `Conflict`; whatever the disk or
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -39,6 +39,9 @@ class Backend(Protocol):
 
     def prepare(self) -> None:
         """Make the place itself where it does not exist yet."""
+
+    def make_ready(self, folders: Sequence[str]) -> None:
+        """Make folders that will be written to, where there is such a thing as a folder."""
 
     def create(self, name: str) -> Part:
         """Begin an object."""

@@ -66,6 +66,11 @@ def blob_name(blob_id: bytes, kind: int = 1) -> str:
     return f"b/{day_of(blob_id)}/{text[-2:]}/{text}.vnb"
 
 
+def day_folders(day: datetime.date) -> list[str]:
+    """Name every folder the data sets of a day go to."""
+    return [f"b/{day}/{byte:02x}" for byte in range(256)]
+
+
 def key_name(key_id: bytes) -> str:
     """Name the key object of a study key."""
     text = str(uuid.UUID(bytes=key_id))

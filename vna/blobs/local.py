@@ -12,7 +12,7 @@ import errno
 import os
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from vna.blobs.files import Files
@@ -165,6 +165,19 @@ class LocalBackend:
         if len(self._known) >= _KNOWN_FOLDERS_MAX:
             self._known.clear()
         self._known.add(path)
+
+    def make_ready(self, folders: Sequence[str]) -> None:
+        """Make folders of one parent and trust them all after one sync of it."""
+        parent = os.path.dirname(self.path(folders[0]))
+        try:
+            self.make_folders(parent)
+            for folder in folders:
+                with suppress(FileExistsError):
+                    self._files.make_folder(self.path(folder))
+            self.sync_folder(parent)
+        except OSError as exc:
+            raise fault(exc) from exc
+        self._known.update(self.path(folder) for folder in folders)
 
     def _make_root(self, path: str) -> None:
         try:

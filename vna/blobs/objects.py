@@ -7,7 +7,7 @@ under our own fresh name with our own last bytes is ours, since no two sealed bl
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -92,6 +92,9 @@ class ObjectBackend:
             return
         except _FAILURES as exc:
             raise fault(exc) from exc
+
+    def make_ready(self, folders: Sequence[str]) -> None:
+        """Do nothing: names are made by writing to them."""
 
     def free_bytes(self) -> None:
         """An object store has no such figure."""

@@ -17,7 +17,7 @@ from vna.blobs.archive import Archive
 from vna.blobs.backends import Backend, connect
 from vna.blobs.files import Files
 from vna.blobs.keys import OPEN_S, StudyKey, StudyKeys
-from vna.blobs.layout import ARCHIVE_FILE, BLOBS, blob_name, id_of, uuid7
+from vna.blobs.layout import ARCHIVE_FILE, BLOBS, blob_name, day_folders, id_of, uuid7
 from vna.blobs.reader import BlobReader, Source, payload_chunks, read_blob
 from vna.blobs.recent import Recent
 from vna.blobs.rooms import Rooms
@@ -194,6 +194,15 @@ class BlobStore:
         """Remove a blob; an absent one is no error."""
         self._openers.drop(blob_id)
         self._backend.delete(blob_name(blob_id))
+
+    def make_ready(self) -> None:
+        """Make the folders of today and tomorrow now, rather than one by one as objects come in.
+
+        Each would cost the object that needs it first a sync of its parent, in every process.
+        """
+        today = datetime.datetime.now(datetime.UTC).date()
+        for day in (today, today + datetime.timedelta(days=1)):
+            self._backend.make_ready(day_folders(day))
 
     def sweep_parts(self, *, older_s: float) -> int:
         """Remove what dead processes left half written."""

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -42,6 +43,8 @@ def speak_http(place: Place, handle: int) -> None:
     keep_freed_memory()
     stop = _until_told()
     with opened(place.settings, place.dsn) as archive:
+        with suppress(VNAError):  # on a full disk, say: they are made one by one when needed
+            archive.store.make_ready()
         settle()
         serve(archive.engines, place.settings, socket.socket(fileno=handle), stop=stop)
 
@@ -51,6 +54,8 @@ def speak_dicom(place: Place, handle: int) -> None:
     keep_freed_memory()
     control = socket.socket(fileno=handle)
     with opened(place.settings, place.dsn) as archive:
+        with suppress(VNAError):  # on a full disk, say: they are made one by one when needed
+            archive.store.make_ready()
         settle()
         worker = Worker(services(archive.engines, place.settings), place.settings, control)
 
