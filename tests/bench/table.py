@@ -6,28 +6,29 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
-# suite, case, figure, is more better, the ratio to reach
-ROWS: tuple[tuple[str, str, str, bool, float], ...] = (
+# suite, case, figure, is more better, the ratio to reach (None: shown, but nothing was set).
+# Ratios of the 1 GiB rows are those of BASELINE's peer to the absolute time that was set.
+ROWS: tuple[tuple[str, str, str, bool, float | None], ...] = (
     ("ingest", "C-STORE storescu CT x1 assoc", "ops_s", True, 2.0),
     ("ingest", "C-STORE storescu CT x4 assoc", "ops_s", True, 1.3),
     ("ingest", "C-STORE storescu CT x1 assoc", "cpu_ms_op", False, 1.83),
-    ("ingest", "C-STORE raw CT x1 assoc", "ops_s", True, 2.0),
+    ("ingest", "C-STORE raw CT x1 assoc", "ops_s", True, None),
     ("ingest", "STOW CT 1 a POST x1 conn", "ops_s", True, 1.5),
     ("ingest", "STOW CT 50 a POST x1 conn", "ops_s", True, 2.0),
     ("ingest", "STOW CT 1 a POST x4 conn", "ops_s", True, 1.3),
     ("retrieve", "metadata series 1000", "p50_ms", False, 5.0),
-    ("retrieve", "metadata series 200", "p50_ms", False, 1.0),
+    ("retrieve", "metadata series 200", "p50_ms", False, None),
     ("retrieve", "frame CT 0.5 MB", "ops_s", True, 2.5),
     ("retrieve", "frames CT 64 concurrent", "ops_s", True, 2.0),
-    ("retrieve", "instance CT 0.5 MB", "ops_s", True, 1.0),
-    ("retrieve", "series 200 CT multipart", "ops_s", True, 1.0),
+    ("retrieve", "instance CT 0.5 MB", "ops_s", True, None),
+    ("retrieve", "series 200 CT multipart", "ops_s", True, None),
     ("memory", "1 GiB object frame 1000", "seconds", False, 260.0),
     ("memory", "1 GiB object C-STORE", "seconds", False, 2.0),
     ("memory", "1 GiB object STOW", "seconds", False, 2.0),
     ("memory", "1 GiB object WADO instance", "seconds", False, 2.0),
     ("query", "QIDO 10k PatientID", "p50_ms", False, 1.5),
     ("query", "QIDO 10k month", "p50_ms", False, 10.0),
-    ("query", "C-FIND 10k PatientID", "p50_ms", False, 0.5),
+    ("query", "C-FIND 10k PatientID", "p50_ms", False, None),
     ("query", "C-FIND 10k 200 instances of a series", "p50_ms", False, 5.0),
 )
 
@@ -44,7 +45,8 @@ def render(results: Sequence[dict[str, Any]], peers: Sequence[str]) -> str:
         ratio = None if best is None or not mine else (mine / best if more else best / mine)
         lines.append(
             f"| {case} | {figure} | {_show(best)} | {_show(mine)} | "
-            f"{'-' if ratio is None else f'{ratio:.2f}x'} | {asked:g}x |"
+            f"{'-' if ratio is None else f'{ratio:.2f}x'} | "
+            f"{'-' if asked is None else f'{asked:g}x'} |"
         )
     lines += ["", *_memory(results, peers)]
     return "\n".join(lines)
