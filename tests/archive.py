@@ -21,6 +21,7 @@ from vna.db.pool import Database
 from vna.ingest.engine import IngestEngine
 from vna.ingest.outcome import Expected, Outcome, Source
 from vna.ingest.recover import Recovery
+from vna.operate.commitment import CommitmentEngine
 from vna.query.engine import QueryEngine
 from vna.retrieve.engine import RetrieveEngine
 
@@ -37,6 +38,7 @@ class Archive:
     query: QueryEngine
     retrieve: RetrieveEngine
     recovery: Recovery
+    commitment: CommitmentEngine
     who: Principal
 
     def take(self, data: bytes, *, chunk: int = 1 << 16, **expected: str) -> Outcome:
@@ -96,6 +98,7 @@ def open_archive(
             query=QueryEngine(database, audit=audit, settings=settings),
             retrieve=RetrieveEngine(**rooms),
             recovery=Recovery(**rooms),
+            commitment=CommitmentEngine(store=store, database=database),
             who=developer("test"),
         )
     finally:

@@ -22,6 +22,7 @@ from vna.engines import Engines
 from vna.errors import ConfigError, NotFound, Unavailable
 from vna.ingest.engine import IngestEngine
 from vna.ingest.recover import Recovery
+from vna.operate.commitment import CommitmentEngine
 from vna.query.engine import QueryEngine
 from vna.retrieve.engine import RetrieveEngine
 
@@ -212,6 +213,7 @@ def _assembled(settings: Settings, store: BlobStore, database: Database, audit: 
             ingest=ingest,
             query=QueryEngine(database, audit=audit, settings=settings),
             retrieve=RetrieveEngine(store=store, database=database, audit=audit, settings=settings),
+            commitment=CommitmentEngine(store=store, database=database),
             settings=settings,
             check=check,
         ),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from vna.config import Settings
 from vna.ingest.engine import IngestEngine
+from vna.operate.commitment import CommitmentEngine
 from vna.query.engine import QueryEngine
 from vna.retrieve.engine import RetrieveEngine
 
@@ -22,5 +23,6 @@ class Engines:
     ingest: IngestEngine
     query: QueryEngine
     retrieve: RetrieveEngine
+    commitment: CommitmentEngine
     settings: Settings
     check: Callable[[], None]
