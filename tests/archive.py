@@ -22,6 +22,9 @@ from vna.ingest.engine import IngestEngine
 from vna.ingest.outcome import Expected, Outcome, Source
 from vna.ingest.recover import Recovery
 from vna.operate.commitment import CommitmentEngine
+from vna.operate.graveyard import Graveyard
+from vna.operate.lifecycle import LifecycleEngine
+from vna.operate.purge import Purge
 from vna.query.engine import QueryEngine
 from vna.retrieve.engine import RetrieveEngine
 
@@ -39,6 +42,8 @@ class Archive:
     retrieve: RetrieveEngine
     recovery: Recovery
     commitment: CommitmentEngine
+    lifecycle: LifecycleEngine
+    purge: Purge
     who: Principal
 
     def take(self, data: bytes, *, chunk: int = 1 << 16, **expected: str) -> Outcome:
@@ -88,6 +93,8 @@ def open_archive(
     store = BlobStore.open(folder / "blobs", keyring, files=files)
     audit = Audit(database)
     rooms = {"store": store, "database": database, "audit": audit, "settings": settings}
+    graveyard = Graveyard(**rooms)
+    recovery = Recovery(**rooms, lay=graveyard.lay)
     try:
         yield Archive(
             settings=settings,
@@ -97,8 +104,10 @@ def open_archive(
             ingest=IngestEngine(**rooms),
             query=QueryEngine(database, audit=audit, settings=settings),
             retrieve=RetrieveEngine(**rooms),
-            recovery=Recovery(**rooms),
+            recovery=recovery,
             commitment=CommitmentEngine(store=store, database=database),
+            lifecycle=LifecycleEngine(**rooms, graveyard=graveyard, restore=recovery.restore),
+            purge=Purge(store=store, database=database, audit=audit),
             who=developer("test"),
         )
     finally:

@@ -23,6 +23,9 @@ from vna.errors import ConfigError, NotFound, Unavailable
 from vna.ingest.engine import IngestEngine
 from vna.ingest.recover import Recovery
 from vna.operate.commitment import CommitmentEngine
+from vna.operate.graveyard import Graveyard
+from vna.operate.lifecycle import LifecycleEngine
+from vna.operate.purge import Purge
 from vna.query.engine import QueryEngine
 from vna.retrieve.engine import RetrieveEngine
 
@@ -41,6 +44,7 @@ class Archive:
     audit: Audit
     engines: Engines
     recovery: Recovery
+    purge: Purge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +201,10 @@ def _agree(database: Database, archive_id: bytes) -> None:
 
 def _assembled(settings: Settings, store: BlobStore, database: Database, audit: Audit) -> Archive:
     ingest = IngestEngine(store=store, database=database, audit=audit, settings=settings)
+    graveyard = Graveyard(store=store, database=database, audit=audit, settings=settings)
+    recovery = Recovery(
+        store=store, database=database, audit=audit, settings=settings, lay=graveyard.lay
+    )
 
     def check() -> None:
         with database.reading(statement_s=_CHECK_S) as conn:
@@ -214,8 +222,17 @@ def _assembled(settings: Settings, store: BlobStore, database: Database, audit: 
             query=QueryEngine(database, audit=audit, settings=settings),
             retrieve=RetrieveEngine(store=store, database=database, audit=audit, settings=settings),
             commitment=CommitmentEngine(store=store, database=database),
+            lifecycle=LifecycleEngine(
+                store=store,
+                database=database,
+                audit=audit,
+                settings=settings,
+                graveyard=graveyard,
+                restore=recovery.restore,
+            ),
             settings=settings,
             check=check,
         ),
-        recovery=Recovery(store=store, database=database, audit=audit, settings=settings),
+        recovery=recovery,
+        purge=Purge(store=store, database=database, audit=audit),
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from vna.config import Settings
 from vna.ingest.engine import IngestEngine
 from vna.operate.commitment import CommitmentEngine
+from vna.operate.lifecycle import LifecycleEngine
 from vna.query.engine import QueryEngine
 from vna.retrieve.engine import RetrieveEngine
 
@@ -24,5 +25,6 @@ class Engines:
     query: QueryEngine
     retrieve: RetrieveEngine
     commitment: CommitmentEngine
+    lifecycle: LifecycleEngine
     settings: Settings
     check: Callable[[], None]

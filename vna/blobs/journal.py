@@ -84,6 +84,13 @@ class Journal:
             seen.add(hashlib.sha256(line).hexdigest())
             yield entry
 
+    def read(self, entry_id: bytes) -> Entry:
+        """Read one entry, whatever its chain. Raises `NotFound`, `Corrupt`."""
+        entry, _ = _parse(self._read(entry_id))
+        if entry.id != entry_id:
+            raise Corrupt("A journal entry stands under another's name.")
+        return entry
+
     def _key(self) -> StudyKey:
         parent = self._store.keyring.current
         key = self._store.keyring.journal_key(parent.key_id)
