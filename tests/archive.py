@@ -25,6 +25,7 @@ from vna.operate.commitment import CommitmentEngine
 from vna.operate.graveyard import Graveyard
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.purge import Purge
+from vna.operate.transactions import CommitmentTransactions
 from vna.query.engine import QueryEngine
 from vna.retrieve.engine import RetrieveEngine
 
@@ -42,6 +43,7 @@ class Archive:
     retrieve: RetrieveEngine
     recovery: Recovery
     commitment: CommitmentEngine
+    transactions: CommitmentTransactions
     lifecycle: LifecycleEngine
     purge: Purge
     who: Principal
@@ -93,6 +95,7 @@ def open_archive(
     store = BlobStore.open(folder / "blobs", keyring, files=files)
     audit = Audit(database)
     rooms = {"store": store, "database": database, "audit": audit, "settings": settings}
+    commitment = CommitmentEngine(store=store, database=database)
     graveyard = Graveyard(**rooms)
     recovery = Recovery(**rooms, lay=graveyard.lay)
     try:
@@ -105,7 +108,10 @@ def open_archive(
             query=QueryEngine(database, audit=audit, settings=settings),
             retrieve=RetrieveEngine(**rooms),
             recovery=recovery,
-            commitment=CommitmentEngine(store=store, database=database),
+            commitment=commitment,
+            transactions=CommitmentTransactions(
+                commitment, database=database, audit=audit, settings=settings
+            ),
             lifecycle=LifecycleEngine(**rooms, graveyard=graveyard, restore=recovery.restore),
             purge=Purge(store=store, database=database, audit=audit),
             who=developer("test"),

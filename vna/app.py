@@ -26,6 +26,7 @@ from vna.operate.commitment import CommitmentEngine
 from vna.operate.graveyard import Graveyard
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.purge import Purge
+from vna.operate.transactions import CommitmentTransactions
 from vna.query.engine import QueryEngine
 from vna.retrieve.engine import RetrieveEngine
 
@@ -201,6 +202,7 @@ def _agree(database: Database, archive_id: bytes) -> None:
 
 def _assembled(settings: Settings, store: BlobStore, database: Database, audit: Audit) -> Archive:
     ingest = IngestEngine(store=store, database=database, audit=audit, settings=settings)
+    commitment = CommitmentEngine(store=store, database=database)
     graveyard = Graveyard(store=store, database=database, audit=audit, settings=settings)
     recovery = Recovery(
         store=store, database=database, audit=audit, settings=settings, lay=graveyard.lay
@@ -221,7 +223,10 @@ def _assembled(settings: Settings, store: BlobStore, database: Database, audit: 
             ingest=ingest,
             query=QueryEngine(database, audit=audit, settings=settings),
             retrieve=RetrieveEngine(store=store, database=database, audit=audit, settings=settings),
-            commitment=CommitmentEngine(store=store, database=database),
+            commitment=commitment,
+            transactions=CommitmentTransactions(
+                commitment, database=database, audit=audit, settings=settings
+            ),
             lifecycle=LifecycleEngine(
                 store=store,
                 database=database,

@@ -9,6 +9,7 @@ from vna.config import Settings
 from vna.ingest.engine import IngestEngine
 from vna.operate.commitment import CommitmentEngine
 from vna.operate.lifecycle import LifecycleEngine
+from vna.operate.transactions import CommitmentTransactions
 from vna.query.engine import QueryEngine
 from vna.retrieve.engine import RetrieveEngine
 
@@ -25,6 +26,7 @@ class Engines:
     query: QueryEngine
     retrieve: RetrieveEngine
     commitment: CommitmentEngine
+    transactions: CommitmentTransactions
     lifecycle: LifecycleEngine
     settings: Settings
     check: Callable[[], None]

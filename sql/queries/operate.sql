@@ -277,3 +277,61 @@ SET feed_id = gen_random_uuid(),
 -- name: clear_changes
 -- Forget the order of the old feed.
 TRUNCATE change;
+
+-- name: add_commitment
+-- Write a request for commitment down, unless its transaction UID is in use.
+INSERT INTO commitment
+    (transaction_uid, principal, actor_kind, scope, request, claims, reasons, finished_at)
+VALUES
+    (%(transaction)s, %(principal)s, %(kind)s, %(scope)s::jsonb, %(request)s::jsonb, %(claims)s,
+     %(reasons)s, CASE WHEN %(is_done)s THEN now() END)
+ON CONFLICT DO NOTHING;
+
+-- name: find_commitment
+-- A request for commitment, and how far it is.
+SELECT principal, actor_kind, request, claims, reasons, finished_at IS NOT NULL,
+       expired_at IS NOT NULL
+FROM commitment
+WHERE transaction_uid = %s;
+
+-- name: has_commitment
+-- Whether a transaction UID is in use.
+SELECT EXISTS (SELECT FROM commitment WHERE transaction_uid = %s);
+
+-- name: claim_commitment
+-- Take the oldest request that is not finished and that nobody is at work on.
+UPDATE commitment
+SET worker = %(worker)s, leased_until = now() + make_interval(secs => %(lease_s)s)
+WHERE transaction_uid = (
+    SELECT transaction_uid FROM commitment
+    WHERE finished_at IS NULL AND (leased_until IS NULL OR leased_until < now())
+    ORDER BY requested_at, transaction_uid
+    LIMIT 1
+    FOR UPDATE SKIP LOCKED)
+RETURNING transaction_uid, principal, actor_kind, scope, request, reasons;
+
+-- name: add_reasons
+-- Write down the next answers, and go on; nothing when another worker has taken the request over.
+UPDATE commitment
+SET reasons = reasons || %(reasons)s,
+    leased_until = now() + make_interval(secs => %(lease_s)s),
+    finished_at = CASE WHEN cardinality(reasons) + cardinality(%(reasons)s::integer[]) = claims
+        THEN now() END
+WHERE transaction_uid = %(transaction)s AND worker = %(worker)s
+    AND cardinality(reasons) = %(at)s AND finished_at IS NULL
+RETURNING finished_at IS NOT NULL;
+
+-- name: release_commitment
+-- Let another worker take a request over at once.
+UPDATE commitment SET leased_until = NULL
+WHERE transaction_uid = %(transaction)s AND worker = %(worker)s;
+
+-- name: expire_commitments
+-- Drop results that were kept long enough; their transaction UIDs stay known.
+UPDATE commitment
+SET expired_at = now(), request = NULL, reasons = '{}'
+WHERE expired_at IS NULL AND finished_at < now() - make_interval(secs => %s);
+
+-- name: forget_commitments
+-- Forget transaction UIDs whose results expired long ago.
+DELETE FROM commitment WHERE expired_at < now() - make_interval(secs => %s);
