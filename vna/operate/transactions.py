@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from vna.blobs.layout import uuid7
 from vna.config import Settings
 from vna.db.pool import Connection, Database
 from vna.dicom.refs import UID, InstanceRef, SeriesRef
-from vna.errors import Conflict, Gone, NotFound, TooLarge, VNAError
+from vna.errors import Conflict, Gone, NotFound, TooLarge
 from vna.index import commitments
 from vna.index.commitments import Claimed, Requested
 from vna.operate.commitment import Claim, CommitmentEngine, Committed, FailedRef, Reason, Verdict
@@ -98,21 +98,21 @@ class CommitmentTransactions:
         verdicts = tuple(_verdict(claim, reason) for claim, reason in pairs)
         return Result(verdicts, bool(found.request["by_study"]))
 
-    def work(self) -> bool:
+    def work(self, is_over: Callable[[], bool] = lambda: False) -> bool:
         """Work off one request that waits, to its end; False when there was none.
 
-        Raises `Unavailable`; the request then waits for the next turn.
+        Gives it back, with what is done of it, when `is_over`. Raises `Unavailable`; the request
+        then waits for the next turn.
         """
         with self._database.transaction() as tx:
             taken = commitments.claim(tx, self._worker, lease_s=_LEASE_S)
         if taken is None:
             return False
         try:
-            self._work_off(taken)
-        except VNAError:
+            self._work_off(taken, is_over)
+        finally:
             with self._database.transaction() as tx:
                 commitments.release(tx, taken.transaction, self._worker)
-            raise
         return True
 
     def expire(self) -> int:
@@ -149,7 +149,7 @@ class CommitmentTransactions:
             told = [asked] if reasons is None else [asked, _checked(transaction, reasons)]
             self._audit.write(tx, principal, told)
 
-    def _work_off(self, taken: Claimed) -> None:
+    def _work_off(self, taken: Claimed, is_over: Callable[[], bool]) -> None:
         claims = _claims(taken.request)
         who = Principal(
             kind=Kind(taken.actor_kind),
@@ -162,9 +162,9 @@ class CommitmentTransactions:
         noted = time.monotonic()
         for verdict in self._engine.walk(who, claims[at:]):
             reasons.append(_reason(verdict))
-            is_last = at + len(reasons) == len(claims)
+            is_last = at + len(reasons) == len(claims) or is_over()
             if is_last or time.monotonic() - noted >= _PIECE_S:
-                if not self._note(taken, who, at, reasons):
+                if not self._note(taken, who, at, reasons) or is_last:
                     return
                 at += len(reasons)
                 taken.reasons.extend(reasons)
