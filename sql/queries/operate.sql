@@ -344,18 +344,19 @@ SELECT EXISTS (
             AND NOT EXISTS (SELECT FROM change c WHERE c.audit_id = a.id))
     OR (SELECT coalesce(max(a.id), 0) FROM audit a) > (SELECT f.settled_id + %(most)s FROM feed f);
 
--- name: lock_feed
--- Put changes in order alone.
-SELECT settled_id, pending_id, pending_xid::text::bigint FROM feed FOR UPDATE;
-
 -- name: last_audit_id
--- The last id given to an audit row, whether or not it is committed. Asked before the horizon.
+-- The last id given to an audit row, whether or not it is committed.
 SELECT last_value FROM audit_id_seq;
 
+-- name: lock_feed
+-- Put changes in order alone. The number of this transaction is drawn here.
+SELECT settled_id, pending_id, pending_xid::text::bigint FROM feed FOR UPDATE;
+
 -- name: horizon
--- The oldest transaction that is still open, and the next one.
+-- The oldest transaction that is still open, and this one. (The end of a snapshot is no horizon:
+-- a transaction that is open may have a higher number, for it is the last one completed that counts.)
 SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint,
-       pg_snapshot_xmax(pg_current_snapshot())::text::bigint;
+       pg_current_xact_id()::text::bigint;
 
 -- name: order_changes
 -- Put committed changes that have no place yet behind those that have, and say how far that went.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
 
@@ -124,6 +125,23 @@ def test_what_commits_late_comes_later_and_is_not_missed(archive: Archive) -> No
     assert [change.ref.study for change in page.changes] == [factories.uid(1)]
     for _ in range(3):
         assert read(archive, 3).changes == ()
+
+
+def test_a_change_that_is_open_while_an_older_one_ends_is_not_passed_over(archive: Archive) -> None:
+    """The end of a snapshot is no horizon: what is open may have a higher number."""
+    with contextlib.ExitStack() as later, contextlib.ExitStack() as first:
+        older = first.enter_context(archive.database.transaction())
+        younger = later.enter_context(archive.database.transaction())
+        older.execute("INSERT INTO modality VALUES ('A')")  # draws its number
+        note(archive, younger, 2)  # draws the next one, and the id of an audit row
+        with archive.database.transaction() as tx:
+            assert feed.order(tx, most=10) == 0
+        first.close()
+        for _ in range(3):
+            with archive.database.transaction() as tx:
+                assert feed.order(tx, most=10) == 0
+        later.close()
+    assert [change.ref.study for change in read(archive).changes] == [factories.uid(2)]
 
 
 def test_rows_are_not_looked_at_again_once_all_before_them_are_there(archive: Archive) -> None:

@@ -6,8 +6,9 @@ committed rows that have no place yet are put behind those that have. What takes
 nothing for it.
 
 Rows up to `settled` need not be looked for again. A row of a change is written by a transaction
-that has changed something before, and so has its number (xid) before the row has its id: when every
-transaction is over that was open after an id was given, everything up to that id is there.
+that has changed something before, and so has its number (xid) before the row has its id. Whoever
+looks at the last id given and draws a number afterwards has a higher one than all those: when no
+older transaction is open, everything up to that id is there.
 """
 
 from __future__ import annotations
@@ -61,15 +62,15 @@ def is_behind(conn: Connection) -> bool:
 
 
 def order(tx: Connection, *, most: int) -> int:
-    """Put up to `most` committed changes in order; count them."""
+    """Put up to `most` committed changes in order; count them. The first act of its transaction."""
+    (last_id,) = _row(tx, SQL.last_audit_id)  # first: whoever drew it is older than this one
     settled, pending, xid = _row(tx, SQL.lock_feed)
-    (last_id,) = _row(tx, SQL.last_audit_id)  # before the horizon: whoever drew it is older
-    oldest, following = _row(tx, SQL.horizon)
-    reached, begun = settled, 0 < xid <= following  # a restored cluster counts anew
+    oldest, mine = _row(tx, SQL.horizon)
+    reached, begun = settled, 0 < xid <= mine  # a restored cluster counts anew
     if begun and oldest >= xid:
         reached = pending
     if not begun or oldest >= xid:
-        pending, xid = last_id, following
+        pending, xid = last_id, mine
     asked = {**_WHICH, "settled": settled, "most": most}
     count, last = tx.execute(SQL.order_changes, asked).fetchone() or (0, None)
     if count == most and last is not None:
