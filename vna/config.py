@@ -78,6 +78,7 @@ class Limits:
     inflate_bytes: int = 2 << 30
     json_bytes: int = 256 << 20
     metadata_bytes: int = 16 << 20
+    posted_metadata_bytes: int = 16 << 20
     search_rows: int = 1000
     search_s: float = 5.0
     ranges: int = 8

@@ -125,7 +125,7 @@ class _Frame:
         if not isinstance(element, dict):
             raise MalformedInstance(f"{_named(tag)} is no object with a vr.")
         vr = element.get("vr") or el.dictionary_vr(int(tag, 16))
-        if vr not in el.KNOWN_VRS:
+        if not isinstance(vr, str) or vr not in el.KNOWN_VRS:
             raise MalformedInstance(f"{_named(tag)} has no VR of the standard.")
         kinds = [k for k in ("Value", "BulkDataURI", "InlineBinary") if element.get(k) is not None]
         if len(kinds) > 1:
@@ -197,7 +197,7 @@ class _Writer:
             return [struct.pack(f"<{len(values)}{_NUMBERS[vr]}", *map(read, values))]
         if vr == "AT":
             return [b"".join(_tag(value) for value in values)]
-        if vr not in _CHARSET_VRS and vr not in _PLAIN_VRS:
+        if values and vr not in _CHARSET_VRS and vr not in _PLAIN_VRS:
             raise ValueError("a binary VR has no values")
         return [self._text(vr, values)]
 
@@ -205,7 +205,7 @@ class _Writer:
         if len(values) > 1 and vr in _SINGLE_VRS:
             raise ValueError("this VR has a single value")
         text = "\\".join(_plain(vr, value) for value in values)
-        if vr in _PLAIN_VRS:
+        if vr not in _CHARSET_VRS:
             return text.encode("latin_1")  # what `jsonmodel` reads such bytes as
         raw = encode_text(text, self._charset)
         if raw is None:
@@ -249,7 +249,7 @@ _ITEM = b"\xfe\xff\x00\xe0"
 
 def _charset(elements: Elements) -> str:
     values = elements.get(CHARSET, {}).get("Value") or []
-    return "\\".join(value for value in values if isinstance(value, str))
+    return "\\".join(value if isinstance(value, str) else "" for value in values)
 
 
 def _without_nested_charsets(elements: Elements) -> dict[str, Any]:

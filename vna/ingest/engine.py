@@ -14,11 +14,13 @@ from vna.access.policy import require
 from vna.access.principal import Action, Principal
 from vna.blobs.layout import created_at
 from vna.blobs.sealing import seal_json
+from vna.blobs.spool import Spool
 from vna.blobs.store import BlobStore, StoredBlob
 from vna.config import Settings
 from vna.db.pool import Database
 from vna.errors import CommitUnknown, NotFound, Unavailable, VNAError
 from vna.index.register import Existing, Registered, Registration, Verdict, register_version
+from vna.ingest.assembly import Assembly
 from vna.ingest.commit import Committer, stored_event
 from vna.ingest.conform import Identity, identify
 from vna.ingest.derive import registration
@@ -82,6 +84,32 @@ class IngestEngine:
         if not self.has_space():
             receiving.refuse(Unavailable("The archive is out of disk space."))
         return receiving
+
+    def assemble(
+        self, principal: Principal, source: Source, *, base: str, expected: Expected | None = None
+    ) -> Assembly:
+        """Begin to take objects whose metadata and bulk data come apart (PS3.18 10.5.2).
+
+        `base` is the URI relative ones are read against. Raises `NotPermitted` when this principal
+        may never store, `Unavailable` when there is no room to put anything aside.
+        """
+        require(principal, Action.STORE)
+        if not self.has_space():
+            raise Unavailable("The archive is out of disk space.")
+
+        def receive(transfer_syntax: str, expected: Expected) -> Receiving:
+            return self.receive(
+                principal, source, transfer_syntax=transfer_syntax, expected=expected
+            )
+
+        return Assembly(
+            receive=receive,
+            spool=Spool(self._settings.data),
+            expected=expected or Expected(),
+            base=base,
+            limits=self._settings.limits,
+            has_space=self.has_space,
+        )
 
     def has_space(self) -> bool:
         """Whether there is room to take objects in; looked at twice a second at most."""
