@@ -21,6 +21,7 @@ from vna.db.pool import Database
 from vna.ingest.engine import IngestEngine
 from vna.ingest.outcome import Expected, Outcome, Source
 from vna.ingest.recover import Recovery
+from vna.pixels.sandbox import PixelPool
 from vna.query.engine import QueryEngine
 from vna.retrieve.engine import RetrieveEngine
 
@@ -85,6 +86,7 @@ def open_archive(
     keyring = Keyring(RootKey(root.read_bytes(), "file"), found.archive_id)
     store = BlobStore.open(folder / "blobs", keyring, files=files)
     audit = Audit(database)
+    pixels = PixelPool(dataclasses.replace(settings.pixels, children=1))
     rooms = {"store": store, "database": database, "audit": audit, "settings": settings}
     try:
         yield Archive(
@@ -92,12 +94,13 @@ def open_archive(
             store=store,
             database=database,
             audit=audit,
-            ingest=IngestEngine(**rooms),
+            ingest=IngestEngine(**rooms, pixels=pixels),
             query=QueryEngine(database, audit=audit, settings=settings),
             retrieve=RetrieveEngine(**rooms),
             recovery=Recovery(**rooms),
             who=developer("test"),
         )
     finally:
+        pixels.close()
         audit.close()
         store.close()

@@ -22,6 +22,7 @@ from vna.engines import Engines
 from vna.errors import ConfigError, NotFound, Unavailable
 from vna.ingest.engine import IngestEngine
 from vna.ingest.recover import Recovery
+from vna.pixels.sandbox import PixelPool
 from vna.query.engine import QueryEngine
 from vna.retrieve.engine import RetrieveEngine
 
@@ -93,7 +94,9 @@ def opened(settings: Settings, dsn: str) -> Iterator[Archive]:
         _agree(database, store.archive_id)
         audit = Audit(database)
         opening.callback(audit.close)
-        yield _assembled(settings, store, database, audit)
+        pixels = PixelPool(settings.pixels)
+        opening.callback(pixels.close)
+        yield _assembled(settings, store, database, audit, pixels)
 
 
 def found(settings: Settings) -> list[str]:
@@ -194,8 +197,12 @@ def _agree(database: Database, archive_id: bytes) -> None:
         )
 
 
-def _assembled(settings: Settings, store: BlobStore, database: Database, audit: Audit) -> Archive:
-    ingest = IngestEngine(store=store, database=database, audit=audit, settings=settings)
+def _assembled(
+    settings: Settings, store: BlobStore, database: Database, audit: Audit, pixels: PixelPool
+) -> Archive:
+    ingest = IngestEngine(
+        store=store, database=database, audit=audit, settings=settings, pixels=pixels
+    )
 
     def check() -> None:
         with database.reading(statement_s=_CHECK_S) as conn:

@@ -408,3 +408,88 @@ def test_the_pixels_are_those_that_were_sent(site: Site) -> None:
     found = stored(site, 1240)
     assert found["PixelData"].VR == "OW"
     assert np.array_equal(found.pixel_array, array)
+
+
+def animated() -> bytes:
+    """Three frames of a GIF, of which two change a corner only."""
+    out = io.BytesIO()
+    pages = [Image.new("P", (20, 10)) for _ in range(3)]
+    for number, page in enumerate(pages):
+        page.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0, 0, 0, 255])
+        page.paste(number + 1, (0, 0, 5, 5))
+    pages[0].save(out, "GIF", save_all=True, append_images=pages[1:])
+    return out.getvalue()
+
+
+def png(array: Any, mode: str | None = None) -> bytes:
+    """Write a PNG."""
+    out = io.BytesIO()
+    image = Image.fromarray(array)
+    (image.convert(mode) if mode else image).save(out, "PNG")
+    return out.getvalue()
+
+
+GREY = np.arange(12 * 20, dtype=np.uint8).reshape(12, 20)
+DEEP = GREY.astype(np.uint16) * 257
+COLOR = np.dstack([GREY, GREY[::-1], GREY[:, ::-1]])
+
+
+@pytest.mark.parametrize(
+    ("study", "data", "wanted"),
+    [
+        (1300, png(GREY), GREY),
+        (1301, png(DEEP), DEEP),
+        (1302, png(COLOR), COLOR),
+        (1303, png(np.dstack([COLOR, GREY])), COLOR),
+        (1304, png(np.dstack([GREY, GREY]), "LA"), GREY),
+        (1305, png(GREY // 32, "P"), np.dstack([GREY // 32] * 3)),
+    ],
+)
+def test_a_png_becomes_uncompressed_without_loss(
+    site: Site, study: int, data: bytes, wanted: Any
+) -> None:
+    answer = post(site, json_part(metadata(study, **pixels())), ("image/png", "pixels", data))
+    assert answer.status_code == 200, answer.text
+    found = stored(site, study)
+    assert found.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.1"
+    assert np.array_equal(found.pixel_array, wanted)
+
+
+def test_an_animated_gif_becomes_a_multi_frame_of_whole_frames(site: Site) -> None:
+    answer = post(site, json_part(metadata(1310, **pixels())), ("image/gif", "pixels", animated()))
+    assert answer.status_code == 200, answer.text
+    found = stored(site, 1310)
+    assert (found.NumberOfFrames, found.PhotometricInterpretation) == (3, "RGB")
+    frames = found.pixel_array
+    assert frames.shape == (3, 10, 20, 3)
+    for frame, color in zip(frames, ([255, 0, 0], [0, 255, 0], [0, 0, 255]), strict=True):
+        assert frame[0, 0].tolist() == color
+        assert frame[9, 19].tolist() == [0, 0, 0]
+
+
+def test_several_pngs_are_frames(site: Site) -> None:
+    elements = metadata(1311, x00280008=one("IS", 2), **pixels())
+    bulk = [("image/png", "pixels", png(frame)) for frame in (GREY, GREY[::-1])]
+    assert post(site, json_part(elements), *bulk).status_code == 200
+    assert np.array_equal(stored(site, 1311).pixel_array, np.stack([GREY, GREY[::-1]]))
+
+
+@pytest.mark.parametrize(
+    ("media", "data", "status"),
+    [
+        ("image/png", b"", 400),
+        ("image/png", b"GIF89a", 400),
+        ("image/png", png(GREY)[:60], 400),
+        ("image/png", png(GREY)[:-30] + bytes(30), 400),
+        ("image/png", png(GREY)[:16] + b"\0\0\xff\xff\0\0\xff\xff" + png(GREY)[24:], 413),
+        ("image/png", png(GREY)[:16] + b"\0\1\xff\xff\0\0\xff\xff" + png(GREY)[24:], 400),
+        ("image/gif", png(GREY), 400),
+        ("image/gif", animated()[:20], 400),
+    ],
+)
+def test_a_picture_that_is_none_is_refused(
+    site: Site, media: str, data: bytes, status: int
+) -> None:
+    answer = post(site, json_part(metadata(1312, **pixels())), (media, "pixels", data))
+    assert answer.status_code == status, answer.text
+    assert count(site, 1312) == 0

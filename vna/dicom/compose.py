@@ -34,6 +34,7 @@ class Extent:
 
 
 Piece = bytes | Extent
+PixelValue = Extent | Sequence[Sequence[Extent]]
 Bulk = Callable[[str, str], Extent]
 """Finds the value of an attribute by its tag and its BulkDataURI. Raises `MalformedInstance`."""
 
@@ -66,14 +67,13 @@ def normalized(elements: object, *, nesting: int, most: int) -> dict[str, Any]:
     return _Frame(nesting, most).check(elements, 0)
 
 
-def compose(
-    elements: Elements, bulk: Bulk, encapsulated: Sequence[Sequence[Extent]] | None = None
-) -> list[Piece]:
+def compose(elements: Elements, bulk: Bulk, pixels: PixelValue | None = None) -> list[Piece]:
     """Write normalized elements as a data set.
 
-    `encapsulated` are the frames of the top-level Pixel Data, each of one or more extents, one
-    fragment each. Text is written in the character set the data set names if that carries all of
-    it, else in UTF-8, and Specific Character Set says so. Raises `MalformedInstance`, `TooLarge`.
+    `pixels` is the value of the top-level Pixel Data where that is settled already: one extent if
+    native, else its frames, each of one or more extents, one fragment each. Text is written in the
+    character set the data set names if that carries all of it, else in UTF-8, and Specific
+    Character Set says so. Raises `MalformedInstance`, `TooLarge`.
     """
     named = _charset(elements)
     elements = _without_nested_charsets(elements)
@@ -82,7 +82,7 @@ def compose(
             value = {"vr": "CS", "Value": [chosen]}
             elements = dict(sorted({**elements, CHARSET: value}.items()))
         try:
-            return _merged(_Writer(chosen, bulk).dataset(elements, encapsulated))
+            return _merged(_Writer(chosen, bulk).dataset(elements, pixels))
         except _NotCarriedError:
             continue
     raise MalformedInstance("The data set holds text that no character set can carry.")
@@ -154,13 +154,13 @@ class _Writer:
         self._charset = charset
         self._bulk = bulk
 
-    def dataset(
-        self, elements: Elements, encapsulated: Sequence[Sequence[Extent]] | None = None
-    ) -> list[Piece]:
+    def dataset(self, elements: Elements, pixels: PixelValue | None = None) -> list[Piece]:
         pieces: list[Piece] = []
         for tag, element in elements.items():
-            if encapsulated is not None and tag == PIXEL_DATA:
-                pieces += _capsule(encapsulated)
+            if pixels is not None and tag == PIXEL_DATA:
+                pieces += (
+                    _native(element, pixels) if isinstance(pixels, Extent) else _capsule(pixels)
+                )
             else:
                 pieces += self._element(tag, element)
         return pieces
@@ -222,6 +222,13 @@ def _header(tag: str, vr: str, length: int) -> bytes:
     if vr in el.LONG_VRS:
         return start + struct.pack("<HI", 0, length)
     return start + struct.pack("<H", length)
+
+
+def _native(element: Elements, extent: Extent) -> list[Piece]:
+    padding = extent.length % 2
+    if extent.length + padding > _LONGEST:
+        raise TooLarge("The Pixel Data is too long to be written.")
+    return [_header(PIXEL_DATA, element["vr"], extent.length + padding), extent, b"\0" * padding]
 
 
 def _capsule(frames: Sequence[Sequence[Extent]]) -> list[Piece]:

@@ -16,6 +16,7 @@ import orjson
 from vna.blobs.spool import Spool
 from vna.config import Limits
 from vna.dicom import layout, nativexml, video
+from vna.dicom.codestreams import Described
 from vna.dicom.compose import PIXEL_DATA, Extent, Piece, compose, normalized
 from vna.dicom.jsonarray import ObjectCutter
 from vna.dicom.uids import EXPLICIT_LITTLE
@@ -25,13 +26,15 @@ from vna.errors import (
     MalformedMultipart,
     TooLarge,
     Unavailable,
+    Undecodable,
     VNAError,
 )
 from vna.ingest.conform import valid
 from vna.ingest.outcome import Cause, Expected, Refused
 from vna.ingest.parts import OCTETS, Part, PartHead, Parts
-from vna.ingest.pixeldata import Pixels, refuse_media, settle
+from vna.ingest.pixeldata import Pixels, Unpacked, refuse_media, settle
 from vna.ingest.receiving import Buffer, Receiving, cause_of
+from vna.pixels.sandbox import PixelPool
 
 JSON = "application/dicom+json"
 XML = "application/dicom+xml"
@@ -56,12 +59,14 @@ class Assembly:
         base: str,
         limits: Limits,
         has_space: Callable[[], bool],
+        pixels: PixelPool,
     ) -> None:
         self._receive = receive
         self._spool = spool
         self._expected = expected
         self._limits = limits
         self._has_space = has_space
+        self._pixels = pixels
         self._parts = Parts(base)
         self._metadata: list[tuple[int, int, bool]] = []  # offset, length, whether XML
         self._part: Part | None = None
@@ -198,8 +203,8 @@ class Assembly:
             parts = self._parts.frames(uri) if uri is not None else []
             if uri is not None and not parts:
                 raise _missing(PIXEL_DATA)
-            pixels = settle(pixels.elements, parts, self._spool.read)
-        return pixels.transfer_syntax, compose(pixels.elements, self._extent, pixels.frames)
+            pixels = settle(pixels.elements, parts, self._spool.read, self._unpacked)
+        return pixels.transfer_syntax, compose(pixels.elements, self._extent, pixels.value)
 
     def _described(self, elements: Elements) -> Elements:
         """Complete an encapsulated document by what its part says of it (PS3.18 10.5.2)."""
@@ -225,6 +230,28 @@ class Assembly:
         if is_picture and tag != _DOCUMENT:
             raise MalformedInstance(f"The bulk data of {_shown(tag)} must be {OCTETS}.")
         return Extent(part.offset, part.length)
+
+    def _unpacked(self, part: Part) -> Unpacked:
+        """Have a picture made native in the sandbox, and put that aside, too."""
+        data = self._spool.read(part.offset, part.length)
+        try:
+            description, native = self._pixels.unpack(part.head.media, data)
+        except Undecodable as exc:
+            raise MalformedInstance("The picture in a part cannot be decoded.") from exc
+        extent = Extent(self._spool.size, len(native))
+        self._spool.append(native)
+        described = Described(
+            transfer_syntax=EXPLICIT_LITTLE,
+            rows=description.rows,
+            columns=description.columns,
+            samples=description.samples,
+            bits=description.bits_stored,
+            photometric=description.photometric,
+            offset=0,
+            length=len(native),
+            frames=len(native) // description.native_bytes,
+        )
+        return Unpacked(described=described, extent=extent)
 
     def _fed(self, receiving: Receiving, pieces: list[Piece]) -> Receiving:
         try:

@@ -37,6 +37,7 @@ from vna.ingest.outcome import (
 )
 from vna.ingest.receiving import Received, Receiving
 from vna.ingest.versions import Comparison, compare
+from vna.pixels.sandbox import PixelPool
 
 log = logging.getLogger(__name__)
 
@@ -47,12 +48,20 @@ class IngestEngine:
     """Takes objects in. One a process, shared by its threads."""
 
     def __init__(
-        self, *, store: BlobStore, database: Database, audit: Audit, settings: Settings
+        self,
+        *,
+        store: BlobStore,
+        database: Database,
+        audit: Audit,
+        settings: Settings,
+        pixels: PixelPool,
     ) -> None:
+        """`pixels` decodes pictures that are sent; it is the caller's, and closed by it."""
         self._store = store
         self._database = database
         self._audit = audit
         self._settings = settings
+        self._pixels = pixels
         self._committer = Committer(database, audit, policy=settings.versions.policy)
         self._space = (0.0, True)
         self._space_lock = threading.Lock()
@@ -109,6 +118,7 @@ class IngestEngine:
             base=base,
             limits=self._settings.limits,
             has_space=self.has_space,
+            pixels=self._pixels,
         )
 
     def has_space(self) -> bool:

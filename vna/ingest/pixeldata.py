@@ -12,9 +12,10 @@ from typing import Any
 
 from vna.dicom import codestreams, layout, uids, video
 from vna.dicom.codestreams import Described
-from vna.dicom.compose import PIXEL_DATA, Extent
+from vna.dicom.compose import PIXEL_DATA, Extent, PixelValue
 from vna.errors import Conflict, MalformedInstance, UnsupportedMedia
 from vna.ingest.parts import OCTETS, Part
+from vna.pixels import pictures
 
 Elements = dict[str, Any]  # the DICOM JSON Model is untyped
 Reader = Callable[[int, int], bytes]
@@ -39,8 +40,10 @@ _TAKEN: Mapping[str, frozenset[str]] = {
     ),
     "video/h265": frozenset((f"{_BASE}107", f"{_BASE}108")),
 }
-PIXEL_MEDIA = frozenset(_TAKEN)
-"""Media types of compressed Pixel Data that are kept as they are."""
+PICTURES = frozenset((pictures.PNG, pictures.GIF))
+"""Media types of pictures that are made native."""
+PIXEL_MEDIA = frozenset(_TAKEN) | PICTURES
+"""Media types Pixel Data may have beside octets."""
 _DESCRIPTION = {
     "00280002": "Samples per Pixel",
     "00280004": "Photometric Interpretation",
@@ -55,14 +58,25 @@ _DESCRIPTION = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pixels:
-    """How an object's Pixel Data is written. `frames` is None where it is native."""
+    """How an object's Pixel Data is written; `value` is None where the metadata holds it."""
 
     transfer_syntax: str
     elements: Elements
-    frames: list[list[Extent]] | None = None
+    value: PixelValue | None = None
 
 
-def settle(elements: Elements, parts: Sequence[Part], read: Reader) -> Pixels:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unpacked:
+    """A picture made native and put aside: what it is like, and where all its frames lie."""
+
+    described: Described
+    extent: Extent
+
+
+Unpack = Callable[[Part], Unpacked]
+
+
+def settle(elements: Elements, parts: Sequence[Part], read: Reader, unpack: Unpack) -> Pixels:
     """Decide how the Pixel Data of normalized elements is written; `parts` are its own.
 
     Raises `MalformedInstance`, `UnsupportedMedia`, and `Conflict` where metadata and stream differ.
@@ -77,7 +91,10 @@ def settle(elements: Elements, parts: Sequence[Part], read: Reader) -> Pixels:
     if media == OCTETS and (said is None or not uids.syntax(said).encapsulated):
         if len(parts) > 1:
             raise MalformedInstance("Uncompressed Pixel Data is one part, with all its frames.")
-        return _native(elements, parts[0].length)
+        extent = Extent(parts[0].offset, parts[0].length)
+        return replace(_native(elements, extent.length), value=extent)
+    if media in PICTURES:
+        return _pictures(elements, [unpack(part) for part in parts])
     return _compressed(elements, parts, media, said, read)
 
 
@@ -109,6 +126,23 @@ def _native(elements: Elements, length: int) -> Pixels:
     )
 
 
+def _pictures(elements: Elements, found: Sequence[Unpacked]) -> Pixels:
+    """Pictures made native: frames of one form, which lie one behind the other."""
+    first = found[0].described
+    if len(found) > 1 and any(one.described != first for one in found):
+        raise MalformedInstance("The frames of the Pixel Data are not encoded alike.")
+    count = len(found) if len(found) > 1 else first.frames or 1
+    said = layout.number(elements, "00280008")
+    if said is not None and said != count:
+        raise Conflict(f"Number of Frames says {said}; there are {count} frames.")
+    extent = Extent(found[0].extent.offset, sum(one.extent.length for one in found))
+    filled = _filled(elements, replace(first, frames=count), count, extent.length)
+    if layout.number(filled, "00280100") != (16 if first.bits > 8 else 8):
+        raise Conflict("Bits Allocated is another than the picture has.")
+    native = _native(filled, extent.length)
+    return replace(native, value=extent)
+
+
 def _compressed(
     elements: Elements, parts: Sequence[Part], media: str, said: str | None, read: Reader
 ) -> Pixels:
@@ -132,7 +166,7 @@ def _compressed(
         for part, one in zip(parts, found, strict=True)
     ]
     return Pixels(
-        transfer_syntax=chosen, elements=_filled(elements, first, len(parts), size), frames=frames
+        transfer_syntax=chosen, elements=_filled(elements, first, len(parts), size), value=frames
     )
 
 
