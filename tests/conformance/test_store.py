@@ -194,6 +194,12 @@ KEPT = [
     ("image/jph", imagecodecs.htj2k_encode(GREY, reversible=True), "4.201"),
     ("image/jphc", imagecodecs.htj2k_encode(GREY, reversible=False), "4.203"),
     ("image/jls", imagecodecs.jpegls_encode(GREY), "4.80"),
+    ("image/jxl", imagecodecs.jpegxl_encode(GREY, lossless=True), "4.112"),
+    (
+        "image/jxl; transfer-syntax=1.2.840.10008.1.2.4.110",
+        imagecodecs.jpegxl_encode(GREY, lossless=True),
+        "4.110",
+    ),
     ("video/mp4", streams.mp4(), "4.102"),
     ("video/mp4", streams.mp4(setup=bytes([1, 100, 0, 42])), "4.104"),
     ("video/H265", streams.mp4("hvc1"), "4.107"),
@@ -216,6 +222,15 @@ def test_table_10_5_2_1_compressed_pixels_are_encapsulated_as_they_are(
     else:
         assert (found.Rows, found.Columns, found.NumberOfFrames) == (48, 64, 5)
         assert found.PhotometricInterpretation == "YBR_PARTIAL_420"
+
+
+@pytest.mark.parametrize(("study", "form"), [(2055, "PNG"), (2056, "GIF")])
+def test_table_10_5_2_1_png_and_gif_become_uncompressed(site: Site, study: int, form: str) -> None:
+    part = (f"image/{form.lower()}", "pixels", pillow(form))
+    assert post(site, json_part(metadata(study, **pixels())), part).status_code == 200
+    found = stored(site, study)
+    assert found.file_meta.TransferSyntaxUID == EXPLICIT
+    assert np.array_equal(found.pixel_array[..., 0] if form == "GIF" else found.pixel_array, GREY)
 
 
 def test_table_10_5_2_1_mpeg_video_needs_the_number_of_frames(site: Site) -> None:

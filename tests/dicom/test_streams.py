@@ -16,7 +16,7 @@ from PIL import Image
 
 from tests.dicom import streams
 from tests.dicom.corpus import shared
-from vna.dicom import codestreams, video
+from vna.dicom import codestreams, jpegxl, video
 from vna.dicom.codestreams import Described, Read
 from vna.errors import MalformedInstance, UnsupportedMedia
 
@@ -171,6 +171,7 @@ SAMPLES = [
     imagecodecs.jpegls_encode(GREY),
     pillow(COLOR, "JPEG2000"),
     imagecodecs.htj2k_encode(GREY, reversible=True),
+    bytes(imagecodecs.jpegxl_encode(DEEP, lossless=True)),
     streams.mp4(),
     streams.mp4("hvc1"),
     streams.mpeg_2(),
@@ -186,7 +187,7 @@ def test_damage_is_told_and_never_ours(data: bytes, draw: st.DataObject) -> None
     for _ in range(draw.draw(st.integers(0, 4))):
         damaged[draw.draw(st.integers(0, len(data) - 1))] = draw.draw(st.integers(0, 255))
     damaged = damaged[: draw.draw(st.integers(0, len(data)))]
-    for describe in (codestreams.jpeg, codestreams.jpeg_2000, video.describe):
+    for describe in (codestreams.jpeg, codestreams.jpeg_2000, jpegxl.jpeg_xl, video.describe):
         try:
             found = describe(reader(bytes(damaged)), len(damaged))
         except (MalformedInstance, UnsupportedMedia):
@@ -194,6 +195,33 @@ def test_damage_is_told_and_never_ours(data: bytes, draw: st.DataObject) -> None
         assert 0 <= found.offset <= found.offset + found.length <= len(damaged)
         assert found.rows > 0
         assert found.columns > 0
+
+
+@pytest.mark.parametrize(
+    ("array", "options", "bits", "photometric"),
+    [
+        (GREY, {"lossless": True}, 8, "MONOCHROME2"),
+        (GREY, {"lossless": False, "distance": 2.0}, 8, "MONOCHROME2"),
+        (DEEP, {"lossless": True}, 16, "MONOCHROME2"),
+        (COLOR, {"lossless": True}, 8, "RGB"),
+        (COLOR, {"lossless": False, "distance": 2.0}, 8, "XYB"),
+        (COLOR[:21, :37].copy(), {"lossless": True}, 8, "RGB"),
+    ],
+)
+def test_jpeg_xl(array: Any, options: dict[str, Any], bits: int, photometric: str) -> None:
+    data = bytes(imagecodecs.jpegxl_encode(array, **options))
+    found = jpegxl.jpeg_xl(reader(data), len(data))
+    rows, columns = array.shape[:2]
+    assert told(found) == ("112", rows, columns, 3 if array.ndim == 3 else 1, bits, photometric)
+    assert (found.lossy_method is None) == options["lossless"]
+    bare = data[found.offset : found.offset + found.length]
+    assert imagecodecs.jpegxl_decode(bare).shape == array.shape
+
+
+def test_jpeg_xl_with_transparency_is_refused() -> None:
+    data = bytes(imagecodecs.jpegxl_encode(np.dstack([COLOR, GREY]), lossless=True))
+    with pytest.raises(UnsupportedMedia):
+        jpegxl.jpeg_xl(reader(data), len(data))
 
 
 def described(data: bytes) -> Described:

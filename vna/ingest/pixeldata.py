@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from vna.dicom import codestreams, layout, uids, video
+from vna.dicom import codestreams, jpegxl, layout, uids, video
 from vna.dicom.codestreams import Described
 from vna.dicom.compose import PIXEL_DATA, Extent, PixelValue
 from vna.errors import Conflict, MalformedInstance, UnsupportedMedia
@@ -33,6 +33,7 @@ _TAKEN: Mapping[str, frozenset[str]] = {
     "image/jpx": frozenset((f"{_BASE}92", f"{_BASE}93")),
     "image/jph": _HTJ2K,
     "image/jphc": _HTJ2K,
+    "image/jxl": frozenset((jpegxl.GENERAL, jpegxl.LOSSLESS, jpegxl.RECOMPRESSION)),
     "image/dicom-rle": frozenset((_RLE,)),
     "video/mpeg": frozenset(f"{_BASE}{n}" for n in ("100", "100.1", "101", "101.1")),
     "video/mp4": frozenset(
@@ -183,6 +184,8 @@ def _describe(
         return codestreams.jpeg(inner, part.length)
     if kind in ("image/jp2", "image/jpx", "image/jph", "image/jphc"):
         return codestreams.jpeg_2000(inner, part.length)
+    if kind == "image/jxl":
+        return jpegxl.jpeg_xl(inner, part.length)
     if kind.startswith("video/"):
         return video.describe(inner, part.length)
     if kind == "image/dicom-rle":
@@ -223,6 +226,8 @@ def _transfer_syntax(found: Described, media: str, said: str | None) -> str:
         # a reversible stream may have been cut: the sender may call it lossy
         refined |= {f"{_BASE}203"} if own in _HTJ2K else set()
         refined |= {f"{_BASE}{n}" for n in ("91", "93", "81", "57") if _pair(own, n)}
+    if own == jpegxl.GENERAL and found.lossy_method is None:
+        refined |= {jpegxl.LOSSLESS, jpegxl.RECOMPRESSION}
     if own == f"{_BASE}102":
         refined |= {f"{_BASE}{n}" for n in ("102.1", "103", "103.1", "104", "105")}
     allowed = _TAKEN.get(media)
