@@ -22,6 +22,11 @@ from vna.engines import Engines
 from vna.errors import ConfigError, NotFound, Unavailable
 from vna.ingest.engine import IngestEngine
 from vna.ingest.recover import Recovery
+from vna.operate.commitment import CommitmentEngine
+from vna.operate.graveyard import Graveyard
+from vna.operate.lifecycle import LifecycleEngine
+from vna.operate.purge import Purge
+from vna.operate.transactions import CommitmentTransactions
 from vna.query.engine import QueryEngine
 from vna.retrieve.engine import RetrieveEngine
 
@@ -40,6 +45,7 @@ class Archive:
     audit: Audit
     engines: Engines
     recovery: Recovery
+    purge: Purge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,6 +202,11 @@ def _agree(database: Database, archive_id: bytes) -> None:
 
 def _assembled(settings: Settings, store: BlobStore, database: Database, audit: Audit) -> Archive:
     ingest = IngestEngine(store=store, database=database, audit=audit, settings=settings)
+    commitment = CommitmentEngine(store=store, database=database)
+    graveyard = Graveyard(store=store, database=database, audit=audit, settings=settings)
+    recovery = Recovery(
+        store=store, database=database, audit=audit, settings=settings, lay=graveyard.lay
+    )
 
     def check() -> None:
         with database.reading(statement_s=_CHECK_S) as conn:
@@ -212,8 +223,21 @@ def _assembled(settings: Settings, store: BlobStore, database: Database, audit: 
             ingest=ingest,
             query=QueryEngine(database, audit=audit, settings=settings),
             retrieve=RetrieveEngine(store=store, database=database, audit=audit, settings=settings),
+            commitment=commitment,
+            transactions=CommitmentTransactions(
+                commitment, database=database, audit=audit, settings=settings
+            ),
+            lifecycle=LifecycleEngine(
+                store=store,
+                database=database,
+                audit=audit,
+                settings=settings,
+                graveyard=graveyard,
+                restore=recovery.restore,
+            ),
             settings=settings,
             check=check,
         ),
-        recovery=Recovery(store=store, database=database, audit=audit, settings=settings),
+        recovery=recovery,
+        purge=Purge(store=store, database=database, audit=audit),
     )

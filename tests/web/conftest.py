@@ -137,6 +137,9 @@ def serving(
                 ingest=archive.ingest,
                 query=archive.query,
                 retrieve=archive.retrieve,
+                commitment=archive.commitment,
+                transactions=archive.transactions,
+                lifecycle=archive.lifecycle,
                 settings=dataclasses.replace(archive.settings, dev=dev),
                 check=lambda: ask(database),
             )
