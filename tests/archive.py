@@ -26,6 +26,7 @@ from vna.operate.graveyard import Graveyard
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.purge import Purge
 from vna.operate.transactions import CommitmentTransactions
+from vna.pixels.sandbox import PixelPool
 from vna.query.engine import QueryEngine
 from vna.retrieve.engine import RetrieveEngine
 
@@ -94,6 +95,7 @@ def open_archive(
     keyring = Keyring(RootKey(root.read_bytes(), "file"), found.archive_id)
     store = BlobStore.open(folder / "blobs", keyring, files=files)
     audit = Audit(database)
+    pixels = PixelPool(dataclasses.replace(settings.pixels, children=1))
     rooms = {"store": store, "database": database, "audit": audit, "settings": settings}
     commitment = CommitmentEngine(store=store, database=database)
     graveyard = Graveyard(**rooms)
@@ -104,7 +106,7 @@ def open_archive(
             store=store,
             database=database,
             audit=audit,
-            ingest=IngestEngine(**rooms),
+            ingest=IngestEngine(**rooms, pixels=pixels),
             query=QueryEngine(database, audit=audit, settings=settings),
             retrieve=RetrieveEngine(**rooms),
             recovery=recovery,
@@ -117,5 +119,6 @@ def open_archive(
             who=developer("test"),
         )
     finally:
+        pixels.close()
         audit.close()
         store.close()

@@ -78,6 +78,7 @@ class Limits:
     inflate_bytes: int = 2 << 30
     json_bytes: int = 256 << 20
     metadata_bytes: int = 16 << 20
+    posted_metadata_bytes: int = 16 << 20
     search_rows: int = 1000
     search_s: float = 5.0
     ranges: int = 8
@@ -144,6 +145,17 @@ class Commitment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pixels:
+    """The sandboxed processes that decode and render pixels, and their limits."""
+
+    children: int = 0
+    memory_bytes: int = 2 << 30
+    frame_bytes: int = 512 << 20
+    wall_s: float = 30.0
+    processor_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
     """What is logged."""
 
@@ -167,6 +179,7 @@ class Settings:
     ingest: Ingest = field(default_factory=Ingest)
     deletion: Deletion = field(default_factory=Deletion)
     commitment: Commitment = field(default_factory=Commitment)
+    pixels: Pixels = field(default_factory=Pixels)
     log: Log = field(default_factory=Log)
 
 

@@ -100,3 +100,9 @@ COMMITMENTS = Counter(
 )
 DELETIONS = Counter("vna_deletions_total", "Acts on what was deleted, by sort", ["act"])
 BLOBS_PURGED = Counter("vna_blobs_purged_total", "Blobs removed after their time of grace")
+PIXEL_CALLS = Counter(
+    "vna_pixel_calls_total", "Frames given to a sandboxed process, by outcome", ["outcome"]
+)
+PIXEL_SECONDS = Histogram(
+    "vna_pixel_seconds", "One frame decoded, transcoded or rendered", buckets=_FAST
+)

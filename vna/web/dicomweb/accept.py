@@ -92,13 +92,13 @@ def _compressed() -> dict[str, tuple[str, ...]]:
 COMPRESSED = _compressed()
 """Transfer Syntaxes of the compressed media types, the default first (PS3.18 8.7.3.3)."""
 
-# Names older editions and clients use.
-_ALIASES = {
+ALIASES = {
     "image/x-dicom-rle": "image/dicom-rle",
     "image/x-jls": "image/jls",
     "video/mpeg2": "video/mpeg",
     "video/mp4v-es": "video/mp4",
 }
+"""Names older editions and clients use, and those of the standard."""
 _RENDERED = frozenset(
     ("image/png", "image/gif", "text/html", "text/plain", "text/xml", "text/rtf", "application/pdf")
 )
@@ -195,7 +195,7 @@ def _ranges(entries: Iterable[MediaType]) -> Iterator[_Range]:
         if media in ("multipart/related", "multipart/*"):
             media, multipart = (entry.parameter("type") or "*/*").lower(), True
         yield _Range(
-            _ALIASES.get(media, media), multipart, entry.parameter("transfer-syntax"), float(q)
+            ALIASES.get(media, media), multipart, entry.parameter("transfer-syntax"), float(q)
         )
 
 
