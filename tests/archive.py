@@ -18,6 +18,7 @@ from vna.blobs.store import BlobStore
 from vna.config import Settings
 from vna.crypto.keyring import Keyring, RootKey
 from vna.db.pool import Database
+from vna.ingest.backfill import SearchIndex
 from vna.ingest.engine import IngestEngine
 from vna.ingest.outcome import Expected, Outcome, Source
 from vna.ingest.recover import Recovery
@@ -37,6 +38,7 @@ class Archive:
     query: QueryEngine
     retrieve: RetrieveEngine
     recovery: Recovery
+    search_index: SearchIndex
     who: Principal
 
     def take(self, data: bytes, *, chunk: int = 1 << 16, **expected: str) -> Outcome:
@@ -93,9 +95,10 @@ def open_archive(
             database=database,
             audit=audit,
             ingest=IngestEngine(**rooms),
-            query=QueryEngine(database, audit=audit, settings=settings),
+            query=QueryEngine(**rooms),
             retrieve=RetrieveEngine(**rooms),
             recovery=Recovery(**rooms),
+            search_index=SearchIndex(**rooms),
             who=developer("test"),
         )
     finally:

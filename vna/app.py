@@ -20,6 +20,7 @@ from vna.db.place import make_data
 from vna.db.pool import Database
 from vna.engines import Engines
 from vna.errors import ConfigError, NotFound, Unavailable
+from vna.ingest.backfill import SearchIndex
 from vna.ingest.engine import IngestEngine
 from vna.ingest.recover import Recovery
 from vna.query.engine import QueryEngine
@@ -40,6 +41,7 @@ class Archive:
     audit: Audit
     engines: Engines
     recovery: Recovery
+    search_index: SearchIndex
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,10 +212,11 @@ def _assembled(settings: Settings, store: BlobStore, database: Database, audit: 
         audit=audit,
         engines=Engines(
             ingest=ingest,
-            query=QueryEngine(database, audit=audit, settings=settings),
+            query=QueryEngine(store=store, database=database, audit=audit, settings=settings),
             retrieve=RetrieveEngine(store=store, database=database, audit=audit, settings=settings),
             settings=settings,
             check=check,
         ),
         recovery=Recovery(store=store, database=database, audit=audit, settings=settings),
+        search_index=SearchIndex(store=store, database=database, audit=audit, settings=settings),
     )

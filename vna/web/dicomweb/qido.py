@@ -45,8 +45,17 @@ async def _search(ask: Ask, level: Level) -> Reply:
     most = ask.counter.engines.settings.limits.search_rows
 
     def search() -> Reply:
-        asked = from_parameters(level, pairs, most=most, study=study, series=one_series)
-        answers = ask.counter.engines.query.find(ask.principal, asked.query)
+        engines = ask.counter.engines
+        asked = from_parameters(
+            level,
+            pairs,
+            most=most,
+            study=study,
+            series=one_series,
+            added=engines.query.searchable(),
+            site_zone=engines.settings.site.timezone,
+        )
+        answers = engines.query.find(ask.principal, asked.query)
         found = [_with_url(answer, root) for answer in answers.rows]
         remaining = answers.remaining()
         fields = [
