@@ -15,7 +15,7 @@ from vna.dicom.refs import UID, InstanceRef
 from vna.errors import Unavailable
 from vna.index import searchable
 from vna.index.arrays import Blobs, Longs, Texts
-from vna.index.batch import SQL, Entry, Inserted, entry, insert
+from vna.index.batch import SQL, Entry, Inserted, entry, insert, insert_at_once
 from vna.index.registration import Existing, Registered, Registration, Verdict
 from vna.index.uppers import ensure
 from vna.index.versions import ELSEWHERE, Version, settle
@@ -25,7 +25,7 @@ __all__ += ["register", "register_at_once", "register_version"]
 
 
 def register_at_once(
-    conn: Connection, items: Sequence[Registration], *, act: str | None
+    conn: Connection, items: Sequence[Registration], *, act: str
 ) -> dict[int, Registered]:
     """Register what is new in known series, in one statement that may be its own transaction.
 
@@ -35,7 +35,7 @@ def register_at_once(
     if any(item.extra is not None for item in items):
         return {}
     entries = [entry(item) for item in items]
-    done = insert(conn, entries, act=act)
+    done = insert_at_once(conn, entries, act=act)
     if done is None:
         return {}
     return {
