@@ -8,7 +8,8 @@ import os
 import signal
 import socket
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -19,12 +20,14 @@ from vna.config import Settings
 from vna.dimse.scps import services
 from vna.dimse.worker import Worker
 from vna.errors import VNAError
+from vna.ingest.backfill import SearchIndex
 from vna.ingest.recover import Recovery
 from vna.web.asgi import serve
 
 GRACE_S = 20.0  # for what is under way when the archive stops
 _SWEEP_S = 3600.0
 _PARTS_OLDER_S = 3600.0
+_FILL_LOOK_S = 2.0  # how often it is asked whether an attribute was made searchable
 _OVERLAP = dt.timedelta(days=1)  # blobs are filed by day, and clocks may be set back a little
 
 logger = logging.getLogger(__name__)
@@ -75,7 +78,7 @@ def keep_house(place: Place, begun: dt.datetime) -> None:
     stop = _until_told()
     wait_s = 0.0
     first = True
-    with opened(place.settings, place.dsn) as archive:
+    with opened(place.settings, place.dsn) as archive, _filling(archive.search_index, stop):
         while not stop.wait(wait_s):
             try:
                 adopt_orphans(archive.recovery, place.settings, begun if first else None)
@@ -84,6 +87,32 @@ def keep_house(place: Place, begun: dt.datetime) -> None:
             except VNAError as exc:
                 logger.error("upkeep failed", extra={"why": str(exc)})  # noqa: TRY400 -- done again at the next turn
             wait_s = 5.0 if first else min(place.settings.ingest.adopt_s, _SWEEP_S)
+
+
+@contextmanager
+def _filling(search_index: SearchIndex, stop: threading.Event) -> Iterator[None]:
+    """Fill in attributes made searchable, beside what else there is to do."""
+
+    def fill() -> None:
+        wait_s = 0.0
+        while not stop.wait(wait_s):
+            try:
+                done = search_index.step().instances
+            except VNAError as exc:
+                logger.warning("filling in failed", extra={"why": str(exc)})
+                done = 0
+            except Exception:
+                logger.exception("filling in failed")
+                done = 0
+            wait_s = 0.0 if done else _FILL_LOOK_S
+
+    thread = threading.Thread(target=fill, name="fill", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 def _until_told() -> threading.Event:

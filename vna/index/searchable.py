@@ -64,8 +64,9 @@ class Searchables:
         with self._lock:
             if self._clock() >= self._good_until:
                 asked_at = self._clock()
-                with self._database.at_once() as conn:
-                    self._known = listed(conn)
+                # a connection for changes, which a process that takes objects in has anyhow
+                with self._database.transaction() as tx:
+                    self._known = listed(tx)
                 self._good_until = asked_at + CACHED_S
             return self._known
 

@@ -23,7 +23,7 @@ from vna.blobs.store import BlobStore
 from vna.config import Settings
 from vna.db.pool import Connection, Database
 from vna.dicom.searchable import Searchable
-from vna.errors import Corrupt, NotFound
+from vna.errors import Conflict, Corrupt, NotFound
 from vna.index import searchable
 from vna.index.extras import Extra
 from vna.index.searchable import CACHED_S, Pending, Walk
@@ -48,7 +48,11 @@ class Step:
 
 
 class SearchIndex:
-    """Keeps the list of searchable attributes and fills in their values."""
+    """Keeps the list of searchable attributes and fills in their values.
+
+    After `settled_s` seconds every process has the new list; after `swept_s` what was taken in by
+    the old one is committed, or never will be.
+    """
 
     def __init__(
         self, *, store: BlobStore, database: Database, audit: Audit, settings: Settings
@@ -57,9 +61,8 @@ class SearchIndex:
         self._database = database
         self._audit = audit
         self._zone = zone_of(settings.site)
-        # what was taken in by an older list is committed by then, or never will be
-        self._settled_s = 2 * CACHED_S
-        self._swept_s = settings.postgres.statement_s + 2 * CACHED_S
+        self.settled_s = 2 * CACHED_S
+        self.swept_s = settings.postgres.statement_s + 2 * CACHED_S
 
     def attributes(self, principal: Principal) -> tuple[Searchable, ...]:
         """List what was added."""
@@ -68,22 +71,26 @@ class SearchIndex:
             return searchable.listed(conn)
 
     def add(self, principal: Principal, one: Searchable) -> bool:
-        """Make an attribute searchable; False when it is so already."""
+        """Make an attribute searchable; False when it is so already.
+
+        Raises `Conflict` when what its path begins with is searched at another level.
+        """
         policy.require(principal, Action.MANAGE)
-        with self._database.transaction() as tx:
-            done = searchable.add(tx, one)
-            if done:
-                self._tell(tx, principal, "index.attribute.added", one)
-        return done
+
+        def work(tx: Connection) -> bool:
+            for other in searchable.listed(tx):
+                if other.path[0] == one.path[0] and other.level is not one.level:
+                    raise Conflict(f"{other} is searched at the level {other.level.value}.")
+            return searchable.add(tx, one) and self._tell(tx, principal, "added", one)
+
+        return self._database.changing(work)
 
     def remove(self, principal: Principal, one: Searchable) -> bool:
         """Make an attribute not searchable; False when it was not."""
         policy.require(principal, Action.MANAGE)
-        with self._database.transaction() as tx:
-            done = searchable.remove(tx, one)
-            if done:
-                self._tell(tx, principal, "index.attribute.removed", one)
-        return done
+        return self._database.changing(
+            lambda tx: searchable.remove(tx, one) and self._tell(tx, principal, "removed", one)
+        )
 
     def walk(self) -> Walk | None:
         """Tell how far the walk has come; None when there is none."""
@@ -95,25 +102,27 @@ class SearchIndex:
         with self._database.reading() as conn:
             if searchable.walk(conn) is None:  # the usual case, without a transaction
                 return Step(None)
-        with self._database.transaction() as tx:
-            walk = searchable.hold_walk(tx)
-            if walk is None:
-                return Step(None, waits=True)
-            batch = _fitting(searchable.pending(tx, walk.reached, _BATCH))
-            if batch:
-                self._fill(tx, batch)
-                return Step(walk, len(batch))
-            return Step(walk, waits=not self._end_of(tx, walk))
+        return self._database.changing(self._batch)
+
+    def _batch(self, tx: Connection) -> Step:
+        walk = searchable.hold_walk(tx)
+        if walk is None:
+            return Step(None, waits=True)
+        batch = _fitting(searchable.pending(tx, walk.reached, _BATCH))
+        if batch:
+            self._fill(tx, batch)
+            return Step(walk, len(batch))
+        return Step(walk, waits=not self._end_of(tx, walk))
 
     def _end_of(self, tx: Connection, walk: Walk) -> bool:
         """Every instance was looked at: go on to what comes next; False while it is too early."""
         if not walk.ready:
-            if walk.age_s < self._settled_s:
+            if walk.age_s < self.settled_s:
                 return False
             searchable.note_ready(tx)
             log.info("attributes ready", extra={"unreadable": walk.unreadable})
             return True
-        if walk.age_s < self._swept_s:
+        if walk.age_s < self.swept_s:
             return False
         searchable.end_walk(tx)
         return True
@@ -141,9 +150,11 @@ class SearchIndex:
         key = self._store.keys.open(one.key_id, one.key_version)
         return extra_of(open_json(key, one.blob_id, one.sealed), added, self._zone)
 
-    def _tell(self, tx: Connection, principal: Principal, kind: str, one: Searchable) -> None:
+    def _tell(self, tx: Connection, principal: Principal, act: str, one: Searchable) -> bool:
         detail = {"attribute": str(one), "level": one.level.value}
+        kind = f"index.attribute.{act}"
         self._audit.write(tx, principal, [Event(kind=kind, outcome="done", detail=detail)])
+        return True
 
 
 def _fitting(batch: list[Pending]) -> list[Pending]:
