@@ -196,7 +196,8 @@ def test_what_is_not_supported_is_named() -> None:
     assert [detail.path for detail in asked.query.details] == [("00081080",)]
     assert [key.condition for key in asked.query.keys] == [Number(4)]
     assert asked.query.returns == paths(
-        *("QueryRetrieveLevel", "StudyInstanceUID", "NumberOfStudyRelatedInstances")
+        *("QueryRetrieveLevel", "StudyInstanceUID", "NumberOfStudyRelatedInstances"),
+        "AdmittingDiagnosesDescription",
     )
 
 

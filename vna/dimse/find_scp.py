@@ -15,7 +15,7 @@ from vna.dicom.identifiers import LEVEL, Model, text_of
 from vna.dicom.matchkeys import Options
 from vna.dimse.exchange import Answer, Exchange, Service
 from vna.dimse.messages import SUCCESS, Status
-from vna.dimse.sop_classes import PATIENT_ROOT_FIND, STUDY_ROOT_FIND
+from vna.dimse.sop_classes import FIND_MODELS
 from vna.dimse.status import (
     CANCELLED,
     NO_DATA_SET,
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from vna.query.engine import QueryEngine
 
 MAX_IDENTIFIER_BYTES = 1 << 20
-_MODELS = {PATIENT_ROOT_FIND: Model.PATIENT_ROOT, STUDY_ROOT_FIND: Model.STUDY_ROOT}
 _BATCH_BYTES = 32 << 10
 _BATCH_S = 0.05  # an answer does not wait longer for company
 
@@ -96,14 +95,14 @@ class _Finding:
         )
         read = partial(
             from_identifier,
-            _MODELS[context.sop_class],
+            FIND_MODELS[context.sop_class],
             added=self._query.searchable(),
             site_zone=self._settings.site.timezone,
         )
         try:
             asked = read(elements, options)
         except InvalidQuery as exc:
-            offending = _offending(_MODELS[context.sop_class], read, elements, options)
+            offending = _offending(FIND_MODELS[context.sop_class], read, elements, options)
             return of_find_error(exc, offending=offending)
         answers = self._query.find(self._exchange.peer.principal, asked.query)
         pending = PENDING_WITH_UNSUPPORTED_KEYS if asked.unsupported else PENDING
@@ -114,7 +113,11 @@ class _Finding:
         syntax = exchange.context.transfer_syntax
         ours = {RETRIEVE_AE: {"vr": "AE", "Value": [self._settings.dicom.ae_title]}}
         queued, since = 0, time.monotonic()
-        for row in rows:
+        most = self._settings.limits.find_rows
+        for number, row in enumerate(rows):
+            if number == most > 0:
+                rows.close()
+                return of_find_error(TooLarge(f"There are more than {most} matches: ask for less."))
             data = encode_identifier({**row.attributes, **ours}, syntax, charset=charset)
             queued += exchange.respond(pending, data)
             if queued >= _BATCH_BYTES or time.monotonic() - since > _BATCH_S:
