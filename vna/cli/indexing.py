@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from pathlib import Path
 
 from vna.access.principal import system
 from vna.app import Archive, at_work
@@ -31,31 +32,40 @@ def options(parser: argparse.ArgumentParser) -> None:
         " sealed metadata by `vna serve` in the background, or with --wait here and now; nothing is"
         " sent again. Until that is done nothing is matched on them."
     )
-    parser.add_argument("act", choices=("add", "list", "remove"), help="what to do")
+    acts = parser.add_subparsers(dest="act", metavar="ACT", required=True)
+    adding = acts.add_parser("add", help="make attributes searchable")
+    _add_named(adding)
+    adding.add_argument("--vr", help="the VR, where no dictionary has it")
+    adding.add_argument("--level", choices=_LEVELS, help="the level, if not that of its module")
+    adding.add_argument("--wait", action="store_true", help="fill in now, showing progress")
+    acts.add_parser("list", help="show them all, and how far they are filled in")
+    _add_named(acts.add_parser("remove", help="forget attributes and their values"))
+    for inner in acts.choices.values():
+        # after the act, too: argparse would take what stands before it back to its default
+        for flag, where in (("--data", "DIR"), ("--config", "FILE")):
+            inner.add_argument(flag, metavar=where, type=Path, default=argparse.SUPPRESS)
+
+
+def _add_named(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "attributes",
-        nargs="*",
+        nargs="+",
         metavar="ATTRIBUTE",
         help="keyword, eight hexadecimal digits, or a path of these joined by dots; a private one"
-        ' is 00290010:"CREATOR", its block left out, or its tag and --creator',
+        ' is 00291010:"CREATOR", or its tag and --creator',
     )
     parser.add_argument("--creator", help="the private creator of steps that do not say theirs")
-    parser.add_argument("--vr", help="the VR, where no dictionary has it")
-    parser.add_argument("--level", choices=_LEVELS, help="the level, if not that of its module")
-    parser.add_argument("--wait", action="store_true", help="fill in now, showing progress")
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """Do it; 1 when something that was named was there already, or was not there."""
-    if bool(args.attributes) == (args.act == "list"):
-        raise ConfigError("`vna index add` and `remove` take attributes, `list` takes none.")
     try:
-        asked = [_read(text, args) for text in args.attributes]
+        asked = [_read(text, args) for text in getattr(args, "attributes", ())]
     except InvalidQuery as exc:
         raise ConfigError(str(exc)) from exc
     with at_work(settings, "index") as archive:
         done = [_change(archive, args.act, one) for one in asked]
-        if args.wait:
+        if args.act == "add" and args.wait:
             _fill(archive)
         if args.act == "list":
             _show(archive)

@@ -149,12 +149,14 @@ class Detail:
     """An attribute wanted in answers that the index does not keep ready.
 
     `path` says where it goes in an answer, `names` what it is called: the same but for private
-    steps. It is read from the instance that stands for the entity of its `level`.
+    steps. It is read from the instance that stands for the entity of its `level`, and as of `vr`
+    where that is known and the instance does not say.
     """
 
     path: Path
     names: Path
     level: Level
+    vr: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,8 @@
 """Attributes an administrator made searchable: what they are called, their VR and their level.
 
 A path is attributes joined by dots, all but the last of them sequences. A step is a keyword, eight
-hexadecimal digits, or, for a private attribute, its digits and its creator: `00290010:"ACME 1.1"`.
+hexadecimal digits, or, for a private attribute, its digits and its creator: `00291010:"ACME 1.1"`,
+whatever the block. Written here, the block is left out: `00290010:"ACME 1.1"`.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def read_path(text: str, creator: str | None = None) -> Path:
         found = _STEP.match(text, at)
         if found is None:
             break
-        names.append(_name(found[1], found[2] or found[3] or creator, text))
+        names.append(_name(found[1], found[2] or found[3], creator, text))
         at = found.end()
         if at == len(text):
             _check_sequences(names, text)
@@ -92,7 +93,7 @@ def read_path(text: str, creator: str | None = None) -> Path:
         at += 1
     raise InvalidQuery(
         "An attribute is a keyword, eight hexadecimal digits, or a path of at most"
-        f' {STEPS_MOST} of these joined by dots; a private one is 00290010:"CREATOR".'
+        f' {STEPS_MOST} of these joined by dots; a private one is 00291010:"CREATOR".'
     )
 
 
@@ -113,7 +114,7 @@ def at_level(added: Iterable[Searchable], levels: Iterable[Level]) -> dict[str, 
     return found
 
 
-def _name(step: str, creator: str | None, text: str) -> str:
+def _name(step: str, own: str | None, creator: str | None, text: str) -> str:
     tag = step.upper() if len(step) == 8 and re.fullmatch(r"[0-9A-Fa-f]{8}", step) else tag_of(step)
     if tag is None:
         raise InvalidQuery(f"{step[:64]} in {text[:256]} is no keyword of the standard.")
@@ -121,6 +122,8 @@ def _name(step: str, creator: str | None, text: str) -> str:
         if vr_of(tag) is None:
             raise InvalidQuery(f"({tag[:4]},{tag[4:]}) is no attribute of the standard.")
         return tag
+    if own:  # its block does not matter, and may be left out
+        return privates.name(tag, own)
     if privates.is_creator(tag):
         raise InvalidQuery(f"({tag[:4]},{tag[4:]}) is a private creator, nothing to search.")
     if not creator:

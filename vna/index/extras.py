@@ -6,19 +6,16 @@ its study, of its series, and of itself.
 
 from __future__ import annotations
 
-import base64
 import datetime as dt
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from vna.dicom import privates
-from vna.dicom.jsonmodel import FORMS_LITTLE, Reading, head_of
 from vna.dicom.refs import Level
 from vna.dicom.searchable import Searchable
+from vna.dicom.unknown import as_vr, charset_of
 from vna.index import terms
 from vna.index.faces import as_json
 
@@ -63,7 +60,7 @@ def _terms(elements: Elements, added: Sequence[Searchable], zone: dt.tzinfo) -> 
         _add(wanted, one)
     if not wanted:
         return None
-    found = terms.terms(_picked(elements, wanted), zone=zone)
+    found = terms.terms(_picked(elements, wanted, charset_of(elements)), zone=zone)
     return as_json(found, sort=True) if found else None
 
 
@@ -77,7 +74,7 @@ def _add(wanted: Wanted, one: Searchable) -> None:
     branch[one.path[-1]] = one.vr
 
 
-def _picked(elements: Elements, wanted: Wanted) -> dict[str, Any]:
+def _picked(elements: Elements, wanted: Wanted, charset: str) -> dict[str, Any]:
     """Take what is wanted, by name, items cut to what is wanted of them."""
     picked: dict[str, Any] = {}
     for name, kind in wanted.items():
@@ -85,13 +82,14 @@ def _picked(elements: Elements, wanted: Wanted) -> dict[str, Any]:
         if element is None:
             continue
         if isinstance(kind, dict):
-            items = [_picked(item or {}, kind) for item in element.get("Value", ())]
+            items = [_picked(item or {}, kind, charset) for item in element.get("Value", ())]
             picked[name] = {"vr": "SQ", "Value": items} if _is_sequence(element) else {"vr": "SQ"}
         elif kind == "SQ":
             items = [_named(item or {}) for item in element.get("Value", ())]
             picked[name] = {"vr": "SQ", "Value": items} if _is_sequence(element) else {"vr": "SQ"}
         else:
-            picked[name] = _of_vr(element, kind)
+            found = as_vr(element, kind, charset)
+            picked[name] = {**found, "vr": kind} if "Value" in found else {"vr": kind}
     return picked
 
 
@@ -115,14 +113,3 @@ def _named(item: Elements) -> dict[str, Any]:
         else:
             found[name] = element
     return found
-
-
-def _of_vr(element: Any, vr: str) -> Any:  # DICOM JSON elements
-    """Read an element by the VR that is matched; one that came without a VR is still bytes."""
-    if element.get("vr") == "UN" and vr != "UN" and "InlineBinary" in element:
-        raw = base64.b64decode(element["InlineBinary"])
-        member = FORMS_LITTLE[vr](head_of(0, vr), raw, Reading("ISO_IR 192", set()))
-        (element,) = orjson.loads(b"{%b}" % member[:-1]).values()
-    if "Value" not in element:
-        return {"vr": vr}
-    return {**element, "vr": vr}

@@ -20,6 +20,7 @@ from vna.db.pool import Connection
 from vna.dicom import privates
 from vna.dicom.matching import Detail, Query
 from vna.dicom.refs import Level, Within
+from vna.dicom.unknown import with_vrs
 from vna.errors import Corrupt, NotFound
 from vna.index.representatives import Representative, key_of, representatives
 from vna.index.rows import Row
@@ -66,6 +67,8 @@ def describer(store: BlobStore, query: Query, within: Within | None) -> Describe
 def taken(elements: Elements, details: Sequence[Detail]) -> dict[str, Any]:
     """Take what is wanted out of an instance's elements, under the tags it is wanted under."""
     found: dict[str, Any] = {}
+    if known := [(detail.names, detail.vr) for detail in details if detail.vr]:
+        elements = with_vrs(elements, known)
     for detail in details:
         found = _items(found, _member(elements, detail.path, detail.names))
     return found

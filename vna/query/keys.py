@@ -19,6 +19,7 @@ from vna.dicom.modules import is_at_or_above, level_of
 from vna.dicom.parameters import read_parameters
 from vna.dicom.refs import UID, Level
 from vna.dicom.searchable import Searchable
+from vna.dicom.unknown import with_vrs
 from vna.index.columns import BY_LEVEL
 from vna.query.places import place, want
 
@@ -111,6 +112,8 @@ def from_identifier(
     site_zone: str = "UTC",
 ) -> Asked:
     """Take a C-FIND Identifier as DICOM JSON elements. Raises `InvalidQuery`."""
+    if added:  # in implicit VR a private key comes without its VR
+        elements = with_vrs(elements, [(one.path, one.vr) for one in added])
     asked = read_identifier(model, elements, options)
     named = {tag: key for tag, key in asked.tree.items() if tag not in _NOT_OURS}
     placed = place(asked.level, named, added, held_at(asked.level))

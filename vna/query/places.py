@@ -180,7 +180,8 @@ def want(
             if privates.is_private(tag) and not privates.is_creator(tag)
         }
         if not privates.is_creator(path[-1]):
-            details.append(Detail(path, names, at))
+            vr = next((one.vr for one in added if one.path == names), "")
+            details.append(Detail(path, names, at, vr))
     return Wanted(frozenset(returns), tuple(details), tuple(unknown), tuple(sentences))
 
 
