@@ -18,6 +18,7 @@ from vna.blobs.store import BlobStore
 from vna.config import Settings
 from vna.crypto.keyring import Keyring, RootKey
 from vna.db.pool import Database
+from vna.ingest.backfill import SearchIndex
 from vna.ingest.engine import IngestEngine
 from vna.ingest.outcome import Expected, Outcome, Source
 from vna.ingest.recover import Recovery
@@ -47,6 +48,7 @@ class Archive:
     transactions: CommitmentTransactions
     lifecycle: LifecycleEngine
     purge: Purge
+    search_index: SearchIndex
     who: Principal
 
     def take(self, data: bytes, *, chunk: int = 1 << 16, **expected: str) -> Outcome:
@@ -107,7 +109,7 @@ def open_archive(
             database=database,
             audit=audit,
             ingest=IngestEngine(**rooms, pixels=pixels),
-            query=QueryEngine(database, audit=audit, settings=settings),
+            query=QueryEngine(**rooms),
             retrieve=RetrieveEngine(**rooms),
             recovery=recovery,
             commitment=commitment,
@@ -116,6 +118,7 @@ def open_archive(
             ),
             lifecycle=LifecycleEngine(**rooms, graveyard=graveyard, restore=recovery.restore),
             purge=Purge(store=store, database=database, audit=audit),
+            search_index=SearchIndex(**rooms),
             who=developer("test"),
         )
     finally:

@@ -20,6 +20,7 @@ from vna.db.place import make_data
 from vna.db.pool import Database
 from vna.engines import Engines
 from vna.errors import ConfigError, NotFound, Unavailable
+from vna.ingest.backfill import SearchIndex
 from vna.ingest.engine import IngestEngine
 from vna.ingest.recover import Recovery
 from vna.operate.commitment import CommitmentEngine
@@ -47,6 +48,7 @@ class Archive:
     engines: Engines
     recovery: Recovery
     purge: Purge
+    search_index: SearchIndex
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,7 +230,7 @@ def _assembled(
         audit=audit,
         engines=Engines(
             ingest=ingest,
-            query=QueryEngine(database, audit=audit, settings=settings),
+            query=QueryEngine(store=store, database=database, audit=audit, settings=settings),
             retrieve=RetrieveEngine(store=store, database=database, audit=audit, settings=settings),
             commitment=commitment,
             transactions=CommitmentTransactions(
@@ -247,4 +249,5 @@ def _assembled(
         ),
         recovery=recovery,
         purge=Purge(store=store, database=database, audit=audit),
+        search_index=SearchIndex(store=store, database=database, audit=audit, settings=settings),
     )

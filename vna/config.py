@@ -80,6 +80,7 @@ class Limits:
     metadata_bytes: int = 16 << 20
     posted_metadata_bytes: int = 16 << 20
     search_rows: int = 1000
+    find_rows: int = 1_000_000
     search_s: float = 5.0
     ranges: int = 8
 

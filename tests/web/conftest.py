@@ -77,6 +77,7 @@ class Site:
     address: Address
     client: httpx.Client
     database_name: str
+    engines: Engines
 
     @property
     def root(self) -> str:
@@ -146,7 +147,7 @@ def serving(
             address = stack.enter_context(running(create(engines), archive.settings.http))
             client = stack.enter_context(httpx.Client(timeout=60))
             name = conninfo_to_dict(dsn)["dbname"]
-            yield Site(archive, address, client, str(name))
+            yield Site(archive, address, client, str(name), engines)
     finally:
         database.close()
         postgres.drop(dsn)

@@ -20,6 +20,7 @@ DICOM = "application/dicom"
 JSON = "application/dicom+json"
 PLAIN_JSON = "application/json"
 XML = "application/dicom+xml"
+CSV = "text/csv"  # an extension of ours for searches
 OCTETS = "application/octet-stream"
 ANY = "*"
 
@@ -110,7 +111,7 @@ _OFFERS: dict[Resource, tuple[tuple[str, bool], ...]] = {
     Resource.INSTANCES: ((DICOM, True),),
     Resource.INSTANCE: ((DICOM, True), (DICOM, False)),
     Resource.METADATA: ((JSON, False), (PLAIN_JSON, False), (XML, True)),
-    Resource.SEARCH: ((JSON, False), (PLAIN_JSON, False), (XML, True)),
+    Resource.SEARCH: ((JSON, False), (PLAIN_JSON, False), (XML, True), (CSV, False)),
     Resource.STORED: ((JSON, False), (PLAIN_JSON, False), (XML, False)),
     Resource.COMMITMENT: (
         *((JSON, False), (PLAIN_JSON, False), (XML, False), (JSON, True), (XML, True)),
