@@ -39,8 +39,8 @@ COMMANDS = (
     Command("undelete", "undeleting", "bring back what was deleted, or list what can come back"),
     Command("verify", "verifying", "read every blob and say which are damaged"),
     Command("reindex", "reindexing", "build the index again from the blobs alone"),
-    Command("viewer", "viewer", "bring the web viewer, or say whether it is there"),
     Command("index", "indexing", "make attributes searchable beyond those always kept"),
+    Command("viewer", "viewer", "bring the web viewer, or say whether it is there"),
     Command("status", "status", "what the archive holds, and who is at work"),
     Command("doctor", "doctor", "look for what is wrong with this machine or folder"),
 )

@@ -72,7 +72,7 @@ def narrowed(conn: Connection, query: Query) -> list[Clause]:
         held = _holding(listable, query.site_zone)
         # its own query block, planned for all of its rows: so an index on the terms is used
         text = sql.SQL(
-            "WITH held AS MATERIALIZED (SELECT DISTINCT {0} FROM {1} x WHERE {2})"
+            "WITH held AS MATERIALIZED (SELECT {0} FROM {1} x WHERE {2})"
             " SELECT {0} FROM held LIMIT %s"
         ).format(column, table, held.text)
         rows = fetch(conn, text, (*held.values, NEAR_MOST + 1))
