@@ -22,6 +22,7 @@ from vna.ingest.backfill import SearchIndex
 from vna.ingest.engine import IngestEngine
 from vna.ingest.outcome import Expected, Outcome, Source
 from vna.ingest.recover import Recovery
+from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
 from vna.operate.graveyard import Graveyard
 from vna.operate.lifecycle import LifecycleEngine
@@ -47,6 +48,7 @@ class Archive:
     commitment: CommitmentEngine
     transactions: CommitmentTransactions
     lifecycle: LifecycleEngine
+    changes: ChangeFeed
     purge: Purge
     search_index: SearchIndex
     who: Principal
@@ -116,6 +118,7 @@ def open_archive(
             transactions=CommitmentTransactions(
                 commitment, database=database, audit=audit, settings=settings
             ),
+            changes=ChangeFeed(database=database, audit=audit),
             lifecycle=LifecycleEngine(**rooms, graveyard=graveyard, restore=recovery.restore),
             purge=Purge(store=store, database=database, audit=audit),
             search_index=SearchIndex(**rooms),

@@ -23,6 +23,7 @@ from vna.errors import ConfigError, NotFound, Unavailable
 from vna.ingest.backfill import SearchIndex
 from vna.ingest.engine import IngestEngine
 from vna.ingest.recover import Recovery
+from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
 from vna.operate.graveyard import Graveyard
 from vna.operate.lifecycle import LifecycleEngine
@@ -236,6 +237,7 @@ def _assembled(
             transactions=CommitmentTransactions(
                 commitment, database=database, audit=audit, settings=settings
             ),
+            changes=ChangeFeed(database=database, audit=audit),
             lifecycle=LifecycleEngine(
                 store=store,
                 database=database,

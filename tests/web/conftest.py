@@ -141,6 +141,7 @@ def serving(
                 commitment=archive.commitment,
                 transactions=archive.transactions,
                 lifecycle=archive.lifecycle,
+                changes=archive.changes,
                 settings=dataclasses.replace(archive.settings, dev=dev),
                 check=lambda: ask(database),
             )
