@@ -20,10 +20,12 @@ from vna.config import Settings
 from vna.db.pool import Connection, Database
 from vna.errors import CommitUnknown, NotFound, Unavailable, VNAError
 from vna.index.register import Existing, Registered, Registration, Verdict, register_version
+from vna.index.searchable import Searchables
 from vna.ingest.assembly import Assembly
 from vna.ingest.commit import Committer, stored_event
 from vna.ingest.conform import Identity, identify
 from vna.ingest.derive import registration
+from vna.ingest.extras import Added, extra_of, json_of, zone_of
 from vna.ingest.meta import fields
 from vna.ingest.outcome import (
     AlreadyStored,
@@ -63,6 +65,8 @@ class IngestEngine:
         self._settings = settings
         self._pixels = pixels
         self._committer = Committer(database, audit, policy=settings.versions.policy)
+        self._searchables = Searchables(database)
+        self._zone = zone_of(settings.site)
         self._space = (0.0, True)
         self._space_lock = threading.Lock()
 
@@ -159,7 +163,8 @@ class IngestEngine:
         if isinstance(identity, Refused):
             return identity
         require(receiving.principal, Action.STORE, identity.ref)
-        stored, item = self._seal(receiving, received, identity)
+        added = self._searchables.now()  # before anything is durable: it may ask the database
+        stored, item = self._seal(receiving, received, identity, added)
         try:
             result = self._committer.commit(item, receiving.principal)
             return self._answer(receiving, identity, item, result)
@@ -173,7 +178,7 @@ class IngestEngine:
             raise
 
     def _seal(
-        self, receiving: Receiving, received: Received, identity: Identity
+        self, receiving: Receiving, received: Received, identity: Identity, added: Added
     ) -> tuple[StoredBlob, Registration]:
         about = fields(
             received.scan,
@@ -193,12 +198,16 @@ class IngestEngine:
         if raw is not None:
             key = self._store.keys.open(stored.key_id, stored.key_version)
             sealed = seal_json(key, stored.blob_id, raw)
+        extra = None
+        if added:  # nothing of this costs anything where nothing was made searchable
+            extra = extra_of(raw or json_of(self._store, stored.blob_id), added, self._zone)
         return stored, registration(
             stored,
             about,
             attributes=received.scan.attributes,
             metadata=sealed,
             issuer=self._settings.site.issuer,
+            extra=extra,
             actor_kind=receiving.principal.kind.value,
         )
 

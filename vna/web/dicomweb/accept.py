@@ -20,6 +20,7 @@ DICOM = "application/dicom"
 JSON = "application/dicom+json"
 PLAIN_JSON = "application/json"
 XML = "application/dicom+xml"
+CSV = "text/csv"  # an extension of ours for searches
 OCTETS = "application/octet-stream"
 ANY = "*"
 
@@ -32,6 +33,7 @@ class Resource(enum.Enum):
     METADATA = enum.auto()
     SEARCH = enum.auto()
     STORED = enum.auto()
+    COMMITMENT = enum.auto()
     FRAMES = enum.auto()
     FRAME = enum.auto()
     BULK = enum.auto()
@@ -109,8 +111,11 @@ _OFFERS: dict[Resource, tuple[tuple[str, bool], ...]] = {
     Resource.INSTANCES: ((DICOM, True),),
     Resource.INSTANCE: ((DICOM, True), (DICOM, False)),
     Resource.METADATA: ((JSON, False), (PLAIN_JSON, False), (XML, True)),
-    Resource.SEARCH: ((JSON, False), (PLAIN_JSON, False), (XML, True)),
+    Resource.SEARCH: ((JSON, False), (PLAIN_JSON, False), (XML, True), (CSV, False)),
     Resource.STORED: ((JSON, False), (PLAIN_JSON, False), (XML, False)),
+    Resource.COMMITMENT: (
+        *((JSON, False), (PLAIN_JSON, False), (XML, False), (JSON, True), (XML, True)),
+    ),
     Resource.FRAMES: _BULK_OFFERS,
     Resource.FRAME: (*_BULK_OFFERS, *_BULK_SINGLE),
     Resource.BULK: (*_BULK_SINGLE, *_BULK_OFFERS),
