@@ -22,6 +22,13 @@ from vna.ingest.backfill import SearchIndex
 from vna.ingest.engine import IngestEngine
 from vna.ingest.outcome import Expected, Outcome, Source
 from vna.ingest.recover import Recovery
+from vna.operate.changes import ChangeFeed
+from vna.operate.commitment import CommitmentEngine
+from vna.operate.graveyard import Graveyard
+from vna.operate.lifecycle import LifecycleEngine
+from vna.operate.purge import Purge
+from vna.operate.transactions import CommitmentTransactions
+from vna.pixels.sandbox import PixelPool
 from vna.query.engine import QueryEngine
 from vna.retrieve.engine import RetrieveEngine
 
@@ -38,6 +45,11 @@ class Archive:
     query: QueryEngine
     retrieve: RetrieveEngine
     recovery: Recovery
+    commitment: CommitmentEngine
+    transactions: CommitmentTransactions
+    lifecycle: LifecycleEngine
+    changes: ChangeFeed
+    purge: Purge
     search_index: SearchIndex
     who: Principal
 
@@ -87,20 +99,32 @@ def open_archive(
     keyring = Keyring(RootKey(root.read_bytes(), "file"), found.archive_id)
     store = BlobStore.open(folder / "blobs", keyring, files=files)
     audit = Audit(database)
+    pixels = PixelPool(dataclasses.replace(settings.pixels, children=1))
     rooms = {"store": store, "database": database, "audit": audit, "settings": settings}
+    commitment = CommitmentEngine(store=store, database=database)
+    graveyard = Graveyard(**rooms)
+    recovery = Recovery(**rooms, lay=graveyard.lay)
     try:
         yield Archive(
             settings=settings,
             store=store,
             database=database,
             audit=audit,
-            ingest=IngestEngine(**rooms),
+            ingest=IngestEngine(**rooms, pixels=pixels),
             query=QueryEngine(**rooms),
             retrieve=RetrieveEngine(**rooms),
-            recovery=Recovery(**rooms),
+            recovery=recovery,
+            commitment=commitment,
+            transactions=CommitmentTransactions(
+                commitment, database=database, audit=audit, settings=settings
+            ),
+            changes=ChangeFeed(database=database, audit=audit),
+            lifecycle=LifecycleEngine(**rooms, graveyard=graveyard, restore=recovery.restore),
+            purge=Purge(store=store, database=database, audit=audit),
             search_index=SearchIndex(**rooms),
             who=developer("test"),
         )
     finally:
+        pixels.close()
         audit.close()
         store.close()

@@ -23,6 +23,13 @@ from vna.errors import ConfigError, NotFound, Unavailable
 from vna.ingest.backfill import SearchIndex
 from vna.ingest.engine import IngestEngine
 from vna.ingest.recover import Recovery
+from vna.operate.changes import ChangeFeed
+from vna.operate.commitment import CommitmentEngine
+from vna.operate.graveyard import Graveyard
+from vna.operate.lifecycle import LifecycleEngine
+from vna.operate.purge import Purge
+from vna.operate.transactions import CommitmentTransactions
+from vna.pixels.sandbox import PixelPool
 from vna.query.engine import QueryEngine
 from vna.retrieve.engine import RetrieveEngine
 
@@ -41,6 +48,7 @@ class Archive:
     audit: Audit
     engines: Engines
     recovery: Recovery
+    purge: Purge
     search_index: SearchIndex
 
 
@@ -95,7 +103,9 @@ def opened(settings: Settings, dsn: str) -> Iterator[Archive]:
         _agree(database, store.archive_id)
         audit = Audit(database)
         opening.callback(audit.close)
-        yield _assembled(settings, store, database, audit)
+        pixels = PixelPool(settings.pixels)
+        opening.callback(pixels.close)
+        yield _assembled(settings, store, database, audit, pixels)
 
 
 def found(settings: Settings) -> list[str]:
@@ -196,8 +206,17 @@ def _agree(database: Database, archive_id: bytes) -> None:
         )
 
 
-def _assembled(settings: Settings, store: BlobStore, database: Database, audit: Audit) -> Archive:
-    ingest = IngestEngine(store=store, database=database, audit=audit, settings=settings)
+def _assembled(
+    settings: Settings, store: BlobStore, database: Database, audit: Audit, pixels: PixelPool
+) -> Archive:
+    ingest = IngestEngine(
+        store=store, database=database, audit=audit, settings=settings, pixels=pixels
+    )
+    commitment = CommitmentEngine(store=store, database=database)
+    graveyard = Graveyard(store=store, database=database, audit=audit, settings=settings)
+    recovery = Recovery(
+        store=store, database=database, audit=audit, settings=settings, lay=graveyard.lay
+    )
 
     def check() -> None:
         with database.reading(statement_s=_CHECK_S) as conn:
@@ -214,9 +233,23 @@ def _assembled(settings: Settings, store: BlobStore, database: Database, audit: 
             ingest=ingest,
             query=QueryEngine(store=store, database=database, audit=audit, settings=settings),
             retrieve=RetrieveEngine(store=store, database=database, audit=audit, settings=settings),
+            commitment=commitment,
+            transactions=CommitmentTransactions(
+                commitment, database=database, audit=audit, settings=settings
+            ),
+            changes=ChangeFeed(database=database, audit=audit),
+            lifecycle=LifecycleEngine(
+                store=store,
+                database=database,
+                audit=audit,
+                settings=settings,
+                graveyard=graveyard,
+                restore=recovery.restore,
+            ),
             settings=settings,
             check=check,
         ),
-        recovery=Recovery(store=store, database=database, audit=audit, settings=settings),
+        recovery=recovery,
+        purge=Purge(store=store, database=database, audit=audit),
         search_index=SearchIndex(store=store, database=database, audit=audit, settings=settings),
     )

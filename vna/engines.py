@@ -7,6 +7,10 @@ from dataclasses import dataclass
 
 from vna.config import Settings
 from vna.ingest.engine import IngestEngine
+from vna.operate.changes import ChangeFeed
+from vna.operate.commitment import CommitmentEngine
+from vna.operate.lifecycle import LifecycleEngine
+from vna.operate.transactions import CommitmentTransactions
 from vna.query.engine import QueryEngine
 from vna.retrieve.engine import RetrieveEngine
 
@@ -22,5 +26,9 @@ class Engines:
     ingest: IngestEngine
     query: QueryEngine
     retrieve: RetrieveEngine
+    commitment: CommitmentEngine
+    transactions: CommitmentTransactions
+    lifecycle: LifecycleEngine
+    changes: ChangeFeed
     settings: Settings
     check: Callable[[], None]

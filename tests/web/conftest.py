@@ -138,6 +138,10 @@ def serving(
                 ingest=archive.ingest,
                 query=archive.query,
                 retrieve=archive.retrieve,
+                commitment=archive.commitment,
+                transactions=archive.transactions,
+                lifecycle=archive.lifecycle,
+                changes=archive.changes,
                 settings=dataclasses.replace(archive.settings, dev=dev),
                 check=lambda: ask(database),
             )
