@@ -14,6 +14,7 @@ from vna.dicom.rewrite import to_explicit_little
 from vna.dicom.uids import EXPLICIT_LITTLE, syntax
 from vna.errors import Corrupt, TooLarge
 from vna.index.locate import Located
+from vna.retrieve.payload import Buffer, Stretch
 
 _WORD = {"OW": 2, "US": 2, "SS": 2, "OF": 4, "OL": 4, "FL": 4, "UL": 4, "SL": 4}
 _WORD.update({"OD": 8, "OV": 8, "FD": 8, "UV": 8, "SV": 8})
@@ -22,6 +23,20 @@ _WORD.update({"OD": 8, "OV": 8, "FD": 8, "UV": 8, "SV": 8})
 def stored_chunks(store: BlobStore, located: Located) -> Iterator[bytes]:
     """The data set as received."""
     return store.chunks(located.blob_id, located.header, located.payload_len)
+
+
+def stored_stretch(
+    store: BlobStore, located: Located, offset: int = 0, length: int | None = None
+) -> Stretch:
+    """The data set as received, or a range of it, to be walked from anywhere."""
+    size = located.payload_len - offset if length is None else length
+
+    def walk(start: int, end: int) -> Iterator[Buffer]:
+        return store.views(
+            located.blob_id, located.header, located.payload_len, offset + start, end - start
+        )
+
+    return Stretch(size, walk)
 
 
 def in_syntax(
@@ -48,11 +63,6 @@ def value_bytes(
         chunks = store.chunks(located.blob_id, located.header, located.payload_len, offset, length)
     word = 1 if syntax(located.transfer_syntax).little else _word(store, located, vr, offset)
     return chunks if word == 1 else _swapped(chunks, word)
-
-
-def small_value(store: BlobStore, located: Located, offset: int, length: int) -> bytes:
-    """One value as stored, in one read."""
-    return store.read_range(located.blob_id, located.header, located.payload_len, offset, length)
 
 
 def is_plain(transfer_syntax: str) -> bool:
