@@ -86,6 +86,7 @@ def open_archive(
     store = BlobStore.open(folder / "blobs", keyring, files=files)
     audit = Audit(database)
     rooms = {"store": store, "database": database, "audit": audit, "settings": settings}
+    retrieve = RetrieveEngine(**rooms)
     try:
         yield Archive(
             settings=settings,
@@ -94,10 +95,11 @@ def open_archive(
             audit=audit,
             ingest=IngestEngine(**rooms),
             query=QueryEngine(database, audit=audit, settings=settings),
-            retrieve=RetrieveEngine(**rooms),
+            retrieve=retrieve,
             recovery=Recovery(**rooms),
             who=developer("test"),
         )
     finally:
+        retrieve.close()
         audit.close()
         store.close()

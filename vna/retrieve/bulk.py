@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 import orjson
 
@@ -37,6 +38,8 @@ class Parts:
     """
 
     payloads: list[Payload] | Iterator[Payload]
+    revisions: list[str]
+    changed_at: datetime
     refused: int = 0
 
 

@@ -10,7 +10,7 @@ import orjson
 from vna.blobs.meta import read
 from vna.blobs.store import BlobStore
 from vna.config import Limits
-from vna.dicom.rewrite import to_explicit_little
+from vna.dicom.rewrite import REWRITTEN, to_explicit_little
 from vna.dicom.uids import EXPLICIT_LITTLE, syntax
 from vna.errors import Corrupt, TooLarge
 from vna.index.locate import Located
@@ -44,7 +44,7 @@ def in_syntax(
 ) -> Iterator[bytes]:
     """The data set in `transfer_syntax`: the stored one, or Explicit VR Little Endian."""
     chunks = stored_chunks(store, located)
-    if transfer_syntax == located.transfer_syntax or transfer_syntax != EXPLICIT_LITTLE:
+    if transfer_syntax != EXPLICIT_LITTLE or located.transfer_syntax not in REWRITTEN:
         return chunks
     return to_explicit_little(chunks, located.transfer_syntax, limits)
 

@@ -11,6 +11,7 @@ from vna import telemetry
 from vna.access.audit import Audit
 from vna.access.policy import require
 from vna.access.principal import Action, Principal
+from vna.blobs.recent import Recent
 from vna.blobs.store import BlobStore
 from vna.config import Settings
 from vna.db.pool import Database
@@ -23,7 +24,8 @@ from vna.index import locate
 from vna.index import metadata as rows
 from vna.index.locate import Located
 from vna.index.metadata import Sealed
-from vna.retrieve import frames, representation
+from vna.pixels.sandbox import PixelPool
+from vna.retrieve import frames, representation, transcode
 from vna.retrieve.bulk import (
     Parts,
     Place,
@@ -44,21 +46,32 @@ from vna.retrieve.metadata import (
 )
 from vna.retrieve.package import Entry, Package, checksums, file_names, package
 from vna.retrieve.payload import Payload, Stretch, joined, path_of, ready
-from vna.retrieve.representation import ANY
+from vna.retrieve.representation import ANY, Wishes, is_converted
+from vna.retrieve.transcode import Source
+
+_SOURCES, _SOURCES_S = 1024, 600.0
 
 
 class RetrieveEngine:
     """Gives objects out. One a process, shared by its threads."""
 
     def __init__(
-        self, *, store: BlobStore, database: Database, audit: Audit, settings: Settings
+        self,
+        *,
+        store: BlobStore,
+        database: Database,
+        audit: Audit,
+        settings: Settings,
+        pixels: PixelPool | None = None,
     ) -> None:
+        self.pixels = pixels or PixelPool(settings.pixels)
         self._store = store
         self._database = database
         self._audit = audit
         self._limits = settings.limits
         self._kept = Kept()
         self._checksums = checksums()
+        self._sources: Recent[bytes, Source] = Recent(_SOURCES, _SOURCES_S)
 
     def instances(self, principal: Principal, ref: Ref) -> list[Located]:
         """Every current instance of `ref` in the archive's order. Raises `NotFound` when none."""
@@ -73,12 +86,31 @@ class RetrieveEngine:
         telemetry.RETRIEVALS.labels("instances").inc(len(found))
         return found
 
-    def choose(self, located: Located, acceptable: Sequence[str] | None) -> str:
+    def close(self) -> None:
+        """End the processes that convert pixels."""
+        self.pixels.close()
+
+    def choose(self, located: Located, acceptable: Wishes | None) -> str:
         """The Transfer Syntax in which this instance goes out. Raises `NotAcceptable`."""
-        return representation.choose(located.transfer_syntax, acceptable)
+        return representation.choose(
+            located.transfer_syntax, acceptable, lambda: self._targets(located)
+        )
+
+    def _targets(self, located: Located) -> frozenset[str]:
+        if located.pixel is None:  # then the Transfer Syntax says how attributes are written
+            return frozenset({EXPLICIT_LITTLE})
+        return transcode.targets(self._source(located))
+
+    def _source(self, located: Located) -> Source:
+        """Tell what converting an instance's pixels takes; frames are asked for one by one."""
+        found = self._sources.get(located.blob_id)
+        if found is None:
+            found = transcode.source_of(self._store, located, self._limits)
+            self._sources.put(located.blob_id, found)
+        return found
 
     def given(
-        self, found: Sequence[Located], acceptable: Sequence[str] | None
+        self, found: Sequence[Located], acceptable: Wishes | None
     ) -> tuple[list[tuple[Located, str]], int]:
         """Choose for many: those that can go out, and how many cannot (PS3.18 10.4.3.1).
 
@@ -123,9 +155,15 @@ class RetrieveEngine:
             media_type="application/dicom",
             transfer_syntax=transfer_syntax,
             length=located.payload_len if as_stored else None,
-            chunks=in_syntax(self._store, located, transfer_syntax, self._limits),
+            chunks=self._in_syntax(located, transfer_syntax),
             stretch=stored_stretch(self._store, located) if as_stored else None,
         )
+
+    def _in_syntax(self, located: Located, transfer_syntax: str) -> Iterator[bytes]:
+        stored = located.transfer_syntax
+        if located.pixel is None or not is_converted(stored, transfer_syntax):
+            return in_syntax(self._store, located, transfer_syntax, self._limits)
+        return transcode.transcoded(self._source(located), transfer_syntax, self.pixels)
 
     def package(self, principal: Principal, ref: Ref, *, directory: bool) -> Package:
         """All instances of `ref` as one ZIP file, as they are stored. Raises `NotFound`."""
@@ -223,7 +261,7 @@ class RetrieveEngine:
         principal: Principal,
         ref: InstanceRef,
         numbers: Sequence[int],
-        acceptable: Sequence[str] | None,
+        acceptable: Wishes | None,
     ) -> list[Payload]:
         """Frames by number, from 1, in the order asked for (PS3.18 10.4.1.1.6).
 
@@ -245,7 +283,7 @@ class RetrieveEngine:
         principal: Principal,
         ref: InstanceRef,
         path: str,
-        acceptable: Sequence[str] | None = (ANY,),
+        acceptable: Wishes | None = (ANY,),
     ) -> list[Payload]:
         """The value behind a BulkDataURI: one payload, or one a frame where it is compressed.
 
@@ -261,13 +299,15 @@ class RetrieveEngine:
             representation.choose(EXPLICIT_LITTLE, acceptable)
             return [value(self._store, located, place, self._limits)]
         chosen = self.choose(located, acceptable)
+        if chosen == EXPLICIT_LITTLE:
+            return [transcode.value_payload(self._source(located), place.path, self.pixels)]
         return self._frames(located, table, range(1, frames.count(table) + 1), chosen)
 
     def bulk(
         self,
         principal: Principal,
         ref: Ref,
-        acceptable: Sequence[str] | None,
+        acceptable: Wishes | None,
         *,
         pixels_only: bool = False,
     ) -> Parts:
@@ -282,12 +322,16 @@ class RetrieveEngine:
         payloads: Iterator[Payload] = (
             payload for item in given for payload in self._bulk_of(principal, *item)
         )
-        if any(is_capsule(located, place) for located, place, _ in given):
-            return Parts(payloads=payloads, refused=len(refusals))
-        return Parts(payloads=list(payloads), refused=len(refusals))
+        has_frames = any(is_capsule(located, place) for located, place, _ in given)
+        return Parts(
+            payloads=payloads if has_frames else list(payloads),
+            revisions=[located.blob_id.hex() for located in found],
+            changed_at=max(located.changed_at for located in found),
+            refused=len(refusals),
+        )
 
     def _chosen_bulk(
-        self, found: list[Located], acceptable: Sequence[str] | None, *, pixels_only: bool
+        self, found: list[Located], acceptable: Wishes | None, *, pixels_only: bool
     ) -> tuple[list[tuple[Located, Place, str]], list[NotAcceptable]]:
         given: list[tuple[Located, Place, str]] = []
         refusals: list[NotAcceptable] = []
@@ -312,6 +356,9 @@ class RetrieveEngine:
         if not is_capsule(located, place):
             yield value(self._store, located, place, self._limits)
             return
+        if chosen == EXPLICIT_LITTLE:
+            yield transcode.value_payload(self._source(located), place.path, self.pixels)
+            return
         current, table = self._with_frames(principal, located.ref)
         yield from self._frames(current, table, range(1, frames.count(table) + 1), chosen)
 
@@ -320,12 +367,18 @@ class RetrieveEngine:
     ) -> list[Payload]:
         if table is None:
             raise NotAcceptable("The frames of this instance cannot be told apart: take it whole.")
-        return [
-            frames.frame(
-                self._store, located, table, number, transfer_syntax=chosen, limits=self._limits
-            )
-            for number in numbers
-        ]
+        if not is_converted(located.transfer_syntax, chosen):
+            return [
+                frames.frame(
+                    self._store, located, table, number, transfer_syntax=chosen, limits=self._limits
+                )
+                for number in numbers
+            ]
+        source = self._source(located)
+        last = frames.count(table)
+        if any(number > last for number in numbers):
+            raise NotFound(f"This instance has {last} frames.")
+        return [transcode.frame_payload(source, n, chosen, self.pixels) for n in numbers]
 
     def _with_frames(self, principal: Principal, ref: InstanceRef) -> tuple[Located, bytes | None]:
         require(principal, Action.RETRIEVE, ref)

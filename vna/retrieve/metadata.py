@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from vna.blobs.meta import read
+from vna.blobs.meta import BlobMeta, read
 from vna.blobs.sealing import open_json
 from vna.blobs.store import BlobStore
 from vna.config import Limits
@@ -139,10 +139,12 @@ def unsealed(store: BlobStore, row: Sealed, limits: Limits) -> bytes:
     return from_blob(store, row.blob_id, limits)
 
 
-def from_blob(store: BlobStore, blob_id: bytes, limits: Limits) -> bytes:
+def from_blob(
+    store: BlobStore, blob_id: bytes, limits: Limits, meta: BlobMeta | None = None
+) -> bytes:
     """The same from the blob's meta, or, past the meta's cap, from the payload itself."""
     reader = store.reader(blob_id)
-    meta = read(reader.meta())
+    meta = meta or read(reader.meta())
     if meta.json is not None:
         return meta.json
     pieces: list[bytes] = []

@@ -40,6 +40,9 @@ class Resource(enum.Enum):
     BULKS = enum.auto()
 
 
+Wish = str | tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """One acceptable representation. `syntaxes` None: no Transfer Syntax was named.
@@ -76,6 +79,14 @@ class Acceptable:
             return None
         named = (w.syntaxes or (EXPLICIT_LITTLE,) for w in self.wanted)
         return tuple(dict.fromkeys(syntax for syntaxes in named for syntax in syntaxes))
+
+    @property
+    def wishes(self) -> tuple[Wish, ...] | None:
+        """The same, those of one media type named without any together: the stored one is first."""
+        if all(wanted.syntaxes is None for wanted in self.wanted):
+            return None
+        named = (w.syntaxes or (EXPLICIT_LITTLE,) for w in self.wanted)
+        return tuple(dict.fromkeys(one[0] if len(one) == 1 else one for one in named))
 
     def kinds(self) -> Iterator[Acceptable]:
         """Split by what is made: DICOM files, a ZIP file of them, or bulk data; best first."""

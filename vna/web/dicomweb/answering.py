@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 
 from vna.dicom.uids import EXPLICIT_LITTLE, transfer_syntax
+from vna.errors import NotAcceptable
 from vna.retrieve.payload import Buffer, Payload, Stretch, joined, ready
 from vna.web.dicomweb import caching, ranges
 from vna.web.dicomweb.accept import OCTETS
-from vna.web.exchange import Ask, Reply
+from vna.web.exchange import Ask, Reply, warning
 from vna.web.multipart import closing, multipart_type, new_boundary, part_head
 from vna.web.problems import Headers
 from vna.web.threads import take
@@ -98,28 +100,75 @@ def multipart(
     return streamed(ask, media, _parts(heads, payloads, boundary), told, length, status=status)
 
 
-def unbounded(
+def converted(
     ask: Ask,
     payloads: Iterable[Payload],
     root: str,
+    state: caching.State,
     *,
-    first: Payload,
-    status: int = 200,
-    fields: Headers | None = None,
+    refused: int = 0,
 ) -> Reply:
-    """Answer with parts of which nobody knows yet how many there are; `first` is one of them."""
+    """Answer with parts that are converted as they go; those that turn out not to can be left out.
+
+    A part is begun only when its first bytes are there. Once the answer has begun nothing can be
+    left out any more: what fails then breaks the connection. Raises `NotAcceptable` when no part
+    is left.
+    """
+    if caching.is_fresh(ask, state):
+        return caching.not_modified(state)
+    trial = _Trial()
+    tried = trial.of(payloads)
+    first = next(tried, None)
+    if first is None:
+        raise trial.refusal or NotAcceptable
     boundary = new_boundary()
 
     def parts() -> Iterator[Buffer]:
-        is_first = True
-        for payload in payloads:
-            yield _head(payload, root, boundary, first=is_first)
-            is_first = False
+        for payload in chain((first,), tried):
+            yield _head(payload, root, boundary, first=payload is first)
             yield from payload.chunks
-        yield closing(boundary, empty=is_first)
+        yield closing(boundary)
 
-    media = multipart_type(first.media_type, boundary)
-    return streamed(ask, media, parts(), list(fields or ()), status=status)
+    chunks = parts()
+    data, is_last = ([], False) if ask.is_head else take(chunks, READY)
+    trial.is_over = True
+    status, said = told(root, refused + trial.refused)
+    return Reply(
+        status=status,
+        media=multipart_type(first.media_type, boundary),
+        headers=[*said, *caching.headers(state)],
+        body=data,
+        rest=None if is_last else chunks,
+    )
+
+
+@dataclass(slots=True)
+class _Trial:
+    """Makes the first bytes of payloads, and leaves out those that have none, until it is over."""
+
+    is_over: bool = False
+    refused: int = 0
+    refusal: NotAcceptable | None = None
+
+    def of(self, payloads: Iterable[Payload]) -> Iterator[Payload]:
+        for payload in payloads:
+            try:
+                first = next(payload.chunks, b"")
+            except NotAcceptable as exc:
+                if self.is_over:
+                    raise
+                self.refused += 1
+                self.refusal = self.refusal or exc
+            else:
+                yield replace(payload, chunks=chain((first,), payload.chunks))
+
+
+def told(root: str, refused: int) -> tuple[int, Headers]:
+    """Say with status and warning that some parts have no form asked for (PS3.18 10.4.3.1)."""
+    if not refused:
+        return 200, []
+    text = f"{refused} parts cannot be given in a form that was asked for and are left out."
+    return 206, [warning(root, text)]
 
 
 def walked(

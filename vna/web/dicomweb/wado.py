@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import chain
 
 import orjson
 
@@ -32,7 +31,6 @@ from vna.web.dicomweb.archives import zipped
 from vna.web.dicomweb.xml import native_model
 from vna.web.exchange import Ask, Reply, warning
 from vna.web.multipart import closing, multipart_type, new_boundary, part_head
-from vna.web.problems import Headers
 
 _WARNINGS_MOST = 8
 METADATA_READY = 12 << 20  # metadata is many small pieces: one hop for a thousand instances
@@ -70,13 +68,18 @@ def _first_given(ask: Ask, acceptable: Acceptable, root: str, *, ref: Ref) -> Re
 def _files(ask: Ask, ref: Ref, acceptable: Acceptable, root: str) -> Reply:
     engine = ask.counter.engines.retrieve
     found = engine.instances(ask.principal, ref)
-    chosen, refused = engine.given(found, acceptable.syntaxes)
+    chosen, refused = engine.given(found, acceptable.wishes)
     form = acceptable.form(DICOM, chosen[0][1])
-    status, fields = told(root, refused)
     payloads = [engine.part10(item, syntax) for item, syntax in chosen]
-    if form.multipart:
-        return answering.multipart(ask, payloads, root, status=status, fields=fields)
-    return answering.single(ask, payloads[0], root)
+    if not form.multipart:
+        return answering.single(ask, payloads[0], root)
+    if any(payload.length is None for payload in payloads):
+        told = [f"{item.blob_id.hex()}{syntax}" for item, syntax in chosen]
+        since = max(item.changed_at for item, _ in chosen)
+        state = caching.State([root, *told], changed_at=since)
+        return answering.converted(ask, payloads, root, state, refused=refused)
+    status, fields = answering.told(root, refused)
+    return answering.multipart(ask, payloads, root, status=status, fields=fields)
 
 
 async def metadata(ask: Ask) -> Reply:
@@ -126,7 +129,7 @@ async def frames(ask: Ask) -> Reply:
 
     def retrieve() -> Reply:
         engine = ask.counter.engines.retrieve
-        payloads = engine.frames(ask.principal, ref, numbers, acceptable.syntaxes)
+        payloads = engine.frames(ask.principal, ref, numbers, acceptable.wishes)
         return _parts(ask, payloads, acceptable, root)
 
     return await ask.hop(retrieve)
@@ -142,7 +145,7 @@ async def one_value(ask: Ask) -> Reply:
         engine = ask.counter.engines.retrieve
         path = ask.names["path"]
         return _parts(
-            ask, engine.bulkdata(ask.principal, ref, path, acceptable.syntaxes), acceptable, root
+            ask, engine.bulkdata(ask.principal, ref, path, acceptable.wishes), acceptable, root
         )
 
     return await ask.hop(retrieve)
@@ -167,22 +170,15 @@ async def _all_values(ask: Ask, *, pixels_only: bool) -> Reply:
 
 def _bulk(ask: Ask, ref: Ref, acceptable: Acceptable, root: str, *, pixels_only: bool) -> Reply:
     engine = ask.counter.engines.retrieve
-    found = engine.bulk(ask.principal, ref, acceptable.syntaxes, pixels_only=pixels_only)
-    status, fields = told(root, found.refused)
+    found = engine.bulk(ask.principal, ref, acceptable.wishes, pixels_only=pixels_only)
     if isinstance(found.payloads, list):
+        status, fields = answering.told(root, found.refused)
         return answering.multipart(ask, found.payloads, root, status=status, fields=fields)
-    first = next(found.payloads)
-    fields += caching.headers(None)
-    rest = chain((first,), found.payloads)
-    return answering.unbounded(ask, rest, root, first=first, status=status, fields=fields)
-
-
-def told(root: str, refused: int) -> tuple[int, Headers]:
-    """Say with status and warning that some parts have no form asked for (PS3.18 10.4.3.1)."""
-    if not refused:
-        return 200, []
-    text = f"{refused} parts cannot be given in a form that was asked for and are left out."
-    return 206, [warning(root, text)]
+    state = caching.State(
+        [root, str(pixels_only), repr(acceptable.wishes), *found.revisions],
+        changed_at=found.changed_at,
+    )
+    return answering.converted(ask, found.payloads, root, state, refused=found.refused)
 
 
 def frame_numbers(text: str) -> list[int]:
