@@ -39,6 +39,7 @@ class Http:
     connections: int = 1000
     connections_per_address: int = 64
     strict_accept: bool = False
+    cors_origins: str = ""
     threads: int = 0
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from itertools import chain
 
 from vna import telemetry
 from vna.access.audit import Audit
@@ -140,7 +139,7 @@ class RetrieveEngine:
             media_type="application/dicom",
             transfer_syntax=transfer_syntax,
             length=length,
-            chunks=chain((head,), body.chunks),
+            chunks=_headed(head, body.chunks),
             stretch=None if body.stretch is None else joined((ready(head), body.stretch)),
             location=path_of(located.ref),
             revision=located.blob_id.hex(),
@@ -387,3 +386,10 @@ class RetrieveEngine:
         if found is None:
             raise NotFound
         return found
+
+
+def _headed(head: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Give the head once the first of the rest is there: what fails then has given nothing."""
+    first = next(chunks, b"")
+    yield head + first
+    yield from chunks

@@ -22,6 +22,7 @@ PLAIN_JSON = "application/json"
 XML = "application/dicom+xml"
 OCTETS = "application/octet-stream"
 ZIP = "application/zip"
+WADL = "application/vnd.sun.wadl+xml"
 ANY, EASY = "*", "~"
 """As stored; and uncompressed where that takes no codec, else as stored."""
 
@@ -34,6 +35,7 @@ class Resource(enum.Enum):
     METADATA = enum.auto()
     SEARCH = enum.auto()
     STORED = enum.auto()
+    CAPABILITIES = enum.auto()
     FRAMES = enum.auto()
     FRAME = enum.auto()
     BULK = enum.auto()
@@ -141,6 +143,7 @@ _OFFERS: dict[Resource, tuple[tuple[str, bool], ...]] = {
     Resource.METADATA: ((JSON, False), (PLAIN_JSON, False), (XML, True)),
     Resource.SEARCH: ((JSON, False), (PLAIN_JSON, False), (XML, True)),
     Resource.STORED: ((JSON, False), (PLAIN_JSON, False), (XML, False)),
+    Resource.CAPABILITIES: ((WADL, False), (PLAIN_JSON, False)),
     Resource.FRAMES: _BULK_OFFERS,
     Resource.FRAME: (*_BULK_OFFERS, *_BULK_SINGLE),
     Resource.BULK: (*_BULK_SINGLE, *_BULK_OFFERS),
@@ -209,9 +212,14 @@ def _negotiated(
 _cached = functools.lru_cache(maxsize=1024)(_negotiated)
 
 
+def offers(resource: Resource) -> tuple[tuple[str, bool], ...]:
+    """List what a resource is given as: media type, and whether in a multipart; default first."""
+    return _OFFERS[resource]
+
+
 def _possible(resource: Resource) -> str:
-    offers = (f'multipart/related; type="{m}"' if multi else m for m, multi in _OFFERS[resource])
-    return f"This resource is given as one of: {', '.join(offers)}."
+    given = (f'multipart/related; type="{m}"' if multi else m for m, multi in _OFFERS[resource])
+    return f"This resource is given as one of: {', '.join(given)}."
 
 
 def _ranges(entries: Iterable[MediaType]) -> Iterator[_Range]:
@@ -248,18 +256,18 @@ def _refuse_mixture(resource: Resource, ranges: Iterable[_Range]) -> None:
 
 
 def _wanted(resource: Resource, ranges: Iterable[_Range]) -> Iterator[Wanted]:
-    offers = _OFFERS[resource]
+    given = _OFFERS[resource]
     ordered = sorted(ranges, key=lambda r: -r.q)
     refused = {(r.media, r.multipart) for r in ordered if r.q == 0}
     for entry in ordered:
         if entry.q == 0:
             continue
         if not entry.is_wildcard:
-            if (entry.media, bool(entry.multipart)) in offers:
+            if (entry.media, bool(entry.multipart)) in given:
                 named = _named(entry)
                 yield Wanted(entry.media, bool(entry.multipart), named, entry.directory)
             continue
-        for media, multipart in offers:
+        for media, multipart in given:
             if (media, multipart) not in refused and entry.covers(media, multipart):
                 yield Wanted(media, multipart, _unnamed(resource, entry))
                 break
