@@ -29,6 +29,7 @@ from vna.errors import NotAcceptable, TooLarge, Unavailable, Undecodable
 from vna.pixels import registry
 from vna.pixels.description import FrameSource
 from vna.pixels.faults import FAULTS, Damaged, Fault
+from vna.pixels.rendering import Rendering
 from vna.pixels.wire import ANSWER, DONE, PIPE_BYTES, request
 
 _BEGIN_S = 60.0  # a busy machine may need long to load the codecs
@@ -136,6 +137,20 @@ class PixelPool:
         self.check(frame)
         most = frame.description.decoded_bytes * 2 + _SLACK
         return self._call([request("transcode", frame, target=target), frame.data], most)
+
+    def render(
+        self, frame: FrameSource, how: Rendering, *, members: bytes = b"{}", number: int = 1
+    ) -> bytes:
+        """Show frame `number` of an image as a picture in `how.media`.
+
+        `members` is what `looks` makes of the instance's DICOM JSON. Raises as `transcode` does.
+        """
+        self.check(frame)
+        pixels = frame.description.pixels
+        if how.viewport is not None:
+            pixels = max(how.viewport.width * how.viewport.height, pixels)
+        asked = request("render", frame, how=how.told(), members=members.decode(), number=number)
+        return self._call([asked, frame.data], pixels * 4 + _SLACK)
 
     def check(self, frame: FrameSource) -> None:
         """Refuse what cannot be decoded or is too large, before anything is done with it."""
