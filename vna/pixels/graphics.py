@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from vna.pixels.canvas import letters
 from vna.pixels.elements import Members, items, numbers, text
-from vna.pixels.pictures import letters
 
 Array = NDArray[Any]  # uint8, (rows, columns) or (rows, columns, 3)
 

@@ -172,7 +172,7 @@ def finished(
     padding = _padding(description, members)
     if padding is not None:
         out[(stored >= padding[0]) & (stored <= padding[1])] = 0
-    return out
+    return np.asarray(out)
 
 
 def is_inverse(description: PixelDescription, members: Members) -> bool:

@@ -9,7 +9,7 @@ import orjson
 from numpy.typing import NDArray
 
 from vna.dicom.uids import EXPLICIT_LITTLE
-from vna.pixels import geometry, graphics, overlays, pictures
+from vna.pixels import canvas, geometry, graphics, overlays
 from vna.pixels.colour import over_grey, shown_colours, shown_palette
 from vna.pixels.decoders import decoded, is_kept
 from vna.pixels.description import FrameSource, PixelDescription
@@ -30,9 +30,9 @@ def rendered(frame: FrameSource, how: Rendering, members: bytes, number: int) ->
         picture = overlays.laid_over(picture, read, array, number)
     if "state" in read:
         picture = geometry.presented(graphics.annotated(picture, read), read)
-    picture = pictures.fitted(picture, how.viewport, enlarge=how.enlarge)
-    picture = pictures.written_on(picture, how.patient, how.technique)
-    return pictures.encoded(picture, how, _own_profile(read))
+    picture = canvas.fitted(picture, how.viewport, enlarge=how.enlarge)
+    picture = canvas.written_on(picture, how.patient, how.technique)
+    return canvas.encoded(picture, how, _own_profile(read))
 
 
 def shown(
@@ -76,4 +76,4 @@ def warm_up() -> None:
         for media in WITH_PROFILE:
             how = Rendering(media=media, profile=Profile.ADOBE_RGB)
             rendered(frame, how, b"{}", 1)
-    pictures.prepare_letters()
+    canvas.prepare_letters()

@@ -27,7 +27,7 @@ from vna import telemetry
 from vna.config import Pixels
 from vna.errors import NotAcceptable, TooLarge, Unavailable, Undecodable
 from vna.pixels import registry
-from vna.pixels.description import FrameSource
+from vna.pixels.description import FrameSource, PixelDescription
 from vna.pixels.faults import FAULTS, Damaged, Fault
 from vna.pixels.rendering import Rendering
 from vna.pixels.wire import ANSWER, DONE, PIPE_BYTES, request
@@ -158,8 +158,12 @@ class PixelPool:
             raise Undecodable(
                 f"Pixels stored in Transfer Syntax {frame.transfer_syntax} cannot be decoded."
             )
+        self.check_size(frame.description, len(frame.data))
+
+    def check_size(self, description: PixelDescription, size: int) -> None:
+        """Refuse a frame of `size` stored bytes that is too large, before it is read."""
         most = self._settings.frame_bytes
-        if max(frame.description.decoded_bytes, len(frame.data)) > most:
+        if max(description.decoded_bytes, size) > most:
             raise TooLarge(f"A frame must not be larger than {most} bytes when it is decoded.")
 
     def close(self) -> None:

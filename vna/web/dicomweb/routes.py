@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from vna import telemetry
 from vna.errors import NotFound, UnsupportedMedia
 from vna.web import problems
-from vna.web.dicomweb import qido, stow, wado
+from vna.web.dicomweb import qido, rendered, stow, wado
 from vna.web.exchange import Ask, ClientGone, Counter, Reply, below
 from vna.web.identity import principal_of
 from vna.web.sending import send_reply
@@ -40,6 +40,7 @@ class Route:
 _STUDY = "studies/{study}"
 _SERIES = f"{_STUDY}/series/{{series}}"
 _INSTANCE = f"{_SERIES}/instances/{{instance}}"
+_VISIBLE = (_STUDY, _SERIES, _INSTANCE, f"{_INSTANCE}/frames/{{frames}}")
 
 ROUTES: tuple[Route, ...] = (
     Route("studies", "studies", {"GET": qido.studies, "POST": stow.store}),
@@ -56,6 +57,8 @@ ROUTES: tuple[Route, ...] = (
     Route(f"{_INSTANCE}/metadata", "metadata", {"GET": wado.metadata}),
     Route(f"{_INSTANCE}/frames/{{frames}}", "frames", {"GET": wado.frames}),
     Route(f"{_INSTANCE}/bulkdata/{{path}}", "bulkdata", {"GET": wado.bulkdata}),
+    *(Route(f"{of}/rendered", "rendered", {"GET": rendered.rendered}) for of in _VISIBLE),
+    *(Route(f"{of}/thumbnail", "thumbnail", {"GET": rendered.thumbnail}) for of in _VISIBLE),
 )
 
 

@@ -1,4 +1,4 @@
-"""Pictures of 8 bits: cut, scaled, turned, written on, and encoded. Runs in the sandbox only."""
+"""A picture of 8 bits: cut, scaled, turned, written on, encoded. Runs in the sandbox only."""
 
 from __future__ import annotations
 
