@@ -35,7 +35,9 @@ def _shuttered(picture: Array, members: Members) -> Array:
     outside = np.zeros((rows, columns), bool)
     if "RECTANGULAR" in shapes:
         left, right, upper, lower = (integer(members, tag) for tag in _EDGES)
-        outside |= ~_drawn(picture, lambda draw: _rectangle(draw, left, right, upper, lower))
+        inside = np.zeros((rows, columns), bool)
+        inside[max(upper - 1, 0) : max(lower, 0), max(left - 1, 0) : max(right, 0)] = True
+        outside |= ~inside
     if "CIRCULAR" in shapes and len(center := numbers(members, _CENTER)) == 2:
         radius = integer(members, _RADIUS)
         row, column = center[0] - 1, center[1] - 1
@@ -49,11 +51,6 @@ def _shuttered(picture: Array, members: Members) -> Array:
     out = picture.copy()
     out[outside] = integer(members, _SHUTTER_VALUE) >> 8
     return out
-
-
-def _rectangle(draw: ImageDraw.ImageDraw, left: int, right: int, upper: int, lower: int) -> None:
-    if right - 1 >= left + 1 and lower - 1 >= upper + 1:
-        draw.rectangle((left - 1, upper - 1, right - 1, lower - 1), fill=1)
 
 
 def _drawn(picture: Array, draw: Any) -> Array:  # a function of an ImageDraw

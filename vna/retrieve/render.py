@@ -23,7 +23,7 @@ from vna.config import Settings
 from vna.db.pool import Database
 from vna.dicom.refs import InstanceRef, Ref
 from vna.dicom.uids import syntax
-from vna.errors import NotAcceptable, NotFound, TooLarge
+from vna.errors import NotAcceptable, NotFound, TooLarge, Undecodable
 from vna.index import locate
 from vna.index import metadata as rows
 from vna.index.locate import Located
@@ -119,6 +119,8 @@ class RenderEngine:
         require(principal, Action.RETRIEVE)
         chosen = [(located, wish.choose(offers(located))) for located in found]
         given = [(located, media) for located, media in chosen if media is not None]
+        for _, media in given:
+            wish.require_profile(media)
         if not given:
             raise NotAcceptable(_possible(found))
         if len(found) > 1:
@@ -196,8 +198,11 @@ class RenderEngine:
     ) -> Iterator[Payload]:
         count = frames.count(sight.known.table)
         chosen = list(numbers or range(1, count + 1))
-        if not chosen or max(chosen) > count:
+        if not count:
+            raise Undecodable("No frame can be found in the Pixel Data of this instance.")
+        if max(chosen) > count:
             raise NotFound(f"This instance has {count} frames.")
+        wish.require_region(sight.known.description)
         if numbers is None and media == GIF and count > 1:
             return iter((self._moving(sight, wish),))
         if numbers is None and not wish.all_frames:

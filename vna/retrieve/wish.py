@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from vna.pixels.rendering import Profile, Rendering, Viewport, Window
+from vna.errors import InvalidRequest
+from vna.pixels.description import PixelDescription
+from vna.pixels.rendering import WITH_PROFILE, Profile, Rendering, Viewport, Window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,24 @@ class Wish:
             technique=texts["technique"] if "technique" in self.annotation else (),
             profile=self.profile,
         )
+
+    def require_profile(self, media: str) -> None:
+        """Refuse a colour space in a picture that cannot say so (PS3.18 8.3.5.1.5)."""
+        is_picture = media.startswith("image/")
+        if self.profile is not Profile.NO and is_picture and media not in WITH_PROFILE:
+            allowed = ", ".join(sorted(WITH_PROFILE))
+            raise InvalidRequest(
+                f"The parameter iccprofile goes with {allowed}; with {media} it must be no."
+            )
+
+    def require_region(self, image: PixelDescription) -> None:
+        """Refuse a region that lies outside the image (PS3.18 8.3.5.1.3)."""
+        region = self.viewport.region if self.viewport is not None else None
+        if region is not None and (region[0] >= image.columns or region[1] >= image.rows):
+            raise InvalidRequest(
+                "The region of the parameter viewport lies outside the image of "
+                f"{image.columns} columns and {image.rows} rows."
+            )
 
     def looks(self) -> tuple[object, ...]:
         """Return everything that a picture of one media type depends on."""

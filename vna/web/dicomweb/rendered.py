@@ -15,7 +15,7 @@ from vna.retrieve.kinds import Kind, kind_of
 from vna.retrieve.payload import Payload, path_of
 from vna.retrieve.render import Found
 from vna.web.dicomweb import caching
-from vna.web.dicomweb.rendering import Rendered, rendering, require_profile
+from vna.web.dicomweb.rendering import Rendered, rendering
 from vna.web.dicomweb.wado import frame_numbers
 from vna.web.exchange import Ask, Reply, warning
 from vna.web.multipart import closing, multipart_type, new_boundary, part_head
@@ -105,7 +105,6 @@ def _reply(made: Iterator[Payload], root: str, asked: Rendered, fields: Headers)
     first = next(made, None)
     if first is None:
         raise InvalidRequest("There is nothing to be rendered.")
-    require_profile(asked.wish, first.media_type)
     second = next(made, None)
     if second is None and not asked.multipart:
         return _single(first, f"{root}{first.location}", fields)

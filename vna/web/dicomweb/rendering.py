@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from vna.errors import InvalidRequest, NotAcceptable
-from vna.pixels.rendering import WITH_PROFILE, Function, Profile, Viewport, Window
+from vna.pixels.rendering import Function, Profile, Viewport, Window
 from vna.retrieve.wish import Wish
 from vna.web.media import MediaType, media_list
 
@@ -159,15 +159,6 @@ def profile(text: str | None) -> Profile:
     except ValueError as exc:
         allowed = ", ".join(Profile)
         raise InvalidRequest(f"The parameter iccprofile is one of {allowed}.") from exc
-
-
-def require_profile(wish: Wish, media: str) -> None:
-    """Refuse a colour space for a media type that cannot say so (8.3.5.1.5)."""
-    if wish.profile is not Profile.NO and media.startswith("image/") and media not in WITH_PROFILE:
-        allowed = ", ".join(sorted(WITH_PROFILE))
-        raise InvalidRequest(
-            f"The parameter iccprofile goes with {allowed}; with {media} it must be no."
-        )
 
 
 def _decimal(name: str, text: str) -> float:
