@@ -37,6 +37,7 @@ COMMANDS = (
     Command("import", "importing", "store files, folders and ZIP archives"),
     Command("verify", "verifying", "read every blob and say which are damaged"),
     Command("reindex", "reindexing", "build the index again from the blobs alone"),
+    Command("viewer", "viewer", "bring the web viewer, or say whether it is there"),
     Command("status", "status", "what the archive holds, and who is at work"),
     Command("doctor", "doctor", "look for what is wrong with this machine or folder"),
 )
