@@ -48,7 +48,8 @@ def grey(
     lut, needs_ends = _table(description, members, window, keep)
     patterns = array.view(f"<u{array.dtype.itemsize}")
     if needs_ends:
-        lut = _stretched(patterns, description, members, keep)
+        ends = _ends(patterns, description, members, keep)
+        lut = _stretched(description, members, keep, ends)
     return np.take(lut, patterns)
 
 
@@ -205,19 +206,40 @@ def _half(description: PixelDescription) -> int:
     return (1 << (description.bits_allocated - 1)) - 1
 
 
-def _stretched(patterns: Array, description: PixelDescription, members: bytes, keep: bool) -> Array:
+def _ends(
+    patterns: Array, description: PixelDescription, members: bytes, keep: bool
+) -> tuple[float, float]:
+    """Find the least and the largest modality value of a frame, padding left out."""
+    read = orjson.loads(members)
+    stored = domain(description, keep)
+    padding = _padding(description, read)
+    is_table = bool(items(read, _MODALITY_LUT))
+    spare = 0 if keep else description.bits_allocated - description.bits_stored
+    if spare and not description.is_signed and int(patterns.max()) >> description.bits_stored == 0:
+        spare = 0  # the unused bits are
+    if padding is None and not is_table and not spare:  # what is between lies between in the end
+        values = patterns.view(f"<i{patterns.itemsize}") if description.is_signed else patterns
+        found = np.array([values.min(), values.max()], np.int64)
+    else:
+        seen = np.zeros(len(stored), bool)
+        seen[patterns] = True
+        if padding is not None:
+            inside = seen & ~((stored >= padding[0]) & (stored <= padding[1]))
+            seen = inside if inside.any() else seen
+        found = stored[seen]
+    shown = modality(found, read, is_signed=description.is_signed)
+    return float(shown.min()), float(shown.max())
+
+
+@lru_cache(64)
+def _stretched(
+    description: PixelDescription, members: bytes, keep: bool, ends: tuple[float, float]
+) -> Array:
     """Make the table of a frame that says nothing of its looks: from its least to its largest."""
     read = orjson.loads(members)
     stored = domain(description, keep)
     shown = modality(stored, read, is_signed=description.is_signed)
-    used = np.bincount(patterns.reshape(-1), minlength=len(stored)) > 0
-    padding = _padding(description, read)
-    if padding is not None:
-        inside = used & ~((stored >= padding[0]) & (stored <= padding[1]))
-        used = inside if inside.any() else used
-    found = shown[used]
-    spread = Spread(ends=(float(found.min()), float(found.max())))
-    return finished(spread_over(shown, spread), stored, description, read)
+    return finished(spread_over(shown, Spread(ends=ends)), stored, description, read)
 
 
 def _computed(
