@@ -21,8 +21,10 @@ from vna.db.pool import Database
 from vna.ingest.engine import IngestEngine
 from vna.ingest.outcome import Expected, Outcome, Source
 from vna.ingest.recover import Recovery
+from vna.pixels.sandbox import PixelPool
 from vna.query.engine import QueryEngine
 from vna.retrieve.engine import RetrieveEngine
+from vna.retrieve.render import RenderEngine
 
 
 @dataclass(slots=True)
@@ -36,6 +38,7 @@ class Archive:
     ingest: IngestEngine
     query: QueryEngine
     retrieve: RetrieveEngine
+    render: RenderEngine
     recovery: Recovery
     who: Principal
 
@@ -85,8 +88,8 @@ def open_archive(
     keyring = Keyring(RootKey(root.read_bytes(), "file"), found.archive_id)
     store = BlobStore.open(folder / "blobs", keyring, files=files)
     audit = Audit(database)
+    pixels = PixelPool(dataclasses.replace(settings.pixels, children=1))
     rooms = {"store": store, "database": database, "audit": audit, "settings": settings}
-    retrieve = RetrieveEngine(**rooms)
     try:
         yield Archive(
             settings=settings,
@@ -95,11 +98,12 @@ def open_archive(
             audit=audit,
             ingest=IngestEngine(**rooms),
             query=QueryEngine(database, audit=audit, settings=settings),
-            retrieve=retrieve,
+            retrieve=RetrieveEngine(**rooms, pixels=pixels),
+            render=RenderEngine(**rooms, pixels=pixels),
             recovery=Recovery(**rooms),
             who=developer("test"),
         )
     finally:
-        retrieve.close()
+        pixels.close()
         audit.close()
         store.close()

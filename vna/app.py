@@ -22,8 +22,10 @@ from vna.engines import Engines
 from vna.errors import ConfigError, NotFound, Unavailable
 from vna.ingest.engine import IngestEngine
 from vna.ingest.recover import Recovery
+from vna.pixels.sandbox import PixelPool
 from vna.query.engine import QueryEngine
 from vna.retrieve.engine import RetrieveEngine
+from vna.retrieve.render import RenderEngine
 
 _CHECK_S = 2.0  # longest wait for the database when asked whether the archive can work
 
@@ -93,9 +95,9 @@ def opened(settings: Settings, dsn: str) -> Iterator[Archive]:
         _agree(database, store.archive_id)
         audit = Audit(database)
         opening.callback(audit.close)
-        archive = _assembled(settings, store, database, audit)
-        opening.callback(archive.engines.retrieve.close)
-        yield archive
+        pixels = PixelPool(settings.pixels)
+        opening.callback(pixels.close)
+        yield _assembled(settings, store, database, audit, pixels)
 
 
 def found(settings: Settings) -> list[str]:
@@ -196,7 +198,9 @@ def _agree(database: Database, archive_id: bytes) -> None:
         )
 
 
-def _assembled(settings: Settings, store: BlobStore, database: Database, audit: Audit) -> Archive:
+def _assembled(
+    settings: Settings, store: BlobStore, database: Database, audit: Audit, pixels: PixelPool
+) -> Archive:
     ingest = IngestEngine(store=store, database=database, audit=audit, settings=settings)
 
     def check() -> None:
@@ -213,7 +217,12 @@ def _assembled(settings: Settings, store: BlobStore, database: Database, audit: 
         engines=Engines(
             ingest=ingest,
             query=QueryEngine(database, audit=audit, settings=settings),
-            retrieve=RetrieveEngine(store=store, database=database, audit=audit, settings=settings),
+            retrieve=RetrieveEngine(
+                store=store, database=database, audit=audit, settings=settings, pixels=pixels
+            ),
+            render=RenderEngine(
+                store=store, database=database, audit=audit, settings=settings, pixels=pixels
+            ),
             settings=settings,
             check=check,
         ),

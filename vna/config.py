@@ -136,6 +136,7 @@ class Pixels:
     frame_bytes: int = 512 << 20
     wall_s: float = 30.0
     processor_s: float = 30.0
+    cache_bytes: int = 64 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,9 +9,20 @@ from urllib.parse import quote
 import httpx
 import pydicom
 import pytest
+from PIL import Image
 
 from tests.conftest import TestPostgres
-from tests.factories import EXPLICIT, IMPLICIT, JPEG_2000, MPEG_4, Instance, compressed, ct, jpeg
+from tests.factories import (
+    EXPLICIT,
+    IMPLICIT,
+    JPEG_2000,
+    MPEG_4,
+    Instance,
+    compressed,
+    ct,
+    jpeg,
+    multi_frame,
+)
 from tests.web.conftest import Site, serving
 
 DICOM = "application/dicom"
@@ -181,6 +192,139 @@ def test_9_1_2_2_1_content_type_takes_media_types_alone(site: Site, value: str) 
 def test_9_1_2_2_1_both_kinds_of_media_types_are_400(site: Site) -> None:
     answer = ask(site, kept(site, ct(18)), contentType=f"{DICOM},image/jpeg")
     assert answer.status_code == 400
+
+
+# ---- 9.5: rendered ------------------------------------------------------------------------------
+
+
+def seen(answer: httpx.Response) -> Image.Image:
+    assert answer.status_code == 200, answer.text
+    return Image.open(io.BytesIO(answer.content))
+
+
+@pytest.mark.parametrize("accept", ["*/*", None, "image/*", "image/jpeg"])
+def test_9_3_a_wildcard_means_a_jpeg_picture(site: Site, accept: str | None) -> None:
+    answer = ask(site, kept(site, ct(30)), accept=accept)
+    assert answer.headers["content-type"] == "image/jpeg"
+    picture = seen(answer)
+    assert (picture.format, picture.size) == ("JPEG", (16, 16))
+    assert answer.headers["content-location"].startswith(f"{site.root}/studies/")
+
+
+@pytest.mark.parametrize("media", ["image/png", "image/gif", "image/jpeg"])
+def test_table_8_7_4_1_content_type_names_the_picture_wanted(site: Site, media: str) -> None:
+    values = kept(site, ct(31))
+    assert ask(site, values, contentType=media).headers["content-type"] == media
+    assert ask(site, values, accept=media).headers["content-type"] == media
+    both = ask(site, values, contentType=f"model/obj,{media};q=0.5")
+    assert both.headers["content-type"] == media
+
+
+def test_table_8_7_4_1_a_type_nobody_renders_is_406(site: Site) -> None:
+    assert ask(site, kept(site, ct(32)), contentType="model/obj").status_code == 406
+
+
+def test_9_5_1_2_1_frame_number_chooses_a_frame(site: Site) -> None:
+    pixels = b"".join(bytes([n, 0]) * 256 for n in (10, 250))
+    values = kept(site, multi_frame(2, study=33, pixels=pixels))
+    window = {"windowCenter": "-896", "windowWidth": "256"}
+    light = [
+        seen(ask(site, values, contentType="image/png", frameNumber=n, **window)).getpixel((5, 5))
+        for n in ("1", "2")
+    ]
+    assert light[0] != light[1]
+    for wrong in ("0", "3", "-1", "1,2", "x", ""):
+        answer = ask(site, values, frameNumber=wrong)
+        assert answer.status_code == 400
+        assert "frameNumber" in answer.json()["message"]
+    single = ask(site, kept(site, ct(34)), frameNumber="1")
+    assert single.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("sides", "size"),
+    [
+        ({"rows": "8", "columns": "8"}, (8, 8)),
+        ({"rows": "64"}, (64, 64)),
+        ({"columns": "4"}, (4, 4)),
+        ({"rows": "8", "columns": "64"}, (8, 8)),
+    ],
+)
+def test_9_5_1_2_4_the_picture_fits_rows_and_columns(
+    site: Site, sides: dict[str, str], size: tuple[int, int]
+) -> None:
+    assert seen(ask(site, kept(site, ct(35)), **sides)).size == size
+
+
+def test_9_5_1_2_5_a_region_of_the_image(site: Site) -> None:
+    values = kept(site, ct(36))
+    assert seen(ask(site, values, region="0.25,0.5,0.75,1")).size == (8, 8)
+    larger = ask(site, values, region="0.0,0.0,0.5,0.5", rows="32", columns="32")
+    assert seen(larger).size == (32, 32)
+
+
+def test_9_5_1_2_6_a_window_changes_the_picture(site: Site) -> None:
+    values = kept(site, ct(37))
+    narrow = ask(site, values, contentType="image/png", windowCenter="0", windowWidth="2")
+    wide = ask(site, values, contentType="image/png", windowCenter="0", windowWidth="60000")
+    assert seen(narrow).tobytes() != seen(wide).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [
+        ({"windowCenter": "1"}, "windowWidth"),
+        ({"windowWidth": "1"}, "windowCenter"),
+        ({"windowCenter": "1", "windowWidth": "0"}, "windowWidth"),
+        ({"windowCenter": "nan", "windowWidth": "1"}, "windowCenter"),
+        ({"rows": "0"}, "rows"),
+        ({"columns": "1e3"}, "columns"),
+        ({"rows": "999999"}, "rows"),
+        ({"imageQuality": "101"}, "imageQuality"),
+        ({"imageQuality": "high"}, "imageQuality"),
+        ({"region": "0,0,1"}, "region"),
+        ({"region": "0.5,0,0.5,1"}, "region"),
+        ({"region": "0,0,1.1,1"}, "region"),
+        ({"region": "0,0,1,1,"}, "region"),
+        ({"annotation": "a b"}, "annotation"),
+        ({"presentationUID": "1.2"}, "presentationSeriesUID"),
+        ({"presentationSeriesUID": "1.2"}, "presentationUID"),
+        ({"presentationSeriesUID": "1.2", "presentationUID": "x"}, "presentationUID"),
+        ({"transferSyntax": EXPLICIT}, "transferSyntax"),
+        ({"anonymize": "yes"}, "anonymize"),
+    ],
+)
+def test_table_9_5_1_1_a_wrong_parameter_is_400_and_named(
+    site: Site, values: dict[str, str], name: str
+) -> None:
+    answer = ask(site, kept(site, ct(38)), **values)
+    assert answer.status_code == 400
+    assert name in answer.json()["message"]
+
+
+def test_9_5_1_2_7_nothing_a_presentation_state_says_itself(site: Site) -> None:
+    state = {"presentationSeriesUID": "1.2", "presentationUID": "3.4"}
+    for more in ({"windowCenter": "1", "windowWidth": "2"}, {"frameNumber": "1"}):
+        assert ask(site, kept(site, ct(39)), **state, **more).status_code == 400
+    assert ask(site, kept(site, ct(39)), **state).status_code == 404
+
+
+def test_8_3_5_1_1_an_unknown_annotation_is_ignored_with_a_warning(site: Site) -> None:
+    for name in ("annotation", "imageAnnotation"):
+        answer = ask(site, kept(site, ct(40)), **{name: "technique,mood"})
+        assert answer.status_code == 200
+        assert "mood" in answer.headers["warning"]
+
+
+def test_9_5_3_a_picture_that_is_known_is_304_and_head_sends_nothing(site: Site) -> None:
+    values = kept(site, ct(41))
+    first = ask(site, values)
+    query = str(first.request.url)
+    again = site.client.get(query, headers={"if-none-match": first.headers["etag"]})
+    assert again.status_code == 304
+    told = site.client.head(query)
+    assert (told.status_code, told.content) == (200, b"")
+    assert told.headers["content-type"] == "image/jpeg"
 
 
 # ---- Table 9.4.3-1, header fields ---------------------------------------------------------------

@@ -27,8 +27,9 @@ from vna import telemetry
 from vna.config import Pixels
 from vna.errors import NotAcceptable, TooLarge, Unavailable, Undecodable
 from vna.pixels import registry
-from vna.pixels.description import FrameSource
+from vna.pixels.description import FrameSource, PixelDescription
 from vna.pixels.faults import FAULTS, Damaged, Fault
+from vna.pixels.rendering import Rendering
 from vna.pixels.wire import ANSWER, DONE, PIPE_BYTES, request
 
 _BEGIN_S = 60.0  # a busy machine may need long to load the codecs
@@ -137,14 +138,32 @@ class PixelPool:
         most = frame.description.decoded_bytes * 2 + _SLACK
         return self._call([request("transcode", frame, target=target), frame.data], most)
 
+    def render(
+        self, frame: FrameSource, how: Rendering, *, members: bytes = b"{}", number: int = 1
+    ) -> bytes:
+        """Show frame `number` of an image as a picture in `how.media`.
+
+        `members` is what `looks` makes of the instance's DICOM JSON. Raises as `transcode` does.
+        """
+        self.check(frame)
+        pixels = frame.description.pixels
+        if how.viewport is not None:
+            pixels = max(how.viewport.width * how.viewport.height, pixels)
+        asked = request("render", frame, how=how.told(), members=members.decode(), number=number)
+        return self._call([asked, frame.data], pixels * 4 + _SLACK)
+
     def check(self, frame: FrameSource) -> None:
         """Refuse what cannot be decoded or is too large, before anything is done with it."""
         if not registry.decodable(frame.transfer_syntax):
             raise Undecodable(
                 f"Pixels stored in Transfer Syntax {frame.transfer_syntax} cannot be decoded."
             )
+        self.check_size(frame.description, len(frame.data))
+
+    def check_size(self, description: PixelDescription, size: int) -> None:
+        """Refuse a frame of `size` stored bytes that is too large, before it is read."""
         most = self._settings.frame_bytes
-        if max(frame.description.decoded_bytes, len(frame.data)) > most:
+        if max(description.decoded_bytes, size) > most:
             raise TooLarge(f"A frame must not be larger than {most} bytes when it is decoded.")
 
     def close(self) -> None:

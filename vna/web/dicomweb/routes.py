@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from vna import telemetry
 from vna.errors import NotFound, UnsupportedMedia
 from vna.web import problems
-from vna.web.dicomweb import caching, capabilities, cors, qido, stow, uri, wado
+from vna.web.dicomweb import caching, capabilities, cors, qido, rendered, stow, uri, wado
 from vna.web.dicomweb.accept import WADL, Resource
 from vna.web.exchange import ROOT, URI_ROOT, Ask, ClientGone, Counter, Reply, below
 from vna.web.identity import principal_of
@@ -42,6 +42,7 @@ _STUDY = "studies/{study}"
 _SERIES = f"{_STUDY}/series/{{series}}"
 _INSTANCE = f"{_SERIES}/instances/{{instance}}"
 _LEVELS = (_STUDY, _SERIES, _INSTANCE)
+_VISIBLE = (_STUDY, _SERIES, _INSTANCE, f"{_INSTANCE}/frames/{{frames}}")
 
 ROUTES: tuple[Route, ...] = (
     Route("studies", "studies", {"GET": qido.studies, "POST": stow.store}),
@@ -60,6 +61,8 @@ ROUTES: tuple[Route, ...] = (
     Route(f"{_INSTANCE}/bulkdata/{{path}}", "bulkdata", {"GET": wado.one_value}),
     *(Route(f"{level}/bulkdata", "all-bulkdata", {"GET": wado.bulkdata}) for level in _LEVELS),
     *(Route(f"{level}/pixeldata", "pixeldata", {"GET": wado.pixeldata}) for level in _LEVELS),
+    *(Route(f"{of}/rendered", "rendered", {"GET": rendered.rendered}) for of in _VISIBLE),
+    *(Route(f"{of}/thumbnail", "thumbnail", {"GET": rendered.thumbnail}) for of in _VISIBLE),
 )
 
 

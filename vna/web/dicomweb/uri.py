@@ -14,6 +14,7 @@ from vna.dicom.refs import UID, InstanceRef, uid
 from vna.errors import InvalidRequest, InvalidUID, NotAcceptable
 from vna.web.dicomweb import answering
 from vna.web.dicomweb.accept import ANY, DICOM
+from vna.web.dicomweb.uri_rendered import picture
 from vna.web.exchange import Ask, Reply
 from vna.web.media import MediaType, media_list
 
@@ -28,7 +29,7 @@ PARAMETERS = tuple(dict.fromkeys((*_COMMON, *_OF_DICOM, *_OF_RENDERED)))
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class Asked:
     """What a request asks for: the instance, the parameters, and the media types, best first."""
 
     ref: InstanceRef
@@ -38,18 +39,18 @@ class Wish:
     @property
     def is_dicom(self) -> bool:
         """Whether a DICOM file is asked for rather than a rendering."""
-        return any(found.name == DICOM for found in self.types)
+        return self.types[0].name == DICOM
 
 
 async def retrieve(ask: Ask) -> Reply:
     """GET an instance as a DICOM file, or rendered (9.4, 9.5)."""
-    wish = read(ask.query(), ask.header(b"accept"))
-    if wish.is_dicom:
-        return await _file(ask, wish)
-    return await _rendered(ask, wish)
+    asked = read(ask.query(), ask.header(b"accept"))
+    if asked.is_dicom:
+        return await _file(ask, asked)
+    return await picture(ask, asked.ref, asked.values, [found.name for found in asked.types])
 
 
-def read(pairs: list[tuple[str, str]], accept: str | None) -> Wish:
+def read(pairs: list[tuple[str, str]], accept: str | None) -> Asked:
     """Read the parameters. Raises `InvalidRequest` that names the one at fault."""
     values: dict[str, str] = {}
     for name, value in pairs:
@@ -63,9 +64,9 @@ def read(pairs: list[tuple[str, str]], accept: str | None) -> Wish:
         raise InvalidRequest("The parameter requestType must be WADO.")
     study, series, instance = (_uid(values, name) for name in _REQUIRED[1:])
     ref = InstanceRef(study, series, instance)
-    wish = Wish(ref, values, _types(values, accept))
-    _refuse_strangers(wish)
-    return wish
+    asked = Asked(ref, values, _types(values, accept))
+    _refuse_strangers(asked)
+    return asked
 
 
 def _uid(values: Mapping[str, str], name: str) -> UID:
@@ -76,56 +77,54 @@ def _uid(values: Mapping[str, str], name: str) -> UID:
 
 
 def _types(values: Mapping[str, str], accept: str | None) -> tuple[MediaType, ...]:
-    """Read contentType, else Accept (9.1.2.1). Media types of both kinds are refused (8.7.5)."""
+    """Read contentType, else Accept (9.1.2.1); best first. Both kinds are not mixed (8.7.5)."""
     text = values.get("contentType")
-    if text is None:
-        return tuple(sorted(media_list(accept or "*/*"), key=_wanted))
-    types = media_list(text)
-    if not types:
-        raise InvalidRequest("The parameter contentType must be a list of media types.")
-    for found in types:
-        if found.parameter("transfer-syntax") or found.parameter("charset"):
+    types = media_list(text if text is not None else accept or "*/*")
+    if text is not None:
+        if not types:
+            raise InvalidRequest("The parameter contentType must be a list of media types.")
+        if any(t.parameter("transfer-syntax") or t.parameter("charset") for t in types):
             raise InvalidRequest("The parameter contentType takes no transfer-syntax or charset.")
-    names = {found.name for found in types}
-    if DICOM in names and len(names) > 1:
-        raise InvalidRequest(f"The parameter contentType mixes {DICOM} with rendered media types.")
-    return tuple(sorted(types, key=_wanted))
+    wanted = sorted((found for found in types if _q(found) > 0), key=lambda found: -_q(found))
+    if not wanted:
+        raise NotAcceptable(f"This is given as {DICOM}, or rendered: as image/jpeg for example.")
+    named = {found.name for found in wanted if not found.name.endswith("/*")}
+    if DICOM in named and len(named) > 1:
+        where = "The parameter contentType" if text is not None else "The Accept header"
+        raise InvalidRequest(f"{where} mixes {DICOM} with rendered media types.")
+    return tuple(wanted)
 
 
-def _wanted(found: MediaType) -> float:
+def _q(found: MediaType) -> float:
     try:
-        return -float(found.parameter("q") or 1)
+        return float(found.parameter("q") or 1)
     except ValueError:
         return 0.0
 
 
-def _refuse_strangers(wish: Wish) -> None:
+def _refuse_strangers(asked: Asked) -> None:
     """Refuse parameters of the rendering where a DICOM file is asked for, and the other way."""
-    allowed = _OF_DICOM if wish.is_dicom else _OF_RENDERED
-    kind = "a DICOM file" if wish.is_dicom else "a rendering"
-    for name in wish.values:
+    allowed = _OF_DICOM if asked.is_dicom else _OF_RENDERED
+    kind = "a DICOM file" if asked.is_dicom else "a rendering"
+    for name in asked.values:
         if name in PARAMETERS and name not in (*_COMMON, *allowed):
             raise InvalidRequest(f"The parameter {name} does not go with {kind}.")
 
 
-async def _file(ask: Ask, wish: Wish) -> Reply:
-    if "anonymize" in wish.values:
-        if wish.values["anonymize"] != "yes":
+async def _file(ask: Ask, asked: Asked) -> Reply:
+    if "anonymize" in asked.values:
+        if asked.values["anonymize"] != "yes":
             raise InvalidRequest("The parameter anonymize must be yes, or be left out.")
         raise NotAcceptable("This archive gives instances as they are: it does not de-identify.")
-    wanted = wish.values.get("transferSyntax")
+    wanted = asked.values.get("transferSyntax")
     if wanted is not None and wanted != ANY:
-        _uid(wish.values, "transferSyntax")
+        _uid(asked.values, "transferSyntax")
     root = ask.restful()
 
     def retrieve() -> Reply:
         engine = ask.counter.engines.retrieve
-        (located,) = engine.instances(ask.principal, wish.ref)
+        (located,) = engine.instances(ask.principal, asked.ref)
         chosen = engine.choose(located, None if wanted is None else (wanted,))
         return answering.single(ask, engine.part10(located, chosen), root)
 
     return await ask.hop(retrieve)
-
-
-async def _rendered(ask: Ask, wish: Wish) -> Reply:
-    raise NotAcceptable(f"This archive gives instances as {DICOM}.")
