@@ -91,7 +91,7 @@ class _Rendered:
     def number(self, frame_count: int | None) -> int | None:
         """Tell which frame is asked for (9.5.1.2.1)."""
         if self._frame is not None and frame_count is None:
-            raise InvalidRequest("The parameter frameNumber goes with multi-frame instances only.")
+            raise InvalidRequest("The parameter frameNumber goes with images only.")
         return self._frame
 
     def presentation(self, ref: InstanceRef) -> InstanceRef:
