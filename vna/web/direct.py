@@ -11,6 +11,7 @@ import asyncio
 import enum
 import select
 import socket
+import struct
 from collections.abc import Callable, Iterator
 
 from vna.web.threads import Buffer, Pool
@@ -19,6 +20,7 @@ EXTENSION = "vna.direct"
 """Where the protocol leaves the way out for the application, in the scope's extensions."""
 
 _PATIENCE_MS = 20  # how long a thread waits for a client before it leaves that to the loop
+_AT_ONCE = struct.pack("ii", 1, 0)
 _TURN_BYTES = 64 << 20  # then the thread serves whoever waits for one
 
 
@@ -70,18 +72,20 @@ class Direct:
         try:
             while (state := await _pumped(out, pool)) is not _State.WRITTEN:
                 if state is _State.FULL:
-                    await self._writable(out.fileno())
+                    await self._writable(out)
             self._sent(out.count)
         finally:
             out.close()
 
-    async def _writable(self, fd: int) -> None:
+    async def _writable(self, out: _Out) -> None:
+        fd = out.fileno()
         loop = asyncio.get_running_loop()
         ready = loop.create_future()
         loop.add_writer(fd, _settle, ready)
         try:
             await asyncio.wait_for(ready, self._idle_s)
         except TimeoutError as exc:
+            out.reset()
             self._transport.abort()
             raise ClientIdle from exc
         finally:
@@ -142,6 +146,10 @@ class _Out:
             if self.count >= turn:
                 return _State.TURN_OVER
         return _State.WRITTEN
+
+    def reset(self) -> None:
+        """Let the system drop what it holds for a client that takes nothing."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
 
     def close(self) -> None:
         self._rest = memoryview(b"")
