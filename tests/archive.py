@@ -31,6 +31,7 @@ from vna.operate.transactions import CommitmentTransactions
 from vna.pixels.sandbox import PixelPool
 from vna.query.engine import QueryEngine
 from vna.retrieve.engine import RetrieveEngine
+from vna.retrieve.render import RenderEngine
 
 
 @dataclass(slots=True)
@@ -44,6 +45,7 @@ class Archive:
     ingest: IngestEngine
     query: QueryEngine
     retrieve: RetrieveEngine
+    render: RenderEngine
     recovery: Recovery
     commitment: CommitmentEngine
     transactions: CommitmentTransactions
@@ -112,7 +114,8 @@ def open_archive(
             audit=audit,
             ingest=IngestEngine(**rooms, pixels=pixels),
             query=QueryEngine(**rooms),
-            retrieve=RetrieveEngine(**rooms),
+            retrieve=RetrieveEngine(**rooms, pixels=pixels),
+            render=RenderEngine(**rooms, pixels=pixels),
             recovery=recovery,
             commitment=commitment,
             transactions=CommitmentTransactions(

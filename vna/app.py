@@ -32,6 +32,7 @@ from vna.operate.transactions import CommitmentTransactions
 from vna.pixels.sandbox import PixelPool
 from vna.query.engine import QueryEngine
 from vna.retrieve.engine import RetrieveEngine
+from vna.retrieve.render import RenderEngine
 
 _CHECK_S = 2.0  # longest wait for the database when asked whether the archive can work
 
@@ -232,7 +233,12 @@ def _assembled(
         engines=Engines(
             ingest=ingest,
             query=QueryEngine(store=store, database=database, audit=audit, settings=settings),
-            retrieve=RetrieveEngine(store=store, database=database, audit=audit, settings=settings),
+            retrieve=RetrieveEngine(
+                store=store, database=database, audit=audit, settings=settings, pixels=pixels
+            ),
+            render=RenderEngine(
+                store=store, database=database, audit=audit, settings=settings, pixels=pixels
+            ),
             commitment=commitment,
             transactions=CommitmentTransactions(
                 commitment, database=database, audit=audit, settings=settings

@@ -40,6 +40,7 @@ class Http:
     connections: int = 1000
     connections_per_address: int = 64
     strict_accept: bool = False
+    cors_origins: str = ""
     threads: int = 0
 
 
@@ -155,6 +156,7 @@ class Pixels:
     frame_bytes: int = 512 << 20
     wall_s: float = 30.0
     processor_s: float = 30.0
+    cache_bytes: int = 64 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.transactions import CommitmentTransactions
 from vna.query.engine import QueryEngine
 from vna.retrieve.engine import RetrieveEngine
+from vna.retrieve.render import RenderEngine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,7 @@ class Engines:
     ingest: IngestEngine
     query: QueryEngine
     retrieve: RetrieveEngine
+    render: RenderEngine
     commitment: CommitmentEngine
     transactions: CommitmentTransactions
     lifecycle: LifecycleEngine

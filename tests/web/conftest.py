@@ -138,6 +138,7 @@ def serving(
                 ingest=archive.ingest,
                 query=archive.query,
                 retrieve=archive.retrieve,
+                render=archive.render,
                 commitment=archive.commitment,
                 transactions=archive.transactions,
                 lifecycle=archive.lifecycle,

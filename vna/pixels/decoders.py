@@ -237,16 +237,16 @@ _DECODERS: dict[str, Callable[[bytes, PixelDescription], tuple[Array, str]]] = {
 }
 
 
-def corrected(array: Array, frame: FrameSource) -> Array:
-    """Let the bits above Bits Stored say nothing (PS3.5 8.1.1): what a viewer does with them.
+def is_kept(frame: FrameSource) -> bool:
+    """Tell whether bits above Bits Stored count: in grey JPEG 2000 they are lossy overshoot."""
+    return frame.transfer_syntax in _WAVELETS and frame.description.samples == 1
 
-    Grey JPEG 2000 is left alone: what a lossy stream has there are values that overshoot.
-    """
+
+def corrected(array: Array, frame: FrameSource) -> Array:
+    """Let the bits above Bits Stored say nothing (PS3.5 8.1.1): what a viewer does with them."""
     description = frame.description
     spare = array.dtype.itemsize * 8 - description.bits_stored
-    if description.floating or description.bits_allocated == 1 or not spare:
-        return array
-    if frame.transfer_syntax in _WAVELETS and description.samples == 1:
+    if description.floating or description.bits_allocated == 1 or not spare or is_kept(frame):
         return array
     if description.is_signed:
         return (array << spare) >> spare
