@@ -78,7 +78,9 @@ class Limits:
     inflate_bytes: int = 2 << 30
     json_bytes: int = 256 << 20
     metadata_bytes: int = 16 << 20
+    posted_metadata_bytes: int = 16 << 20
     search_rows: int = 1000
+    find_rows: int = 1_000_000
     search_s: float = 5.0
     ranges: int = 8
 
@@ -127,6 +129,23 @@ class Ingest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Deletion:
+    """How what is deleted goes."""
+
+    grace_days: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commitment:
+    """Storage Commitment by DICOMweb."""
+
+    instances: int = 20_000
+    body_bytes: int = 8 << 20
+    ready_bytes: int = 64 << 20
+    keep_days: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pixels:
     """The sandboxed processes that decode and render pixels, and their limits."""
 
@@ -160,6 +179,8 @@ class Settings:
     keys: Keys = field(default_factory=Keys)
     versions: Versions = field(default_factory=Versions)
     ingest: Ingest = field(default_factory=Ingest)
+    deletion: Deletion = field(default_factory=Deletion)
+    commitment: Commitment = field(default_factory=Commitment)
     pixels: Pixels = field(default_factory=Pixels)
     log: Log = field(default_factory=Log)
 

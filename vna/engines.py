@@ -7,6 +7,10 @@ from dataclasses import dataclass
 
 from vna.config import Settings
 from vna.ingest.engine import IngestEngine
+from vna.operate.changes import ChangeFeed
+from vna.operate.commitment import CommitmentEngine
+from vna.operate.lifecycle import LifecycleEngine
+from vna.operate.transactions import CommitmentTransactions
 from vna.query.engine import QueryEngine
 from vna.retrieve.engine import RetrieveEngine
 from vna.retrieve.render import RenderEngine
@@ -24,5 +28,9 @@ class Engines:
     query: QueryEngine
     retrieve: RetrieveEngine
     render: RenderEngine
+    commitment: CommitmentEngine
+    transactions: CommitmentTransactions
+    lifecycle: LifecycleEngine
+    changes: ChangeFeed
     settings: Settings
     check: Callable[[], None]

@@ -37,7 +37,7 @@ ACCEPTED, NO_ROLE, NO_SUCH_CLASS, NO_SUCH_SYNTAX = 0, 1, 3, 4  # PS3.8 Table 9-1
 # SOP Class Extended Negotiation of C-FIND (PS3.4 C.5.1.1), byte by byte: relational queries,
 # combined date-time, fuzzy names, timezone adjustment, enhanced conversion, empty value,
 # multiple value
-FIND_OPTIONS = bytes((1, 1, 1, 0, 0, 1, 1))
+FIND_OPTIONS = bytes((1, 1, 1, 1, 0, 1, 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

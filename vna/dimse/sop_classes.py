@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from functools import lru_cache
 
 from pydicom._uid_dict import UID_dictionary
 from pynetdicom import sop_class as tables
 
+from vna.dicom.identifiers import Model
 from vna.dicom.uids import (
     DEFLATED,
     EXPLICIT_BIG,
@@ -19,6 +21,7 @@ from vna.dicom.uids import (
 VERIFICATION = "1.2.840.10008.1.1"
 PATIENT_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.1.1"
 STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
+PATIENT_STUDY_ONLY_FIND = "1.2.840.10008.5.1.4.1.2.3.1"  # retired, and still asked for
 
 
 class Service(enum.Enum):
@@ -28,6 +31,12 @@ class Service(enum.Enum):
     STORAGE = "storage"
     FIND = "find"
 
+
+FIND_MODELS: Mapping[str, Model] = {
+    PATIENT_ROOT_FIND: Model.PATIENT_ROOT,
+    STUDY_ROOT_FIND: Model.STUDY_ROOT,
+    PATIENT_STUDY_ONLY_FIND: Model.PATIENT_STUDY_ONLY,
+}
 
 STORAGE_SYNTAXES = frozenset(TRANSFER_SYNTAXES)
 MESSAGE_SYNTAXES = frozenset((IMPLICIT_LITTLE, EXPLICIT_LITTLE, EXPLICIT_BIG, DEFLATED))
@@ -61,7 +70,7 @@ def service_of(sop_class: str, *, unknown_storage: bool) -> Service | None:
         return Service.STORAGE
     if sop_class == VERIFICATION:
         return Service.VERIFICATION
-    if sop_class in (PATIENT_ROOT_FIND, STUDY_ROOT_FIND):
+    if sop_class in FIND_MODELS:
         return Service.FIND
     known = sop_class in UID_dictionary or sop_class in _OTHERS
     return Service.STORAGE if unknown_storage and not known else None
