@@ -160,9 +160,9 @@ def test_colours_are_shown_as_pydicom_computes_them(path: Path) -> None:
         if not dataset.original_encoding[1]:  # pydicom reads palettes in the machine's byte order
             for colour in ("Red", "Green", "Blue"):
                 name = f"{colour}PaletteColorLookupTableData"
-                setattr(
-                    dataset, name, np.frombuffer(dataset[name].value, ">u2").astype("<u2").tobytes()
-                )
+                if name in dataset:
+                    turned = np.frombuffer(dataset[name].value, ">u2").astype("<u2")
+                    setattr(dataset, name, turned.tobytes())
         array = apply_color_lut(array, dataset)
         spare = array.dtype.itemsize * 8 - 8
     else:
