@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from vna.dimse.buffers import SMALL_BYTES, Buffers
 from vna.dimse.upper_layer import Event, State, UpperLayer
 
+_MOST_PARTS = 1000  # of one sendmsg(): IOV_MAX is 1024
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)  # Linux only
 
 
@@ -42,6 +43,7 @@ class Timing:
     idle_s: float
     slowest_bytes_s: int
     slow_window_s: float = 30.0
+    send_s: float = 60.0  # a peer that takes nothing for so long is gone
 
 
 class Pace:
@@ -91,6 +93,7 @@ class Link:
         self._large: memoryview | None = None
         self._pending: Iterator[Event] = iter(())
         self._pace = Pace(timing)
+        self._outward = Pace(timing)
         self._measured = False
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
@@ -119,6 +122,17 @@ class Link:
                 self._pace.begin()
                 self._measured = True
             if (gone := self._receive(self._buffer(large=large))) is not None:
+                return gone
+
+    def answer(self, *, within_s: float) -> Event | Disconnected | Silence:
+        """Wait for the peer's next word while it works on what we asked; it may take its time."""
+        deadline = time.monotonic() + within_s
+        self._measured = False
+        while True:
+            if (event := next(self._pending, None)) is not None:
+                return event
+            gone = self._receive(self._buffer(large=False))
+            if isinstance(gone, Disconnected) or (gone and time.monotonic() >= deadline):
                 return gone
 
     def glance(self) -> Event | Disconnected | None:
@@ -151,16 +165,25 @@ class Link:
 
     def send_parts(self, parts: list[bytes | memoryview]) -> None:
         """Send several pieces without joining them. Raises `ConnectionError`."""
-        left = [memoryview(part) for part in parts if len(part)]
-        while left:
-            try:
-                sent = self._sock.sendmsg(left)
-            except OSError as exc:
-                raise ConnectionAbortedError("The peer is gone.") from exc
-            while left and sent >= len(left[0]):
-                sent -= len(left.pop(0))
-            if sent:
-                left[0] = left[0][sent:]
+        for at in range(0, len(parts), _MOST_PARTS):
+            left = parts[at : at + _MOST_PARTS]
+            while left := self._sent_of(left):
+                pass
+
+    def _sent_of(self, parts: list[bytes | memoryview]) -> list[bytes | memoryview]:
+        """Send once; return what is left."""
+        asked = time.monotonic()
+        try:
+            sent = self._sock.sendmsg(parts)
+        except OSError as exc:  # SO_SNDTIMEO as well: nothing was taken for a long time
+            raise ConnectionAbortedError("The peer is gone.") from exc
+        if self._outward.is_too_slow(sent, time.monotonic() - asked):
+            raise ConnectionAbortedError("The peer takes too little at a time.")
+        for number, part in enumerate(parts):
+            if sent < len(part):
+                return [memoryview(part)[sent:], *parts[number + 1 :]]
+            sent -= len(part)
+        return []
 
     def flush(self) -> None:
         """Send what the Upper Layer wants sent. Raises `ConnectionError`."""
@@ -235,7 +258,10 @@ def _prepare(sock: socket.socket, timing: Timing) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     # kernel timers instead of socket.settimeout: no poll() before each recv() of a data set
-    for option, seconds in ((socket.SO_RCVTIMEO, timing.slow_window_s), (socket.SO_SNDTIMEO, 60.0)):
+    for option, seconds in (
+        (socket.SO_RCVTIMEO, timing.slow_window_s),
+        (socket.SO_SNDTIMEO, timing.send_s),
+    ):
         whole = int(seconds)
         value = struct.pack("@ll", whole, max(1, int((seconds - whole) * 1e6)))
         sock.setsockopt(socket.SOL_SOCKET, option, value)

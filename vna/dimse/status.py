@@ -62,6 +62,11 @@ CAUTIONS: dict[Caution, int] = {
 _ABOUT_VERSIONS = frozenset({Caution.DIFFERS, Caution.ELSEWHERE})
 
 
+def is_warning(code: int) -> bool:
+    """Whether a status says that it was done, but not wholly as asked (PS3.7 Annex C)."""
+    return code in (0x0001, 0x0107, 0x0116) or 0xB000 <= code <= 0xBFFF
+
+
 def of_outcome(outcome: Outcome, *, answer: str) -> Status:
     """Say what a C-STORE is answered; `answer` is the setting `versions.answer`."""
     if isinstance(outcome, AlreadyStored):

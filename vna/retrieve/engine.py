@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import chain
 
 import orjson
@@ -23,7 +24,7 @@ from vna.index import metadata as rows
 from vna.index.locate import Located
 from vna.index.metadata import Sealed
 from vna.retrieve import frames, representation
-from vna.retrieve.datasets import in_syntax, is_plain, small_value, value_bytes
+from vna.retrieve.datasets import in_syntax, is_plain, small_value, stored_views, value_bytes
 from vna.retrieve.metadata import (
     KEPT_MOST,
     Described,
@@ -32,6 +33,7 @@ from vna.retrieve.metadata import (
     describe,
     unsealed,
 )
+from vna.retrieve.outgoing import Body, Outgoing
 from vna.retrieve.payload import Payload, path_of
 
 SMALL = 4 << 20  # up to this size a payload is read in one go and handed over ready
@@ -93,6 +95,23 @@ class RetrieveEngine:
             length=located.payload_len if as_stored else None,
             chunks=in_syntax(self._store, located, transfer_syntax, self._limits),
         )
+
+    def outgoing(self, located: Located) -> Outgoing:
+        """One of `instances` as something to be sent to another AE."""
+        return Outgoing(
+            ref=located.ref,
+            sop_class=located.sop_class,
+            transfer_syntax=located.transfer_syntax,
+            forms=representation.forms(located.transfer_syntax),
+            load=partial(self._body, located),
+        )
+
+    def _body(self, located: Located, transfer_syntax: str) -> Body:
+        if transfer_syntax == located.transfer_syntax:
+            views = stored_views(self._store, located)
+            return Body(length=located.payload_len, chunks=views)
+        chunks = in_syntax(self._store, located, transfer_syntax, self._limits)
+        return Body(length=None, chunks=chunks)
 
     def metadata(self, principal: Principal, ref: Ref) -> Iterator[Description]:
         """Every attribute of each instance, bulk data by URI.
