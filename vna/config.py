@@ -153,7 +153,7 @@ class Settings:
 
 # Names that other programs use already, beside the regular VNA_<SECTION>_<KEY>.
 _ALIASES = {"VNA_DATABASE_URL": ("postgres", "url"), "VNA_BLOB_URL": ("blobs", "url")}
-_NOT_SETTINGS = frozenset({"VNA_ROOT_KEY", "VNA_CONFIG", "VNA"})
+_NOT_SETTINGS = frozenset({"VNA_ROOT_KEY", "VNA_CONFIG", "VNA", "VNA_SHARED"})  # the last: tests
 _CHOICES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("keys", "root"): ("file", "env"),
     ("versions", "answer"): ("warning", "success"),

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
+from vna.access.remotes import Remotes
 from vna.config import Settings
 from vna.dimse.dispatch import Services, echo
 from vna.dimse.handoff import control_pair
@@ -35,10 +36,16 @@ class Edge:
     """A running edge. `close` ends it as a supervisor would."""
 
     def __init__(
-        self, settings: Settings, services: Services, workers: int, slow_window_s: float
+        self,
+        settings: Settings,
+        services: Services,
+        workers: int,
+        slow_window_s: float,
+        remotes: Remotes | None = None,
     ) -> None:
         self.settings = settings
         self.slow_window_s = slow_window_s
+        self.remotes = remotes
         listener = listen("127.0.0.1:0")
         self.port: int = listener.getsockname()[1]
         self.acceptor = Acceptor(settings, listener)
@@ -51,7 +58,13 @@ class Edge:
     def add_worker(self, services: Services) -> None:
         """Start one more worker."""
         ours, theirs = control_pair()
-        worker = Worker(services, self.settings, theirs, slow_window_s=self.slow_window_s)
+        worker = Worker(
+            services,
+            self.settings,
+            theirs,
+            remotes=self.remotes,
+            slow_window_s=self.slow_window_s,
+        )
         self.workers.append(worker)
         self._start(worker.serve)
         self.acceptor.add_worker(ours)

@@ -57,7 +57,12 @@ def speak_dicom(place: Place, handle: int) -> None:
         with suppress(VNAError):  # on a full disk, say: they are made one by one when needed
             archive.store.make_ready()
         settle()
-        worker = Worker(services(archive.engines, place.settings), place.settings, control)
+        worker = Worker(
+            services(archive.engines, place.settings),
+            place.settings,
+            control,
+            remotes=archive.engines.remotes,
+        )
 
         def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 -- a signal handler's
             worker.stop(GRACE_S)

@@ -24,8 +24,8 @@ _DEV = """
   *****************************************************************
 """
 _CLOSED = """
-  Access control is not there yet, so nobody is let in: every HTTP request is
-  answered 401, every association rejected. On a laptop: vna serve --dev
+  Associations are taken from the remote AEs of `vna remote` only. There is no sign-in
+  yet: every HTTP request is answered 401. On a laptop: vna serve --dev
 """
 
 

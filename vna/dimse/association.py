@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from vna.access.remotes import Remotes
 from vna.config import Settings
-from vna.dimse.associate import principal_of
+from vna.dimse.associate import caller_of
 from vna.dimse.buffers import Buffers
 from vna.dimse.dispatch import Dispatch, Services
 from vna.dimse.exchange import Peer
@@ -39,6 +40,7 @@ class House:
 
     settings: Settings
     services: Services
+    remotes: Remotes | None
     timing: Timing
     buffers: Buffers
     stop_fd: int
@@ -48,7 +50,7 @@ class Association:
     """Serve one connection with `run`; `admit` asks whether the AE may have one more."""
 
     def __init__(
-        self, sock: socket.socket, address: str, house: House, *, admit: Callable[[str], bool]
+        self, sock: socket.socket, address: str, house: House, *, admit: Callable[[str, int], bool]
     ) -> None:
         dicom = house.settings.dicom
         self._address = address
@@ -101,16 +103,18 @@ class Association:
         negotiated = negotiate(request, self._house.settings.dicom)
         if isinstance(negotiated, Rejected):
             return negotiated
-        principal = principal_of(request.calling, self._address, self._house.settings)
-        if isinstance(principal, Rejected):
-            return principal
-        if not self._admit(request.calling):
+        house = self._house
+        caller = caller_of(request.calling, self._address, house.settings, house.remotes)
+        if isinstance(caller, Rejected):
+            return caller
+        if not self._admit(request.calling, caller.remote.max_associations if caller.remote else 0):
             return OVER_LIMIT
         return negotiated, Peer(
             calling=request.calling,
             called=request.called,
             address=self._address,
-            principal=principal,
+            principal=caller.principal,
+            remote=caller.remote,
         )
 
     def _reject(self, request: AssociateRequest, why: Rejected) -> None:

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 
+from vna.access.remotes import Remotes
 from vna.config import Settings
 from vna.dimse.association import Association, House
 from vna.dimse.buffers import Buffers
@@ -39,6 +40,7 @@ class Worker:
         settings: Settings,
         control: socket.socket,
         *,
+        remotes: Remotes | None = None,
         slow_window_s: float = 30.0,
     ) -> None:
         dicom = settings.dicom
@@ -47,6 +49,7 @@ class Worker:
         self._house = House(
             settings=settings,
             services=services,
+            remotes=remotes,
             timing=Timing(
                 artim_s=dicom.artim_s,
                 idle_s=dicom.idle_s,
@@ -110,7 +113,10 @@ class Worker:
         try:
             peer = str(sock.getpeername()[0])
             association = Association(
-                sock, peer, self._house, admit=lambda title: self._is_admitted(number, title)
+                sock,
+                peer,
+                self._house,
+                admit=lambda title, most: self._is_admitted(number, title, most),
             )
         except OSError:
             sock.close()  # the peer went before it was served
@@ -137,18 +143,18 @@ class Worker:
                 self._open.pop(number, None)
             self._tell(ENDED, number)
 
-    def _is_admitted(self, number: int, title: str) -> bool:
+    def _is_admitted(self, number: int, title: str, most: int) -> bool:
         answered, answer = threading.Event(), list[bool]()
         self._asked[number] = answered, answer
-        self._tell(ASK, number, title)
+        self._tell(ASK, number, title, most)
         answered.wait(_ADMIT_S)
         del self._asked[number]
         return bool(answer and answer[0])
 
-    def _tell(self, kind: bytes, number: int, title: str = "") -> None:
+    def _tell(self, kind: bytes, number: int, title: str = "", most: int = 0) -> None:
         try:
             with self._lock:
-                send_to_supervisor(self._control, kind, number, title)
+                send_to_supervisor(self._control, kind, number, title, most)
         except OSError:
             log.debug("supervisor gone")
 
