@@ -44,6 +44,7 @@ class Timing:
     slowest_bytes_s: int
     slow_window_s: float = 30.0
     send_s: float = 60.0  # a peer that takes nothing for so long is gone
+    response_s: float = 60.0  # and one that does not answer what we asked
 
 
 class Pace:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
 from vna.dicom.uids import EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from vna.dimse.pdu import MAX_CONTEXTS
@@ -88,7 +88,7 @@ class Sender:
         self._originator = originator
         self._parallel = max(1, parallel)
 
-    def send(self, instances: Iterable[Outgoing]) -> Iterator[Sent]:
+    def send(self, instances: Iterable[Outgoing]) -> Generator[Sent, None, None]:
         """Send each instance; yield what became of it, in the order of the answers.
 
         Leaving early ends it when the objects on their way are answered.
@@ -101,7 +101,7 @@ class Sender:
             yield from self._sent(contexts, Backlog(mine))
             rest = later
 
-    def _sent(self, contexts: Contexts, backlog: Backlog) -> Iterator[Sent]:
+    def _sent(self, contexts: Contexts, backlog: Backlog) -> Generator[Sent, None, None]:
         why: list[VNAError] = []
         if self._parallel == 1:
             yield from self._carried(contexts, backlog, why)
@@ -110,7 +110,9 @@ class Sender:
         while (outgoing := backlog.take()) is not None:
             yield failed(outgoing, why[-1] if why else Unavailable())
 
-    def _carried(self, contexts: Contexts, backlog: Backlog, why: list[VNAError]) -> Iterator[Sent]:
+    def _carried(
+        self, contexts: Contexts, backlog: Backlog, why: list[VNAError]
+    ) -> Generator[Sent, None, None]:
         """Send on one association, and on another when that one breaks."""
         tries = 0
         while tries < _TRIES and backlog.has_more():
@@ -132,7 +134,7 @@ class Sender:
 
     def _side_by_side(
         self, contexts: Contexts, backlog: Backlog, why: list[VNAError]
-    ) -> Iterator[Sent]:
+    ) -> Generator[Sent, None, None]:
         done: queue.SimpleQueue[Sent | BaseException | None] = queue.SimpleQueue()
 
         def carry() -> None:

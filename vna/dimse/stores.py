@@ -11,7 +11,7 @@ import enum
 import struct
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
@@ -175,7 +175,7 @@ class Stores:
         self._chosen: dict[tuple[str, tuple[str, ...]], str | None] = {}
         self._number = 0
 
-    def run(self, backlog: Backlog) -> Iterator[Sent]:
+    def run(self, backlog: Backlog) -> Generator[Sent, None, None]:
         """Send what the backlog holds, one after the other.
 
         Raises `ConnectionError` behind the result of the instance with which the association ended.
@@ -278,7 +278,7 @@ def _write_unsized(
     link: Link, context_id: int, parts: list[Buffer], chunks: Iterator[Buffer]
 ) -> None:
     held = 0
-    for piece, last in _pieces(chunks, link.layer.fragment_bytes):
+    for piece, last in pieces(chunks, link.layer.fragment_bytes):
         parts += (link.layer.data_header(context_id, len(piece), last=last), piece)
         held += len(piece)
         if last or len(parts) > _AT_ONCE or held >= _AT_ONCE_BYTES:
@@ -287,7 +287,7 @@ def _write_unsized(
             held = 0
 
 
-def _pieces(chunks: Iterable[Buffer], size: int) -> Iterator[tuple[memoryview, bool]]:
+def pieces(chunks: Iterable[Buffer], size: int) -> Iterator[tuple[memoryview, bool]]:
     """Cut a stream into even pieces of at most `size`, and say which one is the last."""
     held: memoryview | None = None
     odd = b""
