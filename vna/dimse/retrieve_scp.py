@@ -183,7 +183,7 @@ class _Retrieving:
             for sent in results:
                 _count(tally, sent)
                 if not tally.remaining:
-                    break
+                    continue  # to the end of the walk, which tells whether the association stands
                 if self._exchange.is_cancelled():
                     return True
                 if time.monotonic() - self._told_at >= _PENDING_S:
