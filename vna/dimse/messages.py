@@ -21,6 +21,7 @@ _US = frozenset({0x0100, 0x0110, 0x0120, 0x0700, 0x0800, 0x0900, 0x1002, 0x1008}
 _US |= {0x0903, 0x1005, 0x1020, 0x1021, 0x1022, 0x1023, 0x1031}
 _UI = frozenset({0x0002, 0x0003, 0x1000, 0x1001})
 _TEXT = _UI | {0x0600, 0x0902}
+_PROGRESS = (0x1020, 0x1021, 0x1022, 0x1023)
 
 
 class Field(enum.IntEnum):
@@ -54,6 +55,9 @@ class Progress:
     warning: int
 
 
+NO_PROGRESS = Progress(remaining=None, completed=0, failed=0, warning=0)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """A DIMSE status with its related fields (PS3.7 Annex C). `offending` are attribute tags."""
@@ -82,6 +86,7 @@ class Command:
     comment: str = ""
     priority: int = 0
     destination: str = ""
+    progress: Progress = NO_PROGRESS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +181,19 @@ def _command(context_id: int, values: Mapping[int, int | str]) -> Command:
         comment=str(values.get(0x0902, "")),
         priority=number(0x0700),
         destination=str(values.get(0x0600, "")),
+        progress=_progress(values),
+    )
+
+
+def _progress(values: Mapping[int, int | str]) -> Progress:
+    if values.keys().isdisjoint(_PROGRESS):
+        return NO_PROGRESS
+    remaining, completed, failed, warning = (values.get(element) for element in _PROGRESS)
+    return Progress(
+        remaining=None if remaining is None else int(remaining),
+        completed=int(completed or 0),
+        failed=int(failed or 0),
+        warning=int(warning or 0),
     )
 
 
