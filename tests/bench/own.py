@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 
 from tests import factories
-from tests.bench.pull import GET, MOVE, Puller, discarding
+from tests.dimse.puller import GET, MOVE, Puller, discarding
 from tests.flows.serving import Serving
 from vna.dicom.encode import encode_dataset
 from vna.dimse.messages import Progress

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import struct
+import tracemalloc
 from array import array
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,12 +14,18 @@ import pytest
 from pydicom import dcmread
 
 from tests.archive import Archive, open_archive
+from tests.dimse import wire
 from tests.dimse.asker import PATIENT_GET, STUDY_GET, associated, counts, get, identifier
 from tests.dimse.edge import Edge, wait_for
 from tests.dimse.holding import PDUS, datasets, fill, of_every_syntax, pairs_of, served
+from tests.dimse.puller import GET, Puller
 from tests.dimse.test_peers import run
 from tests.factories import BIG_ENDIAN, CT, EXPLICIT, IMPLICIT, SECONDARY_CAPTURE, ct, ct_of_bytes
+from vna.access.principal import system
+from vna.access.remotes import Remote
 from vna.db.pool import Database
+from vna.dicom.encode import encode_dataset
+from vna.dimse.messages import Command, Field, request
 
 Serve = Callable[..., Edge]
 STUDY = {"QueryRetrieveLevel": "STUDY", "StudyInstanceUID": ct(1).study}
@@ -291,9 +300,6 @@ def test_more_than_may_be_asked_for_is_a701(
 
 def test_who_may_not_retrieve_is_told_so(archive: Archive, edge: Edge) -> None:
     """PS3.7 C.5.19."""
-    from vna.access.principal import system
-    from vna.access.remotes import Remote
-
     fill(archive, ct(1))
     barred = Remote(ae_title="BARRED", host="127.0.0.1", port=104, may_move=False)
     archive.remotes.add(system("test"), barred)
@@ -315,3 +321,122 @@ def test_a_retrieval_is_two_rows_of_the_trail(archive: Archive, edge: Edge) -> N
     assert (read[3]["what"], read[3]["count"]) == ("get", 2)
     assert sent[:3] == ("sent", "done", ct(1).study)
     assert (sent[3]["to"], sent[3]["completed"], sent[3]["failures"]) == ("ASKER", 2, [])
+
+
+class Slow(Puller):
+    """An asker that reads by hand: as much as a test wants, and answers what it wants."""
+
+    def begin(self) -> None:
+        """Ask for the study."""
+        keys = {"00080052": "STUDY", "0020000D": ct(1).study}
+        elements = {tag: {"vr": "UI", "Value": [value]} for tag, value in keys.items()}
+        data = encode_dataset(elements, explicit=False)
+        self._sock.sendall(self._layer.message(1, request(Field.C_GET, 1, GET), data))
+
+    def command(self) -> Command:
+        """Read a message; return its command."""
+        return self._command()
+
+    def send(self, context_id: int, command: bytes) -> None:
+        """Send a command."""
+        self._sock.sendall(self._layer.message(context_id, command))
+
+    @property
+    def sock(self) -> socket.socket:
+        """The connection."""
+        return self._sock
+
+
+TAKES = (CT, EXPLICIT)
+
+
+def test_an_asker_that_stops_reading_is_given_up(
+    tmp_path: Path, database: Database, serve: Serve
+) -> None:
+    """The association ends when nothing was taken for `response_s`; others go on meanwhile."""
+    with open_archive(tmp_path, database) as archive:
+        fill(archive, ct_of_bytes(16 << 20))
+        edge = served(archive, serve, response_s=1.0)
+        slow = Slow(edge.port, GET, TAKES)
+        slow.begin()
+        other = Puller(edge.port, GET, TAKES)
+        keys = {"00080052": "STUDY", "0020000D": ct(1).study}
+        assert other.ask(keys)[0] == 0
+        wait_for(lambda: len(edge.acceptor) == 1, 20)
+        other.close()
+        slow.sock.close()
+        edge.close()
+
+
+def test_an_asker_that_never_answers_is_given_up(
+    tmp_path: Path, database: Database, serve: Serve
+) -> None:
+    with open_archive(tmp_path, database) as archive:
+        fill(archive, ct(1))
+        edge = served(archive, serve, response_s=0.5, slow_window_s=0.5)
+        slow = Slow(edge.port, GET, TAKES)
+        slow.begin()
+        assert slow.command().status == 0xFF00
+        assert slow.command().field == Field.C_STORE
+        kind, _ = wire.answer(slow.sock)
+        assert kind == 7
+        slow.sock.close()
+        edge.close()
+
+
+@pytest.mark.parametrize("offset", [0, 1, 5, 6, 11, 12, 13, 100, 700, 4000, 70_000, 400_000])
+def test_an_asker_that_is_reset_anywhere_leaves_nothing_behind(
+    edge: Edge, archive: Archive, offset: int
+) -> None:
+    fill(archive, ct_of_bytes(1 << 20))
+    slow = Slow(edge.port, GET, TAKES)
+    slow.begin()
+    left = offset
+    while left:
+        left -= len(slow.sock.recv(min(left, 65536)))
+    slow.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    slow.sock.close()
+    wait_for(lambda: len(edge.acceptor) == 0)
+    assert get(edge.port, [TAKES], keys=STUDY).status == 0
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        (1, request(Field.C_ECHO, 2, wire.VERIFICATION, has_data_set=False)),
+        (3, request(Field.C_STORE, 2, CT, sop_instance="1.2.3")),
+        (1, b"\xff" * 20),
+    ],
+    ids=["request", "store", "nonsense"],
+)
+def test_another_message_than_the_response_ends_the_association(
+    edge: Edge, archive: Archive, message: tuple[int, bytes]
+) -> None:
+    """One operation at a time is negotiated (PS3.7 D.3.3.3): A-ABORT, and the archive lives."""
+    fill(archive, ct(1))
+    slow = Slow(edge.port, GET, TAKES)
+    slow.begin()
+    assert slow.command().status == 0xFF00
+    assert slow.command().field == Field.C_STORE
+    slow.send(*message)
+    kind, body = wire.answer(slow.sock)
+    assert (kind, body[2]) == (7, 2)
+    slow.sock.close()
+    assert get(edge.port, [TAKES], keys=STUDY).status == 0
+
+
+def test_memory_does_not_grow_with_the_object(edge: Edge, archive: Archive) -> None:
+    """64 MiB go out through buffers of about two."""
+    fill(archive, ct_of_bytes(64 << 20))
+    asker = Puller(edge.port, GET, TAKES)
+    keys = {"00080052": "STUDY", "0020000D": ct(1).study}
+    assert asker.ask(keys)[0] == 0
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        assert asker.ask(keys)[0] == 0
+        assert tracemalloc.get_traced_memory()[1] - before < 4 << 20
+    finally:
+        tracemalloc.stop()
+    asker.close()

@@ -24,7 +24,7 @@ from vna.dimse.negotiate import Context
 from vna.dimse.sop_classes import Service as Kind
 from vna.dimse.status import FAILED, NO_SUCH_SOP_CLASS, UNRECOGNISED_OPERATION
 from vna.dimse.stores import Stores
-from vna.dimse.upper_layer import AbortReason, Event, Fragment
+from vna.dimse.upper_layer import AbortReason, Event, Fragment, State
 from vna.errors import InvalidRequest
 from vna.telemetry import DIMSE_SECONDS
 
@@ -216,6 +216,8 @@ class Dispatch:
 
     def _send(self) -> None:
         out, self._out = b"".join(self._out), []
+        if self._link.layer.state in (State.CLOSING, State.CLOSED):
+            raise ConnectionAbortedError("The association has ended.")
         self._link.send(out)
 
     def _is_cancelled(self, message_id: int) -> bool:

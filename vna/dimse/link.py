@@ -95,6 +95,7 @@ class Link:
         self._pending: Iterator[Event] = iter(())
         self._pace = Pace(timing)
         self._outward = Pace(timing)
+        self._is_given_up = False
         self._measured = False
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
@@ -162,7 +163,15 @@ class Link:
         try:
             self._sock.sendall(data)
         except OSError as exc:
+            self._give_up()
             raise ConnectionAbortedError("The peer is gone.") from exc
+
+    def _give_up(self) -> None:
+        # a PDU was cut off: nothing that follows could be read, nor should the system keep the rest
+        self.layer.data_to_send()
+        self._is_given_up = True
+        with contextlib.suppress(OSError):  # it is gone for good
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     def send_parts(self, parts: list[bytes | memoryview]) -> None:
         """Send several pieces without joining them. Raises `ConnectionError`."""
@@ -177,8 +186,10 @@ class Link:
         try:
             sent = self._sock.sendmsg(parts)
         except OSError as exc:  # SO_SNDTIMEO as well: nothing was taken for a long time
+            self._give_up()
             raise ConnectionAbortedError("The peer is gone.") from exc
         if self._outward.is_too_slow(sent, time.monotonic() - asked):
+            self._give_up()
             raise ConnectionAbortedError("The peer takes too little at a time.")
         for number, part in enumerate(parts):
             if sent < len(part):
@@ -194,8 +205,9 @@ class Link:
     def close(self, *, linger_s: float = 0.0) -> None:
         """End the connection; the peer may close it first, so that it reads our last word."""
         with contextlib.suppress(OSError):  # the peer was faster: closed is what we want
-            self.flush()
-            if linger_s > 0 and self.layer.state is State.CLOSING:
+            if not self._is_given_up:
+                self.flush()
+            if linger_s > 0 and not self._is_given_up and self.layer.state is State.CLOSING:
                 self._sock.shutdown(socket.SHUT_WR)
                 self._drain(linger_s)
         self._sock.close()

@@ -149,8 +149,8 @@ class Requestor:
     ) -> Stores:
         """Return what sends many objects on this association; nothing else may be sent meanwhile.
 
-        `wanted` are the only Transfer Syntaxes to use, by preference; `originator` is the AE title
-        and the Message ID of the C-MOVE the requests belong to.
+        `wanted` are the Transfer Syntaxes to prefer, best first; `originator` is the AE title and
+        the Message ID of the C-MOVE the requests belong to.
         """
         return Stores(
             self._connected(),

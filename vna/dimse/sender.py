@@ -31,9 +31,7 @@ Kind = tuple[str, tuple[str, ...]]
 _TRIES = 2  # associations in a row without one answer, after which a remote AE is given up
 
 
-def proposals(
-    kinds: Iterable[Kind], wanted: Sequence[str] = ()
-) -> list[list[tuple[str, list[str]]]]:
+def proposals(kinds: Iterable[Kind]) -> list[list[tuple[str, list[str]]]]:
     """Say what to propose for these kinds, an entry an association of at most 128 contexts.
 
     Each Transfer Syntax has a context of its own, so that the acceptor takes all it can; when that
@@ -42,7 +40,7 @@ def proposals(
     forms: dict[str, list[str]] = {}
     for sop_class, usable in kinds:
         known = forms.setdefault(sop_class, [])
-        known += [form for form in usable if form not in known and (not wanted or form in wanted)]
+        known += [form for form in usable if form not in known]
     apart = [[(name, [form]) for form in found] for name, found in forms.items()]
     if sum(map(len, apart)) > MAX_CONTEXTS:
         apart = [_joined(name, found) for name, found in forms.items()]
@@ -67,8 +65,8 @@ def _cut(apart: list[list[tuple[str, list[str]]]]) -> list[list[tuple[str, list[
 class Sender:
     """Sends instances of these kinds to one remote AE, on up to `parallel` associations at once.
 
-    `wanted` are the only Transfer Syntaxes to use, by preference. `originator` is the AE title and
-    the Message ID of the C-MOVE that asked for it.
+    `wanted` are the Transfer Syntaxes it prefers, best first. `originator` is the AE title and the
+    Message ID of the C-MOVE that asked for it.
     """
 
     def __init__(
@@ -82,7 +80,7 @@ class Sender:
         parallel: int = 1,
     ) -> None:
         self._connect = connect
-        self._proposals = proposals(kinds, wanted)
+        self._proposals = proposals(kinds)
         self._wanted = wanted
         self._priority = priority
         self._originator = originator

@@ -153,7 +153,8 @@ class Stores:
     """C-STORE after C-STORE on one association.
 
     `answer` waits for the response to a Message ID; `ConnectionError` says that none will come.
-    `wanted` are the only Transfer Syntaxes the peer is to be sent, by preference; empty is any.
+    An instance goes out in the first of `wanted` it can be sent in and the peer takes, else in the
+    first of its own forms.
     """
 
     def __init__(
@@ -218,9 +219,9 @@ class Stores:
     def _form(self, sop_class: str, forms: tuple[str, ...]) -> str | None:
         key = sop_class, forms
         if key not in self._chosen:
-            usable = [form for form in self._wanted if form in forms] if self._wanted else forms
-            found = (form for form in usable if (sop_class, form) in self._accepted)
-            self._chosen[key] = next(found, None)
+            preferred = [form for form in self._wanted if form in forms]
+            usable = (form for form in (*preferred, *forms) if (sop_class, form) in self._accepted)
+            self._chosen[key] = next(usable, None)
         return self._chosen[key]
 
     def _template(self, sop_class: str, form: str) -> StoreTemplate:
