@@ -266,7 +266,8 @@ def write(link: Link, context_id: int, command: bytes, first: Buffer, body: Body
         if left < 0:
             raise Corrupt("The object is longer than it should be.")
         parts += link.layer.fragments(context_id, memoryview(view), last=not left)
-        link.send_parts(parts)
+        for at in range(0, len(parts), _AT_ONCE):
+            link.send_parts(parts[at : at + _AT_ONCE])
         if not left:
             return
         parts.clear()
