@@ -129,6 +129,17 @@ class Ingest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pixels:
+    """The sandboxed processes that decode and render pixels, and their limits."""
+
+    children: int = 0
+    memory_bytes: int = 2 << 30
+    frame_bytes: int = 512 << 20
+    wall_s: float = 30.0
+    processor_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
     """What is logged."""
 
@@ -150,6 +161,7 @@ class Settings:
     keys: Keys = field(default_factory=Keys)
     versions: Versions = field(default_factory=Versions)
     ingest: Ingest = field(default_factory=Ingest)
+    pixels: Pixels = field(default_factory=Pixels)
     log: Log = field(default_factory=Log)
 
 
