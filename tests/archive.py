@@ -88,6 +88,7 @@ def open_archive(
     store = BlobStore.open(folder / "blobs", keyring, files=files)
     audit = Audit(database)
     rooms = {"store": store, "database": database, "audit": audit, "settings": settings}
+    retrieve = RetrieveEngine(**rooms)
     try:
         yield Archive(
             settings=settings,
@@ -96,11 +97,12 @@ def open_archive(
             audit=audit,
             ingest=IngestEngine(**rooms),
             query=QueryEngine(database, audit=audit, settings=settings),
-            retrieve=RetrieveEngine(**rooms),
+            retrieve=retrieve,
             recovery=Recovery(**rooms),
             remotes=Remotes(database, audit),
             who=developer("test"),
         )
     finally:
+        retrieve.close()
         audit.close()
         store.close()

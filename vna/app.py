@@ -94,7 +94,9 @@ def opened(settings: Settings, dsn: str) -> Iterator[Archive]:
         _agree(database, store.archive_id)
         audit = Audit(database)
         opening.callback(audit.close)
-        yield _assembled(settings, store, database, audit)
+        archive = _assembled(settings, store, database, audit)
+        opening.callback(archive.engines.retrieve.close)
+        yield archive
 
 
 def found(settings: Settings) -> list[str]:

@@ -57,6 +57,7 @@ class Dicom:
     artim_s: float = 15.0
     idle_s: float = 60.0
     slowest_bytes_s: int = 1024
+    response_s: float = 60.0
     unknown_storage: bool = True
     called_ae_any: bool = True
 
@@ -81,6 +82,7 @@ class Limits:
     search_rows: int = 1000
     search_s: float = 5.0
     ranges: int = 8
+    retrieve_instances: int = 200_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +129,17 @@ class Ingest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pixels:
+    """The sandboxed processes that decode and render pixels, and their limits."""
+
+    children: int = 0
+    memory_bytes: int = 2 << 30
+    frame_bytes: int = 512 << 20
+    wall_s: float = 30.0
+    processor_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
     """What is logged."""
 
@@ -148,6 +161,7 @@ class Settings:
     keys: Keys = field(default_factory=Keys)
     versions: Versions = field(default_factory=Versions)
     ingest: Ingest = field(default_factory=Ingest)
+    pixels: Pixels = field(default_factory=Pixels)
     log: Log = field(default_factory=Log)
 
 

@@ -95,3 +95,9 @@ HTTP_REFUSED = Counter(
     "vna_http_refused_total", "Connections closed by a limit before a request, by cause", ["cause"]
 )
 BLOBS_ADOPTED = Counter("vna_blobs_adopted_total", "Complete blobs without a row, indexed again")
+PIXEL_CALLS = Counter(
+    "vna_pixel_calls_total", "Frames given to a sandboxed process, by outcome", ["outcome"]
+)
+PIXEL_SECONDS = Histogram(
+    "vna_pixel_seconds", "One frame decoded, transcoded or rendered", buckets=_FAST
+)

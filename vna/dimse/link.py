@@ -42,6 +42,7 @@ class Timing:
     idle_s: float
     slowest_bytes_s: int
     slow_window_s: float = 30.0
+    response_s: float = 60.0  # a peer that does not answer what we asked for so long is gone
 
 
 class Pace:
@@ -86,11 +87,13 @@ class Link:
         self.layer = layer
         self.timing = timing
         self._sock = sock
+        self._is_given_up = False
         self._buffers = buffers
         self._small = memoryview(bytearray(SMALL_BYTES))
         self._large: memoryview | None = None
         self._pending: Iterator[Event] = iter(())
         self._pace = Pace(timing)
+        self._sending = Pace(timing)
         self._measured = False
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
@@ -121,6 +124,17 @@ class Link:
             if (gone := self._receive(self._buffer(large=large))) is not None:
                 return gone
 
+    def answer(self, *, within_s: float) -> Event | Disconnected | Silence:
+        """Wait for the peer's next word while it works on what we asked; it may take its time."""
+        deadline = time.monotonic() + within_s
+        self._measured = False
+        while True:
+            if (event := next(self._pending, None)) is not None:
+                return event
+            gone = self._receive(self._buffer(large=False))
+            if isinstance(gone, Disconnected) or (gone and time.monotonic() >= deadline):
+                return gone
+
     def glance(self) -> Event | Disconnected | None:
         """Return an event that is there already; do not wait."""
         while True:
@@ -143,24 +157,32 @@ class Link:
             self._stop_fd = None
 
     def send(self, data: bytes) -> None:
-        """Send all of it. Raises `ConnectionError` when the peer is gone or takes nothing."""
-        try:
-            self._sock.sendall(data)
-        except OSError as exc:
-            raise ConnectionAbortedError("The peer is gone.") from exc
+        """Send all of it. Raises `ConnectionError` when the peer is gone or takes too little."""
+        self.send_parts([data])
 
     def send_parts(self, parts: list[bytes | memoryview]) -> None:
-        """Send several pieces without joining them. Raises `ConnectionError`."""
+        """Send several pieces without joining them. Raises `ConnectionError` as `send` does."""
         left = [memoryview(part) for part in parts if len(part)]
         while left:
-            try:
-                sent = self._sock.sendmsg(left)
-            except OSError as exc:
-                raise ConnectionAbortedError("The peer is gone.") from exc
+            sent = self._send_some(left)
             while left and sent >= len(left[0]):
                 sent -= len(left.pop(0))
             if sent:
                 left[0] = left[0][sent:]
+
+    def _send_some(self, parts: list[memoryview]) -> int:
+        asked = time.monotonic()
+        try:
+            sent = self._sock.sendmsg(parts)
+        except BlockingIOError:
+            sent = 0  # SO_SNDTIMEO: the peer took nothing for so long
+        except OSError as exc:
+            self._is_given_up = True
+            raise ConnectionAbortedError("The peer is gone.") from exc
+        if self._sending.is_too_slow(sent, time.monotonic() - asked):
+            self._is_given_up = True
+            raise ConnectionAbortedError("The peer takes too little.")
+        return sent
 
     def flush(self) -> None:
         """Send what the Upper Layer wants sent. Raises `ConnectionError`."""
@@ -170,10 +192,13 @@ class Link:
     def close(self, *, linger_s: float = 0.0) -> None:
         """End the connection; the peer may close it first, so that it reads our last word."""
         with contextlib.suppress(OSError):  # the peer was faster: closed is what we want
-            self.flush()
-            if linger_s > 0 and self.layer.state is State.CLOSING:
-                self._sock.shutdown(socket.SHUT_WR)
-                self._drain(linger_s)
+            if self._is_given_up:
+                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("@ii", 1, 0))
+            else:
+                self.flush()
+                if linger_s > 0 and self.layer.state is State.CLOSING:
+                    self._sock.shutdown(socket.SHUT_WR)
+                    self._drain(linger_s)
         self._sock.close()
         self._buffer(large=False)
 
@@ -235,7 +260,7 @@ def _prepare(sock: socket.socket, timing: Timing) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     # kernel timers instead of socket.settimeout: no poll() before each recv() of a data set
-    for option, seconds in ((socket.SO_RCVTIMEO, timing.slow_window_s), (socket.SO_SNDTIMEO, 60.0)):
-        whole = int(seconds)
-        value = struct.pack("@ll", whole, max(1, int((seconds - whole) * 1e6)))
+    seconds, whole = timing.slow_window_s, int(timing.slow_window_s)
+    value = struct.pack("@ll", whole, max(1, int((seconds - whole) * 1e6)))
+    for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
         sock.setsockopt(socket.SOL_SOCKET, option, value)

@@ -55,6 +55,7 @@ class Worker:
                 idle_s=dicom.idle_s,
                 slowest_bytes_s=dicom.slowest_bytes_s,
                 slow_window_s=slow_window_s,
+                response_s=dicom.response_s,
             ),
             buffers=Buffers(),
             stop_fd=self._stop_out.fileno(),

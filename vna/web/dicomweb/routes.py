@@ -40,6 +40,7 @@ class Route:
 _STUDY = "studies/{study}"
 _SERIES = f"{_STUDY}/series/{{series}}"
 _INSTANCE = f"{_SERIES}/instances/{{instance}}"
+_LEVELS = (_STUDY, _SERIES, _INSTANCE)
 
 ROUTES: tuple[Route, ...] = (
     Route("studies", "studies", {"GET": qido.studies, "POST": stow.store}),
@@ -55,7 +56,9 @@ ROUTES: tuple[Route, ...] = (
     Route(_INSTANCE, "instance", {"GET": wado.instances}),
     Route(f"{_INSTANCE}/metadata", "metadata", {"GET": wado.metadata}),
     Route(f"{_INSTANCE}/frames/{{frames}}", "frames", {"GET": wado.frames}),
-    Route(f"{_INSTANCE}/bulkdata/{{path}}", "bulkdata", {"GET": wado.bulkdata}),
+    Route(f"{_INSTANCE}/bulkdata/{{path}}", "bulkdata", {"GET": wado.one_value}),
+    *(Route(f"{level}/bulkdata", "all-bulkdata", {"GET": wado.bulkdata}) for level in _LEVELS),
+    *(Route(f"{level}/pixeldata", "pixeldata", {"GET": wado.pixeldata}) for level in _LEVELS),
 )
 
 
