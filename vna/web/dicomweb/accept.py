@@ -34,6 +34,7 @@ class Resource(enum.Enum):
     METADATA = enum.auto()
     SEARCH = enum.auto()
     STORED = enum.auto()
+    COMMITMENT = enum.auto()
     FRAMES = enum.auto()
     FRAME = enum.auto()
     BULK = enum.auto()
@@ -141,6 +142,9 @@ _OFFERS: dict[Resource, tuple[tuple[str, bool], ...]] = {
     Resource.METADATA: ((JSON, False), (PLAIN_JSON, False), (XML, True)),
     Resource.SEARCH: ((JSON, False), (PLAIN_JSON, False), (XML, True)),
     Resource.STORED: ((JSON, False), (PLAIN_JSON, False), (XML, False)),
+    Resource.COMMITMENT: (
+        *((JSON, False), (PLAIN_JSON, False), (XML, False), (JSON, True), (XML, True)),
+    ),
     Resource.FRAMES: _BULK_OFFERS,
     Resource.FRAME: (*_BULK_OFFERS, *_BULK_SINGLE),
     Resource.BULK: (*_BULK_SINGLE, *_BULK_OFFERS),
