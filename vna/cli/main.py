@@ -38,6 +38,8 @@ COMMANDS = (
     Command("verify", "verifying", "read every blob and say which are damaged"),
     Command("reindex", "reindexing", "build the index again from the blobs alone"),
     Command("status", "status", "what the archive holds, and who is at work"),
+    Command("associations", "associations", "who is connected over DICOM right now"),
+    Command("passcode", "passcode", "hash a passcode for a user of dicom.identities"),
     Command("doctor", "doctor", "look for what is wrong with this machine or folder"),
 )
 

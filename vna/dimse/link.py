@@ -8,14 +8,17 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vna.dimse.buffers import SMALL_BYTES, Buffers
-from vna.dimse.upper_layer import Event, State, UpperLayer
+from vna.dimse.secured import Certificate, Secured
+from vna.dimse.upper_layer import Event, Fragment, Released, ReleaseRequested, State, UpperLayer
 
+_LAST_WORDS_S = 0.25  # the peer may close the connection first; then we close our half
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)  # Linux only
 
 
@@ -85,12 +88,14 @@ class Link:
     ) -> None:
         self.layer = layer
         self.timing = timing
-        self._sock = sock
+        self._sock: socket.socket | Secured = sock
+        self._is_given_up = False
         self._buffers = buffers
         self._small = memoryview(bytearray(SMALL_BYTES))
         self._large: memoryview | None = None
         self._pending: Iterator[Event] = iter(())
         self._pace = Pace(timing)
+        self._sending = Pace(timing)
         self._measured = False
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
@@ -98,6 +103,38 @@ class Link:
         if stop_fd is not None:
             self._poll.register(stop_fd, select.POLLIN)
         _prepare(sock, timing)
+
+    def secure(self, context: ssl.SSLContext, *, within_s: float, host: str | None = None) -> bool:
+        """Speak TLS from now on, as its client when `host` is given; say whether it came about.
+
+        A connection that is cut or that stops meanwhile is as good as one that failed.
+        """
+        deadline = time.monotonic() + within_s
+        if not isinstance(self._sock, socket.socket):
+            return False
+        try:
+            self._sock = Secured(
+                self._sock, context, host=host, timeout_s=self.timing.slow_window_s
+            )
+            while (wanted := self._sock.shake_hands()) is not None:
+                self._poll.modify(self._sock, wanted)
+                ready = self._poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
+                if not ready or ready[0][0] == self._stop_fd:
+                    return False
+        except OSError:  # among them ssl.SSLError: no common version or suite, no good certificate
+            return False
+        self._poll.modify(self._sock, select.POLLIN)
+        return True
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """The peer's certificate, when the connection is TLS and the peer showed one."""
+        return self._sock.certificate() if isinstance(self._sock, Secured) else None
+
+    @property
+    def is_secured(self) -> bool:
+        """Whether the connection is TLS."""
+        return isinstance(self._sock, Secured)
 
     def event(self, *, within_s: float) -> Event | Disconnected | Silence | Stopping:
         """Wait for the next event while nothing is under way."""
@@ -142,25 +179,47 @@ class Link:
             self._poll.unregister(self._stop_fd)
             self._stop_fd = None
 
+    def release(self, *, within_s: float) -> None:
+        """End an open association and wait for the peer's answer; data on its way is dropped."""
+        deadline = time.monotonic() + within_s
+        self.layer.release()
+        while True:
+            event = self.event(within_s=deadline - time.monotonic())
+            if isinstance(event, (ReleaseRequested, Released)):
+                if self.layer.state in (State.COLLIDED_ASKED, State.COLLIDED_AGREED):
+                    self.layer.agree_to_release()
+                if self.layer.state in (State.CLOSING, State.CLOSED):
+                    return
+            elif not isinstance(event, Fragment):
+                return
+
     def send(self, data: bytes) -> None:
-        """Send all of it. Raises `ConnectionError` when the peer is gone or takes nothing."""
-        try:
-            self._sock.sendall(data)
-        except OSError as exc:
-            raise ConnectionAbortedError("The peer is gone.") from exc
+        """Send all of it. Raises `ConnectionError` when the peer is gone or takes too little."""
+        self.send_parts([data])
 
     def send_parts(self, parts: list[bytes | memoryview]) -> None:
-        """Send several pieces without joining them. Raises `ConnectionError`."""
+        """Send several pieces without joining them. Raises `ConnectionError` as `send` does."""
         left = [memoryview(part) for part in parts if len(part)]
         while left:
-            try:
-                sent = self._sock.sendmsg(left)
-            except OSError as exc:
-                raise ConnectionAbortedError("The peer is gone.") from exc
+            sent = self._send_some(left)
             while left and sent >= len(left[0]):
                 sent -= len(left.pop(0))
             if sent:
                 left[0] = left[0][sent:]
+
+    def _send_some(self, parts: list[memoryview]) -> int:
+        asked = time.monotonic()
+        try:
+            sent = self._sock.sendmsg(parts)
+        except BlockingIOError:
+            sent = 0  # SO_SNDTIMEO: the peer took nothing for so long
+        except OSError as exc:
+            self._is_given_up = True
+            raise ConnectionAbortedError("The peer is gone.") from exc
+        if self._sending.is_too_slow(sent, time.monotonic() - asked):
+            self._is_given_up = True
+            raise ConnectionAbortedError("The peer takes too little.")
+        return sent
 
     def flush(self) -> None:
         """Send what the Upper Layer wants sent. Raises `ConnectionError`."""
@@ -170,12 +229,32 @@ class Link:
     def close(self, *, linger_s: float = 0.0) -> None:
         """End the connection; the peer may close it first, so that it reads our last word."""
         with contextlib.suppress(OSError):  # the peer was faster: closed is what we want
-            self.flush()
-            if linger_s > 0 and self.layer.state is State.CLOSING:
-                self._sock.shutdown(socket.SHUT_WR)
-                self._drain(linger_s)
+            if self._is_given_up:
+                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("@ii", 1, 0))
+            else:
+                self.flush()
+                if linger_s > 0 and self.layer.artim_runs:
+                    self._linger(linger_s)
         self._sock.close()
         self._buffer(large=False)
+
+    def _linger(self, linger_s: float) -> None:
+        deadline = time.monotonic() + linger_s
+        if not self.layer.is_lost:
+            self._drain(min(deadline, time.monotonic() + _LAST_WORDS_S))
+        if self.layer.artim_runs:
+            self._sock.shutdown(socket.SHUT_WR)
+            self._drain(deadline)
+            self.layer.expired()
+
+    def _drain(self, until: float) -> None:
+        """Read until the peer aborts or closes the connection (PS3.8 Sta13)."""
+        while self.layer.artim_runs and self._await_bytes(until) is None:
+            count = self._sock.recv_into(self._small)
+            if not count:
+                self.layer.disconnected()
+            for _ in self.layer.receive(self._small[:count]):
+                pass  # an association that is over has no events
 
     def hang_up(self) -> None:
         """Cut the connection from another thread: the link's own thread sees `Disconnected`."""
@@ -187,6 +266,8 @@ class Link:
             self.flush()
         except ConnectionError:
             return Disconnected()
+        if isinstance(self._sock, Secured) and self._sock.pending():
+            return None
         left = max(0.0, deadline - time.monotonic())
         ready = self._poll.poll(left * 1000)
         if not ready:
@@ -211,8 +292,9 @@ class Link:
         except BlockingIOError:
             return Silence()  # SO_RCVTIMEO, or nothing there
         except OSError:
-            return Disconnected()
+            count = 0
         if not count:
+            self.layer.disconnected()
             return Disconnected()
         if _QUICKACK is not None:
             # else DCMTK's Nagle and our delayed ACK wait for each other; the kernel forgets it
@@ -222,12 +304,6 @@ class Link:
         self._pending = self.layer.receive(buffer[:count])
         return None
 
-    def _drain(self, linger_s: float) -> None:
-        deadline = time.monotonic() + linger_s
-        while self._await_bytes(deadline) is None:
-            if not self._sock.recv_into(self._small):
-                return
-
 
 def _prepare(sock: socket.socket, timing: Timing) -> None:
     sock.setblocking(True)
@@ -235,7 +311,7 @@ def _prepare(sock: socket.socket, timing: Timing) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     # kernel timers instead of socket.settimeout: no poll() before each recv() of a data set
-    for option, seconds in ((socket.SO_RCVTIMEO, timing.slow_window_s), (socket.SO_SNDTIMEO, 60.0)):
-        whole = int(seconds)
-        value = struct.pack("@ll", whole, max(1, int((seconds - whole) * 1e6)))
+    seconds, whole = timing.slow_window_s, int(timing.slow_window_s)
+    value = struct.pack("@ll", whole, max(1, int((seconds - whole) * 1e6)))
+    for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
         sock.setsockopt(socket.SOL_SOCKET, option, value)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import socket
+import ssl
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 
@@ -16,10 +17,16 @@ from vna.dicom.uids import IMPLEMENTATION_CLASS, IMPLEMENTATION_VERSION
 from vna.dimse.buffers import Buffers
 from vna.dimse.link import Link, Timing
 from vna.dimse.messages import Command, DataSetPart, Field, Messages, Status, cancel, request
-from vna.dimse.pdu import AssociateAccept, AssociateRequest, ProposedContext, UserInformation
+from vna.dimse.pdu import (
+    AssociateAccept,
+    AssociateRequest,
+    ProposedContext,
+    UserIdentity,
+    UserInformation,
+)
 from vna.dimse.sop_classes import VERIFICATION
 from vna.dimse.upper_layer import Fragment, Rejected, State, UpperLayer
-from vna.errors import InvalidRequest, NotAcceptable, TooLarge, Unavailable
+from vna.errors import InvalidRequest, NotAcceptable, NotPermitted, TooLarge, Unavailable
 
 _MAX_PDU_BYTES = 131072
 _MAX_ASSOCIATE_BYTES = 65536
@@ -47,7 +54,12 @@ class Requestor:
         called: str,
         contexts: Sequence[tuple[str, Sequence[str]]],
         timeout_s: float = 60.0,
+        tls: ssl.SSLContext | None = None,
+        identity: UserIdentity | None = None,
     ) -> None:
+        """`tls` is what `vna.dimse.tls.requestor` gives; `identity` goes out under TLS only."""
+        if identity is not None and tls is None:
+            raise NotPermitted("A user identity is sent under TLS only.")
         self.status = Status(code=0)  # of the last request
         self._where = (host, port)
         self._timeout_s = timeout_s
@@ -61,6 +73,9 @@ class Requestor:
             for number, (name, syntaxes) in enumerate(contexts)
         )
         self._titles = calling, called
+        self._tls = tls
+        self._identity = identity
+        self.identity_response: bytes | None = None  # of the peer, to what we said of the user
         self._layer = UpperLayer(
             max_pdu_bytes=_MAX_PDU_BYTES, max_associate_bytes=_MAX_ASSOCIATE_BYTES, acceptor=False
         )
@@ -72,7 +87,12 @@ class Requestor:
             sock = socket.create_connection(self._where, timeout=self._timeout_s)
         except OSError as exc:
             raise Unavailable("The remote AE cannot be reached.") from exc
-        timing = Timing(artim_s=self._timeout_s, idle_s=self._timeout_s, slowest_bytes_s=0)
+        timing = Timing(
+            artim_s=self._timeout_s,
+            idle_s=self._timeout_s,
+            slowest_bytes_s=1,  # who takes next to nothing is given up
+            slow_window_s=self._timeout_s,
+        )
         self._link = Link(sock, self._layer, timing, buffers=_buffers)
         try:
             self._open(self._link)
@@ -91,12 +111,10 @@ class Requestor:
         link = self._connected()
         if self._layer.state is State.OPEN:
             if kind is None:
-                self._layer.release()
-                while isinstance(link.event(within_s=self._timeout_s), Fragment):
-                    pass  # late answers to what was cancelled
+                link.release(within_s=self._timeout_s)
             else:
                 self._layer.abort()
-        link.close(linger_s=1.0 if kind is not None else 0.0)
+        link.close(linger_s=1.0 if self._layer.artim_runs else 0.0)
 
     @property
     def accepted(self) -> frozenset[tuple[str, str]]:
@@ -150,6 +168,10 @@ class Requestor:
 
     def _open(self, link: Link) -> None:
         calling, called = self._titles
+        if self._tls is not None and not link.secure(
+            self._tls, within_s=self._timeout_s, host=self._where[0]
+        ):
+            raise Unavailable("There is no TLS with the remote AE: no trust, or no common suite.")
         self._layer.request(
             AssociateRequest(
                 calling=calling,
@@ -159,6 +181,7 @@ class Requestor:
                     max_pdu_bytes=_MAX_PDU_BYTES,
                     implementation_class=IMPLEMENTATION_CLASS,
                     implementation_version=IMPLEMENTATION_VERSION,
+                    identity=self._identity,
                 ),
             )
         )
@@ -168,6 +191,7 @@ class Requestor:
             raise Unavailable(f"The remote AE rejects the association ({why}).")
         if not isinstance(event, AssociateAccept):
             raise Unavailable("The remote AE does not open the association.")
+        self.identity_response = event.user.identity_response
         names = {context.context_id: context.abstract_syntax for context in self._proposed}
         self._accepted = {
             (names[answer.context_id], answer.transfer_syntax): answer.context_id

@@ -9,18 +9,21 @@ import threading
 import time
 
 from vna.config import Settings
+from vna.dimse import tls
 from vna.dimse.association import Association, House
 from vna.dimse.buffers import Buffers
+from vna.dimse.callers import Callers
 from vna.dimse.dispatch import Services
 from vna.dimse.handoff import (
     ASK,
-    CONNECTION,
     ENDED,
+    SECURED,
     YES,
     receive_from_supervisor,
     send_to_supervisor,
 )
 from vna.dimse.link import Timing
+from vna.dimse.roster import Roster
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +43,7 @@ class Worker:
         control: socket.socket,
         *,
         slow_window_s: float = 30.0,
+        roster: Roster | None = None,
     ) -> None:
         dicom = settings.dicom
         self._control = control
@@ -55,6 +59,10 @@ class Worker:
             ),
             buffers=Buffers(),
             stop_fd=self._stop_out.fileno(),
+            callers=Callers(settings),
+            roster=roster or Roster(),
+            tls=tls.acceptor(settings.tls),
+            is_stopping=lambda: self._grace_s is not None,
         )
         self._lock = threading.Lock()
         self._open: dict[int, tuple[threading.Thread, Association]] = {}
@@ -85,6 +93,7 @@ class Worker:
                 if self._control in ready and not self._has_taken():
                     self.stop(0.0)
             self._see_off(selector)
+        self._house.roster.close()
         self._control.close()
         self._stop_in.close()
         self._stop_out.close()
@@ -98,19 +107,23 @@ class Worker:
             log.warning("supervisor gone")
             return False
         kind, number, sock = record
-        if kind == CONNECTION and sock is not None:
-            self._start(number, sock)
+        if sock is not None:
+            self._start(number, sock, secured=kind == SECURED)
         elif (asked := self._asked.get(number)) is not None:
             answered, answer = asked
             answer.append(kind == YES)
             answered.set()
         return True
 
-    def _start(self, number: int, sock: socket.socket) -> None:
+    def _start(self, number: int, sock: socket.socket, *, secured: bool) -> None:
         try:
             peer = str(sock.getpeername()[0])
             association = Association(
-                sock, peer, self._house, admit=lambda title: self._is_admitted(number, title)
+                sock,
+                peer,
+                self._house,
+                admit=lambda title: self._is_admitted(number, title),
+                secured=secured,
             )
         except OSError:
             sock.close()  # the peer went before it was served
