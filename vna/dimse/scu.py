@@ -24,6 +24,7 @@ from vna.dimse.pdu import (
     UserIdentity,
     UserInformation,
 )
+from vna.dimse.secured import Certificate
 from vna.dimse.sop_classes import VERIFICATION
 from vna.dimse.upper_layer import Fragment, Rejected, State, UpperLayer
 from vna.errors import InvalidRequest, NotAcceptable, NotPermitted, TooLarge, Unavailable
@@ -120,6 +121,11 @@ class Requestor:
     def accepted(self) -> frozenset[tuple[str, str]]:
         """The pairs of abstract and Transfer Syntax the peer takes."""
         return frozenset(self._accepted)
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """The peer's certificate, when the association is under TLS."""
+        return self._connected().certificate
 
     def echo(self) -> int:
         """Send C-ECHO; return the status code."""

@@ -62,7 +62,7 @@ class Worker:
             callers=Callers(settings),
             roster=roster or Roster(),
             tls=tls.acceptor(settings.tls),
-            is_stopping=lambda: self._grace_s is not None,
+            is_stopping=lambda: self.is_stopping,
         )
         self._lock = threading.Lock()
         self._open: dict[int, tuple[threading.Thread, Association]] = {}
@@ -72,6 +72,11 @@ class Worker:
     def __len__(self) -> int:
         """Count the open connections."""
         return len(self._open)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether `stop` was called."""
+        return self._grace_s is not None
 
     def stop(self, grace_s: float) -> None:
         """End `serve`: idle associations are released, others may finish their object.
