@@ -116,8 +116,9 @@ class Association:
             self._reject(event, answer)
             return None
         negotiated, peer = answer
-        row.opened(peer.calling, peer.called)
         self._layer.accept(negotiated.answer, peer_max_bytes=event.user.max_pdu_bytes)
+        self._link.flush()  # before any answer to a peer that did not wait for it
+        row.opened(peer.calling, peer.called)
         log.info("association", extra={"calling": peer.calling, "address": self._address})
         return Dispatch(
             self._link,
