@@ -18,7 +18,7 @@ from vna.dimse.buffers import SMALL_BYTES, Buffers
 from vna.dimse.secured import Certificate, Secured
 from vna.dimse.upper_layer import Event, Fragment, Released, ReleaseRequested, State, UpperLayer
 
-_LAST_WORDS_S = 0.25  # the peer may close the connection first; then we close our half
+_LAST_WORDS_S = 0.1  # the peer may close the connection first; then we close our half
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)  # Linux only
 
 
