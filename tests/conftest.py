@@ -22,10 +22,12 @@ from vna.db.pool import Database
 SCHEMA = "vna"
 _TEMPLATE = "archive_template"
 
-# A developer's shell must not colour a test; VNA_SHARED says where the sample data lies.
+# A developer's shell must not colour a test, nor the programs a test starts. VNA_SHARED, which says
+# where the sample data lies, goes on under a name that is no setting of the archive.
+if "VNA_SHARED" in os.environ:
+    os.environ["SHARED_SAMPLES"] = os.environ["VNA_SHARED"]
 for _name in [name for name in os.environ if name.startswith(("VNA_", "PG"))]:
-    if _name != "VNA_SHARED":
-        del os.environ[_name]
+    del os.environ[_name]
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ was expected; UIDs may stand in it, a patient's data never. The docstring is the
      |- UnsupportedMedia
      |- TooLarge
      |- Unavailable                    retryable: database, blob store, remote, full disk
+     |   |- Contended                  lost to another transaction; undone, to be tried again
      |   |- CommitUnknown              the connection was lost while a transaction was committed
      |- Corrupt                        authentication tag or digest wrong; not retried
          |- WrongKey
@@ -89,6 +90,10 @@ class TooLarge(VNAError):
 
 class Unavailable(VNAError):
     """The archive cannot do this now; try again later."""
+
+
+class Contended(Unavailable):
+    """The index database is busy with the same records; try again."""
 
 
 class CommitUnknown(Unavailable):

@@ -17,7 +17,7 @@ from vna.crypto.records import open_record, seal_record
 from vna.crypto.stream import ROOM_SIZE, Cut, PayloadOpener, Sealer, open_meta, open_trailer, scrub
 from vna.errors import Corrupt, TooLarge
 
-SHARED = Path(os.environ.get("VNA_SHARED", Path(__file__).parents[3] / "shared"))
+SHARED = Path(os.environ.get("SHARED_SAMPLES", Path(__file__).parents[3] / "shared"))
 KEK = bytes(range(32))
 DEK = bytes(range(32, 64))
 NONCE = bytes(12)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
@@ -9,7 +10,7 @@ import pytest
 
 from tests.conftest import TestPostgres
 from vna.db import migrate, pool
-from vna.db.pool import Database
+from vna.db.pool import Connection, Database
 from vna.errors import CommitUnknown, Conflict, Unavailable
 
 
@@ -183,3 +184,33 @@ def test_many_threads_share_the_connections(database: Database) -> None:
 
     with ThreadPoolExecutor(12) as threads:
         assert list(threads.map(ask, range(200))) == list(range(200))
+
+
+def test_a_transaction_that_lost_to_another_is_done_anew(database: Database) -> None:
+    with database.transaction() as tx:
+        tx.execute("CREATE TABLE two (name text PRIMARY KEY, n int NOT NULL DEFAULT 0)")
+        tx.execute("INSERT INTO two VALUES ('a'), ('b')")
+    both = threading.Barrier(2, timeout=30)
+    tries = []
+
+    def add(first: str, second: str) -> None:
+        def work(tx: Connection) -> None:
+            tries.append(first)
+            tx.execute("UPDATE two SET n = n + 1 WHERE name = %s", [first])
+            if tries.count(first) == 1:
+                both.wait()  # each holds what the other asks for next
+            tx.execute("UPDATE two SET n = n + 1 WHERE name = %s", [second])
+
+        database.changing(work)
+
+    other = threading.Thread(target=add, args=("b", "a"))
+    other.start()
+    add("a", "b")
+    other.join(30)
+
+    with database.reading() as conn:
+        assert conn.execute("SELECT name, n FROM two ORDER BY name").fetchall() == [
+            ("a", 2),
+            ("b", 2),
+        ]
+    assert len(tries) > 2

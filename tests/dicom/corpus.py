@@ -34,7 +34,7 @@ def files() -> tuple[Path, ...]:
 
 def shared() -> Path:
     """Where the shared samples lie, if they do."""
-    return Path(os.environ.get("VNA_SHARED", REPOSITORY.parent / "shared"))
+    return Path(os.environ.get("SHARED_SAMPLES", REPOSITORY.parent / "shared"))
 
 
 def charset_files() -> list[Path]:

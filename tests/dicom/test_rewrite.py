@@ -28,7 +28,9 @@ from vna.dicom.uids import DEFLATED as DEFLATED_LITTLE
 from vna.dicom.uids import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from vna.errors import MalformedInstance, TooLarge, UnsupportedMedia
 
-SHARED = Path(os.environ.get("VNA_SHARED", Path(__file__).parents[3] / "shared")) / "data" / "dicom"
+SHARED = (
+    Path(os.environ.get("SHARED_SAMPLES", Path(__file__).parents[3] / "shared")) / "data" / "dicom"
+)
 LIMITS = Limits()
 BEYOND_PYDICOM = "BigEndian_undefined_length"  # it reads the implicit VR inside UN as explicit
 

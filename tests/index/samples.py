@@ -91,9 +91,8 @@ def registration(
 def store(
     database: Database, items: Sequence[Registration], *, policy: str = "first"
 ) -> list[Registered]:
-    """Register a batch in a transaction of its own."""
-    with database.transaction() as tx:
-        return register(tx, items, policy=policy)
+    """Register a batch in a transaction of its own, as ingest does."""
+    return database.changing(lambda tx: register(tx, items, policy=policy))
 
 
 def store_all(database: Database, items: Sequence[Registration], *, policy: str = "first") -> None:

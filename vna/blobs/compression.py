@@ -9,7 +9,7 @@ import zstandard
 from vna.errors import Corrupt, TooLarge
 
 INFLATED_MAX = 256 << 20
-LEVEL = 3
+LEVEL = 1  # DICOM JSON of a CT: 28 % of its size, at level 3 27 %
 
 _MAGIC = b"\x28\xb5\x2f\xfd"
 _STEP = 1 << 20

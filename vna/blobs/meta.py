@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 import zstandard
 
+from vna.blobs.compression import LEVEL, deflate
 from vna.config import Limits
 from vna.errors import Corrupt
 
@@ -29,10 +30,8 @@ class AttributesSink:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._compressor = zstandard.ZstdCompressor(level=1).compressobj()
-        self._packed = [self._compressor.compress(_START)]
-        self._packed_len = 0
-        self._ready: list[bytes] | None = []
+        self._pieces: list[bytes] = []
+        self._stream: _Stream | None = None  # once it is too long to stand in the index
         self.length = 0
         self.over = False
 
@@ -41,33 +40,56 @@ class AttributesSink:
         if self.over:
             return
         self.length += len(piece)
-        packed = self._compressor.compress(piece)
-        self._packed_len += len(packed)
-        if self.length > self._limits.json_bytes or self._packed_len > self._limits.metadata_bytes:
-            self.over, self._ready, self._packed = True, None, []
-            return
-        self._packed.append(packed)
-        if self._ready is not None:
-            self._ready.append(piece)
+        if self._stream is None:
+            self._pieces.append(piece)
             if self.length > READY_BYTES:
-                self._ready = None
+                self._stream = _Stream([_START, *self._pieces])
+                self._pieces = []
+        else:
+            self._stream.add(piece)
+        packed = 0 if self._stream is None else self._stream.length
+        if self.length > self._limits.json_bytes or packed > self._limits.metadata_bytes:
+            self.over, self._stream, self._pieces = True, None, []
 
     @property
     def ready(self) -> bytes | None:
         """The DICOM JSON object, when it is small enough to stand in the index."""
-        return None if self._ready is None else b"".join(self._ready)
+        return None if self.over or self._stream is not None else b"".join(self._pieces)
 
     def finish(self, rest: dict[str, Any]) -> bytes:
         """Close the meta with its other fields; return it as one zstd frame."""
         if not self.over:
             rest["attributes_len"] = self.length
-            packed = [*self._packed, self._compressor.compress(b"," + orjson.dumps(rest)[1:])]
-            frame = b"".join([*packed, self._compressor.flush()])
+            tail = b"," + orjson.dumps(rest)[1:]
+            if self._stream is None:
+                frame = deflate(b"".join([_START, *self._pieces, tail]))
+            else:
+                frame = self._stream.close(tail)
             if len(frame) <= self._limits.metadata_bytes:
                 return frame
         whole = {"v": VERSION, "attributes": None, **rest}
         whole.pop("attributes_len", None)
-        return zstandard.ZstdCompressor(level=3).compress(orjson.dumps(whole))
+        return deflate(orjson.dumps(whole))
+
+
+class _Stream:
+    """A zstd frame in the making: nothing of it is held but what is packed."""
+
+    def __init__(self, pieces: list[bytes]) -> None:
+        self._compressor = zstandard.ZstdCompressor(level=LEVEL).compressobj()
+        self._packed: list[bytes] = []
+        self.length = 0
+        for piece in pieces:
+            self.add(piece)
+
+    def add(self, piece: bytes) -> None:
+        packed = self._compressor.compress(piece)
+        self._packed.append(packed)
+        self.length += len(packed)
+
+    def close(self, tail: bytes) -> bytes:
+        self.add(tail)
+        return b"".join([*self._packed, self._compressor.flush()])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from psycopg import errors
 from vna.errors import (
     ConfigError,
     Conflict,
+    Contended,
     Corrupt,
     InvalidRequest,
     Unavailable,
@@ -33,7 +34,7 @@ _FAULTS: dict[str, tuple[type[VNAError], str]] = {
     "25006": (Unavailable, "The index database takes no changes now; try again later."),
     "28": (ConfigError, "The index database does not let the archive in; look at postgres.url."),
     "3D000": (ConfigError, "The index database named in postgres.url does not exist."),
-    "40": (Unavailable, _BUSY),
+    "40": (Contended, _BUSY),
     "42501": (ConfigError, "The archive's database role lacks a right it needs."),
     "42P01": (ConfigError, "The index database has no schema of this archive; run `vna init`."),
     "53": (Unavailable, _FULL),

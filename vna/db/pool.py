@@ -10,9 +10,9 @@ import select
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import psycopg
 from psycopg import pq, sql
@@ -20,11 +20,13 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 
 from vna.db.faults import translate, translating
-from vna.errors import CommitUnknown, ConfigError, Unavailable
+from vna.errors import CommitUnknown, ConfigError, Contended, Unavailable
 
+T = TypeVar("T")
 Connection: TypeAlias = psycopg.Connection[TupleRow]
 
 _WAIT_S = 5.0  # for a free connection; past it the caller is told to come again
+_ATTEMPTS = 5  # at a transaction that another one gets in the way of
 _IDLE_S = 300.0  # a connection unused for this long is closed when the next one comes back
 
 
@@ -56,6 +58,21 @@ class Database:
         """
         return self._transaction()
 
+    def changing(self, work: Callable[[Connection], T]) -> T:
+        """Do work in a transaction; do it anew when it lost a race for the same records.
+
+        PostgreSQL undoes one of two transactions that wait for each other, and says so: that one
+        is to be repeated, not reported. Raises what `transaction` does; `Contended` at last.
+        """
+        for attempt in range(_ATTEMPTS):
+            try:
+                with self.transaction() as tx:
+                    return work(tx)
+            except Contended:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+        raise Contended
+
     def reading(self, *, statement_s: float | None = None) -> AbstractContextManager[Connection]:
         """Lend a connection for reading, each statement on its own, under a time limit.
 
@@ -64,7 +81,7 @@ class Database:
         return self._read(self._statement_s if statement_s is None else statement_s)
 
     def at_once(self) -> AbstractContextManager[Connection]:
-        """Lend a connection for one statement that is a transaction of its own: one round trip.
+        """Lend a connection for `run_once`: a statement that is a transaction, in one round trip.
 
         `CommitUnknown` when the connection was lost: the statement may have been committed.
         """
@@ -89,16 +106,12 @@ class Database:
     @contextmanager
     def _at_once(self) -> Iterator[Connection]:
         with translating(), self._changing.lend() as conn:
-            conn.autocommit = True
             try:
                 yield conn
             except psycopg.Error as exc:
                 if conn.closed:
                     raise CommitUnknown from exc
                 raise
-            finally:
-                if not conn.closed:
-                    conn.autocommit = False
 
     @contextmanager
     def _read(self, statement_s: float) -> Iterator[Connection]:

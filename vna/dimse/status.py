@@ -36,6 +36,7 @@ ERRORS: dict[type[errors.VNAError], tuple[int, int]] = {
     errors.UnsupportedMedia: (0x0122, 0xC000),
     errors.TooLarge: (0xA700, 0xA700),
     errors.Unavailable: (0xA700, 0xA700),
+    errors.Contended: (0xA700, 0xA700),
     errors.CommitUnknown: (0xA700, 0xA700),
     errors.Corrupt: (0x0110, 0xC000),
     errors.WrongKey: (0x0110, 0xC000),

@@ -18,6 +18,7 @@ from psycopg.abc import AdaptContext
 from psycopg.adapt import Dumper
 from psycopg.types import TypeInfo
 
+from vna.db.once import run_once
 from vna.db.pool import Connection
 from vna.db.statements import load
 from vna.errors import ConfigError
@@ -82,16 +83,36 @@ def insert(
     With a reason they go in as versions that are not current and not counted. With an act each
     one inserted leaves a row of that kind in the audit trail.
     """
-    # by UID, so that two batches wait for each other's UIDs in one order; of several versions of a
-    # UID the oldest first, since it is the one that stays
-    order = sorted(
-        range(len(entries)), key=lambda n: (entries[n].item.ref.instance, entries[n].age)
-    )
+    order = _order(entries)
     rows = _Rows(entries[n].row for n in order)
     _learn_type(tx)
     cursor = tx.cursor(binary=True)
     cursor.execute(SQL.register_instances, [rows, reason, act], prepare=True)
     known, refused, unlike = cursor.fetchone() or (False, None, None)
+    return _inserted(order, bool(known), refused, unlike)
+
+
+def insert_at_once(conn: Connection, entries: Sequence[Entry], *, act: str) -> Inserted | None:
+    """Insert as `insert` does, in a transaction of its own on a connection that has none open."""
+    order = _order(entries)
+    if conn.adapters.types.get(TYPE) is None:
+        _learn_type(conn)
+        conn.rollback()
+    rows = _array(_type(conn), [entries[n].row for n in order])
+    found = run_once(conn, _ONCE, SQL.register_instances, [rows, None, act.encode()])
+    known, refused, unlike = found or (b"\0", None, None)
+    return _inserted(order, known == b"\1", _longs(refused), _longs(unlike))
+
+
+def _order(entries: Sequence[Entry]) -> list[int]:
+    # by UID, so that two batches wait for each other's UIDs in one order; of several versions of a
+    # UID the oldest first, since it is the one that stays
+    return sorted(range(len(entries)), key=lambda n: (entries[n].item.ref.instance, entries[n].age))
+
+
+def _inserted(
+    order: Sequence[int], known: bool, refused: list[int] | None, unlike: list[int] | None
+) -> Inserted | None:
     if not known:
         return None
     return Inserted(*(frozenset(order[n - 1] for n in found or ()) for found in (refused, unlike)))
@@ -106,18 +127,11 @@ class _RowsDumper(Dumper):
 
     def __init__(self, cls: type, context: AdaptContext | None = None) -> None:
         super().__init__(cls, context)
-        info = context.adapters.types.get(TYPE) if context else None
-        if info is None:
-            raise ConfigError("The index database has no schema of this archive; run `vna init`.")
-        self.oid = info.array_oid
-        self._element = info.oid
+        self._type = _type(context)
+        self.oid = self._type.array_oid
 
     def dump(self, obj: _Rows) -> bytes:
-        parts = [_HEAD.pack(1, 0, self._element, len(obj), 1)]
-        for row in obj:
-            parts.append(_LENGTH.pack(len(row)))
-            parts.append(row)
-        return b"".join(parts)
+        return _array(self._type, obj)
 
 
 psycopg.adapters.register_dumper(_Rows, _RowsDumper)
@@ -131,8 +145,30 @@ def _learn_type(conn: Connection) -> None:
             info.register(conn)
 
 
+def _type(context: AdaptContext | None) -> TypeInfo:
+    info = context.adapters.types.get(TYPE) if context else None
+    if info is None:
+        raise ConfigError("The index database has no schema of this archive; run `vna init`.")
+    return info
+
+
+def _array(of: TypeInfo, rows: Sequence[bytes]) -> bytes:
+    parts = [_HEAD.pack(1, 0, of.oid, len(rows), 1)]
+    for row in rows:
+        parts.append(_LENGTH.pack(len(row)))
+        parts.append(row)
+    return b"".join(parts)
+
+
+def _longs(data: bytes | None) -> list[int]:
+    """Read a bigint[] without nulls: twenty bytes of head, then each with its length."""
+    return [] if data is None else [n for _, n in _LONG.iter_unpack(data[_HEAD.size :])]
+
+
 _HEAD = struct.Struct("!iiIii")  # dimensions, has nulls, element type, length, lower bound
 _LENGTH = struct.Struct("!i")
+_LONG = struct.Struct("!iq")
+_ONCE = b"vna_register_instances"
 _EPOCH_DATE = dt.date(2000, 1, 1).toordinal()  # PostgreSQL counts days and microseconds from here
 _EPOCH = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)

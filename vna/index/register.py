@@ -14,7 +14,7 @@ from vna.db.pool import Connection
 from vna.dicom.refs import UID, InstanceRef
 from vna.errors import Unavailable
 from vna.index.arrays import Blobs, Longs, Texts
-from vna.index.batch import SQL, Entry, Inserted, entry, insert
+from vna.index.batch import SQL, Entry, Inserted, entry, insert, insert_at_once
 from vna.index.registration import Existing, Registered, Registration, Verdict
 from vna.index.uppers import ensure
 from vna.index.versions import ELSEWHERE, Version, settle
@@ -24,7 +24,7 @@ __all__ += ["register", "register_at_once", "register_version"]
 
 
 def register_at_once(
-    conn: Connection, items: Sequence[Registration], *, act: str | None
+    conn: Connection, items: Sequence[Registration], *, act: str
 ) -> dict[int, Registered]:
     """Register what is new in known series, in one statement that may be its own transaction.
 
@@ -32,7 +32,7 @@ def register_at_once(
     new, or their SOP Instance UID is known.
     """
     entries = [entry(item) for item in items]
-    done = insert(conn, entries, act=act)
+    done = insert_at_once(conn, entries, act=act)
     if done is None:
         return {}
     return {

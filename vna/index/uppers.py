@@ -88,10 +88,17 @@ def _add(
     new: LiteralString,
     other: LiteralString,
 ) -> None:
-    """Make each entity from its oldest row; the rows it does not show are its differences."""
+    """Make each entity from its oldest row; the rows it does not show are its differences.
+
+    The differences come last and by variant: which row is the oldest is not the same in every
+    batch, and two batches that wrote them by age would wait for each other.
+    """
     made: set[tuple[str, ...]] = set()
+    unlike: list[tuple[tuple[str, ...], int, Row]] = []
     for row in rows:
         name = tuple(row[column] for column in key)
         if name in made or not tx.execute(new, row, prepare=True).rowcount:
-            tx.execute(other, row, prepare=True)
+            unlike.append((name, row["variant"], row))
         made.add(name)
+    for _, _, row in sorted(unlike, key=lambda found: found[:2]):
+        tx.execute(other, row, prepare=True)

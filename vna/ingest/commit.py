@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from vna import telemetry
 from vna.access.audit import Audit, Event
 from vna.access.principal import Principal
-from vna.db.pool import Database
-from vna.errors import CommitUnknown, Unavailable, VNAError
+from vna.db.pool import Connection, Database
+from vna.errors import CommitUnknown, Contended, Unavailable, VNAError
 from vna.index.register import (
     Registered,
     Registration,
@@ -120,18 +120,24 @@ class Committer:
 
     def _write(self, batch: list[_Ticket]) -> None:
         begun = time.perf_counter()
-        with self._database.at_once() as conn:
-            done = register_at_once(conn, [t.item for t in batch], act=_ACT)
-        for n, result in done.items():
+        for n, result in self._at_once(batch).items():
             batch[n].result = result
         if rest := [ticket for ticket in batch if ticket.result is None]:
             self._write_rest(rest)
         telemetry.COMMIT_SECONDS.observe(time.perf_counter() - begun)
         telemetry.COMMIT_BATCH.observe(len(batch))
 
+    def _at_once(self, batch: list[_Ticket]) -> dict[int, Registered]:
+        try:
+            with self._database.at_once() as conn:
+                return register_at_once(conn, [t.item for t in batch], act=_ACT)
+        except Contended:
+            return {}  # undone whole: the ordinary transaction is repeated as often as needed
+
     def _write_rest(self, rest: list[_Ticket]) -> None:
         """What is the first of its study or series, or met a version of itself."""
-        with self._database.transaction() as tx:
+
+        def work(tx: Connection) -> list[Registered]:
             results = register(tx, [t.item for t in rest], policy=self._policy, act=_ACT)
             met = [
                 (t.principal, stored_event(t.item, r, _ACT))
@@ -139,7 +145,9 @@ class Committer:
                 if r.verdict is Verdict.SAME or r.elsewhere
             ]
             self._audit.write_all(tx, met)
-        for ticket, result in zip(rest, results, strict=True):
+            return results
+
+        for ticket, result in zip(rest, self._database.changing(work), strict=True):
             ticket.result = result
 
     def _ask_again(self, batch: list[_Ticket], cause: CommitUnknown) -> None:

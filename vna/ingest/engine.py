@@ -16,7 +16,7 @@ from vna.blobs.layout import created_at
 from vna.blobs.sealing import seal_json
 from vna.blobs.store import BlobStore, StoredBlob
 from vna.config import Settings
-from vna.db.pool import Database
+from vna.db.pool import Connection, Database
 from vna.errors import CommitUnknown, NotFound, Unavailable, VNAError
 from vna.index.register import Existing, Registered, Registration, Verdict, register_version
 from vna.ingest.commit import Committer, stored_event
@@ -204,10 +204,14 @@ class IngestEngine:
                 sop_instance=identity.ref.instance,
             )
         reason = "encoding" if closest is Comparison.ENCODING else "content"
-        with self._database.transaction() as tx:
-            result = register_version(tx, item, reason=reason, policy=policy)
-            event = stored_event(item, result, kind=f"instance.version.{reason}")
+
+        def work(tx: Connection) -> Registered:
+            made = register_version(tx, item, reason=reason, policy=policy)
+            event = stored_event(item, made, kind=f"instance.version.{reason}")
             self._audit.write(tx, receiving.principal, [event])
+            return made
+
+        result = self._database.changing(work)
         if result.verdict is Verdict.SAME:
             self._discard(item.blob_id)
             return AlreadyStored(ref=identity.ref, sop_class=identity.sop_class)

@@ -96,8 +96,7 @@ class Recovery:
 
     def _index(self, items: list[Registration], found: Found, actor: Principal) -> None:
         policy = self._settings.versions.policy
-        with self._database.transaction() as tx:
-            results = register(tx, items, policy=policy)
+        results = self._database.changing(lambda tx: register(tx, items, policy=policy))
         for item, result in zip(items, results, strict=True):
             if result.verdict is Verdict.DIFFERS:
                 self._as_version(item, result, actor)
@@ -129,9 +128,10 @@ class Recovery:
         if item is None:
             return
         actor = system("recovery")
-        with self._database.transaction() as tx:
-            policy = self._settings.versions.policy
-            result = register(tx, [item], policy=policy, act="instance.recovered")[0]
+        policy = self._settings.versions.policy
+        result = self._database.changing(
+            lambda tx: register(tx, [item], policy=policy, act="instance.recovered")
+        )[0]
         if result.verdict is Verdict.DIFFERS:
             result = self._as_version(item, result, actor)
         if result.verdict is Verdict.SAME and result.blob_id != blob_id:
