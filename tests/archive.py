@@ -12,6 +12,7 @@ from typing import Any
 
 from vna.access.audit import Audit
 from vna.access.principal import Principal, developer
+from vna.access.remotes import Remotes
 from vna.blobs.files import Files
 from vna.blobs.layout import uuid7
 from vna.blobs.store import BlobStore
@@ -37,6 +38,7 @@ class Archive:
     query: QueryEngine
     retrieve: RetrieveEngine
     recovery: Recovery
+    remotes: Remotes
     who: Principal
 
     def take(self, data: bytes, *, chunk: int = 1 << 16, **expected: str) -> Outcome:
@@ -96,6 +98,7 @@ def open_archive(
             query=QueryEngine(database, audit=audit, settings=settings),
             retrieve=RetrieveEngine(**rooms),
             recovery=Recovery(**rooms),
+            remotes=Remotes(database, audit),
             who=developer("test"),
         )
     finally:

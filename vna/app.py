@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vna.access.audit import Audit
+from vna.access.remotes import Remotes
 from vna.blobs.layout import uuid7
 from vna.blobs.store import BlobStore
 from vna.config import Settings
@@ -212,6 +213,7 @@ def _assembled(settings: Settings, store: BlobStore, database: Database, audit: 
             ingest=ingest,
             query=QueryEngine(database, audit=audit, settings=settings),
             retrieve=RetrieveEngine(store=store, database=database, audit=audit, settings=settings),
+            remotes=Remotes(database, audit),
             settings=settings,
             check=check,
         ),

@@ -169,7 +169,7 @@ class Settings:
 
 # Names that other programs use already, beside the regular VNA_<SECTION>_<KEY>.
 _ALIASES = {"VNA_DATABASE_URL": ("postgres", "url"), "VNA_BLOB_URL": ("blobs", "url")}
-_NOT_SETTINGS = frozenset({"VNA_ROOT_KEY", "VNA_CONFIG", "VNA"})
+_NOT_SETTINGS = frozenset({"VNA_ROOT_KEY", "VNA_CONFIG", "VNA", "VNA_SHARED"})  # the last: tests
 _CHOICES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("tls", "clients"): ("required", "optional", "none"),
     ("tls", "profile"): ("bcp195", "modified"),

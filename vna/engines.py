@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from vna.access.remotes import Remotes
 from vna.config import Settings
 from vna.ingest.engine import IngestEngine
 from vna.query.engine import QueryEngine
@@ -22,5 +23,6 @@ class Engines:
     ingest: IngestEngine
     query: QueryEngine
     retrieve: RetrieveEngine
+    remotes: Remotes
     settings: Settings
     check: Callable[[], None]

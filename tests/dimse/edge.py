@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
+from vna.access.remotes import Remotes
 from vna.config import Settings
 from vna.dimse.dispatch import Services, echo
 from vna.dimse.handoff import control_pair
@@ -41,12 +42,14 @@ class Edge:
         services: Services,
         workers: int,
         slow_window_s: float,
+        remotes: Remotes | None = None,
         *,
         roster: Roster | None = None,
     ) -> None:
         self.roster = roster
         self.settings = settings
         self.slow_window_s = slow_window_s
+        self.remotes = remotes
         listener = listen("127.0.0.1:0")
         self.port: int = listener.getsockname()[1]
         secured = [listen("127.0.0.1:0")] if settings.tls.certificate else []
@@ -65,6 +68,7 @@ class Edge:
             services,
             self.settings,
             theirs,
+            remotes=self.remotes,
             slow_window_s=self.slow_window_s,
             roster=self.roster,
         )

@@ -65,7 +65,7 @@ class Ear:
             timing=Timing(artim_s=5, idle_s=5, slowest_bytes_s=1024, slow_window_s=5),
             buffers=Buffers(),
             stop_fd=self._stop_out.fileno(),
-            callers=Callers(SETTINGS),
+            callers=Callers(SETTINGS, None),
             roster=Roster(),
             tls=Watched(tuple, lambda: tls.acceptor(SETTINGS.tls).value()),
             is_stopping=lambda: False,
@@ -83,7 +83,7 @@ class Ear:
         with theirs:
             theirs.sendall(data)
             theirs.shutdown(socket.SHUT_WR)
-            Association(ours, "127.0.0.1", self._house, admit=lambda _: True).run()
+            Association(ours, "127.0.0.1", self._house, admit=lambda *_: True).run()
             return wire.exactly(theirs, 1 << 20)  # all of it, or up to a reset
 
 

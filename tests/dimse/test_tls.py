@@ -21,6 +21,7 @@ from tests.dimse import wire
 from tests.dimse.certificates import Authority, Signed
 from tests.dimse.edge import Edge, wait_for
 from tests.dimse.shelf import Shelf, served
+from vna.access.remotes import Remotes
 from vna.config import Tls
 from vna.dimse import tls as contexts
 from vna.dimse.scu import Requestor
@@ -29,6 +30,7 @@ from vna.dimse.sop_classes import VERIFICATION
 from vna.errors import ConfigError, Unavailable
 
 Serve = Callable[..., Edge]
+Strict = Callable[[str], Edge]
 ECHO = [(VERIFICATION, [wire.IMPLICIT])]
 
 
@@ -45,6 +47,17 @@ def ours(authority: Authority) -> Signed:
 @pytest.fixture
 def ct1(authority: Authority) -> Signed:
     return authority.sign("ct1")
+
+
+@pytest.fixture
+def strict(serve: Serve, registered: Remotes, authority: Authority, ours: Signed) -> Strict:
+    """Return what starts an edge outside `--dev` with a file of identities."""
+
+    def start(path: str) -> Edge:
+        tls = authority.settings(ours)
+        return serve(dev=False, remotes=registered, tls=tls, identities=path)
+
+    return start
 
 
 def identities(folder: Path, text: str) -> str:
@@ -100,25 +113,34 @@ def shaken(edge: Edge, context: ssl.SSLContext) -> tuple[str | None, str]:
 
 
 def test_an_ae_with_its_certificate_is_taken_without_dev(
-    serve: Serve, authority: Authority, ours: Signed, ct1: Signed, tmp_path: Path
+    strict: Strict,
+    authority: Authority,
+    ct1: Signed,
+    tmp_path: Path,
 ) -> None:
-    edge = serve(dev=False, tls=authority.settings(ours), identities=known(tmp_path, ct1))
+    edge = strict(known(tmp_path, ct1))
     assert echo(edge, authority.settings(ct1)) == 0
 
 
 def test_a_subject_names_an_ae_as_well(
-    serve: Serve, authority: Authority, ours: Signed, ct1: Signed, tmp_path: Path
+    strict: Strict,
+    authority: Authority,
+    ct1: Signed,
+    tmp_path: Path,
 ) -> None:
     path = identities(tmp_path, '[[ae]]\ntitle = "CT1"\nsubjects = ["CN=ct1,O=Hospital"]\n')
-    edge = serve(dev=False, tls=authority.settings(ours), identities=path)
+    edge = strict(path)
     assert echo(edge, authority.settings(ct1)) == 0
 
 
 def test_another_title_another_certificate_and_none_are_not_taken(
-    serve: Serve, authority: Authority, ours: Signed, ct1: Signed, tmp_path: Path
+    strict: Strict,
+    authority: Authority,
+    ct1: Signed,
+    tmp_path: Path,
 ) -> None:
     mr1 = authority.sign("mr1")
-    edge = serve(dev=False, tls=authority.settings(ours), identities=known(tmp_path, ct1))
+    edge = strict(known(tmp_path, ct1))
     with pytest.raises(Unavailable, match="1/1/3"):
         echo(edge, authority.settings(ct1), "CT2")
     with pytest.raises(Unavailable, match="1/1/3"):
@@ -201,10 +223,14 @@ def test_only_suites_of_the_profile_are_agreed_on(
 
 
 def test_a_new_certificate_is_shown_without_a_restart(
-    serve: Serve, authority: Authority, ours: Signed, ct1: Signed, tmp_path: Path
+    strict: Strict,
+    authority: Authority,
+    ours: Signed,
+    ct1: Signed,
+    tmp_path: Path,
 ) -> None:
     path = known(tmp_path, ct1)
-    edge = serve(dev=False, tls=authority.settings(ours), identities=path)
+    edge = strict(path)
     mine = authority.settings(ct1)
     before = _shown(edge, mine)
     renewed = authority.sign("renewed")
@@ -224,9 +250,12 @@ def _shown(edge: Edge, mine: Tls) -> str:
 
 
 def test_an_ae_taken_off_the_list_does_not_get_in_again(
-    serve: Serve, authority: Authority, ours: Signed, ct1: Signed, tmp_path: Path
+    strict: Strict,
+    authority: Authority,
+    ct1: Signed,
+    tmp_path: Path,
 ) -> None:
-    edge = serve(dev=False, tls=authority.settings(ours), identities=known(tmp_path, ct1))
+    edge = strict(known(tmp_path, ct1))
     with remote(edge, authority.settings(ct1)) as it:
         known(tmp_path, authority.sign("another"))
         assert it.echo() == 0  # who is in stays in
@@ -235,9 +264,12 @@ def test_an_ae_taken_off_the_list_does_not_get_in_again(
 
 
 def test_a_broken_list_of_identities_changes_nothing(
-    serve: Serve, authority: Authority, ours: Signed, ct1: Signed, tmp_path: Path
+    strict: Strict,
+    authority: Authority,
+    ct1: Signed,
+    tmp_path: Path,
 ) -> None:
-    edge = serve(dev=False, tls=authority.settings(ours), identities=known(tmp_path, ct1))
+    edge = strict(known(tmp_path, ct1))
     identities(tmp_path, "[[ae]]\ntitle = ")
     assert echo(edge, authority.settings(ct1)) == 0
 
@@ -357,13 +389,9 @@ def _run(*command: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=60)
 
 
-def test_dcmtk_is_answered_under_tls(
-    serve: Serve, authority: Authority, ours: Signed, tmp_path: Path
-) -> None:
+def test_dcmtk_is_answered_under_tls(strict: Strict, authority: Authority, tmp_path: Path) -> None:
     theirs = authority.sign("dcmtk")
-    edge = serve(
-        dev=False, tls=authority.settings(ours), identities=known(tmp_path, theirs, "ECHOSCU")
-    )
+    edge = strict(known(tmp_path, theirs, "ECHOSCU"))
     done = _run(
         "echoscu", "-v", "+tls", theirs.key, theirs.certificate, "+cf", authority.path,
         "localhost", str(edge.secured),

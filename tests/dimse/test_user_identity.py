@@ -18,6 +18,7 @@ from tests.dimse.certificates import Authority, Signed
 from tests.dimse.edge import Edge
 from tests.dimse.shelf import Shelf, served
 from vna.access.passcodes import hash_passcode
+from vna.access.remotes import Remotes
 from vna.dimse import tls as contexts
 from vna.dimse.pdu import AssociateRequest, UserIdentity, decode_request, encode_request
 from vna.dimse.scu import Requestor
@@ -45,7 +46,7 @@ def bearer(data: bytes) -> UserIdentity:
 class House:
     """An edge that knows an AE, two users and an issuer."""
 
-    def __init__(self, serve: Serve, folder: Path) -> None:
+    def __init__(self, serve: Serve, folder: Path, remotes: Remotes) -> None:
         self.authority = Authority(folder)
         self.ct1: Signed = self.authority.sign("ct1")
         (folder / "idp.pem").write_bytes(pem(ISSUER))
@@ -68,6 +69,7 @@ key = "idp.pem"
         self.edge = serve(
             served(ingest=self.shelf),
             dev=False,
+            remotes=remotes,
             tls=self.authority.settings(self.authority.sign("archive")),
             identities=str(path),
         )
@@ -88,8 +90,8 @@ key = "idp.pem"
 
 
 @pytest.fixture
-def house(serve: Serve, tmp_path: Path) -> House:
-    return House(serve, tmp_path)
+def house(serve: Serve, tmp_path: Path, registered: Remotes) -> House:
+    return House(serve, tmp_path, registered)
 
 
 def jwt(**claims: object) -> bytes:

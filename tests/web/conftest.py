@@ -137,6 +137,7 @@ def serving(
                 ingest=archive.ingest,
                 query=archive.query,
                 retrieve=archive.retrieve,
+                remotes=archive.remotes,
                 settings=dataclasses.replace(archive.settings, dev=dev),
                 check=lambda: ask(database),
             )

@@ -63,6 +63,7 @@ def speak_dicom(place: Place, handle: int) -> None:
             services(archive.engines, settings),
             settings,
             control,
+            remotes=archive.engines.remotes,
             roster=roster.own(settings.data, settings.dicom.associations),
         )
 

@@ -37,6 +37,7 @@ COMMANDS = (
     Command("import", "importing", "store files, folders and ZIP archives"),
     Command("verify", "verifying", "read every blob and say which are damaged"),
     Command("reindex", "reindexing", "build the index again from the blobs alone"),
+    Command("remote", "remotes", "the remote AEs: who may call, who is called"),
     Command("status", "status", "what the archive holds, and who is at work"),
     Command("associations", "associations", "who is connected over DICOM right now"),
     Command("passcode", "passcode", "hash a passcode for a user of dicom.identities"),

@@ -24,9 +24,9 @@ _DEV = """
   *****************************************************************
 """
 _CLOSED = """
-  Sign-in is not there yet, so nobody is let in over HTTP: every request is answered
-  401. Associations are taken over TLS from AEs whose certificates dicom.identities
-  names (docs/operations.md), and from nobody else. On a laptop: vna serve --dev
+  Associations are taken from the remote AEs of `vna remote` only, those with certificates
+  over TLS alone (docs/operations.md). There is no sign-in yet: every HTTP request is
+  answered 401. On a laptop: vna serve --dev
 """
 
 

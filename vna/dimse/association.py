@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 
 from vna.access.watched import Watched
 from vna.config import Settings
+from vna.dimse.associate import Caller
 from vna.dimse.buffers import Buffers
-from vna.dimse.callers import Caller, Callers, Line
+from vna.dimse.callers import Callers, Line
 from vna.dimse.dispatch import Dispatch, Services
 from vna.dimse.exchange import Peer
 from vna.dimse.link import Disconnected, Link, Silence, Stopping, Timing
@@ -60,7 +61,7 @@ class Association:
         address: str,
         house: House,
         *,
-        admit: Callable[[str], bool],
+        admit: Callable[[str, int], bool],
         secured: bool = False,
     ) -> None:
         dicom = house.settings.dicom
@@ -153,13 +154,14 @@ class Association:
         caller = self._house.callers.named(request, line)
         if isinstance(caller, Rejected):
             return caller
-        if not self._admit(request.calling):
+        if not self._admit(request.calling, caller.remote.max_associations if caller.remote else 0):
             return OVER_LIMIT
         return _told(negotiated, caller), Peer(
             calling=request.calling,
             called=request.called,
             address=self._address,
             principal=caller.principal,
+            remote=caller.remote,
         )
 
     def _reject(self, request: AssociateRequest, why: Rejected) -> None:

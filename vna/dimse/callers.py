@@ -8,12 +8,12 @@ are passed over without an answer, as PS3.7 D.3.3.7 lets an acceptor do.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from vna.access.identities import Verifier, watched
-from vna.access.principal import Principal
+from vna.access.remotes import Remotes
 from vna.config import Settings
-from vna.dimse.associate import principal_of
+from vna.dimse.associate import Caller, caller_of
 from vna.dimse.negotiate import NOT_AUTHENTICATED, UNKNOWN_CALLING
 from vna.dimse.pdu import AssociateRequest, UserIdentity
 from vna.dimse.secured import Certificate
@@ -35,19 +35,12 @@ class Line:
     certificate: Certificate | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
-    """Who it is. `response` answers User Identity Negotiation, where an answer was asked for."""
-
-    principal: Principal
-    response: bytes | None = field(default=None, repr=False)
-
-
 class Callers:
     """Names the callers of one process."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, remotes: Remotes | None) -> None:
         self._settings = settings
+        self._remotes = remotes
         self._identities = watched(settings.dicom.identities)
         self._identities.value()  # a file that cannot be read is told at the start
         self._verifier = Verifier(self._identities)
@@ -62,19 +55,25 @@ class Callers:
         )
         if identities.is_certified(request.calling) and not proven and not dev:
             return UNKNOWN_CALLING
-        principal = principal_of(request.calling, line.address, self._settings, proven=proven)
-        if isinstance(principal, Rejected):
-            return principal
+        caller = caller_of(
+            request.calling,
+            line.address,
+            self._settings,
+            self._remotes,
+            is_secured=line.is_secured,
+        )
+        if isinstance(caller, Rejected):
+            return caller
         identity = request.user.identity
         if identity is None or not line.is_secured or not self._settings.dicom.identities:
-            return Caller(principal=principal)
+            return caller
         try:
             user = self._user(identity, line.address)
         except NotAuthenticated as exc:
             why = {"calling": request.calling, "address": line.address, "why": str(exc)}
             log.warning("user not verified", extra=why)
             return NOT_AUTHENTICATED
-        return _with_user(principal, user, identity)
+        return _with_user(caller, user, identity)
 
     def _user(self, identity: UserIdentity, address: str) -> str | None:
         """Return the user's name, None for a kind of identity we do not verify."""
@@ -88,12 +87,13 @@ class Callers:
         return self._verifier.by_passcode(name, _text(identity.secondary), address=address)
 
 
-def _with_user(principal: Principal, user: str | None, identity: UserIdentity) -> Caller:
+def _with_user(caller: Caller, user: str | None, identity: UserIdentity) -> Caller:
     if user is None:
-        return Caller(principal=principal)
+        return caller
+    principal = replace(caller.principal, name=f"{user}@{caller.principal.name}")
     # the answer to all three kinds has no content: only tickets and assertions are answered
     response = b"" if identity.wants_response else None
-    return Caller(principal=replace(principal, name=f"{user}@{principal.name}"), response=response)
+    return replace(caller, principal=principal, response=response)
 
 
 def _text(value: bytes) -> str:

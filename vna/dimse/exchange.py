@@ -7,18 +7,20 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from vna.access.principal import Principal
+from vna.access.remotes import Remote
 from vna.dimse.messages import Command, Status
 from vna.dimse.negotiate import Context
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
-    """Who is on the other side of an association."""
+    """Who is on the other side of an association; `remote` is what is registered of it."""
 
     calling: str
     called: str
     address: str
     principal: Principal
+    remote: Remote | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -247,9 +247,9 @@ class Acceptor:
         if not data:
             self._drop(worker)
             return
-        for kind, number, title in worker.records.receive(data):
+        for kind, number, title, most in worker.records.receive(data):
             if kind == ASK:
-                may = self._admission.name(number, title)
+                may = self._admission.name(number, title, most)
                 self._is_told(worker, YES if may else NO, number)
             elif kind == ENDED:
                 worker.numbers.discard(number)

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 
+from vna.access.remotes import Remotes
 from vna.config import Settings
 from vna.dimse import tls
 from vna.dimse.association import Association, House
@@ -42,6 +43,7 @@ class Worker:
         settings: Settings,
         control: socket.socket,
         *,
+        remotes: Remotes | None = None,
         slow_window_s: float = 30.0,
         roster: Roster | None = None,
     ) -> None:
@@ -59,7 +61,7 @@ class Worker:
             ),
             buffers=Buffers(),
             stop_fd=self._stop_out.fileno(),
-            callers=Callers(settings),
+            callers=Callers(settings, remotes),
             roster=roster or Roster(),
             tls=tls.acceptor(settings.tls),
             is_stopping=lambda: self.is_stopping,
@@ -127,7 +129,7 @@ class Worker:
                 sock,
                 peer,
                 self._house,
-                admit=lambda title: self._is_admitted(number, title),
+                admit=lambda title, most: self._is_admitted(number, title, most),
                 secured=secured,
             )
         except OSError:
@@ -155,18 +157,18 @@ class Worker:
                 self._open.pop(number, None)
             self._tell(ENDED, number)
 
-    def _is_admitted(self, number: int, title: str) -> bool:
+    def _is_admitted(self, number: int, title: str, most: int) -> bool:
         answered, answer = threading.Event(), list[bool]()
         self._asked[number] = answered, answer
-        self._tell(ASK, number, title)
+        self._tell(ASK, number, title, most)
         answered.wait(_ADMIT_S)
         del self._asked[number]
         return bool(answer and answer[0])
 
-    def _tell(self, kind: bytes, number: int, title: str = "") -> None:
+    def _tell(self, kind: bytes, number: int, title: str = "", most: int = 0) -> None:
         try:
             with self._lock:
-                send_to_supervisor(self._control, kind, number, title)
+                send_to_supervisor(self._control, kind, number, title, most)
         except OSError:
             log.debug("supervisor gone")
 
