@@ -60,6 +60,7 @@ class Dicom:
     artim_s: float = 15.0
     idle_s: float = 60.0
     slowest_bytes_s: int = 1024
+    response_s: float = 60.0
     unknown_storage: bool = True
     called_ae_any: bool = True
 
@@ -96,6 +97,7 @@ class Limits:
     search_rows: int = 1000
     search_s: float = 5.0
     ranges: int = 8
+    retrieve_instances: int = 200_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,9 +21,11 @@ from tests.dimse import wire
 from tests.dimse.certificates import Authority, Signed
 from tests.dimse.edge import Edge, wait_for
 from tests.dimse.shelf import Shelf, served
-from vna.access.remotes import Remotes
-from vna.config import Tls
+from vna.access.principal import system
+from vna.access.remotes import Remote, Remotes
+from vna.config import Dicom, Settings, Tls
 from vna.dimse import tls as contexts
+from vna.dimse.calling import connecting
 from vna.dimse.scu import Requestor
 from vna.dimse.secured import Certificate, _escaped
 from vna.dimse.sop_classes import VERIFICATION
@@ -420,3 +422,20 @@ def test_pynetdicom_is_answered_under_tls(serve: Serve, authority: Authority, ou
     assert assoc.send_c_echo().Status == 0
     assoc.release()
     assert assoc.is_released
+
+
+def test_a_remote_ae_registered_with_tls_is_called_under_it_and_taken_only_so(
+    serve: Serve, registered: Remotes, authority: Authority, ours: Signed
+) -> None:
+    mine = authority.settings(ours)
+    edge = serve(dev=False, remotes=registered, tls=mine)
+    away = Remote(ae_title="PACS", host="localhost", port=edge.secured, tls=True)
+    registered.add(system("test"), away)
+    settings = Settings(dicom=Dicom(ae_title="PACS"), tls=mine)
+    with connecting(away, settings)(ECHO) as remote:
+        assert remote.echo() == 0
+    with pytest.raises(Unavailable, match="TLS"):
+        connecting(away, Settings())(ECHO)
+    with edge.connect() as sock:
+        sock.sendall(wire.associate(calling="PACS"))
+        assert wire.answer(sock) == (3, bytes((0, 1, 1, 3)))

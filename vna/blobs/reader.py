@@ -46,10 +46,15 @@ class Source:
 
     def open(self, opener: PayloadOpener, cut: Cut) -> bytes:
         """Read a cut in one request and open it. Raises `Corrupt`, `NotFound`."""
-        with self.rooms.lend(cut.size) as sealed, self.rooms.lend(cut.size) as plain:
+        with self.rooms.lend(cut.size) as plain:
+            return bytes(self.open_into(opener, cut, plain))
+
+    def open_into(self, opener: PayloadOpener, cut: Cut, plain: memoryview) -> memoryview:
+        """Do the same without a copy: the bytes are a part of `plain`, which has room for it."""
+        with self.rooms.lend(cut.size) as sealed:
             have = self.backend.read_into(self.name, cut.start, sealed)
             try:
-                return opener.open(sealed[:have], cut, plain)
+                return opener.open_into(sealed[:have], cut, plain)
             except Corrupt:
                 BLOB_READS_CORRUPT.inc()
                 raise

@@ -215,6 +215,13 @@ class PayloadOpener:
 
         `room` is work space of cut.size bytes; what a failure leaves in it must not be used.
         """
+        return bytes(self.open_into(sealed, cut, room))
+
+    def open_into(self, sealed: Buffer, cut: Cut, room: memoryview) -> memoryview:
+        """Give the range as the part of `room` it was opened into, good until that is used again.
+
+        Every byte of it is authenticated. Raises `Corrupt`; the room is as for `open`.
+        """
         view = memoryview(sealed)
         if len(view) != cut.size:
             raise Corrupt("The blob is cut off.")
@@ -229,7 +236,7 @@ class PayloadOpener:
                 )
             except InvalidTag as exc:
                 raise Corrupt(f"Segment {index} of the blob does not verify.") from exc
-        return bytes(room[cut.skip : cut.skip + cut.length])
+        return room[cut.skip : cut.skip + cut.length]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from vna.access.principal import Principal
 from vna.access.remotes import Remote
 from vna.dimse.messages import Command, Status
 from vna.dimse.negotiate import Context
+from vna.dimse.stores import Stores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +29,8 @@ class Exchange:
     """One request: the command, where it came from, and the way to answer.
 
     `respond(status, data_set)` queues a response, `send()` sends what is queued. `is_cancelled()`
-    looks, without waiting, whether the peer sent C-CANCEL for this request.
+    looks, without waiting, whether the peer sent C-CANCEL for this request. `stores` returns what
+    sends C-STORE requests on the same association, to an asker that is an SCP of Storage.
     """
 
     command: Command
@@ -37,6 +39,7 @@ class Exchange:
     respond: Callable[[Status, bytes | None], int]
     send: Callable[[], None]
     is_cancelled: Callable[[], bool]
+    stores: Callable[[], Stores]
 
 
 class Service(Protocol):

@@ -12,7 +12,7 @@ import select
 import socket
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 _JOINED_BYTES = 256 << 10  # written to OpenSSL at once: a record has 16 KiB of them
@@ -40,13 +40,23 @@ class Certificate:
 
 
 class Secured:
-    """One TLS connection. `timeout_s` is the longest wait of one call, as SO_RCVTIMEO's."""
+    """One TLS connection; with a `host` we are its client.
+
+    `receive_s` and `send_s` are the longest waits of one call, as SO_RCVTIMEO and SO_SNDTIMEO.
+    """
 
     def __init__(
-        self, sock: socket.socket, context: ssl.SSLContext, *, host: str | None, timeout_s: float
+        self,
+        sock: socket.socket,
+        context: ssl.SSLContext,
+        *,
+        host: str | None,
+        receive_s: float,
+        send_s: float,
     ) -> None:
         sock.setblocking(False)
-        self._timeout_s = timeout_s
+        self._receive_s = receive_s
+        self._send_s = send_s
         self._tls = context.wrap_socket(
             sock,
             server_side=host is None,
@@ -88,7 +98,7 @@ class Secured:
 
         Raises `BlockingIOError` when nothing came in time.
         """
-        until = None if flags & socket.MSG_DONTWAIT else time.monotonic() + self._timeout_s
+        until = None if flags & socket.MSG_DONTWAIT else time.monotonic() + self._receive_s
         got = 0
         while got < len(buffer):
             try:
@@ -103,10 +113,10 @@ class Secured:
             got += more
         return got
 
-    def sendmsg(self, parts: list[memoryview]) -> int:
+    def sendmsg(self, parts: Sequence[bytes | memoryview]) -> int:
         """Send some of it. Raises `BlockingIOError` when the peer took nothing in time."""
         data = _joined(parts)
-        until = time.monotonic() + self._timeout_s
+        until = time.monotonic() + self._send_s
         sent = 0
         while sent < len(data):
             try:
@@ -143,10 +153,10 @@ class Secured:
             raise BlockingIOError
 
 
-def _joined(parts: list[memoryview]) -> memoryview:
+def _joined(parts: Sequence[bytes | memoryview]) -> memoryview:
     """Put small pieces together, so that the header of a PDU is no record of its own."""
     if len(parts) == 1 or len(parts[0]) >= _JOINED_BYTES:
-        return parts[0]
+        return memoryview(parts[0])
     taken, size = [], 0
     for part in parts:
         taken.append(part[: _JOINED_BYTES - size])

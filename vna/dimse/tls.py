@@ -7,6 +7,7 @@ ticket of one worker would open at no other.
 
 from __future__ import annotations
 
+import functools
 import ssl
 from pathlib import Path
 
@@ -42,6 +43,7 @@ def acceptor(settings: Tls) -> Watched[ssl.SSLContext]:
     return Watched(lambda: _files(settings), lambda: _acceptor(settings))
 
 
+@functools.cache
 def requestor(settings: Tls) -> Watched[ssl.SSLContext]:
     """Return what associations are asked for with: we show our certificate, where there is one."""
     return Watched(lambda: _files(settings), lambda: _requestor(settings))

@@ -261,6 +261,22 @@ class UpperLayer:
         """Return the twelve bytes before one data set fragment, at most `fragment_bytes` long."""
         return _PDU.pack(_DATA, length + 6) + _PDV.pack(length + 2, context_id, 2 if last else 0)
 
+    def fragments(
+        self, context_id: int, data: memoryview, *, last: bool
+    ) -> list[bytes | memoryview]:
+        """Cut a part of a data set into P-DATA PDUs without copying it; `last` ends the data set.
+
+        `data` has an even length unless it is the last.
+        """
+        size = self.fragment_bytes
+        end = max(0, (len(data) - 1) // size * size)
+        head = self.data_header(context_id, size, last=False)
+        parts: list[bytes | memoryview] = []
+        for at in range(0, end, size):
+            parts += (head, data[at : at + size])
+        parts += (self.data_header(context_id, len(data) - end, last=last), data[end:])
+        return parts
+
     @property
     def fragment_bytes(self) -> int:
         """The longest fragment the peer takes: even, as PS3.8 Annex E.1 asks."""

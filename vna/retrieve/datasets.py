@@ -10,8 +10,8 @@ import orjson
 from vna.blobs.meta import read
 from vna.blobs.store import BlobStore
 from vna.config import Limits
-from vna.dicom.rewrite import to_explicit_little
-from vna.dicom.uids import EXPLICIT_LITTLE, syntax
+from vna.dicom.rewrite import to_explicit_little, to_implicit_little
+from vna.dicom.uids import EXPLICIT_LITTLE, IMPLICIT_LITTLE, syntax
 from vna.errors import Corrupt, TooLarge
 from vna.index.locate import Located
 
@@ -24,11 +24,18 @@ def stored_chunks(store: BlobStore, located: Located) -> Iterator[bytes]:
     return store.chunks(located.blob_id, located.header, located.payload_len)
 
 
+def stored_views(store: BlobStore, located: Located) -> Iterator[memoryview]:
+    """The data set as received, each view good until the next is asked for."""
+    return store.views(located.blob_id, located.header, located.payload_len)
+
+
 def in_syntax(
     store: BlobStore, located: Located, transfer_syntax: str, limits: Limits
 ) -> Iterator[bytes]:
-    """The data set in `transfer_syntax`: the stored one, or Explicit VR Little Endian."""
+    """The data set in `transfer_syntax`: the stored one, Explicit or Implicit VR Little Endian."""
     chunks = stored_chunks(store, located)
+    if transfer_syntax == IMPLICIT_LITTLE:
+        return to_implicit_little(chunks, located.transfer_syntax, limits)
     if transfer_syntax == located.transfer_syntax or transfer_syntax != EXPLICIT_LITTLE:
         return chunks
     return to_explicit_little(chunks, located.transfer_syntax, limits)

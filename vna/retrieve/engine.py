@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import chain
 
 import orjson
 
 from vna import telemetry
-from vna.access.audit import Audit
+from vna.access.audit import Audit, Event
 from vna.access.policy import require
 from vna.access.principal import Action, Principal
 from vna.blobs.store import BlobStore
@@ -18,12 +19,13 @@ from vna.dicom.part10 import file_head, with_transfer_syntax
 from vna.dicom.refs import InstanceRef, Ref
 from vna.dicom.uids import EXPLICIT_LITTLE, syntax
 from vna.errors import NotFound
-from vna.index import locate
+from vna.index import locate, select
 from vna.index import metadata as rows
 from vna.index.locate import Located
 from vna.index.metadata import Sealed
+from vna.index.select import Listed, Selection
 from vna.retrieve import frames, representation
-from vna.retrieve.datasets import in_syntax, is_plain, small_value, value_bytes
+from vna.retrieve.datasets import in_syntax, is_plain, small_value, stored_views, value_bytes
 from vna.retrieve.metadata import (
     KEPT_MOST,
     Described,
@@ -32,8 +34,11 @@ from vna.retrieve.metadata import (
     describe,
     unsealed,
 )
+from vna.retrieve.outgoing import Body, Outgoing
 from vna.retrieve.payload import Payload, path_of
+from vna.retrieve.retrieval import Retrieval, Tally
 
+_NOTED = 1000  # UIDs of one audit row
 SMALL = 4 << 20  # up to this size a payload is read in one go and handed over ready
 
 
@@ -93,6 +98,68 @@ class RetrieveEngine:
             length=located.payload_len if as_stored else None,
             chunks=in_syntax(self._store, located, transfer_syntax, self._limits),
         )
+
+    def retrieval(self, principal: Principal, asked: Selection, *, what: str) -> Retrieval:
+        """Everything that matches these keys, for an edge that sends it on; nothing is an answer.
+
+        `what` names the service for the audit trail, which has its row before the first byte
+        leaves. Raises `NotPermitted`, `TooLarge`, `Unavailable`.
+        """
+        require(principal, Action.RETRIEVE)
+        self._audit.require_writable()
+        with self._database.reading() as conn:
+            listed = select.select(
+                conn,
+                asked,
+                most=self._limits.retrieve_instances,
+                within=principal.scope.within(),
+            )
+        found = Retrieval(listed, self._locate, self.outgoing)
+        self._audit.read_all(principal, what, found.by_study())
+        return found
+
+    def _locate(self, listed: Sequence[Listed]) -> dict[int, Located]:
+        with self._database.reading() as conn:
+            return select.located(conn, listed)
+
+    def sent(
+        self, principal: Principal, found: Retrieval, tally: Tally, *, what: str, to: str, how: str
+    ) -> None:
+        """Write down how a retrieval ended: one row, with every failed instance up to a thousand.
+
+        `to` is the AE title it went to, `how` says done, cancelled or broken off.
+        """
+        studies = list(dict.fromkeys(one.ref.study for one in found.listed))
+        detail = {
+            "what": what,
+            "to": to,
+            "studies": studies[:_NOTED],
+            "completed": tally.completed,
+            "warning": tally.warning,
+            "failed": tally.failed,
+            "remaining": tally.remaining,
+            "failures": tally.failures[:_NOTED],
+        }
+        study = studies[0] if len(studies) == 1 else None
+        self._audit.note(principal, Event(kind="sent", outcome=how, study=study, detail=detail))
+        telemetry.RETRIEVALS.labels(what).inc(tally.completed + tally.warning)
+
+    def outgoing(self, located: Located) -> Outgoing:
+        """One of `instances` as something to be sent to another AE."""
+        return Outgoing(
+            ref=located.ref,
+            sop_class=located.sop_class,
+            transfer_syntax=located.transfer_syntax,
+            forms=representation.forms(located.transfer_syntax),
+            load=partial(self._body, located),
+        )
+
+    def _body(self, located: Located, transfer_syntax: str) -> Body:
+        if transfer_syntax == located.transfer_syntax:
+            views = stored_views(self._store, located)
+            return Body(length=located.payload_len, chunks=views)
+        chunks = in_syntax(self._store, located, transfer_syntax, self._limits)
+        return Body(length=None, chunks=chunks)
 
     def metadata(self, principal: Principal, ref: Ref) -> Iterator[Description]:
         """Every attribute of each instance, bulk data by URI.

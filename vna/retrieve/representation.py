@@ -6,8 +6,10 @@ No codec runs here: what is stored compressed goes out compressed (PS3.18 8.7.3.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
-from vna.dicom.uids import EXPLICIT_LITTLE, syntax
+from vna.dicom.rewrite import REWRITTEN
+from vna.dicom.uids import EXPLICIT_LITTLE, IMPLICIT_LITTLE, syntax
 from vna.errors import NotAcceptable
 
 ANY = "*"
@@ -34,3 +36,15 @@ def choose(stored: str, acceptable: Sequence[str] | None) -> str:
     raise NotAcceptable(
         f"This is stored in Transfer Syntax {stored}; ask for that one, or for any with '*'."
     )
+
+
+@lru_cache(maxsize=256)
+def forms(stored: str) -> tuple[str, ...]:
+    """List the Transfer Syntaxes an object stored in `stored` can be sent in, the stored one first.
+
+    What an AE does not take as it is stored it is offered in the two every AE knows.
+    """
+    if stored != EXPLICIT_LITTLE and stored not in REWRITTEN:
+        return (stored,)
+    plain = (EXPLICIT_LITTLE, IMPLICIT_LITTLE)
+    return (stored, *(form for form in plain if form != stored))
