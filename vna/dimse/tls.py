@@ -16,7 +16,14 @@ from vna.config import Tls
 from vna.errors import ConfigError
 
 # RFC 9325 4.2: ephemeral keys and authenticated encryption alone
-_B12 = ("ECDHE+AESGCM", "ECDHE+CHACHA20")
+_B12 = (
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "ECDHE-RSA-CHACHA20-POLY1305",
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+)
 # PS3.15 B.13, less what OpenSSL does not have: Camellia in GCM
 _B13 = (
     "ECDHE-ECDSA-AES256-GCM-SHA384",
