@@ -15,6 +15,7 @@ from vna.dicom.uids import TRANSFER_SYNTAXES, sop_class_name
 from vna.dimse.negotiate import FIND_OPTIONS
 from vna.dimse.sop_classes import MESSAGE_SYNTAXES, STORAGE_CLASSES
 from vna.dimse.status import CAUSES, CAUTIONS, ERRORS
+from vna.dimse.tls import PROFILES
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "conformance.md"
 _OPTIONS = (
@@ -35,6 +36,7 @@ def written() -> dict[str, str]:
         "storage-sop-classes": _table("SOP Class | UID", _storage()),
         "transfer-syntaxes": _table("Transfer Syntax | UID | C-STORE | C-FIND", _syntaxes()),
         "find-options": _table("Byte | Option | Supported", _options()),
+        "tls-suites": _table("Suite of TLS 1.2 | `bcp195` | `modified`", _suites()),
         "limits": _table("Setting | Default", _limits()),
         "store-outcomes": _table("Status | When", _outcomes()),
         "errors": _table("Error | C-STORE | C-FIND", _errors()),
@@ -89,6 +91,16 @@ def _options() -> list[str]:
     return [
         f"{number} | {name} | {'yes' if ours else 'no'}"
         for number, (name, ours) in enumerate(zip(_OPTIONS, FIND_OPTIONS, strict=True), 1)
+    ]
+
+
+def _suites() -> list[str]:
+    both = dict.fromkeys(suite for suites in PROFILES.values() for suite in suites)
+    return [
+        " | ".join(
+            (suite, *("yes" if suite in PROFILES[p] else "" for p in ("bcp195", "modified")))
+        )
+        for suite in both
     ]
 
 
