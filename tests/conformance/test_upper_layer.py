@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pynetdicom.fsm import TRANSITION_TABLE
 
 from tests.dimse import wire
@@ -312,6 +314,26 @@ def test_what_the_table_does_not_know_changes_nothing(
     assert _sent(layer) == b""
     if event != 17:
         assert layer.state is STATES[state]
+
+
+@wire.examples(300)
+@given(walk=st.lists(st.integers(1, 19), max_size=40), acceptor=st.booleans())
+def test_any_walk_through_the_table_goes_as_it_says(walk: list[int], acceptor: bool) -> None:
+    layer = _layer(acceptor=acceptor)
+    number = {state: name for name, state in STATES.items()} | {S.CLOSED: 1}
+    for event in walk:
+        state = number[layer.state]
+        action = TABLE[event].get(state)
+        if action is None or event == 5:
+            continue
+        wanted = _outcome(action, state, event)
+        sent, told = _happen(layer, event)
+        assert sent == wanted.sent
+        assert tuple(type(one) for one in told) == wanted.told
+        if action != "AR-8":
+            assert layer.state is wanted.state
+        if layer.state is S.CLOSED:
+            return
 
 
 @pytest.mark.parametrize("state", range(2, 14))

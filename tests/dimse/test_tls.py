@@ -14,13 +14,14 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from pynetdicom import AE
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from tests.dimse import wire
 from tests.dimse.certificates import Authority, Signed
 from tests.dimse.edge import Edge, wait_for
-from tests.dimse.shelf import Shelf, served
+from tests.dimse.shelf import Rows, Shelf, served
 from vna.access.principal import system
 from vna.access.remotes import Remote, Remotes
 from vna.config import Dicom, Settings, Tls
@@ -33,6 +34,7 @@ from vna.errors import ConfigError, Unavailable
 
 Serve = Callable[..., Edge]
 Strict = Callable[[str], Edge]
+RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 ECHO = [(VERIFICATION, [wire.IMPLICIT])]
 
 
@@ -402,6 +404,34 @@ def test_dcmtk_is_answered_under_tls(strict: Strict, authority: Authority, tmp_p
     for shown in (["+tla"], ["-tls"]):
         done = _run("echoscu", *shown, "-ic", "localhost", str(edge.secured))
         assert done.returncode != 0
+
+
+@pytest.mark.parametrize(
+    ("flag", "is_taken"),
+    [("+py", True), ("+px", True), ("+pz", True), ("+pa", False), ("+pn", False)],
+)
+def test_dcmtks_profiles_are_taken_unless_they_are_retired(
+    serve: Serve, authority: Authority, ours: Signed, flag: str, is_taken: bool
+) -> None:
+    """PS3.15 B.9 to B.13; +pa is AES in CBC with SHA-1, +pn no encryption at all."""
+    edge = serve(tls=authority.settings(authority.sign("rsa", key=RSA)))
+    done = _run(
+        *("echoscu", flag, "+tls", ours.key, ours.certificate, "+cf", authority.path),
+        *("localhost", str(edge.secured)),
+    )
+    assert (done.returncode == 0) == is_taken, done.stderr
+
+
+def test_findscu_finds_under_tls(serve: Serve, authority: Authority, ours: Signed) -> None:
+    rows = Rows(lambda: iter([{"0020000D": {"vr": "UI", "Value": ["1.2.3"]}}] * 50))
+    edge = serve(served(query=rows), tls=authority.settings(ours))
+    done = _run(
+        *("findscu", "-v", "-S", "+tls", ours.key, ours.certificate, "+cf", authority.path),
+        *("-k", "QueryRetrieveLevel=STUDY", "-k", "StudyInstanceUID"),
+        *("localhost", str(edge.secured)),
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("1.2.3") == 50
 
 
 def test_dcmtk_without_a_certificate_is_answered_where_none_is_asked_for(
