@@ -18,7 +18,6 @@ from tests.dimse.certificates import Authority, Signed
 from tests.dimse.edge import Edge
 from tests.dimse.shelf import Shelf, served
 from vna.access.passcodes import hash_passcode
-from vna.access.remotes import Remotes
 from vna.dimse import tls as contexts
 from vna.dimse.pdu import AssociateRequest, UserIdentity, decode_request, encode_request
 from vna.dimse.scu import Requestor
@@ -46,15 +45,12 @@ def bearer(data: bytes) -> UserIdentity:
 class House:
     """An edge that knows an AE, two users and an issuer."""
 
-    def __init__(self, serve: Serve, folder: Path, remotes: Remotes) -> None:
+    def __init__(self, serve: Serve, folder: Path) -> None:
         self.authority = Authority(folder)
         self.ct1: Signed = self.authority.sign("ct1")
         (folder / "idp.pem").write_bytes(pem(ISSUER))
         path = folder / "identities.toml"
         path.write_text(f"""
-[[ae]]
-title = "CT1"
-fingerprints = ["{self.ct1.fingerprint}"]
 [[user]]
 name = "open"
 [[user]]
@@ -68,8 +64,6 @@ key = "idp.pem"
         self.shelf = Shelf()
         self.edge = serve(
             served(ingest=self.shelf),
-            dev=False,
-            remotes=remotes,
             tls=self.authority.settings(self.authority.sign("archive")),
             identities=str(path),
         )
@@ -90,8 +84,8 @@ key = "idp.pem"
 
 
 @pytest.fixture
-def house(serve: Serve, tmp_path: Path, registered: Remotes) -> House:
-    return House(serve, tmp_path, registered)
+def house(serve: Serve, tmp_path: Path) -> House:
+    return House(serve, tmp_path)
 
 
 def jwt(**claims: object) -> bytes:
