@@ -6,7 +6,7 @@ PYTEST := $(BIN)/python -m pytest
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev tools demo serve test test-long lint format bench lock
+.PHONY: help install install-dev tools demo serve viewer test test-long lint format bench lock
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1|/' | column -t -s '|'
@@ -36,6 +36,9 @@ demo: install  ## a running archive with sample studies; ONCE=1 ends when everyt
 
 serve: install  ## the same archive without samples
 	$(BIN)/vna serve --dev
+
+viewer: install  ## the OHIF viewer, served at /viewer
+	$(BIN)/vna viewer install
 
 test: install-dev tools  ## all tests
 	$(PYTEST) -q -n $(JOBS) -m "not long" tests

@@ -101,7 +101,7 @@ def test_readiness_says_why_not_and_comes_back(postgres: TestPostgres, tmp_path:
 @pytest.mark.parametrize(
     "path",
     [
-        *("/", "/nothing", "/dicom-web", "/dicom-web/", "/dicom-web/nothing"),
+        *("/nothing", "/dicom-web", "/dicom-web/", "/dicom-web/nothing"),
         *("/dicom-web//studies", "/dicom-web/studies/1.2/rendered"),
         "/dicom-web/studies/1.2/series/3/thumbnail",
         "/dicom-web/studies/1.2/series/3/instances/4/frames",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -66,6 +67,8 @@ def serving(settings: Settings, flags: list[str]) -> Iterator[Server]:
     command = [sys.executable, "-m", "vna", "serve", "--dev", *flags]
     # only trouble is worth a line between the steps that are shown
     environment = {"VNA_LOG_LEVEL": "WARNING", **os.environ}
+    # asked to end, we end what we started, too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment)
     server = Server(
         address(settings.http.listen),

@@ -19,6 +19,7 @@ from vna.errors import NotFound, VNAError
 from vna.web import health, problems, server
 from vna.web.dicomweb.routes import ROOT, DicomWeb
 from vna.web.exchange import Counter
+from vna.web.portal.routes import routes as portal
 from vna.web.threads import Threads
 
 if TYPE_CHECKING:
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
 def create(engines: Engines) -> ASGIApp:
     """Build the application. Its threads end with its lifespan."""
     threads = Threads(engines.settings.http.threads)
-    dicomweb = DicomWeb(Counter(engines=engines, threads=threads))
-    house = _house(engines, threads)
+    counter = Counter(engines=engines, threads=threads)
+    dicomweb = DicomWeb(counter)
+    house = _house(counter)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         # DICOMweb goes its own way: a frame is too short a thing for layers of middleware.
@@ -41,15 +43,15 @@ def create(engines: Engines) -> ASGIApp:
     return app
 
 
-def _house(engines: Engines, threads: Threads) -> Starlette:
+def _house(counter: Counter) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         yield
-        threads.close()
+        counter.threads.close()
 
     return Starlette(
-        routes=health.routes(engines.check, threads),
+        routes=[*health.routes(counter.engines.check, counter.threads), *portal(counter)],
         exception_handlers={HTTPException: _http_error, VNAError: _error, Exception: _error},
         lifespan=lifespan,
     )

@@ -1,0 +1,175 @@
+"""The viewer in a real browser, over a real archive: studies listed, opened, drawn, no errors.
+
+Screenshots are kept in build/screens for people to look at.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pydicom
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+from pydicom.data import get_testdata_file
+
+from tests.dicom.corpus import shared
+from tests.flows.serving import ROOT, Serving
+from tests.web.conftest import body_of
+from vna.web.multipart import multipart_type
+
+SCREENS = ROOT / "build" / "screens"
+PHONE, DESKTOP = {"width": 375, "height": 800}, {"width": 1280, "height": 800}
+DRAWN_MS = 60_000
+
+# what a study is made of -> its file in the corpus, or one of pydicom's own
+KINDS = {
+    "ct": "CT_small.dcm",
+    "mr": "MR_small.dcm",
+    "us-multiframe": "examples_ybr_color.dcm",
+    "mr-enhanced": "mr-enhanced/cine-test.dcm",
+    "sr": "reportsi.dcm",
+}
+
+
+@dataclass(slots=True)
+class Told:
+    """What a page complained of."""
+
+    errors: list[str] = field(default_factory=list)
+
+    def watch(self, page: Page) -> None:
+        page.on("pageerror", lambda e: self.errors.append(str(e)))
+        page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
+        page.on(
+            "response",
+            lambda r: self.errors.append(f"{r.status} {r.url}") if r.status >= 400 else None,
+        )
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[tuple[Serving, dict[str, str]]]:
+    """An archive with the viewer and one study of each kind: kind -> Study Instance UID."""
+    folder = Path(tempfile.mkdtemp(prefix="vna-viewer-"))
+    folder.chmod(0o755)
+    serving = Serving(folder / "data", {"VNA_BLOBS_FREE_BYTES": "0"})
+    try:
+        serving.start()
+        done = subprocess.run(
+            [sys.executable, "-m", "vna", "viewer", "install", "--data", str(serving.data)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+        assert done.returncode == 0, done.stderr
+        studies = {}
+        for kind, name in KINDS.items():
+            path = shared() / "data" / "dicom" / name if "/" in name else get_testdata_file(name)
+            if path is not None and Path(path).is_file():
+                studies[kind] = _store(serving, Path(path))
+        yield serving, studies
+    finally:
+        serving.stop()
+        shutil.rmtree(folder)
+
+
+def _store(serving: Serving, path: Path) -> str:
+    data = path.read_bytes()
+    answer = httpx.post(
+        f"http://127.0.0.1:{serving.http}/dicom-web/studies",
+        content=body_of(data),
+        headers={"content-type": multipart_type("application/dicom", "b")},
+        timeout=60,
+    )
+    assert answer.status_code == 200, answer.text
+    return str(pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True).StudyInstanceUID)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    assert chromium is not None, "the tests need Chromium: run `make tools`"
+    SCREENS.mkdir(parents=True, exist_ok=True)
+    with sync_playwright() as playwright:
+        # a machine without a graphics card draws in software
+        arguments = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader"]
+        arguments.append("--enable-unsafe-swiftshader")
+        found = playwright.chromium.launch(executable_path=chromium, args=arguments)
+        yield found
+        found.close()
+
+
+@pytest.mark.parametrize(("size", "name"), [(PHONE, "phone"), (DESKTOP, "desktop")])
+def test_the_start_page_leads_into_the_viewer(
+    served: tuple[Serving, dict[str, str]], browser: Browser, size: dict[str, int], name: str
+) -> None:
+    serving, studies = served
+    told = Told()
+    page = browser.new_page(viewport=size)  # type: ignore[arg-type]  # a TypedDict of the same keys
+    told.watch(page)
+    page.goto(f"http://127.0.0.1:{serving.http}/")
+    page.screenshot(path=SCREENS / f"studies-{name}.png", full_page=True)
+
+    assert page.locator("tbody tr").count() == len(studies)
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    link = page.locator(f'a[href$="{studies["ct"]}"]')
+    assert link.get_attribute("href") == f"/viewer/viewer?StudyInstanceUIDs={studies['ct']}"
+    assert told.errors == []
+    page.close()
+
+
+def test_the_viewer_lists_the_studies(
+    served: tuple[Serving, dict[str, str]], browser: Browser
+) -> None:
+    serving, studies = served
+    told = Told()
+    page = browser.new_page(viewport=DESKTOP)  # type: ignore[arg-type]
+    told.watch(page)
+    page.goto(f"http://127.0.0.1:{serving.http}/viewer/")
+    page.get_by_text(f"1-{len(studies)} of {len(studies)}").wait_for(timeout=DRAWN_MS)
+    page.screenshot(path=SCREENS / "viewer-list.png")
+    assert told.errors == []
+    page.close()
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_the_viewer_opens_a_study(
+    served: tuple[Serving, dict[str, str]], browser: Browser, kind: str
+) -> None:
+    serving, studies = served
+    if kind not in studies:
+        pytest.skip(f"no {kind} among pydicom's own files")
+    told = Told()
+    page = browser.new_page(viewport=DESKTOP)  # type: ignore[arg-type]
+    told.watch(page)
+    page.goto(f"http://127.0.0.1:{serving.http}/viewer/viewer?StudyInstanceUIDs={studies[kind]}")
+    try:
+        if kind == "sr":
+            page.get_by_text("SR", exact=True).first.wait_for(timeout=DRAWN_MS)
+        else:
+            page.wait_for_function(_HAS_DRAWN, timeout=DRAWN_MS)
+    finally:
+        page.screenshot(path=SCREENS / f"viewer-{kind}.png")
+    assert told.errors == []
+    page.close()
+
+
+# the viewport's canvas has more than a few colours: something was drawn, not only cleared
+_HAS_DRAWN = """() => {
+  const canvas = document.querySelector('.cornerstone-canvas');
+  if (!canvas || !canvas.width) return false;
+  const copy = document.createElement('canvas');
+  copy.width = copy.height = 64;
+  const context = copy.getContext('2d', { willReadFrequently: true });
+  context.drawImage(canvas, 0, 0, 64, 64);
+  const seen = new Set(new Uint32Array(context.getImageData(0, 0, 64, 64).data.buffer));
+  return seen.size > 8;
+}"""

@@ -1,0 +1,117 @@
+"""The pages for people: the list of studies, its search, the viewer and what stands in for it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import TestPostgres
+from tests.factories import ct
+from tests.web.conftest import Site, serving
+
+
+@pytest.fixture(scope="module")
+def site(postgres: TestPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with serving(postgres, tmp_path_factory.mktemp("site")) as site:
+        for number, name in enumerate(["Adams^Ada", "<script>^alert", "Brown^Ben"]):
+            made = ct(
+                study=number, patient_name=name, values={"00080020": f"2026010{number + 1}"}
+            ).part10()
+            assert site.store(made).status_code == 200
+        yield site
+
+
+def rows(site: Site, query: str = "") -> list[str]:
+    page = site.client.get(f"{site.address.url}/{query}").text
+    return re.findall(r'<th scope="row">(?:<a[^>]*>)?([^<]*)', page)
+
+
+def test_studies_are_listed_newest_first(site: Site) -> None:
+    assert rows(site) == ["Brown, Ben", "&lt;script&gt;, alert", "Adams, Ada"]
+
+
+def test_what_a_patient_is_called_is_never_markup(site: Site) -> None:
+    page = site.client.get(site.address.url).text
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_the_beginning_of_a_name_is_enough(site: Site) -> None:
+    assert rows(site, "?name=bro") == ["Brown, Ben"]
+    assert rows(site, "?name=*en") == ["Brown, Ben"]
+
+
+def test_days_are_searched_from_one_to_another(site: Site) -> None:
+    assert rows(site, "?from=2026-01-01&to=2026-01-02") == ["&lt;script&gt;, alert", "Adams, Ada"]
+    assert rows(site, "?from=2026-01-03") == ["Brown, Ben"]
+
+
+def test_a_date_that_is_none_is_said_so(site: Site) -> None:
+    answer = site.client.get(f"{site.address.url}/?from=yesterday")
+    assert answer.status_code == 400
+    assert "written as year-month-day" in answer.text
+
+
+def test_nothing_found_says_what_to_do(site: Site) -> None:
+    assert "No study matches" in site.client.get(f"{site.address.url}/?name=zzz").text
+
+
+def test_pages_go_on_where_the_one_before_ended(site: Site) -> None:
+    assert rows(site, "?offset=2") == ["Adams, Ada"]
+    page = site.client.get(f"{site.address.url}/?offset=2&name=*").text
+    assert 'href="/?name=%2A"' in page
+
+
+def test_every_page_carries_the_headers_of_a_page(site: Site) -> None:
+    for path, status in (("/", 200), ("/viewer/", 503), ("/viewer/none.js", 503)):
+        answer = site.client.get(f"{site.address.url}{path}")
+        assert answer.status_code == status
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+
+
+def test_without_the_viewer_the_pages_say_how_to_get_it(site: Site) -> None:
+    assert "make viewer" in site.client.get(site.address.url).text
+    assert "vna viewer install" in site.client.get(f"{site.address.url}/viewer").text
+
+
+def test_only_the_files_of_the_list_are_served(postgres: TestPostgres, tmp_path: Path) -> None:
+    with serving(postgres, tmp_path) as site:
+        folder = site.archive.settings.data / "viewer"
+        folder.mkdir(parents=True)
+        (folder / "0").write_text("<html>index</html>")
+        (folder / "1").write_text("x" * 2000)
+        (folder / "1.gz").write_bytes(b"zipped")
+        (folder / "secret").write_text("secret")
+        entry = {"media": "text/html; charset=utf-8", "zipped": False, "etag": "e"}
+        files = {
+            "index.html": {**entry, "file": 0, "scripts": ["sha256-abc"]},
+            "app.js": {"file": 1, "media": "text/javascript", "zipped": True, "etag": "f"},
+        }
+        (folder / "files.json").write_text(json.dumps(files))
+        get = site.client.get
+        base = f"{site.address.url}/viewer"
+
+        index = get(f"{base}/")
+        assert index.text == "<html>index</html>"
+        assert "'sha256-abc'" in index.headers["content-security-policy"]
+        assert index.headers["cross-origin-embedder-policy"] == "require-corp"
+        assert get(f"{base}/viewer?StudyInstanceUIDs=1.2").text == index.text
+        plain = get(f"{base}/app.js", headers={"accept-encoding": "identity"})
+        assert plain.text == "x" * 2000
+        with site.client.stream("GET", f"{base}/app.js", headers={"accept-encoding": "gzip"}) as a:
+            assert a.headers["content-encoding"] == "gzip"
+            assert b"".join(a.iter_raw()) == b"zipped"
+        assert get(f"{base}/app.js", headers={"if-none-match": '"f"'}).status_code == 304
+        for path in ("secret.txt", "files.json", "../secret.x", "%2e%2e/keys/root.key"):
+            assert get(f"{base}/{path}").status_code == 404
+        config = get(f"{base}/app-config.js").text
+        assert '"routerBasename": "/viewer"' in config
+        assert "http" not in config  # nothing but this site

@@ -1,0 +1,4 @@
+"""Pages for people, made on the server: what they show comes from the engines, as for DICOMweb.
+
+This room must not know how an object is stored or a protocol other than HTTP.
+"""

@@ -1,0 +1,50 @@
+"""Pages from templates, with the header fields every page of ours carries."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from starlette.responses import Response
+
+_HERE = Path(__file__).parent
+_POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self' 'nonce-{nonce}'; img-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+
+class Pages:
+    """Renders templates. One a process; `always` is known to every template."""
+
+    def __init__(self, always: Mapping[str, Any]) -> None:  # what templates show
+        self._templates = Environment(
+            loader=FileSystemLoader(_HERE / "templates"),
+            autoescape=select_autoescape(default=True),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._templates.globals.update(always)
+
+    def page(self, name: str, *, status: int = 200, **shown: Any) -> Response:
+        """Render one page; what it shows may be a patient's, so nobody keeps a copy."""
+        nonce = secrets.token_urlsafe(16)
+        text = self._templates.get_template(name).render(nonce=nonce, **shown)
+        return Response(text, status, headers(nonce), "text/html")
+
+
+def headers(nonce: str) -> dict[str, str]:
+    """Give the header fields of a page."""
+    return {
+        "Content-Security-Policy": _POLICY.format(nonce=nonce),
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Cache-Control": "no-store",
+        "X-Robots-Tag": "noindex",
+    }

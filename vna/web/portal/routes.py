@@ -1,0 +1,39 @@
+"""The portal's pages as one route table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Route
+
+from vna.web.exchange import Counter
+from vna.web.portal import studies
+from vna.web.portal.pages import Pages
+from vna.web.portal.viewer import Viewer
+from vna.web.portal.viewer import routes as viewer_routes
+
+_STATIC = Path(__file__).parent / "static"
+_FILES = {"portal.css": "text/css", "icon.svg": "image/svg+xml"}
+
+
+def routes(counter: Counter) -> list[Route]:
+    """Return the routes of the pages, the viewer's with them."""
+    settings = counter.engines.settings
+    pages = Pages({"dev": settings.dev, "ae_title": settings.dicom.ae_title})
+    viewer = Viewer(settings.data / "viewer")
+
+    def static(name: str) -> Route:
+        headers = {"Cache-Control": "private, max-age=3600", "X-Content-Type-Options": "nosniff"}
+
+        async def file(_request: Request) -> Response:
+            return FileResponse(_STATIC / name, headers=headers, media_type=_FILES[name])
+
+        return Route(f"/static/{name}", file)
+
+    return [
+        Route("/", studies.page(counter, pages, lambda: bool(viewer.files()))),
+        *(static(name) for name in _FILES),
+        *viewer_routes(viewer, pages),
+    ]

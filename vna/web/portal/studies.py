@@ -1,0 +1,150 @@
+"""The list of studies: search, newest first, page by page, with a way into the viewer."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from vna.dicom.refs import Level
+from vna.errors import InvalidRequest
+from vna.query.answers import Answer
+from vna.query.keys import from_parameters
+from vna.web.exchange import Counter
+from vna.web.identity import principal_of
+from vna.web.portal.pages import Pages
+
+PAGE = 25
+
+# form field -> Matching Key; people write the beginning of a name
+_FIELDS = {
+    "name": "PatientName",
+    "id": "PatientID",
+    "accession": "AccessionNumber",
+    "modality": "ModalitiesInStudy",
+}
+_FORM = (*_FIELDS, "from", "to", "offset")
+_RETURNED = ("StudyDescription", "NumberOfStudyRelatedSeries", "NumberOfStudyRelatedInstances")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One study as the list shows it."""
+
+    uid: str
+    date: str
+    time: str
+    name: str
+    patient_id: str
+    birth_date: str
+    modalities: str
+    description: str
+    accession: str
+    series: str
+    instances: str
+
+
+def page(
+    counter: Counter, pages: Pages, has_viewer: Callable[[], bool]
+) -> Callable[[Request], Any]:  # a coroutine, as Starlette awaits it
+    """Make the endpoint of the start page."""
+
+    async def studies(request: Request) -> Response:
+        asked = {name: request.query_params.get(name, "").strip() for name in _FORM}
+        who = principal_of(request.scope, counter.engines.settings)
+
+        def look() -> tuple[list[Line], bool]:
+            query = from_parameters(Level.STUDY, _parameters(asked), most=PAGE).query
+            answers = counter.engines.query.find(who, query)
+            lines = [_line(answer) for answer in answers.rows]
+            return lines, bool(answers.remaining().count)
+
+        shown: dict[str, Any] = {"lines": [], "more": False, "trouble": None}
+        status = 200
+        try:
+            shown["lines"], shown["more"] = await counter.threads.hops.call(look)
+        except InvalidRequest as exc:
+            shown["trouble"], status = str(exc), 400
+        return pages.page(
+            "studies.html",
+            status=status,
+            asked=asked,
+            is_search=any(asked[name] for name in _FORM if name != "offset"),
+            offset=_offset(asked),
+            older=_page(asked, _offset(asked) + PAGE),
+            newer=_page(asked, max(0, _offset(asked) - PAGE)),
+            has_viewer=has_viewer(),
+            **shown,
+        )
+
+    return studies
+
+
+def _parameters(asked: Mapping[str, str]) -> list[tuple[str, str]]:
+    found = [("includefield", name) for name in _RETURNED]
+    for field, key in _FIELDS.items():
+        if value := asked.get(field):
+            is_begun = field == "name" and not set(value) & set("*?^")
+            found.append((key, f"{value}*" if is_begun else value))
+    if asked.get("from") or asked.get("to"):
+        found.append(("StudyDate", f"{_day(asked, 'from')}-{_day(asked, 'to')}"))
+    return [*found, ("limit", str(PAGE)), ("offset", str(_offset(asked)))]
+
+
+def _page(asked: Mapping[str, str], offset: int) -> str:
+    return urlencode({name: value for name, value in {**asked, "offset": offset}.items() if value})
+
+
+def _day(asked: Mapping[str, str], field: str) -> str:
+    text = asked.get(field, "")
+    try:
+        return dt.date.fromisoformat(text).strftime("%Y%m%d") if text else ""
+    except ValueError as exc:
+        raise InvalidRequest("A date is written as year-month-day, as 2026-11-30.") from exc
+
+
+def _offset(asked: Mapping[str, str]) -> int:
+    text = asked.get("offset", "0")
+    return min(int(text), 1_000_000) if text.isascii() and text.isdigit() else 0
+
+
+def _line(answer: Answer) -> Line:
+    def of(tag: str) -> str:
+        values = answer.attributes.get(tag, {}).get("Value") or [""]
+        return ", ".join(_shown(value) for value in values)
+
+    return Line(
+        uid=str(answer.study),
+        date=_date(of("00080020")),
+        time=_time(of("00080030")),
+        name=of("00100010"),
+        patient_id=of("00100020"),
+        birth_date=_date(of("00100030")),
+        modalities=of("00080061"),
+        description=of("00081030"),
+        accession=of("00080050"),
+        series=of("00201206"),
+        instances=of("00201208"),
+    )
+
+
+def _shown(value: Any) -> str:  # a value of DICOM JSON
+    if isinstance(value, dict):  # a Person Name: the first group that is there (PS3.5 6.2.1)
+        name = next((value[g] for g in ("Alphabetic", "Ideographic", "Phonetic") if g in value), "")
+        family, _, rest = str(name).partition("^")
+        others = " ".join(rest.replace("^", " ").split())
+        return ", ".join(part for part in (family.strip(), others) if part)
+    return str(value)
+
+
+def _date(text: str) -> str:
+    return f"{text[:4]}-{text[4:6]}-{text[6:8]}" if len(text) == 8 and text.isdigit() else text
+
+
+def _time(text: str) -> str:
+    return f"{text[:2]}:{text[2:4]}" if len(text) >= 4 and text[:4].isdigit() else ""

@@ -1,0 +1,158 @@
+"""/viewer: the installed OHIF viewer, over the DICOMweb of this very site.
+
+Only names of the installed package's own list are served; every other path below /viewer is a page
+of the application and gets its index. Nothing is fetched from anywhere else.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Route
+
+from vna.web.portal.pages import Pages
+
+ROOT = "/viewer"
+_MANIFEST = "files.json"
+
+# What the application needs and no more: WebAssembly codecs, workers from blobs, its inline styles.
+_POLICY = (
+    "default-src 'self'; script-src 'self' 'wasm-unsafe-eval' blob: {scripts}; "
+    "worker-src 'self' blob:; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    "font-src 'self' data:; connect-src 'self' blob: data:; media-src 'self' blob:; "
+    "frame-src 'self' blob:; object-src 'self' blob:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'self'"
+)
+_ALWAYS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+_CONFIG: dict[str, Any] = {  # values as the application's own schema has them
+    "routerBasename": ROOT,
+    "extensions": [],
+    "modes": [],
+    "showStudyList": True,
+    "maxNumberOfWebWorkers": 3,
+    "showWarningMessageForCrossOrigin": False,
+    "showCPUFallbackMessage": False,
+    "showLoadingIndicator": True,
+    "strictZSpacingForVolumeViewport": True,
+    "investigationalUseDialog": {"option": "never"},
+    # the tour lies over the first instance somebody opens
+    "customizationService": {"ohif.tours": {"$set": []}},
+    "defaultDataSourceName": "archive",
+    "dataSources": [
+        {
+            "namespace": "@ohif/extension-default.dataSourcesModule.dicomweb",
+            "sourceName": "archive",
+            "configuration": {
+                "friendlyName": "This archive",
+                "name": "archive",
+                "wadoUriRoot": "/dicom-web",
+                "qidoRoot": "/dicom-web",
+                "wadoRoot": "/dicom-web",
+                "qidoSupportsIncludeField": True,
+                "supportsReject": False,
+                "imageRendering": "wadors",
+                "thumbnailRendering": "wadors",
+                "enableStudyLazyLoad": True,
+                "supportsFuzzyMatching": True,
+                "supportsWildcard": True,
+                "omitQuotationForMultipartRequest": True,
+                "singlepart": "bulkdata,video,pdf",
+                "bulkDataURI": {"enabled": True},
+            },
+        }
+    ],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    path: str
+    media: str
+    zipped: bool
+    etag: str
+    scripts: tuple[str, ...]
+
+
+class Viewer:
+    """The installed package, looked at again when it was installed anew."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._stamp = 0
+        self._files: dict[str, _File] = {}
+
+    def files(self) -> dict[str, _File]:
+        """Return what is installed by name; nothing when the viewer is not."""
+        manifest = self._folder / _MANIFEST
+        try:
+            stamp = manifest.stat().st_mtime_ns
+            if stamp != self._stamp:
+                self._files = self._read(manifest)
+                self._stamp = stamp
+        except (OSError, ValueError, KeyError, TypeError):
+            self._stamp, self._files = 0, {}
+        return self._files
+
+    def _read(self, manifest: Path) -> dict[str, _File]:
+        return {
+            name: _File(
+                path=str(self._folder / str(int(entry["file"]))),
+                media=str(entry["media"]),
+                zipped=bool(entry["zipped"]),
+                etag=str(entry["etag"]),
+                scripts=tuple(entry.get("scripts", ())),
+            )
+            for name, entry in json.loads(manifest.read_bytes()).items()
+        }
+
+
+def routes(viewer: Viewer, pages: Pages) -> list[Route]:
+    """Return the routes of the viewer."""
+
+    async def config(_request: Request) -> Response:
+        body = f"window.config = {json.dumps(_CONFIG)};\n"
+        return Response(body, 200, {**_ALWAYS, "Cache-Control": "no-cache"}, "text/javascript")
+
+    async def file(request: Request) -> Response:
+        files = viewer.files()
+        if not files:
+            return pages.page("no_viewer.html", status=503)
+        name = request.path_params.get("path", "")
+        found = files.get(name)
+        if found is None and "." in name.rsplit("/", 1)[-1]:
+            return pages.page("unknown.html", status=404)
+        return _answer(request, files["index.html"] if found is None else found)
+
+    return [
+        Route(f"{ROOT}/app-config.js", config),
+        Route(ROOT, file),
+        Route(ROOT + "/{path:path}", file),
+    ]
+
+
+def _answer(request: Request, found: _File) -> Response:
+    headers = {**_ALWAYS, "ETag": f'"{found.etag}"', "Vary": "Accept-Encoding"}
+    if found.scripts:
+        allowed = " ".join(f"'{script}'" for script in found.scripts)
+        headers["Content-Security-Policy"] = _POLICY.format(scripts=allowed)
+    # index.html changes with the package; everything else may be asked about once a day
+    headers["Cache-Control"] = "no-cache" if found.scripts else "private, max-age=86400"
+    if f'"{found.etag}"' in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    path = found.path
+    if found.zipped and "gzip" in request.headers.get("accept-encoding", ""):
+        path += ".gz"
+        headers["Content-Encoding"] = "gzip"
+    return FileResponse(path, headers=headers, media_type=found.media)
