@@ -26,6 +26,7 @@ from vna.dimse.status import (
     SUBOPERATIONS_FAILED,
     of_retrieve_error,
 )
+from vna.dimse.tls import PROFILES
 from vna.errors import InvalidQuery, NotPermitted, TooLarge
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "conformance.md"
@@ -55,6 +56,7 @@ def written() -> dict[str, str]:
         ),
         "retrieve-models": _table("SOP Class | UID | Levels", _models()),
         "retrieve-statuses": _table("Status | C-MOVE | C-GET | When", _retrieve_statuses()),
+        "tls-suites": _table("Suite of TLS 1.2 | `bcp195` | `modified`", _suites()),
         "limits": _table("Setting | Default", _limits()),
         "store-outcomes": _table("Status | When", _outcomes()),
         "errors": _table("Error | C-STORE | C-FIND | C-MOVE, C-GET", _errors()),
@@ -133,6 +135,16 @@ def _retrieve_statuses() -> list[str]:
     rows = [(status.code, "yes", "yes", when) for status, when in both]
     rows.append((NO_SUCH_DESTINATION.code, "yes", "", "the Move Destination is not known"))
     return [f"{code:04X}H | {move} | {get} | {when}" for code, move, get, when in sorted(rows)]
+
+
+def _suites() -> list[str]:
+    both = dict.fromkeys(suite for suites in PROFILES.values() for suite in suites)
+    return [
+        " | ".join(
+            (suite, *("yes" if suite in PROFILES[p] else "" for p in ("bcp195", "modified")))
+        )
+        for suite in both
+    ]
 
 
 def _limits() -> list[str]:
