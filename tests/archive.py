@@ -12,6 +12,7 @@ from typing import Any
 
 from vna.access.audit import Audit
 from vna.access.principal import Principal, developer
+from vna.access.remotes import Remotes
 from vna.blobs.files import Files
 from vna.blobs.layout import uuid7
 from vna.blobs.store import BlobStore
@@ -47,6 +48,7 @@ class Archive:
     retrieve: RetrieveEngine
     render: RenderEngine
     recovery: Recovery
+    remotes: Remotes
     commitment: CommitmentEngine
     transactions: CommitmentTransactions
     lifecycle: LifecycleEngine
@@ -103,6 +105,7 @@ def open_archive(
     audit = Audit(database)
     pixels = PixelPool(dataclasses.replace(settings.pixels, children=1))
     rooms = {"store": store, "database": database, "audit": audit, "settings": settings}
+    retrieve = RetrieveEngine(**rooms, pixels=pixels)
     commitment = CommitmentEngine(store=store, database=database)
     graveyard = Graveyard(**rooms)
     recovery = Recovery(**rooms, lay=graveyard.lay)
@@ -114,7 +117,8 @@ def open_archive(
             audit=audit,
             ingest=IngestEngine(**rooms, pixels=pixels),
             query=QueryEngine(**rooms),
-            retrieve=RetrieveEngine(**rooms, pixels=pixels),
+            retrieve=retrieve,
+            remotes=Remotes(database, audit),
             render=RenderEngine(**rooms, pixels=pixels),
             recovery=recovery,
             commitment=commitment,

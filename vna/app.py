@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vna.access.audit import Audit
+from vna.access.remotes import Remotes
 from vna.blobs.layout import uuid7
 from vna.blobs.store import BlobStore
 from vna.config import Settings
@@ -239,6 +240,7 @@ def _assembled(
             render=RenderEngine(
                 store=store, database=database, audit=audit, settings=settings, pixels=pixels
             ),
+            remotes=Remotes(database, audit),
             commitment=commitment,
             transactions=CommitmentTransactions(
                 commitment, database=database, audit=audit, settings=settings

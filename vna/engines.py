@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from vna.access.remotes import Remotes
 from vna.config import Settings
 from vna.ingest.engine import IngestEngine
 from vna.operate.changes import ChangeFeed
@@ -28,6 +29,7 @@ class Engines:
     query: QueryEngine
     retrieve: RetrieveEngine
     render: RenderEngine
+    remotes: Remotes
     commitment: CommitmentEngine
     transactions: CommitmentTransactions
     lifecycle: LifecycleEngine

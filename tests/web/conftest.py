@@ -139,6 +139,7 @@ def serving(
                 query=archive.query,
                 retrieve=archive.retrieve,
                 render=archive.render,
+                remotes=archive.remotes,
                 commitment=archive.commitment,
                 transactions=archive.transactions,
                 lifecycle=archive.lifecycle,

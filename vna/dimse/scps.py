@@ -8,6 +8,7 @@ from vna.config import Settings
 from vna.dimse.dispatch import Services, echo
 from vna.dimse.find_scp import finding
 from vna.dimse.messages import Field
+from vna.dimse.retrieve_scp import getting, moving
 from vna.dimse.sop_classes import Service as Kind
 from vna.dimse.store_scp import storing
 
@@ -21,4 +22,6 @@ def services(engines: Engines, settings: Settings) -> Services:
         Field.C_ECHO: (Kind.VERIFICATION, echo),
         Field.C_STORE: (Kind.STORAGE, storing(engines.ingest, settings)),
         Field.C_FIND: (Kind.FIND, finding(engines.query, settings)),
+        Field.C_MOVE: (Kind.MOVE, moving(engines, settings)),
+        Field.C_GET: (Kind.GET, getting(engines)),
     }

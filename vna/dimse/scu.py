@@ -9,23 +9,32 @@ from __future__ import annotations
 
 import itertools
 import socket
+import ssl
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 
 from vna.dicom.uids import IMPLEMENTATION_CLASS, IMPLEMENTATION_VERSION
 from vna.dimse.buffers import Buffers
-from vna.dimse.link import Link, Timing
+from vna.dimse.link import Link, Silence, Timing
 from vna.dimse.messages import Command, DataSetPart, Field, Messages, Status, cancel, request
-from vna.dimse.pdu import AssociateAccept, AssociateRequest, ProposedContext, UserInformation
+from vna.dimse.pdu import (
+    AssociateAccept,
+    AssociateRequest,
+    ProposedContext,
+    UserIdentity,
+    UserInformation,
+)
+from vna.dimse.secured import Certificate
 from vna.dimse.sop_classes import VERIFICATION
+from vna.dimse.stores import Stores, write
 from vna.dimse.upper_layer import Fragment, Rejected, State, UpperLayer
-from vna.errors import InvalidRequest, NotAcceptable, TooLarge, Unavailable
+from vna.errors import InvalidRequest, NotAcceptable, NotPermitted, TooLarge, Unavailable
+from vna.retrieve.outgoing import Body
 
 _MAX_PDU_BYTES = 131072
 _MAX_ASSOCIATE_BYTES = 65536
 _MAX_IDENTIFIER_BYTES = 1 << 20
-_AT_ONCE = 64  # pieces of one sendmsg(),
-_AT_ONCE_BYTES = 1 << 20  # and their bytes
+_RELEASE_S = 5.0  # for the answer to our release
 _PENDING = frozenset((0xFF00, 0xFF01))
 
 _buffers = Buffers(keep=1)
@@ -47,7 +56,12 @@ class Requestor:
         called: str,
         contexts: Sequence[tuple[str, Sequence[str]]],
         timeout_s: float = 60.0,
+        tls: ssl.SSLContext | None = None,
+        identity: UserIdentity | None = None,
     ) -> None:
+        """`tls` is what `vna.dimse.tls.requestor` gives; `identity` goes out under TLS only."""
+        if identity is not None and tls is None:
+            raise NotPermitted("A user identity is sent under TLS only.")
         self.status = Status(code=0)  # of the last request
         self._where = (host, port)
         self._timeout_s = timeout_s
@@ -61,6 +75,9 @@ class Requestor:
             for number, (name, syntaxes) in enumerate(contexts)
         )
         self._titles = calling, called
+        self._tls = tls
+        self._identity = identity
+        self.identity_response: bytes | None = None  # of the peer, to what we said of the user
         self._layer = UpperLayer(
             max_pdu_bytes=_MAX_PDU_BYTES, max_associate_bytes=_MAX_ASSOCIATE_BYTES, acceptor=False
         )
@@ -72,7 +89,13 @@ class Requestor:
             sock = socket.create_connection(self._where, timeout=self._timeout_s)
         except OSError as exc:
             raise Unavailable("The remote AE cannot be reached.") from exc
-        timing = Timing(artim_s=self._timeout_s, idle_s=self._timeout_s, slowest_bytes_s=0)
+        timing = Timing(
+            artim_s=self._timeout_s,
+            idle_s=self._timeout_s,
+            slowest_bytes_s=0,
+            slow_window_s=self._timeout_s,
+            send_s=self._timeout_s,
+        )
         self._link = Link(sock, self._layer, timing, buffers=_buffers)
         try:
             self._open(self._link)
@@ -89,19 +112,23 @@ class Requestor:
     ) -> None:
         """Release the association, or abort it when there was an error."""
         link = self._connected()
+        # a walk that was left early is no error: nothing is under way between two answers
+        is_left = kind is None or issubclass(kind, GeneratorExit)
         if self._layer.state is State.OPEN:
-            if kind is None:
-                self._layer.release()
-                while isinstance(link.event(within_s=self._timeout_s), Fragment):
-                    pass  # late answers to what was cancelled
-            else:
-                self._layer.abort()
-        link.close(linger_s=1.0 if kind is not None else 0.0)
+            if is_left:
+                link.release(within_s=min(self._timeout_s, _RELEASE_S))
+            self._layer.abort()
+        link.close(linger_s=0.0 if is_left else 1.0)
 
     @property
     def accepted(self) -> frozenset[tuple[str, str]]:
         """The pairs of abstract and Transfer Syntax the peer takes."""
         return frozenset(self._accepted)
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """The peer's certificate, when the association is under TLS."""
+        return self._connected().certificate
 
     def echo(self) -> int:
         """Send C-ECHO; return the status code."""
@@ -116,17 +143,35 @@ class Requestor:
         """Send one object, its data set as it comes from `chunks`; return the status."""
         context_id = self._context(sop_class, transfer_syntax)
         command = request(Field.C_STORE, next(self._ids), sop_class, sop_instance=sop_instance)
-        link = self._connected()
-        parts: list[bytes | memoryview] = [self._layer.message(context_id, command)]
-        held = 0
-        for piece, last in _pieces(chunks, self._layer.fragment_bytes):
-            parts += (self._layer.data_header(context_id, len(piece), last=last), piece)
-            held += len(piece)
-            if len(parts) > _AT_ONCE or held >= _AT_ONCE_BYTES:
-                self._send_parts(link, parts)
-                parts, held = [], 0
-        self._send_parts(link, parts)
+        body = Body(length=None, chunks=iter(chunks))
+        try:
+            write(
+                self._connected(), context_id, self._layer.message(context_id, command), b"", body
+            )
+        except ConnectionError as exc:
+            raise Unavailable("The remote AE broke the association.") from exc
         return self._final()
+
+    def stores(
+        self,
+        *,
+        wanted: tuple[str, ...] = (),
+        priority: int = 0,
+        originator: tuple[str, int] | None = None,
+    ) -> Stores:
+        """Return what sends many objects on this association; nothing else may be sent meanwhile.
+
+        `wanted` are the Transfer Syntaxes to prefer, best first; `originator` is the AE title and
+        the Message ID of the C-MOVE the requests belong to.
+        """
+        return Stores(
+            self._connected(),
+            self._accepted,
+            self._answer,
+            wanted=wanted,
+            priority=priority,
+            originator=originator,
+        )
 
     def find(self, model: str, identifier: bytes, *, transfer_syntax: str) -> Iterator[bytes]:
         """Send C-FIND; yield the Identifier of each answer as encoded. Leaving early cancels."""
@@ -150,6 +195,10 @@ class Requestor:
 
     def _open(self, link: Link) -> None:
         calling, called = self._titles
+        if self._tls is not None and not link.secure(
+            self._tls, within_s=self._timeout_s, host=self._where[0]
+        ):
+            raise Unavailable("There is no TLS with the remote AE: no trust, or no common suite.")
         self._layer.request(
             AssociateRequest(
                 calling=calling,
@@ -159,6 +208,7 @@ class Requestor:
                     max_pdu_bytes=_MAX_PDU_BYTES,
                     implementation_class=IMPLEMENTATION_CLASS,
                     implementation_version=IMPLEMENTATION_VERSION,
+                    identity=self._identity,
                 ),
             )
         )
@@ -168,6 +218,7 @@ class Requestor:
             raise Unavailable(f"The remote AE rejects the association ({why}).")
         if not isinstance(event, AssociateAccept):
             raise Unavailable("The remote AE does not open the association.")
+        self.identity_response = event.user.identity_response
         names = {context.context_id: context.abstract_syntax for context in self._proposed}
         self._accepted = {
             (names[answer.context_id], answer.transfer_syntax): answer.context_id
@@ -195,6 +246,26 @@ class Requestor:
         except ConnectionError as exc:
             raise Unavailable("The remote AE broke the association.") from exc
 
+    def _answer(self, message_id: int) -> Status:
+        # what `Stores` waits for: errors are those of a connection
+        link = self._connected()
+        while True:
+            event = link.answer(within_s=self._timeout_s)
+            if isinstance(event, Silence):
+                self._layer.abort()
+                raise ConnectionAbortedError("The remote AE did not answer in time.")
+            if not isinstance(event, Fragment):
+                raise ConnectionAbortedError("The remote AE broke the association.")
+            try:
+                message = self._messages.receive(event)
+            except InvalidRequest as exc:
+                self._layer.abort()
+                raise ConnectionAbortedError("The remote AE breaks the protocol.") from exc
+            if isinstance(message, Command) and message.responded_id == message_id:
+                if message.has_data_set or message.status in _PENDING:
+                    continue  # not what PS3.7 9.3.1.2 has a C-STORE answered with
+                return Status(code=message.status, comment=message.comment)
+
     def _final(self) -> Status:
         while True:
             response, _ = self._response()
@@ -220,21 +291,3 @@ class Requestor:
                 if len(data) > _MAX_IDENTIFIER_BYTES:
                     raise TooLarge("The remote AE sends too long an Identifier.")
         return command, bytes(data)
-
-
-def _pieces(chunks: Iterable[bytes], size: int) -> Iterator[tuple[memoryview, bool]]:
-    """Cut a stream into even pieces of at most `size`, and say which one is the last."""
-    held: memoryview | None = None
-    odd = b""
-    for chunk in chunks:
-        whole = memoryview(odd + chunk if odd else chunk)
-        odd = bytes(whole[-1:]) if len(whole) % 2 else b""
-        for at in range(0, len(whole) - len(odd), size):
-            if held is not None:
-                yield held, False
-            held = whole[at : min(at + size, len(whole) - len(odd))]
-    if odd:
-        if held is not None:
-            yield held, False
-        held = memoryview(odd)
-    yield held if held is not None else memoryview(b""), True
