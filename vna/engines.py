@@ -10,6 +10,7 @@ from vna.config import Settings
 from vna.ingest.engine import IngestEngine
 from vna.operate.commitment import CommitmentEngine
 from vna.operate.lifecycle import LifecycleEngine
+from vna.operate.pushes import CommitmentPushes
 from vna.operate.transactions import CommitmentTransactions
 from vna.query.engine import QueryEngine
 from vna.retrieve.engine import RetrieveEngine
@@ -29,6 +30,7 @@ class Engines:
     remotes: Remotes
     commitment: CommitmentEngine
     transactions: CommitmentTransactions
+    pushes: CommitmentPushes
     lifecycle: LifecycleEngine
     settings: Settings
     check: Callable[[], None]

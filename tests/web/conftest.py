@@ -140,6 +140,7 @@ def serving(
                 remotes=archive.remotes,
                 commitment=archive.commitment,
                 transactions=archive.transactions,
+                pushes=archive.pushes,
                 lifecycle=archive.lifecycle,
                 settings=dataclasses.replace(archive.settings, dev=dev),
                 check=lambda: ask(database),
