@@ -47,6 +47,9 @@ class Dicom:
     """The DIMSE edge and its limits."""
 
     listen: str = "127.0.0.1:11112"
+    plain_anywhere: bool = False
+    tls_listen: str = ""
+    identities: str = ""
     ae_title: str = "VNA"
     workers: int = 0
     max_pdu_bytes: int = 131072
@@ -60,6 +63,18 @@ class Dicom:
     response_s: float = 60.0
     unknown_storage: bool = True
     called_ae_any: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """Certificates and keys, and whom they are asked of."""
+
+    certificate: str = ""
+    key: str = ""
+    ca: str = ""
+    clients: str = "required"
+    profile: str = "bcp195"
+    verify_host: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +200,7 @@ class Settings:
     site: Site = field(default_factory=Site)
     http: Http = field(default_factory=Http)
     dicom: Dicom = field(default_factory=Dicom)
+    tls: Tls = field(default_factory=Tls)
     limits: Limits = field(default_factory=Limits)
     postgres: Postgres = field(default_factory=Postgres)
     blobs: Blobs = field(default_factory=Blobs)
@@ -202,6 +218,8 @@ class Settings:
 _ALIASES = {"VNA_DATABASE_URL": ("postgres", "url"), "VNA_BLOB_URL": ("blobs", "url")}
 _NOT_SETTINGS = frozenset({"VNA_ROOT_KEY", "VNA_CONFIG", "VNA", "VNA_SHARED"})  # the last: tests
 _CHOICES: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("tls", "clients"): ("required", "optional", "none"),
+    ("tls", "profile"): ("bcp195", "modified"),
     ("keys", "root"): ("file", "env"),
     ("versions", "answer"): ("warning", "success"),
     ("versions", "policy"): ("first", "newest", "reject"),
@@ -237,11 +255,17 @@ def load(
 
 
 def address(listen: str) -> tuple[str, int]:
-    """Split `HOST:PORT` (IPv6 in brackets). Raises `ConfigError`."""
+    """Split `HOST:PORT` (IPv6 in brackets), the first of several. Raises `ConfigError`."""
+    listen = listen.split(",", maxsplit=1)[0].strip()
     host, colon, port = listen.rpartition(":")
     if not colon or not host or not port.isdigit() or int(port) > 65535:
         raise ConfigError(f"An address is written HOST:PORT, not {listen!r}.")
     return host.strip("[]"), int(port)
+
+
+def addresses(listen: str) -> list[str]:
+    """Take apart a list of `HOST:PORT` separated by commas; an empty text is none."""
+    return [one.strip() for one in listen.split(",") if one.strip()]
 
 
 def _from_variable(name: str) -> tuple[str, ...]:

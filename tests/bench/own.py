@@ -15,6 +15,7 @@ from statistics import median
 
 from tests import factories
 from tests.dimse.puller import GET, MOVE, Puller, discarding
+from tests.flows import crowd
 from tests.flows.serving import Serving
 from vna.dicom.encode import encode_dataset
 from vna.dimse.messages import Progress
@@ -40,7 +41,32 @@ def main() -> int:
     finally:
         serving.stop()
         shutil.rmtree(folder)
+    associations()
     return 0
+
+
+def associations(*, idle: int = 450, storing: int = 50, seconds: float = 60.0) -> None:
+    """Show what hundreds of open associations cost, on an archive of their own."""
+    folder = Path(tempfile.mkdtemp(prefix="vna-bench-"))
+    folder.chmod(0o755)
+    serving = Serving(folder / "data", environment=crowd.ENVIRONMENT)
+    try:
+        serving.start()
+        seen = crowd.gather(serving, idle=idle, storing=storing, seconds=seconds)
+    finally:
+        serving.stop()
+        shutil.rmtree(folder)
+    print(
+        f"\n| {idle} idle and {storing} storing associations, {seconds:.0f} s | found | goal |\n"
+        "|---|---|---|\n"
+        f"| errors | {len(seen.errors)} | 0 |\n"
+        f"| echo p50, p99 of {seen.echoes} | {seen.echo_p50_s * 1000:.1f}, "
+        f"{seen.echo_p99_s * 1000:.0f} ms | p99 < 500 ms |\n"
+        f"| CPU of the idle ones together | {seen.idle_cpu:.2%} of a core | < 2 % |\n"
+        f"| memory of all processes | {seen.memory_bytes / 1e6:.0f} MB | < 1500 MB |\n"
+        f"| stored | {seen.stored / seconds:.0f} a second | - |",
+        flush=True,
+    )
 
 
 def _ingest(serving: Serving) -> None:

@@ -17,6 +17,7 @@ from vna.config import Settings
 from vna.dimse.dispatch import Services, echo
 from vna.dimse.handoff import control_pair
 from vna.dimse.messages import Field
+from vna.dimse.roster import Roster
 from vna.dimse.server import Acceptor, listen
 from vna.dimse.sop_classes import Service as Kind
 from vna.dimse.worker import Worker
@@ -42,13 +43,18 @@ class Edge:
         workers: int,
         slow_window_s: float,
         remotes: Remotes | None = None,
+        *,
+        roster: Roster | None = None,
     ) -> None:
+        self.roster = roster
         self.settings = settings
         self.slow_window_s = slow_window_s
         self.remotes = remotes
         listener = listen("127.0.0.1:0")
         self.port: int = listener.getsockname()[1]
-        self.acceptor = Acceptor(settings, listener)
+        secured = [listen("127.0.0.1:0")] if settings.tls.certificate else []
+        self.secured: int = secured[0].getsockname()[1] if secured else 0
+        self.acceptor = Acceptor(settings, listener, secured=secured)
         self.workers: list[Worker] = []
         self.threads: list[threading.Thread] = []
         for _ in range(workers):
@@ -64,6 +70,7 @@ class Edge:
             theirs,
             remotes=self.remotes,
             slow_window_s=self.slow_window_s,
+            roster=self.roster,
         )
         self.workers.append(worker)
         self._start(worker.serve)

@@ -31,6 +31,7 @@ UIDS = st.text("0123456789.", min_size=1, max_size=64)
 def opened(peer_max_bytes: int = 16384) -> UpperLayer:
     """An Upper Layer with context 1 accepted."""
     layer = UpperLayer(max_pdu_bytes=1 << 20, max_associate_bytes=65536, acceptor=True)
+    assert len(wire.feed(layer, wire.associate(wire.context(1, CT, EXPLICIT)))) == 1
     context = AnsweredContext(context_id=1, result=0, transfer_syntax=EXPLICIT)
     accept = AssociateAccept(
         called="A", calling="B", contexts=(context,), user=UserInformation(max_pdu_bytes=0)

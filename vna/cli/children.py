@@ -17,6 +17,7 @@ from types import FrameType
 from vna.app import Archive, opened
 from vna.cli.memory import keep_freed_memory, settle
 from vna.config import Settings
+from vna.dimse import roster
 from vna.dimse.scps import services
 from vna.dimse.worker import Worker
 from vna.errors import VNAError
@@ -61,11 +62,13 @@ def speak_dicom(place: Place, handle: int) -> None:
         with suppress(VNAError):  # on a full disk, say: they are made one by one when needed
             archive.store.make_ready()
         settle()
+        settings = place.settings
         worker = Worker(
-            services(archive.engines, place.settings),
-            place.settings,
+            services(archive.engines, settings),
+            settings,
             control,
             remotes=archive.engines.remotes,
+            roster=roster.own(settings.data, settings.dicom.associations),
         )
 
         def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 -- a signal handler's

@@ -35,7 +35,7 @@ _LATE_S = 2.0  # after their grace, before children are killed
 logger = logging.getLogger(__name__)
 
 
-def serve(settings: Settings, http: Sequence[socket.socket], dicom: socket.socket) -> None:
+def serve(settings: Settings, http: Sequence[socket.socket], dicom: sockets.Doors) -> None:
     """Make what is missing, then serve on these sockets until SIGTERM or SIGINT."""
     telemetry.start_logging(settings.log.level)
     made = app.found(settings)
@@ -56,13 +56,15 @@ class _Loop:
         settings: Settings,
         cluster: Cluster | None,
         http: Sequence[socket.socket],
-        dicom: socket.socket,
+        dicom: sockets.Doors,
     ) -> None:
         self._state = settings.data / "run" / STATE
         self._cluster = cluster
         self._http = http
-        self._web, self._dimse = sockets.name_of(http[0]), sockets.name_of(dicom)
-        self._acceptor = Acceptor(settings, dicom)
+        self._web, self._dimse = sockets.name_of(http[0]), sockets.name_of(dicom.plain[0])
+        self._secured = [sockets.name_of(sock) for sock in dicom.secured]
+        first, *others = dicom.plain
+        self._acceptor = Acceptor(settings, first, plain=others, secured=dicom.secured)
         self._supervisor = Supervisor(leave=self._leave, ended=multiprocess.mark_process_dead)
         self._settings = settings
         self._told: dict[str, object] = {}
@@ -149,6 +151,7 @@ class _Loop:
             "dev": self._settings.dev,
             "http": self._web,
             "dicom": self._dimse,
+            "dicom_tls": self._secured,
             "ae_title": self._settings.dicom.ae_title,
             "children": children,
         }
@@ -158,7 +161,8 @@ class _Loop:
         if is_first:
             print(
                 f"serving {self._settings.data}: DICOMweb http://{self._web}/dicom-web, DICOM "
-                f"{self._settings.dicom.ae_title} at {self._dimse}; Ctrl-C stops it",
+                f"{self._settings.dicom.ae_title} at {self._dimse}"
+                f"{''.join(f', {name} (TLS)' for name in self._secured)}; Ctrl-C stops it",
                 file=sys.stderr,
             )
 

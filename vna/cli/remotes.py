@@ -14,6 +14,7 @@ from vna.access.remotes import Remote, Remotes
 from vna.app import at_work
 from vna.config import Settings
 from vna.dicom.uids import EXPLICIT_LITTLE, IMPLICIT_LITTLE, TRANSFER_SYNTAXES
+from vna.dimse.calling import context_for
 from vna.dimse.scu import Requestor
 from vna.dimse.sop_classes import VERIFICATION
 from vna.errors import ConfigError, NotFound, Unavailable
@@ -149,6 +150,7 @@ def _echo(remote: Remote, settings: Settings) -> None:
         called=remote.ae_title,
         contexts=[(VERIFICATION, [IMPLICIT_LITTLE, EXPLICIT_LITTLE])],
         timeout_s=_ECHO_S,
+        tls=context_for(remote, settings),
     ) as association:
         status = association.echo()
     if status:

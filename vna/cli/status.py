@@ -141,6 +141,10 @@ def _processes(facts: Facts) -> list[str]:
         lines.append(f"           since {serving['since']}, {mode}")
         lines.append(f"           DICOMweb http://{serving['http']}/dicom-web")
         lines.append(f"           DICOM {serving['ae_title']} at {serving['dicom']}")
+        lines += [
+            f"           DICOM {serving['ae_title']} at {where}, TLS"
+            for where in serving["dicom_tls"]
+        ]
         for name, child in serving["children"].items():
             resident = child["resident"]
             memory = f", {in_bytes(resident)} resident" if resident is not None else ""

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import ssl
+
 from vna.access.remotes import Remote
 from vna.config import Settings
+from vna.dimse import tls
 from vna.dimse.scu import Requestor
 from vna.dimse.sender import Connect, Contexts
-from vna.errors import Unavailable
+from vna.errors import ConfigError, Unavailable
 
 
 def connecting(remote: Remote, settings: Settings) -> Connect:
     """Return what makes a `Requestor` to this remote AE, under our own AE title."""
 
     def connect(contexts: Contexts) -> Requestor:
-        if remote.tls:
-            raise Unavailable("This remote AE is called over TLS only, which is not set up.")
         return Requestor(
             remote.host,
             remote.port,
@@ -22,6 +23,20 @@ def connecting(remote: Remote, settings: Settings) -> Connect:
             called=remote.ae_title,
             contexts=contexts,
             timeout_s=settings.dicom.response_s,
+            tls=context_for(remote, settings),
         )
 
     return connect
+
+
+def context_for(remote: Remote, settings: Settings) -> ssl.SSLContext | None:
+    """Return what TLS with this remote AE is spoken with, None when it is called without.
+
+    Raises `Unavailable` when TLS is not set up: it is never called without instead.
+    """
+    if not remote.tls:
+        return None
+    try:
+        return tls.requestor(settings.tls).value()
+    except ConfigError as exc:
+        raise Unavailable(f"This remote AE is called over TLS only. {exc}") from exc

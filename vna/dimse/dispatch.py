@@ -21,8 +21,9 @@ from vna.dimse.messages import (
     response,
 )
 from vna.dimse.negotiate import Context
+from vna.dimse.roster import Row
 from vna.dimse.sop_classes import Service as Kind
-from vna.dimse.status import FAILED, NO_SUCH_SOP_CLASS, UNRECOGNISED_OPERATION
+from vna.dimse.status import FAILED, NO_SUCH_SOP_CLASS, STOPPING, UNRECOGNISED_OPERATION
 from vna.dimse.stores import Stores
 from vna.dimse.upper_layer import AbortReason, Event, Fragment, State
 from vna.errors import InvalidRequest
@@ -43,13 +44,22 @@ class Dispatch:
     """Give it fragments; it answers through the link."""
 
     def __init__(
-        self, link: Link, contexts: Mapping[int, Context], peer: Peer, services: Services
+        self,
+        link: Link,
+        contexts: Mapping[int, Context],
+        peer: Peer,
+        services: Services,
+        *,
+        row: Row,
+        is_stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         self.ended: Event | None = None  # what ended the association while a request was answered
         self._link = link
         self._contexts = contexts
         self._peer = peer
         self._services = services
+        self._row = row
+        self._is_stopping = is_stopping
         self._messages = Messages()
         self._exchange: Exchange | None = None
         self._service: Service | None = None
@@ -96,6 +106,7 @@ class Dispatch:
         if command.field == Field.C_CANCEL:
             return  # what it speaks of is answered already (PS3.7 9.3.2.3)
         self._began = time.perf_counter()
+        self._row.begins(command.field)
         self._cancelled = None
         self._exchange = exchange = self._exchanged(command)
         self._service = self._chosen(exchange)
@@ -177,6 +188,8 @@ class Dispatch:
             return Answer(exchange, UNRECOGNISED_OPERATION)
         if kind is not exchange.context.service or not exchange.context.to_us:
             return Answer(exchange, NO_SUCH_SOP_CLASS)
+        if self._is_stopping() and kind is not Kind.VERIFICATION:
+            return Answer(exchange, STOPPING)
         try:
             return make(exchange)
         except Exception:  # the outermost floor: a fault of ours is logged and answered
@@ -204,6 +217,7 @@ class Dispatch:
             self._give_up()
             self._service.finish()
         self._service = None
+        self._row.rests()
         field = self._exchange.command.field
         name = Field(field).name if field in REQUESTS else "unknown"
         DIMSE_SECONDS.labels(name).observe(time.perf_counter() - self._began)

@@ -1,6 +1,7 @@
 """What supervisor and worker say to each other over one stream socket: short records, and sockets.
 
 supervisor -> worker   C number + the accepted socket     serve this connection
+                       T number + the accepted socket     the same, under TLS
                        Y number, N number                 the AE may, may not have one more
 worker -> supervisor   A number AE title, limit           may this AE have one more?
                        E number                           the connection ended
@@ -15,7 +16,7 @@ from collections.abc import Iterator
 _TO_WORKER = struct.Struct(">cQ")
 _TO_SUPERVISOR = struct.Struct(">cQ16sH")
 
-CONNECTION, YES, NO = b"C", b"Y", b"N"
+CONNECTION, SECURED, YES, NO = b"C", b"T", b"Y", b"N"
 ASK, ENDED = b"A", b"E"
 
 

@@ -33,6 +33,7 @@ from vna.dimse.upper_layer import Rejected
 # PS3.8 9.3.4, Table 9-21: result, source, reason
 NO_SUCH_VERSION = Rejected(result=1, source=2, reason=2)
 NO_SUCH_APPLICATION = Rejected(result=1, source=1, reason=2)
+NOT_AUTHENTICATED = Rejected(result=1, source=2, reason=1)  # PS3.7 D.3.3.7: the ACSE provider
 UNKNOWN_CALLING = Rejected(result=1, source=1, reason=3)
 UNKNOWN_CALLED = Rejected(result=1, source=1, reason=7)
 CONGESTED = Rejected(result=2, source=3, reason=1)

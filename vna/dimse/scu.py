@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import socket
-import time
+import ssl
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 
@@ -17,11 +17,18 @@ from vna.dicom.uids import IMPLEMENTATION_CLASS, IMPLEMENTATION_VERSION
 from vna.dimse.buffers import Buffers
 from vna.dimse.link import Link, Silence, Timing
 from vna.dimse.messages import Command, DataSetPart, Field, Messages, Status, cancel, request
-from vna.dimse.pdu import AssociateAccept, AssociateRequest, ProposedContext, UserInformation
+from vna.dimse.pdu import (
+    AssociateAccept,
+    AssociateRequest,
+    ProposedContext,
+    UserIdentity,
+    UserInformation,
+)
+from vna.dimse.secured import Certificate
 from vna.dimse.sop_classes import VERIFICATION
 from vna.dimse.stores import Stores, write
 from vna.dimse.upper_layer import Fragment, Rejected, State, UpperLayer
-from vna.errors import InvalidRequest, NotAcceptable, TooLarge, Unavailable
+from vna.errors import InvalidRequest, NotAcceptable, NotPermitted, TooLarge, Unavailable
 from vna.retrieve.outgoing import Body
 
 _MAX_PDU_BYTES = 131072
@@ -49,7 +56,12 @@ class Requestor:
         called: str,
         contexts: Sequence[tuple[str, Sequence[str]]],
         timeout_s: float = 60.0,
+        tls: ssl.SSLContext | None = None,
+        identity: UserIdentity | None = None,
     ) -> None:
+        """`tls` is what `vna.dimse.tls.requestor` gives; `identity` goes out under TLS only."""
+        if identity is not None and tls is None:
+            raise NotPermitted("A user identity is sent under TLS only.")
         self.status = Status(code=0)  # of the last request
         self._where = (host, port)
         self._timeout_s = timeout_s
@@ -63,6 +75,9 @@ class Requestor:
             for number, (name, syntaxes) in enumerate(contexts)
         )
         self._titles = calling, called
+        self._tls = tls
+        self._identity = identity
+        self.identity_response: bytes | None = None  # of the peer, to what we said of the user
         self._layer = UpperLayer(
             max_pdu_bytes=_MAX_PDU_BYTES, max_associate_bytes=_MAX_ASSOCIATE_BYTES, acceptor=False
         )
@@ -77,8 +92,9 @@ class Requestor:
         timing = Timing(
             artim_s=self._timeout_s,
             idle_s=self._timeout_s,
-            slowest_bytes_s=1,  # who takes next to nothing is given up
+            slowest_bytes_s=0,
             slow_window_s=self._timeout_s,
+            send_s=self._timeout_s,
         )
         self._link = Link(sock, self._layer, timing, buffers=_buffers)
         try:
@@ -100,22 +116,19 @@ class Requestor:
         is_left = kind is None or issubclass(kind, GeneratorExit)
         if self._layer.state is State.OPEN:
             if is_left:
-                self._release(link)
-            else:
-                self._layer.abort()
+                link.release(within_s=min(self._timeout_s, _RELEASE_S))
+            self._layer.abort()
         link.close(linger_s=0.0 if is_left else 1.0)
-
-    def _release(self, link: Link) -> None:
-        self._layer.release()
-        deadline = time.monotonic() + min(self._timeout_s, _RELEASE_S)
-        while isinstance(link.event(within_s=deadline - time.monotonic()), Fragment):
-            pass  # late answers to what was cancelled
-        self._layer.abort_if_open()
 
     @property
     def accepted(self) -> frozenset[tuple[str, str]]:
         """The pairs of abstract and Transfer Syntax the peer takes."""
         return frozenset(self._accepted)
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """The peer's certificate, when the association is under TLS."""
+        return self._connected().certificate
 
     def echo(self) -> int:
         """Send C-ECHO; return the status code."""
@@ -182,6 +195,10 @@ class Requestor:
 
     def _open(self, link: Link) -> None:
         calling, called = self._titles
+        if self._tls is not None and not link.secure(
+            self._tls, within_s=self._timeout_s, host=self._where[0]
+        ):
+            raise Unavailable("There is no TLS with the remote AE: no trust, or no common suite.")
         self._layer.request(
             AssociateRequest(
                 calling=calling,
@@ -191,6 +208,7 @@ class Requestor:
                     max_pdu_bytes=_MAX_PDU_BYTES,
                     implementation_class=IMPLEMENTATION_CLASS,
                     implementation_version=IMPLEMENTATION_VERSION,
+                    identity=self._identity,
                 ),
             )
         )
@@ -200,6 +218,7 @@ class Requestor:
             raise Unavailable(f"The remote AE rejects the association ({why}).")
         if not isinstance(event, AssociateAccept):
             raise Unavailable("The remote AE does not open the association.")
+        self.identity_response = event.user.identity_response
         names = {context.context_id: context.abstract_syntax for context in self._proposed}
         self._accepted = {
             (names[answer.context_id], answer.transfer_syntax): answer.context_id
@@ -233,14 +252,14 @@ class Requestor:
         while True:
             event = link.answer(within_s=self._timeout_s)
             if isinstance(event, Silence):
-                self._layer.abort_if_open()
+                self._layer.abort()
                 raise ConnectionAbortedError("The remote AE did not answer in time.")
             if not isinstance(event, Fragment):
                 raise ConnectionAbortedError("The remote AE broke the association.")
             try:
                 message = self._messages.receive(event)
             except InvalidRequest as exc:
-                self._layer.abort_if_open()
+                self._layer.abort()
                 raise ConnectionAbortedError("The remote AE breaks the protocol.") from exc
             if isinstance(message, Command) and message.responded_id == message_id:
                 if message.has_data_set or message.status in _PENDING:

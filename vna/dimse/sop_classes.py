@@ -94,7 +94,7 @@ def service_of(sop_class: str, *, unknown_storage: bool) -> Service | None:
     if sop_class == COMMITMENT_PUSH:
         return Service.COMMITMENT
     known = sop_class in UID_dictionary or sop_class in _OTHERS
-    return Service.STORAGE if unknown_storage and not known else None
+    return Service.STORAGE if sop_class and unknown_storage and not known else None
 
 
 _OTHERS = frozenset(

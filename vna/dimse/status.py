@@ -17,6 +17,7 @@ NO_SUCH_DESTINATION = Status(code=0xA801, comment="The Move Destination is not k
 FAILED = Status(code=0x0110, comment="The archive failed to do this.")
 UNRECOGNISED_OPERATION = Status(code=0x0211, comment="This operation is not supported.")
 NO_SUCH_SOP_CLASS = Status(code=0x0122, comment="This SOP Class is not supported.")
+STOPPING = Status(code=0xA700, comment="The archive is stopping; try again later.")
 INVALID_INSTANCE = Status(code=0xA900, comment="Affected SOP Instance UID is not a UID.")
 NO_DATA_SET = Status(code=0xC000, comment="A data set is missing.")
 
@@ -42,6 +43,7 @@ ERRORS: dict[type[errors.VNAError], tuple[int, int]] = {
     errors.Gone: (0xA900, 0xC000),
     errors.Conflict: (0xA900, 0xC000),
     errors.NotAcceptable: (0x0122, 0xC000),
+    errors.Undecodable: (0x0122, 0xC000),
     errors.UnsupportedMedia: (0x0122, 0xC000),
     errors.TooLarge: (0xA700, 0xA700),
     errors.Unavailable: (0xA700, 0xA700),

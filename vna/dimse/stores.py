@@ -253,7 +253,7 @@ class Stores:
             write(self._link, template.context_id, command, ready.first, body)
         except VNAError as exc:
             # a data set that began cannot be taken back: wrong bytes would follow
-            self._link.layer.abort_if_open()
+            self._link.layer.abort()
             raise ConnectionAbortedError(str(exc)) from exc
         return self._number
 

@@ -10,18 +10,21 @@ import time
 
 from vna.access.remotes import Remotes
 from vna.config import Settings
+from vna.dimse import tls
 from vna.dimse.association import Association, House
 from vna.dimse.buffers import Buffers
+from vna.dimse.callers import Callers
 from vna.dimse.dispatch import Services
 from vna.dimse.handoff import (
     ASK,
-    CONNECTION,
     ENDED,
+    SECURED,
     YES,
     receive_from_supervisor,
     send_to_supervisor,
 )
 from vna.dimse.link import Timing
+from vna.dimse.roster import Roster
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +45,7 @@ class Worker:
         *,
         remotes: Remotes | None = None,
         slow_window_s: float = 30.0,
+        roster: Roster | None = None,
     ) -> None:
         dicom = settings.dicom
         self._control = control
@@ -49,16 +53,20 @@ class Worker:
         self._house = House(
             settings=settings,
             services=services,
-            remotes=remotes,
             timing=Timing(
                 artim_s=dicom.artim_s,
                 idle_s=dicom.idle_s,
                 slowest_bytes_s=dicom.slowest_bytes_s,
                 slow_window_s=slow_window_s,
+                send_s=dicom.response_s,
                 response_s=dicom.response_s,
             ),
             buffers=Buffers(),
             stop_fd=self._stop_out.fileno(),
+            callers=Callers(settings, remotes),
+            roster=roster or Roster(),
+            tls=tls.acceptor(settings.tls),
+            is_stopping=lambda: self.is_stopping,
         )
         self._lock = threading.Lock()
         self._open: dict[int, tuple[threading.Thread, Association]] = {}
@@ -68,6 +76,11 @@ class Worker:
     def __len__(self) -> int:
         """Count the open connections."""
         return len(self._open)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether `stop` was called."""
+        return self._grace_s is not None
 
     def stop(self, grace_s: float) -> None:
         """End `serve`: idle associations are released, others may finish their object.
@@ -89,6 +102,7 @@ class Worker:
                 if self._control in ready and not self._has_taken():
                     self.stop(0.0)
             self._see_off(selector)
+        self._house.roster.close()
         self._control.close()
         self._stop_in.close()
         self._stop_out.close()
@@ -102,15 +116,15 @@ class Worker:
             log.warning("supervisor gone")
             return False
         kind, number, sock = record
-        if kind == CONNECTION and sock is not None:
-            self._start(number, sock)
+        if sock is not None:
+            self._start(number, sock, secured=kind == SECURED)
         elif (asked := self._asked.get(number)) is not None:
             answered, answer = asked
             answer.append(kind == YES)
             answered.set()
         return True
 
-    def _start(self, number: int, sock: socket.socket) -> None:
+    def _start(self, number: int, sock: socket.socket, *, secured: bool) -> None:
         try:
             peer = str(sock.getpeername()[0])
             association = Association(
@@ -118,6 +132,7 @@ class Worker:
                 peer,
                 self._house,
                 admit=lambda title, most: self._is_admitted(number, title, most),
+                secured=secured,
             )
         except OSError:
             sock.close()  # the peer went before it was served
