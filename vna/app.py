@@ -21,14 +21,17 @@ from vna.db.place import make_data
 from vna.db.pool import Database
 from vna.engines import Engines
 from vna.errors import ConfigError, NotFound, Unavailable
+from vna.ingest.backfill import SearchIndex
 from vna.ingest.engine import IngestEngine
 from vna.ingest.recover import Recovery
+from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
 from vna.operate.graveyard import Graveyard
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.purge import Purge
 from vna.operate.pushes import CommitmentPushes
 from vna.operate.transactions import CommitmentTransactions
+from vna.pixels.sandbox import PixelPool
 from vna.query.engine import QueryEngine
 from vna.retrieve.engine import RetrieveEngine
 
@@ -48,6 +51,7 @@ class Archive:
     engines: Engines
     recovery: Recovery
     purge: Purge
+    search_index: SearchIndex
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +105,9 @@ def opened(settings: Settings, dsn: str) -> Iterator[Archive]:
         _agree(database, store.archive_id)
         audit = Audit(database)
         opening.callback(audit.close)
-        archive = _assembled(settings, store, database, audit)
+        pixels = PixelPool(settings.pixels)
+        opening.callback(pixels.close)
+        archive = _assembled(settings, store, database, audit, pixels)
         opening.callback(archive.engines.retrieve.close)
         yield archive
 
@@ -204,8 +210,12 @@ def _agree(database: Database, archive_id: bytes) -> None:
         )
 
 
-def _assembled(settings: Settings, store: BlobStore, database: Database, audit: Audit) -> Archive:
-    ingest = IngestEngine(store=store, database=database, audit=audit, settings=settings)
+def _assembled(
+    settings: Settings, store: BlobStore, database: Database, audit: Audit, pixels: PixelPool
+) -> Archive:
+    ingest = IngestEngine(
+        store=store, database=database, audit=audit, settings=settings, pixels=pixels
+    )
     commitment = CommitmentEngine(store=store, database=database)
     graveyard = Graveyard(store=store, database=database, audit=audit, settings=settings)
     recovery = Recovery(
@@ -225,7 +235,7 @@ def _assembled(settings: Settings, store: BlobStore, database: Database, audit: 
         audit=audit,
         engines=Engines(
             ingest=ingest,
-            query=QueryEngine(database, audit=audit, settings=settings),
+            query=QueryEngine(store=store, database=database, audit=audit, settings=settings),
             retrieve=RetrieveEngine(store=store, database=database, audit=audit, settings=settings),
             remotes=Remotes(database, audit),
             commitment=commitment,
@@ -233,6 +243,7 @@ def _assembled(settings: Settings, store: BlobStore, database: Database, audit: 
                 commitment, database=database, audit=audit, settings=settings
             ),
             pushes=CommitmentPushes(commitment, database=database, audit=audit, settings=settings),
+            changes=ChangeFeed(database=database, audit=audit),
             lifecycle=LifecycleEngine(
                 store=store,
                 database=database,
@@ -246,4 +257,5 @@ def _assembled(settings: Settings, store: BlobStore, database: Database, audit: 
         ),
         recovery=recovery,
         purge=Purge(store=store, database=database, audit=audit),
+        search_index=SearchIndex(store=store, database=database, audit=audit, settings=settings),
     )
