@@ -7,7 +7,7 @@ the asker has gone or does not take it, the queue's worker reports on a new one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from vna.config import Settings
@@ -67,7 +67,7 @@ def reporting(engines: Engines, settings: Settings) -> Callable[[Exchange], Serv
 Take = Callable[[Exchange, bytes], None]
 
 
-def _begun(exchange: Exchange, known: dict[int, Take], unknown: Status, most: int) -> Service:
+def _begun(exchange: Exchange, known: Mapping[int, Take], unknown: Status, most: int) -> Service:
     command = exchange.command
     if command.sop_class != COMMITMENT_PUSH:
         return Answer(exchange, NO_SUCH_NORMALIZED_CLASS)

@@ -13,6 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 from vna.config import Jobs
 from vna.db import work
@@ -65,7 +66,8 @@ class Worker:
         What is left goes on later where it stands.
         """
         self._stopping.set()
-        self._stop_in.send(b"s")  # never read: whoever waits sees it
+        with suppress(OSError):  # it has ended already
+            self._stop_in.send(b"s")  # never read: whoever waits sees it
 
     def run(self) -> None:
         """Work until stopped."""
