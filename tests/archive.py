@@ -28,6 +28,7 @@ from vna.operate.commitment import CommitmentEngine
 from vna.operate.graveyard import Graveyard
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.purge import Purge
+from vna.operate.pushes import CommitmentPushes
 from vna.operate.transactions import CommitmentTransactions
 from vna.pixels.sandbox import PixelPool
 from vna.query.engine import QueryEngine
@@ -51,6 +52,7 @@ class Archive:
     remotes: Remotes
     commitment: CommitmentEngine
     transactions: CommitmentTransactions
+    pushes: CommitmentPushes
     lifecycle: LifecycleEngine
     changes: ChangeFeed
     purge: Purge
@@ -125,6 +127,7 @@ def open_archive(
             transactions=CommitmentTransactions(
                 commitment, database=database, audit=audit, settings=settings
             ),
+            pushes=CommitmentPushes(commitment, database=database, audit=audit, settings=settings),
             changes=ChangeFeed(database=database, audit=audit),
             lifecycle=LifecycleEngine(**rooms, graveyard=graveyard, restore=recovery.restore),
             purge=Purge(store=store, database=database, audit=audit),

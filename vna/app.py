@@ -29,6 +29,7 @@ from vna.operate.commitment import CommitmentEngine
 from vna.operate.graveyard import Graveyard
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.purge import Purge
+from vna.operate.pushes import CommitmentPushes
 from vna.operate.transactions import CommitmentTransactions
 from vna.pixels.sandbox import PixelPool
 from vna.query.engine import QueryEngine
@@ -245,6 +246,7 @@ def _assembled(
             transactions=CommitmentTransactions(
                 commitment, database=database, audit=audit, settings=settings
             ),
+            pushes=CommitmentPushes(commitment, database=database, audit=audit, settings=settings),
             changes=ChangeFeed(database=database, audit=audit),
             lifecycle=LifecycleEngine(
                 store=store,

@@ -177,6 +177,19 @@ class Pixels:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Jobs:
+    """Work for later: how much at a time, how often again."""
+
+    workers: int = 4
+    lease_s: float = 60.0
+    first_retry_s: float = 10.0
+    last_retry_s: float = 3600.0
+    give_up_s: float = 259_200.0
+    report_s: float = 3600.0
+    keep_days: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
     """What is logged."""
 
@@ -202,6 +215,7 @@ class Settings:
     deletion: Deletion = field(default_factory=Deletion)
     commitment: Commitment = field(default_factory=Commitment)
     pixels: Pixels = field(default_factory=Pixels)
+    jobs: Jobs = field(default_factory=Jobs)
     log: Log = field(default_factory=Log)
 
 

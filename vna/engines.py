@@ -11,6 +11,7 @@ from vna.ingest.engine import IngestEngine
 from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
 from vna.operate.lifecycle import LifecycleEngine
+from vna.operate.pushes import CommitmentPushes
 from vna.operate.transactions import CommitmentTransactions
 from vna.query.engine import QueryEngine
 from vna.retrieve.engine import RetrieveEngine
@@ -32,6 +33,7 @@ class Engines:
     remotes: Remotes
     commitment: CommitmentEngine
     transactions: CommitmentTransactions
+    pushes: CommitmentPushes
     lifecycle: LifecycleEngine
     changes: ChangeFeed
     settings: Settings

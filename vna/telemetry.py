@@ -111,3 +111,6 @@ PIXEL_CALLS = Counter(
 PIXEL_SECONDS = Histogram(
     "vna_pixel_seconds", "One frame decoded, transcoded or rendered", buckets=_FAST
 )
+JOBS = Counter(
+    "vna_jobs_total", "Attempts of jobs, by kind and how they ended", ["kind", "outcome"]
+)

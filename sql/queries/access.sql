@@ -22,6 +22,12 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
        changed_at = now()
 RETURNING xmax = 0;
 
+-- name: count_remote_jobs
+-- Work for a remote AE that has not ended.
+SELECT count(*)
+  FROM job
+ WHERE remote = %s AND state IN ('waiting', 'running');
+
 -- name: remove_remote
 -- Forget a remote AE.
 DELETE FROM remote

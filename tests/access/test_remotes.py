@@ -113,7 +113,7 @@ def test_who_may_not_manage_changes_nothing(remotes: Remotes) -> None:
 
 
 def test_the_rights_are_the_actions() -> None:
-    assert PLAIN.actions == {Action.STORE, Action.QUERY, Action.RETRIEVE}
+    assert PLAIN.actions == {Action.STORE, Action.COMMIT, Action.QUERY, Action.RETRIEVE}
     assert FULL.actions == {Action.QUERY}
 
 

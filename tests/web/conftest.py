@@ -142,6 +142,7 @@ def serving(
                 remotes=archive.remotes,
                 commitment=archive.commitment,
                 transactions=archive.transactions,
+                pushes=archive.pushes,
                 lifecycle=archive.lifecycle,
                 changes=archive.changes,
                 settings=dataclasses.replace(archive.settings, dev=dev),

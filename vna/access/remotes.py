@@ -75,6 +75,7 @@ class Remote:
         """What it may do when it calls."""
         rights = {
             Action.STORE: self.may_store,
+            Action.COMMIT: self.may_store,
             Action.QUERY: self.may_find,
             Action.RETRIEVE: self.may_move,
         }
@@ -117,14 +118,14 @@ class Remotes:
     def remove(self, principal: Principal, ae_title: str) -> None:
         """Forget a remote AE. Raises `NotFound`, and `Conflict` when work for it is not done."""
         require(principal, Action.MANAGE)
-        try:
-            with self._database.transaction() as tx:
-                if tx.execute(_SQL.remove_remote, (ae_title,)).fetchone() is None:
-                    raise NotFound("There is no remote AE of this title.")
-                event = Event(kind="remote.removed", outcome="done", detail={"ae": ae_title})
-                self._audit.write(tx, principal, [event])
-        except Conflict as exc:
-            raise Conflict("There is work for this remote AE that is not done yet.") from exc
+        with self._database.transaction() as tx:
+            if tx.execute(_SQL.remove_remote, (ae_title,)).fetchone() is None:
+                raise NotFound("There is no remote AE of this title.")
+            row = tx.execute(_SQL.count_remote_jobs, (ae_title,)).fetchone()
+            if row and row[0]:
+                raise Conflict("There is work for this remote AE that is not done: `vna jobs`.")
+            event = Event(kind="remote.removed", outcome="done", detail={"ae": ae_title})
+            self._audit.write(tx, principal, [event])
         self._forget()
 
     def _current(self) -> dict[str, Remote]:

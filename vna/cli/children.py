@@ -24,6 +24,8 @@ from vna.dimse.worker import Worker
 from vna.errors import VNAError
 from vna.ingest.backfill import SearchIndex
 from vna.ingest.recover import Recovery
+from vna.jobs.kinds import handlers
+from vna.jobs.worker import Worker as JobWorker
 from vna.web.asgi import serve
 
 GRACE_S = 20.0  # for what is under way when the archive stops
@@ -79,6 +81,29 @@ def speak_dicom(place: Place, handle: int) -> None:
 
         signal.signal(signal.SIGTERM, stop)
         worker.serve()
+
+
+def do_jobs(place: Place) -> None:
+    """Do the work of the queue until SIGTERM; what is in hand then goes on at the next start."""
+    settings = place.settings
+    with opened(settings, place.dsn) as archive:
+        worker = JobWorker(
+            archive.database,
+            handlers(archive.engines, settings),
+            settings.jobs,
+            node=node_of(settings),
+        )
+
+        def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 -- a signal handler's
+            worker.stop()
+
+        signal.signal(signal.SIGTERM, stop)
+        worker.run()
+
+
+def node_of(settings: Settings) -> str:
+    """Name the place where this archive's jobs are done: one process at a time holds its lock."""
+    return f"{socket.gethostname()}:{settings.data}"
 
 
 def keep_house(place: Place, begun: dt.datetime) -> None:

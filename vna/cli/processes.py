@@ -18,7 +18,7 @@ from prometheus_client import multiprocess
 
 from vna import app, telemetry
 from vna.cli import sockets
-from vna.cli.children import GRACE_S, Place, keep_house, speak_dicom, speak_http
+from vna.cli.children import GRACE_S, Place, do_jobs, keep_house, speak_dicom, speak_http
 from vna.cli.supervisor import Supervisor
 from vna.config import Settings
 from vna.db.cluster import Cluster
@@ -74,12 +74,13 @@ class _Loop:
         self._look_at = self._pause_s = 0.0
 
     def populate(self, place: Place, dicom_workers: int) -> None:
-        """Name the children: one a HTTP socket, the DICOM workers, and one for upkeep."""
+        """Name the children: one a HTTP socket, the DICOM workers, one for jobs, one for upkeep."""
         add = self._supervisor.add
         for number, sock in enumerate(self._http, 1):
             add(f"http {number}", functools.partial(_with_socket, place, sock))
         for number in range(1, dicom_workers + 1):
             add(f"dicom {number}", functools.partial(self._with_control, place))
+        add("jobs", lambda: (functools.partial(do_jobs, place), ()))
         add("upkeep", lambda: (functools.partial(keep_house, place, self._begun), ()))
 
     def run(self) -> None:

@@ -7,11 +7,11 @@ import dataclasses
 import getpass
 import json
 import time
-from pathlib import Path
 
 from vna.access.principal import system
 from vna.access.remotes import Remote, Remotes
 from vna.app import at_work
+from vna.cli.acts import take_common
 from vna.config import Settings
 from vna.dicom.uids import EXPLICIT_LITTLE, IMPLICIT_LITTLE, TRANSFER_SYNTAXES
 from vna.dimse.calling import context_for
@@ -36,13 +36,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     for name, summary in (("echo", "send it a C-ECHO"), ("remove", "forget it")):
         words.add_parser(name, help=summary).add_argument("name", metavar="NAME")
     for inner in words.choices.values():
-        _add_common(inner)
-
-
-def _add_common(parser: argparse.ArgumentParser) -> None:
-    # after the act, too: argparse would take what stands before it back to its default
-    for flag, where in (("--data", "DIR"), ("--config", "FILE")):
-        parser.add_argument(flag, metavar=where, type=Path, default=argparse.SUPPRESS)
+        take_common(inner)
 
 
 def _add_adding(parser: argparse.ArgumentParser) -> None:

@@ -197,7 +197,13 @@ class Association:
         if dispatch.midway or self._layer.midway:
             return self._link.flowing(large=dispatch.in_data_set)
         self._link.at_rest()
-        return self._link.event(within_s=self._house.timing.idle_s)
+        idle_s = self._house.timing.idle_s
+        while (due_s := dispatch.notices.due_s()) is not None and due_s < idle_s:
+            event = self._link.event(within_s=due_s)
+            if not isinstance(event, Silence):
+                return event
+            dispatch.notices.tick()
+        return self._link.event(within_s=idle_s)
 
     def _end(self, event: Event | Disconnected | Silence | Stopping, *, midway: bool) -> None:
         if isinstance(event, ReleaseRequested):

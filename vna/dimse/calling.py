@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Sequence
 
 from vna.access.remotes import Remote
 from vna.config import Settings
 from vna.dimse import tls
+from vna.dimse.pdu import Role
 from vna.dimse.scu import Requestor
 from vna.dimse.sender import Connect, Contexts
 from vna.errors import ConfigError, Unavailable
@@ -14,19 +16,23 @@ from vna.errors import ConfigError, Unavailable
 
 def connecting(remote: Remote, settings: Settings) -> Connect:
     """Return what makes a `Requestor` to this remote AE, under our own AE title."""
+    return lambda contexts: requestor(remote, settings, contexts)
 
-    def connect(contexts: Contexts) -> Requestor:
-        return Requestor(
-            remote.host,
-            remote.port,
-            calling=settings.dicom.ae_title,
-            called=remote.ae_title,
-            contexts=contexts,
-            timeout_s=settings.dicom.response_s,
-            tls=context_for(remote, settings),
-        )
 
-    return connect
+def requestor(
+    remote: Remote, settings: Settings, contexts: Contexts, *, roles: Sequence[Role] = ()
+) -> Requestor:
+    """Make a `Requestor` to this remote AE. Raises `Unavailable` as `context_for` does."""
+    return Requestor(
+        remote.host,
+        remote.port,
+        calling=settings.dicom.ae_title,
+        called=remote.ae_title,
+        contexts=contexts,
+        timeout_s=settings.dicom.response_s,
+        tls=context_for(remote, settings),
+        roles=roles,
+    )
 
 
 def context_for(remote: Remote, settings: Settings) -> ssl.SSLContext | None:

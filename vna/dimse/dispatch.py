@@ -21,6 +21,7 @@ from vna.dimse.messages import (
     response,
 )
 from vna.dimse.negotiate import Context
+from vna.dimse.notices import Notices
 from vna.dimse.roster import Row
 from vna.dimse.sop_classes import Service as Kind
 from vna.dimse.status import FAILED, NO_SUCH_SOP_CLASS, STOPPING, UNRECOGNISED_OPERATION
@@ -60,6 +61,7 @@ class Dispatch:
         self._services = services
         self._row = row
         self._is_stopping = is_stopping
+        self.notices = Notices(link)
         self._messages = Messages()
         self._exchange: Exchange | None = None
         self._service: Service | None = None
@@ -99,9 +101,12 @@ class Dispatch:
         if self._service is not None:
             self._service.abort()
             self._service = None
+        self.notices.drop()
 
     def _begin(self, command: Command) -> None:
         if command.field & RESPONSE:
+            if self.notices.is_answered(command):
+                return
             raise InvalidRequest("A response came, but nothing was asked.")
         if command.field == Field.C_CANCEL:
             return  # what it speaks of is answered already (PS3.7 9.3.2.3)
@@ -134,6 +139,7 @@ class Dispatch:
             send=self._send,
             is_cancelled=lambda: self._is_cancelled(command.message_id),
             stores=lambda: self._stores(command),
+            follow=self.notices.add,
         )
 
     def _stores(self, command: Command) -> Stores:
@@ -186,7 +192,9 @@ class Dispatch:
         kind, make = self._services.get(exchange.command.field, (None, None))
         if make is None:
             return Answer(exchange, UNRECOGNISED_OPERATION)
-        if kind is not exchange.context.service or not exchange.context.to_us:
+        # a report comes from the SCP of what we asked for, every other request from an SCU
+        context, is_report = exchange.context, exchange.command.field == Field.N_EVENT_REPORT
+        if kind is not context.service or not (context.from_us if is_report else context.to_us):
             return Answer(exchange, NO_SUCH_SOP_CLASS)
         if self._is_stopping() and kind is not Kind.VERIFICATION:
             return Answer(exchange, STOPPING)

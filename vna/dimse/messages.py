@@ -87,6 +87,7 @@ class Command:
     priority: int = 0
     destination: str = ""
     progress: Progress = NO_PROGRESS
+    type_id: int = 0  # Action Type ID or Event Type ID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +183,7 @@ def _command(context_id: int, values: Mapping[int, int | str]) -> Command:
         priority=number(0x0700),
         destination=str(values.get(0x0600, "")),
         progress=_progress(values),
+        type_id=number(0x1008) or number(0x1002),
     )
 
 
@@ -273,6 +275,21 @@ def request(
     if destination:
         elements[0x0600] = destination
     return encode_command(elements)
+
+
+def notice(field: Field, message_id: int, sop_class: str, sop_instance: str, type_id: int) -> bytes:
+    """Write an N-ACTION or N-EVENT-REPORT request with a data set (PS3.7 10.3.1, 10.3.4)."""
+    requested = field is Field.N_ACTION
+    return encode_command(
+        {
+            0x0003 if requested else 0x0002: sop_class,
+            0x0100: field,
+            0x0110: message_id,
+            0x0800: 0,
+            0x1001 if requested else 0x1000: sop_instance,
+            0x1008 if requested else 0x1002: type_id,
+        }
+    )
 
 
 def cancel(message_id: int) -> bytes:

@@ -176,10 +176,11 @@ def _chosen(proposed: tuple[str, ...], takes: frozenset[str], *, to_us: bool) ->
 
 def _roles(role: Role | None, service: Service) -> tuple[bool, bool]:
     # pynetdicom's table of PS3.7 D.3.3.4: the requestor may be the SCU, and of Storage the SCP,
-    # which is what C-GET needs (PS3.4 C.5.3.1); without a word of it, it is the SCU
+    # which is what C-GET needs (PS3.4 C.5.3.1), as it may be of Storage Commitment, to report what
+    # we asked for (J.3.3); without a word of it, it is the SCU
     if role is None:
         return True, False
-    ours = (True, service is Service.STORAGE)
+    ours = (True, service in (Service.STORAGE, Service.COMMITMENT))
     outcome = SCP_SCU_ROLES[(role.scu, role.scp)][ours]
     return bool(outcome[3]), bool(outcome[2])
 

@@ -10,24 +10,37 @@ from __future__ import annotations
 import itertools
 import socket
 import ssl
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 
 from vna.dicom.uids import IMPLEMENTATION_CLASS, IMPLEMENTATION_VERSION
 from vna.dimse.buffers import Buffers
 from vna.dimse.link import Link, Silence, Timing
-from vna.dimse.messages import Command, DataSetPart, Field, Messages, Status, cancel, request
+from vna.dimse.messages import (
+    RESPONSE,
+    Command,
+    DataSetPart,
+    Field,
+    Messages,
+    Status,
+    cancel,
+    notice,
+    request,
+    response,
+)
 from vna.dimse.pdu import (
     AssociateAccept,
     AssociateRequest,
     ProposedContext,
+    Role,
     UserIdentity,
     UserInformation,
 )
 from vna.dimse.secured import Certificate
 from vna.dimse.sop_classes import VERIFICATION
 from vna.dimse.stores import Stores, write
-from vna.dimse.upper_layer import Fragment, Rejected, State, UpperLayer
+from vna.dimse.upper_layer import Fragment, Rejected, ReleaseRequested, State, UpperLayer
 from vna.errors import InvalidRequest, NotAcceptable, NotPermitted, TooLarge, Unavailable
 from vna.retrieve.outgoing import Body
 
@@ -58,8 +71,12 @@ class Requestor:
         timeout_s: float = 60.0,
         tls: ssl.SSLContext | None = None,
         identity: UserIdentity | None = None,
+        roles: Sequence[Role] = (),
     ) -> None:
-        """`tls` is what `vna.dimse.tls.requestor` gives; `identity` goes out under TLS only."""
+        """`tls` is what `vna.dimse.tls.requestor` gives; `identity` goes out under TLS only.
+
+        `roles` are proposed for SCP/SCU Role Selection (PS3.7 D.3.3.4).
+        """
         if identity is not None and tls is None:
             raise NotPermitted("A user identity is sent under TLS only.")
         self.status = Status(code=0)  # of the last request
@@ -77,6 +94,8 @@ class Requestor:
         self._titles = calling, called
         self._tls = tls
         self._identity = identity
+        self._roles = tuple(roles)
+        self._came: deque[tuple[Command, bytes]] = deque()  # requests of the peer
         self.identity_response: bytes | None = None  # of the peer, to what we said of the user
         self._layer = UpperLayer(
             max_pdu_bytes=_MAX_PDU_BYTES, max_associate_bytes=_MAX_ASSOCIATE_BYTES, acceptor=False
@@ -182,9 +201,9 @@ class Requestor:
         done = False
         try:
             while True:
-                response, data = self._response()
-                self.status = Status(code=response.status, comment=response.comment)
-                if response.status not in _PENDING:
+                answer, data = self._response()
+                self.status = Status(code=answer.status, comment=answer.comment)
+                if answer.status not in _PENDING:
                     done = True
                     return
                 yield data
@@ -192,6 +211,54 @@ class Requestor:
             if not done and self._layer.state is State.OPEN:
                 self._send(self._layer.message(context_id, cancel(number)))
                 self._final()
+
+    def notify(
+        self,
+        field: Field,
+        sop_class: str,
+        sop_instance: str,
+        type_id: int,
+        write: Callable[[str], bytes],
+    ) -> Status:
+        """Send N-ACTION or N-EVENT-REPORT, its data set as `write` encodes it; return the status.
+
+        A request the peer sends meanwhile waits for `incoming`.
+        """
+        context_id = self._context(sop_class, None)
+        syntax = next(pair[1] for pair, number in self._accepted.items() if number == context_id)
+        number = next(self._ids)
+        command = notice(field, number, sop_class, sop_instance, type_id)
+        self._send(self._layer.message(context_id, command, write(syntax)))
+        while True:
+            found, data = self._response()
+            if found.field & RESPONSE and found.responded_id == number:
+                return Status(code=found.status, comment=found.comment)
+            if not found.field & RESPONSE:
+                self._came.append((found, data))
+
+    def incoming(self, *, within_s: float, most: int) -> tuple[Command, str, bytes] | None:
+        """Wait for a request of the peer; give it with its Transfer Syntax and data set.
+
+        None when none came, or the peer ended the association. It is to be answered by `respond`.
+        """
+        if self._came:
+            command, data = self._came.popleft()
+        else:
+            event = self._connected().event(within_s=within_s)
+            if not isinstance(event, Fragment):
+                if isinstance(event, ReleaseRequested):
+                    self._layer.agree_to_release()
+                    self._connected().flush()
+                return None
+            command, data = self._response(event, most=most)
+        if command.field & RESPONSE:
+            return None
+        syntaxes = {number: syntax for (_, syntax), number in self._accepted.items()}
+        return command, syntaxes[command.context_id], data
+
+    def respond(self, command: Command, status: Status) -> None:
+        """Answer a request of the peer."""
+        self._send(self._layer.message(command.context_id, response(command, status)))
 
     def _open(self, link: Link) -> None:
         calling, called = self._titles
@@ -209,6 +276,7 @@ class Requestor:
                     implementation_class=IMPLEMENTATION_CLASS,
                     implementation_version=IMPLEMENTATION_VERSION,
                     identity=self._identity,
+                    roles=self._roles,
                 ),
             )
         )
@@ -268,15 +336,19 @@ class Requestor:
 
     def _final(self) -> Status:
         while True:
-            response, _ = self._response()
-            if response.status not in _PENDING:
-                self.status = Status(code=response.status, comment=response.comment)
+            answer, _ = self._response()
+            if answer.status not in _PENDING:
+                self.status = Status(code=answer.status, comment=answer.comment)
                 return self.status
 
-    def _response(self) -> tuple[Command, bytes]:
+    def _response(
+        self, first: Fragment | None = None, *, most: int = _MAX_IDENTIFIER_BYTES
+    ) -> tuple[Command, bytes]:
+        """Take one message in; `first` is the part of it that came already."""
         link, data, command = self._connected(), bytearray(), None
+        event: object = first
         while command is None or self._messages.midway:
-            event = link.event(within_s=self._timeout_s)
+            event = link.event(within_s=self._timeout_s) if event is None else event
             if not isinstance(event, Fragment):
                 raise Unavailable("The remote AE broke the association.")
             try:
@@ -288,6 +360,7 @@ class Requestor:
                 command = message
             elif isinstance(message, DataSetPart):
                 data += message.data
-                if len(data) > _MAX_IDENTIFIER_BYTES:
+                if len(data) > most:
                     raise TooLarge("The remote AE sends too long an Identifier.")
+            event = None
         return command, bytes(data)

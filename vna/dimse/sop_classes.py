@@ -28,6 +28,8 @@ STUDY_ROOT_MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
 STUDY_ROOT_GET = "1.2.840.10008.5.1.4.1.2.2.3"
 PATIENT_STUDY_ONLY_MOVE = "1.2.840.10008.5.1.4.1.2.3.2"
 PATIENT_STUDY_ONLY_GET = "1.2.840.10008.5.1.4.1.2.3.3"
+COMMITMENT_PUSH = "1.2.840.10008.1.20.1"
+COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1.1"  # the well-known one (PS3.4 J.3.5)
 
 
 class Service(enum.Enum):
@@ -38,6 +40,7 @@ class Service(enum.Enum):
     FIND = "find"
     MOVE = "move"
     GET = "get"
+    COMMITMENT = "commitment"
 
 
 FIND_MODELS: Mapping[str, Model] = {
@@ -94,6 +97,8 @@ def service_of(sop_class: str, *, unknown_storage: bool) -> Service | None:
         return Service.MOVE
     if sop_class in GET_MODELS:
         return Service.GET
+    if sop_class == COMMITMENT_PUSH:
+        return Service.COMMITMENT
     known = sop_class in UID_dictionary or sop_class in _OTHERS
     return Service.STORAGE if sop_class and unknown_storage and not known else None
 

@@ -21,6 +21,13 @@ STOPPING = Status(code=0xA700, comment="The archive is stopping; try again later
 INVALID_INSTANCE = Status(code=0xA900, comment="Affected SOP Instance UID is not a UID.")
 NO_DATA_SET = Status(code=0xC000, comment="A data set is missing.")
 
+# of normalized services (PS3.7 10.1.1.1.8, 10.1.4.1.10)
+NO_SUCH_INSTANCE = Status(code=0x0112, comment="This is not the well-known SOP Instance.")
+NO_SUCH_EVENT = Status(code=0x0113, comment="There is no such Event Type ID.")
+NOTHING_GIVEN = Status(code=0x0115, comment="A data set is missing.")
+NO_SUCH_NORMALIZED_CLASS = Status(code=0x0118, comment="This SOP Class is not served here.")
+NO_SUCH_ACTION = Status(code=0x0123, comment="There is no such Action Type ID.")
+
 # by class of error; the nearest ancestor in the table counts. C-STORE, C-FIND
 ERRORS: dict[type[errors.VNAError], tuple[int, int]] = {
     errors.VNAError: (0x0110, 0xC000),
@@ -51,6 +58,17 @@ RETRIEVE_ERRORS: dict[type[object], int] = {
     errors.TooLarge: 0xA701,
     errors.Unavailable: 0xA701,
     errors.CommitUnknown: 0xA701,
+}
+
+NORMALIZED_ERRORS: dict[type[object], int] = {
+    errors.VNAError: 0x0110,
+    errors.InvalidRequest: 0x0115,
+    errors.NotAuthenticated: 0x0124,
+    errors.NotPermitted: 0x0124,
+    errors.NotFound: 0x0115,
+    errors.Conflict: 0x0115,
+    errors.TooLarge: 0x0213,
+    errors.Unavailable: 0x0213,
 }
 
 CAUSES: dict[Cause, int] = {
@@ -97,6 +115,13 @@ def of_retrieve_error(error: errors.VNAError) -> Status:
     kinds = type(error).__mro__
     found = next((RETRIEVE_ERRORS[kind] for kind in kinds if kind in RETRIEVE_ERRORS), None)
     return Status(code=_row(error)[1] if found is None else found, comment=str(error))
+
+
+def of_normalized_error(error: errors.VNAError) -> Status:
+    """Say what an N-ACTION or N-EVENT-REPORT is answered that ended in this error."""
+    kinds = type(error).__mro__
+    code = next(NORMALIZED_ERRORS[kind] for kind in kinds if kind in NORMALIZED_ERRORS)
+    return Status(code=code, comment=str(error))
 
 
 def of_store_error(error: errors.VNAError) -> Status:
