@@ -22,6 +22,11 @@ from vna.db.pool import Database
 from vna.ingest.engine import IngestEngine
 from vna.ingest.outcome import Expected, Outcome, Source
 from vna.ingest.recover import Recovery
+from vna.operate.commitment import CommitmentEngine
+from vna.operate.graveyard import Graveyard
+from vna.operate.lifecycle import LifecycleEngine
+from vna.operate.purge import Purge
+from vna.operate.transactions import CommitmentTransactions
 from vna.query.engine import QueryEngine
 from vna.retrieve.engine import RetrieveEngine
 
@@ -39,6 +44,10 @@ class Archive:
     retrieve: RetrieveEngine
     recovery: Recovery
     remotes: Remotes
+    commitment: CommitmentEngine
+    transactions: CommitmentTransactions
+    lifecycle: LifecycleEngine
+    purge: Purge
     who: Principal
 
     def take(self, data: bytes, *, chunk: int = 1 << 16, **expected: str) -> Outcome:
@@ -88,6 +97,10 @@ def open_archive(
     store = BlobStore.open(folder / "blobs", keyring, files=files)
     audit = Audit(database)
     rooms = {"store": store, "database": database, "audit": audit, "settings": settings}
+    retrieve = RetrieveEngine(**rooms)
+    commitment = CommitmentEngine(store=store, database=database)
+    graveyard = Graveyard(**rooms)
+    recovery = Recovery(**rooms, lay=graveyard.lay)
     try:
         yield Archive(
             settings=settings,
@@ -96,11 +109,18 @@ def open_archive(
             audit=audit,
             ingest=IngestEngine(**rooms),
             query=QueryEngine(database, audit=audit, settings=settings),
-            retrieve=RetrieveEngine(**rooms),
-            recovery=Recovery(**rooms),
+            retrieve=retrieve,
             remotes=Remotes(database, audit),
+            recovery=recovery,
+            commitment=commitment,
+            transactions=CommitmentTransactions(
+                commitment, database=database, audit=audit, settings=settings
+            ),
+            lifecycle=LifecycleEngine(**rooms, graveyard=graveyard, restore=recovery.restore),
+            purge=Purge(store=store, database=database, audit=audit),
             who=developer("test"),
         )
     finally:
+        retrieve.close()
         audit.close()
         store.close()

@@ -23,6 +23,11 @@ from vna.engines import Engines
 from vna.errors import ConfigError, NotFound, Unavailable
 from vna.ingest.engine import IngestEngine
 from vna.ingest.recover import Recovery
+from vna.operate.commitment import CommitmentEngine
+from vna.operate.graveyard import Graveyard
+from vna.operate.lifecycle import LifecycleEngine
+from vna.operate.purge import Purge
+from vna.operate.transactions import CommitmentTransactions
 from vna.query.engine import QueryEngine
 from vna.retrieve.engine import RetrieveEngine
 
@@ -41,6 +46,7 @@ class Archive:
     audit: Audit
     engines: Engines
     recovery: Recovery
+    purge: Purge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +100,9 @@ def opened(settings: Settings, dsn: str) -> Iterator[Archive]:
         _agree(database, store.archive_id)
         audit = Audit(database)
         opening.callback(audit.close)
-        yield _assembled(settings, store, database, audit)
+        archive = _assembled(settings, store, database, audit)
+        opening.callback(archive.engines.retrieve.close)
+        yield archive
 
 
 def found(settings: Settings) -> list[str]:
@@ -197,6 +205,11 @@ def _agree(database: Database, archive_id: bytes) -> None:
 
 def _assembled(settings: Settings, store: BlobStore, database: Database, audit: Audit) -> Archive:
     ingest = IngestEngine(store=store, database=database, audit=audit, settings=settings)
+    commitment = CommitmentEngine(store=store, database=database)
+    graveyard = Graveyard(store=store, database=database, audit=audit, settings=settings)
+    recovery = Recovery(
+        store=store, database=database, audit=audit, settings=settings, lay=graveyard.lay
+    )
 
     def check() -> None:
         with database.reading(statement_s=_CHECK_S) as conn:
@@ -214,8 +227,21 @@ def _assembled(settings: Settings, store: BlobStore, database: Database, audit: 
             query=QueryEngine(database, audit=audit, settings=settings),
             retrieve=RetrieveEngine(store=store, database=database, audit=audit, settings=settings),
             remotes=Remotes(database, audit),
+            commitment=commitment,
+            transactions=CommitmentTransactions(
+                commitment, database=database, audit=audit, settings=settings
+            ),
+            lifecycle=LifecycleEngine(
+                store=store,
+                database=database,
+                audit=audit,
+                settings=settings,
+                graveyard=graveyard,
+                restore=recovery.restore,
+            ),
             settings=settings,
             check=check,
         ),
-        recovery=Recovery(store=store, database=database, audit=audit, settings=settings),
+        recovery=recovery,
+        purge=Purge(store=store, database=database, audit=audit),
     )

@@ -144,6 +144,34 @@ class Ingest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Deletion:
+    """How what is deleted goes."""
+
+    grace_days: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commitment:
+    """Storage Commitment by DICOMweb."""
+
+    instances: int = 20_000
+    body_bytes: int = 8 << 20
+    ready_bytes: int = 64 << 20
+    keep_days: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pixels:
+    """The sandboxed processes that decode and render pixels, and their limits."""
+
+    children: int = 0
+    memory_bytes: int = 2 << 30
+    frame_bytes: int = 512 << 20
+    wall_s: float = 30.0
+    processor_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
     """What is logged."""
 
@@ -166,6 +194,9 @@ class Settings:
     keys: Keys = field(default_factory=Keys)
     versions: Versions = field(default_factory=Versions)
     ingest: Ingest = field(default_factory=Ingest)
+    deletion: Deletion = field(default_factory=Deletion)
+    commitment: Commitment = field(default_factory=Commitment)
+    pixels: Pixels = field(default_factory=Pixels)
     log: Log = field(default_factory=Log)
 
 

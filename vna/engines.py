@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from vna.access.remotes import Remotes
 from vna.config import Settings
 from vna.ingest.engine import IngestEngine
+from vna.operate.commitment import CommitmentEngine
+from vna.operate.lifecycle import LifecycleEngine
+from vna.operate.transactions import CommitmentTransactions
 from vna.query.engine import QueryEngine
 from vna.retrieve.engine import RetrieveEngine
 
@@ -24,5 +27,8 @@ class Engines:
     query: QueryEngine
     retrieve: RetrieveEngine
     remotes: Remotes
+    commitment: CommitmentEngine
+    transactions: CommitmentTransactions
+    lifecycle: LifecycleEngine
     settings: Settings
     check: Callable[[], None]

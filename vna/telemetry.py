@@ -100,3 +100,14 @@ HTTP_REFUSED = Counter(
     "vna_http_refused_total", "Connections closed by a limit before a request, by cause", ["cause"]
 )
 BLOBS_ADOPTED = Counter("vna_blobs_adopted_total", "Complete blobs without a row, indexed again")
+COMMITMENTS = Counter(
+    "vna_commitments_total", "Instances asked to be committed, by outcome", ["outcome"]
+)
+DELETIONS = Counter("vna_deletions_total", "Acts on what was deleted, by sort", ["act"])
+BLOBS_PURGED = Counter("vna_blobs_purged_total", "Blobs removed after their time of grace")
+PIXEL_CALLS = Counter(
+    "vna_pixel_calls_total", "Frames given to a sandboxed process, by outcome", ["outcome"]
+)
+PIXEL_SECONDS = Histogram(
+    "vna_pixel_seconds", "One frame decoded, transcoded or rendered", buckets=_FAST
+)

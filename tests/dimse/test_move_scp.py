@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pydicom.data
 import pytest
 from pydicom import dcmread
 from pynetdicom import AE, evt
@@ -524,6 +525,49 @@ def test_the_syntax_a_remote_wants_is_used_where_there_is_a_choice(
     )
     assert move(edge.port, "DEST", keys=STUDY).counts == (None, 2, 0, 0)
     assert [t.transfer_syntax for t in shelf.taken] == [IMPLICIT, JPEG]
+
+
+COMPRESSED = (
+    "MR_small_RLE.dcm",
+    "JPEG2000.dcm",
+    "SC_rgb_rle_2frame.dcm",
+    "MR_small_jpeg_ls_lossless.dcm",
+)
+SAMPLES = Path(pydicom.data.__file__).parent / "test_files"
+
+
+@pytest.mark.parametrize("name", COMPRESSED)
+@pytest.mark.parametrize("option", ["+xe", "+xi"])
+def test_compressed_pixels_are_decoded_for_who_takes_nothing_else(
+    edge: Edge, archive: Archive, name: str, option: str
+) -> None:
+    before = dcmread(SAMPLES / name)
+    archive.take((SAMPLES / name).read_bytes())
+    folder = archive.settings.data / "out"
+    keys = {"QueryRetrieveLevel": "STUDY", "StudyInstanceUID": before.StudyInstanceUID}
+    with storescp(folder, "-B", option) as port:
+        register(archive, "PLAIN", port)
+        assert move(edge.port, "PLAIN", keys=keys).counts == (None, 1, 0, 0)
+    (path,) = folder.iterdir()
+    after = dcmread(path)
+    assert after.file_meta.TransferSyntaxUID == (EXPLICIT if option == "+xe" else IMPLICIT)
+    assert after.SOPInstanceUID == before.SOPInstanceUID
+    assert (after.pixel_array == before.pixel_array).all()
+
+
+def test_a_remote_that_wants_a_lossless_codec_gets_it(
+    edge: Edge, archive: Archive, serve: Serve
+) -> None:
+    one = ct(1, rows=64, columns=64)
+    fill(archive, one)
+    shelf = Shelf()
+    wanted = ("1.2.840.10008.1.2.4.80",)
+    port = serve(shelved(ingest=shelf)).port
+    register(archive, "DEST", port, transfer_syntaxes=wanted)
+    assert move(edge.port, "DEST", keys=STUDY).counts == (None, 1, 0, 0)
+    (taken,) = shelf.taken
+    assert taken.transfer_syntax == wanted[0]
+    assert len(taken.data) < len(one.dataset())
 
 
 def test_a_series_and_a_patient_are_moved_whole(edge: Edge, archive: Archive, serve: Serve) -> None:

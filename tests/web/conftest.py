@@ -138,6 +138,9 @@ def serving(
                 query=archive.query,
                 retrieve=archive.retrieve,
                 remotes=archive.remotes,
+                commitment=archive.commitment,
+                transactions=archive.transactions,
+                lifecycle=archive.lifecycle,
                 settings=dataclasses.replace(archive.settings, dev=dev),
                 check=lambda: ask(database),
             )

@@ -18,13 +18,13 @@ from vna.blobs.backends import Backend, connect
 from vna.blobs.files import Files
 from vna.blobs.keys import OPEN_S, StudyKey, StudyKeys
 from vna.blobs.layout import ARCHIVE_FILE, BLOBS, blob_name, day_folders, id_of, uuid7
-from vna.blobs.reader import BlobReader, Source, payload_chunks, read_blob
+from vna.blobs.reader import BlobReader, Source, payload_chunks, payload_views, read_blob
 from vna.blobs.recent import Recent
 from vna.blobs.rooms import Rooms
 from vna.blobs.writer import BlobWriter, StoredBlob
-from vna.crypto.envelope import DATA_SET, JOURNAL, Core, open_header
+from vna.crypto.envelope import DATA_SET, HEADER_SIZE, JOURNAL, Core, open_header
 from vna.crypto.keyring import Keyring, RootKey
-from vna.crypto.stream import SEGMENT, Cut, PayloadOpener, scrub
+from vna.crypto.stream import TRAILER_SIZE, Cut, PayloadOpener, scrub
 from vna.errors import Corrupt, NotFound, Unavailable
 from vna.telemetry import BLOB_READS_CORRUPT
 
@@ -33,7 +33,6 @@ __all__ = ["BlobReader", "BlobStore", "BlobWriter", "StoredBlob"]
 _ROOMS = 8
 _OPENERS = 2048
 _SCRUB_STEP = 1 << 20
-_VIEW = 16 * SEGMENT  # with its tags it fits a lent room
 
 
 class BlobStore:
@@ -159,19 +158,26 @@ class BlobStore:
 
         return payload_chunks(read, payload_len, offset, length, size)
 
-    def views(self, blob_id: bytes, header: bytes, payload_len: int) -> Iterator[memoryview]:
-        """Stream a payload through one buffer: each view is good until the next is asked for.
-
-        Half a megabyte costs a fresh copy less than `chunks`, which is what a sender wants.
-        """
-        opener, source = self._opener(blob_id, header), self._source(blob_id)
-        with self._rooms.lend(_VIEW) as room:
-            try:
-                for at in range(0, payload_len, _VIEW):
-                    yield source.open_into(opener, Cut.of(payload_len, at, _VIEW), room)
-            except NotFound:
-                self._confirm()
-                raise
+    def views(
+        self,
+        blob_id: bytes,
+        header: bytes,
+        payload_len: int,
+        offset: int = 0,
+        length: int | None = None,
+        *,
+        size: int = 1 << 20,
+    ) -> Iterator[memoryview]:
+        """Stream as `chunks` does, without a copy: a view is good until the next is asked for."""
+        opener = self._opener(blob_id, header)
+        try:
+            source = self._source(blob_id)
+            yield from payload_views(
+                source, opener, payload_len, offset=offset, length=length, size=size
+            )
+        except NotFound:
+            self._confirm()
+            raise
 
     def check(self, blob_id: bytes, *, keyed: bool) -> None:
         """Scrub one blob: keyless by its checksum, or keyed by every tag and the digest.
@@ -197,6 +203,27 @@ class BlobStore:
     def blob_ids(self, *, since: datetime.date | None = None) -> Iterator[bytes]:
         """Walk the ids of all sealed data sets, day by day."""
         return self.ids(BLOBS, after=f"{BLOBS}{since}" if since else "")
+
+    def blob_ids_of(self, day: datetime.date) -> Iterator[bytes]:
+        """Walk the ids of the sealed data sets of one UTC day."""
+        return self.ids(f"{BLOBS}{day}/")
+
+    def key_of(self, blob_id: bytes) -> bytes:
+        """Read which study key a blob names, whether or not that key is still there.
+
+        Nothing is authenticated. Raises `NotFound`, and `Corrupt` when neither header can be read.
+        """
+        name = blob_name(blob_id)
+        size = self._backend.size(name)
+        failure = Corrupt("The blob is cut off.")
+        for start in (0, size - TRAILER_SIZE - HEADER_SIZE):
+            try:
+                core = Core.unpack(bytes(self._backend.read(name, max(start, 0), HEADER_SIZE)))
+                if core.blob_id == blob_id:
+                    return core.key_id
+            except Corrupt as exc:
+                failure = exc
+        raise failure
 
     def ids(self, prefix: str, *, after: str = "") -> Iterator[bytes]:
         """Walk the ids of the sealed objects below a prefix of layout.py."""

@@ -215,13 +215,10 @@ class PayloadOpener:
 
         `room` is work space of cut.size bytes; what a failure leaves in it must not be used.
         """
-        return bytes(self.open_into(sealed, cut, room))
+        return bytes(self.open_in(sealed, cut, room))
 
-    def open_into(self, sealed: Buffer, cut: Cut, room: memoryview) -> memoryview:
-        """Give the range as the part of `room` it was opened into, good until that is used again.
-
-        Every byte of it is authenticated. Raises `Corrupt`; the room is as for `open`.
-        """
+    def open_in(self, sealed: Buffer, cut: Cut, room: memoryview) -> memoryview:
+        """Give the same as a view of `room`, good for as long as nobody else writes there."""
         view = memoryview(sealed)
         if len(view) != cut.size:
             raise Corrupt("The blob is cut off.")

@@ -19,28 +19,33 @@ from vna.dimse.pdu import MAX_CONTEXTS
 from vna.dimse.scu import Requestor
 from vna.dimse.stores import Backlog, Sent, failed
 from vna.errors import Unavailable, VNAError
-from vna.retrieve.outgoing import Outgoing
+from vna.retrieve.outgoing import Forms, Outgoing
 
 Contexts = Sequence[tuple[str, Sequence[str]]]
 Connect = Callable[[Contexts], Requestor]
 """What makes a `Requestor` that will propose these Presentation Contexts to the remote AE."""
 
-Kind = tuple[str, tuple[str, ...]]
-"""A SOP Class, and the Transfer Syntaxes its instances can be sent in, the stored one first."""
+Kind = tuple[str, Forms]
+"""A SOP Class, and the Transfer Syntaxes some of its instances can be sent in."""
 
 _TRIES = 2  # associations in a row without one answer, after which a remote AE is given up
 
 
-def proposals(kinds: Iterable[Kind]) -> list[list[tuple[str, list[str]]]]:
+def proposals(
+    kinds: Iterable[Kind], wanted: Sequence[str] = ()
+) -> list[list[tuple[str, list[str]]]]:
     """Say what to propose for these kinds, an entry an association of at most 128 contexts.
 
     Each Transfer Syntax has a context of its own, so that the acceptor takes all it can; when that
-    are too many, those into which any instance is converted share one.
+    are too many, those into which any instance is converted share one. What a codec has to make is
+    proposed where it is `wanted`.
     """
-    forms: dict[str, list[str]] = {}
-    for sop_class, usable in kinds:
-        known = forms.setdefault(sop_class, [])
-        known += [form for form in usable if form not in known]
+    found: dict[str, dict[str, None]] = {}
+    for sop_class, usable in sorted(kinds):
+        known = found.setdefault(sop_class, {})
+        known.update(dict.fromkeys(form for form in wanted if form in usable.made))
+        known.update(dict.fromkeys(usable.offered))
+    forms = {name: list(known) for name, known in found.items()}
     apart = [[(name, [form]) for form in found] for name, found in forms.items()]
     if sum(map(len, apart)) > MAX_CONTEXTS:
         apart = [_joined(name, found) for name, found in forms.items()]
@@ -80,7 +85,7 @@ class Sender:
         parallel: int = 1,
     ) -> None:
         self._connect = connect
-        self._proposals = proposals(kinds)
+        self._proposals = proposals(kinds, wanted)
         self._wanted = wanted
         self._priority = priority
         self._originator = originator

@@ -21,7 +21,7 @@ from vna.dimse.messages import Field, Status
 from vna.dimse.status import is_warning, of_store_error
 from vna.dimse.upper_layer import UpperLayer
 from vna.errors import Corrupt, NotAcceptable, Unavailable, VNAError
-from vna.retrieve.outgoing import Body, Buffer, Outgoing
+from vna.retrieve.outgoing import Body, Buffer, Forms, Outgoing
 
 _ELEMENT = struct.Struct("<HHI")
 _US = struct.Struct("<HHIH")
@@ -29,6 +29,7 @@ _HEAD = struct.Struct(">BxIIBB")
 _GROUP_LENGTH = struct.Struct("<HHII")
 _AT_ONCE = 512  # pieces of one sendmsg(); the system takes 1024
 _AT_ONCE_BYTES = 1 << 20
+_NOT_TAKEN = "The remote AE does not take this SOP Class and Transfer Syntax."
 
 Accepted = Mapping[tuple[str, str], int]
 """Abstract and Transfer Syntax -> the Presentation Context ID that carries them."""
@@ -173,7 +174,7 @@ class Stores:
         self._wanted = wanted
         self._how = priority, originator
         self._templates: dict[tuple[str, str], StoreTemplate] = {}
-        self._chosen: dict[tuple[str, tuple[str, ...]], str | None] = {}
+        self._chosen: dict[tuple[str, Forms], tuple[str, ...]] = {}
         self._number = 0
 
     def run(self, backlog: Backlog) -> Generator[Sent, None, None]:
@@ -203,25 +204,31 @@ class Stores:
                 backlog.give_back(ready.outgoing)
 
     def _prepared(self, outgoing: Outgoing | None) -> _Ready | None:
+        """Choose a form and read the first bytes; a codec that fails leaves the forms behind it."""
         if outgoing is None:
             return None
-        form = self._form(outgoing.sop_class, outgoing.forms)
-        if form is None:
-            why = "The remote AE does not take this SOP Class and Transfer Syntax."
-            return _Ready(outgoing, failure=NotAcceptable(why))
-        try:
-            body = outgoing.load(form)
-            first = next(body.chunks, b"")
-        except VNAError as exc:
-            return _Ready(outgoing, failure=exc)
-        return _Ready(outgoing, self._template(outgoing.sop_class, form), body, first)
+        failure: VNAError = NotAcceptable(_NOT_TAKEN)
+        for form in self._usable(outgoing.sop_class, outgoing.forms):
+            try:
+                body = outgoing.load(form)
+                first = next(body.chunks, b"")
+            except NotAcceptable as exc:
+                failure = exc
+            except VNAError as exc:
+                return _Ready(outgoing, failure=exc)
+            else:
+                return _Ready(outgoing, self._template(outgoing.sop_class, form), body, first)
+        return _Ready(outgoing, failure=failure)
 
-    def _form(self, sop_class: str, forms: tuple[str, ...]) -> str | None:
+    def _usable(self, sop_class: str, forms: Forms) -> tuple[str, ...]:
+        """List the forms the peer takes: the wanted ones first, those a codec makes at the end."""
         key = sop_class, forms
         if key not in self._chosen:
-            preferred = [form for form in self._wanted if form in forms]
-            usable = (form for form in (*preferred, *forms) if (sop_class, form) in self._accepted)
-            self._chosen[key] = next(usable, None)
+            possible = forms.offered + forms.made
+            preferred = [form for form in self._wanted if form in possible]
+            ordered = dict.fromkeys((*preferred, *possible))
+            usable = tuple(form for form in ordered if (sop_class, form) in self._accepted)
+            self._chosen[key] = usable
         return self._chosen[key]
 
     def _template(self, sop_class: str, form: str) -> StoreTemplate:
@@ -256,7 +263,7 @@ def write(link: Link, context_id: int, command: bytes, first: Buffer, body: Body
 
     Raises `ConnectionError`, and what the walk of the body raises.
     """
-    parts: list[Buffer] = [command]
+    parts: list[bytes | memoryview] = [command]
     if body.length is None:
         _write_unsized(link, context_id, parts, chain((first,), body.chunks))
         return
@@ -266,7 +273,8 @@ def write(link: Link, context_id: int, command: bytes, first: Buffer, body: Body
         if left < 0:
             raise Corrupt("The object is longer than it should be.")
         parts += link.layer.fragments(context_id, memoryview(view), last=not left)
-        link.send_parts(parts)
+        for at in range(0, len(parts), _AT_ONCE):
+            link.send_parts(parts[at : at + _AT_ONCE])
         if not left:
             return
         parts.clear()
@@ -276,7 +284,7 @@ def write(link: Link, context_id: int, command: bytes, first: Buffer, body: Body
 
 
 def _write_unsized(
-    link: Link, context_id: int, parts: list[Buffer], chunks: Iterator[Buffer]
+    link: Link, context_id: int, parts: list[bytes | memoryview], chunks: Iterator[Buffer]
 ) -> None:
     held = 0
     for piece, last in pieces(chunks, link.layer.fragment_bytes):

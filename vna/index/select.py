@@ -15,7 +15,7 @@ from vna.dicom.refs import UID, InstanceRef, Level, StudyRef, Within
 from vna.errors import TooLarge
 from vna.index.locate import SQL, Located, covers, from_row
 
-__all__ = ["Listed", "Selection", "located", "select"]
+__all__ = ["Selected", "Selection", "located", "select"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,7 @@ class Selection:
     instances: frozenset[UID] = frozenset()
 
 
-class Listed(NamedTuple):
+class Selected(NamedTuple):
     """One instance of a retrieval."""
 
     ref: InstanceRef
@@ -42,7 +42,9 @@ class Listed(NamedTuple):
     size: int
 
 
-def select(conn: Connection, asked: Selection, *, most: int, within: Within | None) -> list[Listed]:
+def select(
+    conn: Connection, asked: Selection, *, most: int, within: Within | None
+) -> list[Selected]:
     """List the current instances that match every key, as far as they can be seen.
 
     Those of one study stand together, in the order of the archive. Raises `TooLarge` when there
@@ -58,7 +60,7 @@ def select(conn: Connection, asked: Selection, *, most: int, within: Within | No
     return found if within is None else [one for one in found if covers(within, one.ref)]
 
 
-def located(conn: Connection, listed: Sequence[Listed]) -> dict[int, Located]:
+def located(conn: Connection, listed: Sequence[Selected]) -> dict[int, Located]:
     """Find the blobs of some of a list, by their key; what went meanwhile is not among them."""
     cursor = conn.cursor(binary=True)
     cursor.execute(SQL.locate_all, {"instances": [one.key for one in listed]}, prepare=True)
@@ -87,13 +89,13 @@ def _matches(asked: Selection, row: tuple[Any, ...]) -> bool:
     )
 
 
-def _listed(row: tuple[Any, ...], same: dict[str, str]) -> Listed:
+def _listed(row: tuple[Any, ...], same: dict[str, str]) -> Selected:
     # thousands of rows hold the same few UIDs: each is kept once
     def one(text: str) -> str:
         return same.setdefault(text, text)
 
     ref = InstanceRef(UID(one(row[0])), UID(one(row[1])), UID(row[2]))
-    return Listed(ref, one(row[4]), one(row[5]), row[6], row[7])
+    return Selected(ref, one(row[4]), one(row[5]), row[6], row[7])
 
 
 _STATEMENTS: dict[Level, LiteralString] = {

@@ -10,10 +10,11 @@ import orjson
 from vna.blobs.meta import read
 from vna.blobs.store import BlobStore
 from vna.config import Limits
-from vna.dicom.rewrite import to_explicit_little, to_implicit_little
+from vna.dicom.rewrite import REWRITTEN, to_explicit_little, to_implicit_little
 from vna.dicom.uids import EXPLICIT_LITTLE, IMPLICIT_LITTLE, syntax
 from vna.errors import Corrupt, TooLarge
 from vna.index.locate import Located
+from vna.retrieve.payload import Buffer, Stretch
 
 _WORD = {"OW": 2, "US": 2, "SS": 2, "OF": 4, "OL": 4, "FL": 4, "UL": 4, "SL": 4}
 _WORD.update({"OD": 8, "OV": 8, "FD": 8, "UV": 8, "SV": 8})
@@ -24,9 +25,18 @@ def stored_chunks(store: BlobStore, located: Located) -> Iterator[bytes]:
     return store.chunks(located.blob_id, located.header, located.payload_len)
 
 
-def stored_views(store: BlobStore, located: Located) -> Iterator[memoryview]:
-    """The data set as received, each view good until the next is asked for."""
-    return store.views(located.blob_id, located.header, located.payload_len)
+def stored_stretch(
+    store: BlobStore, located: Located, offset: int = 0, length: int | None = None
+) -> Stretch:
+    """The data set as received, or a range of it, to be walked from anywhere."""
+    size = located.payload_len - offset if length is None else length
+
+    def walk(start: int, end: int) -> Iterator[Buffer]:
+        return store.views(
+            located.blob_id, located.header, located.payload_len, offset + start, end - start
+        )
+
+    return Stretch(size, walk)
 
 
 def in_syntax(
@@ -36,7 +46,7 @@ def in_syntax(
     chunks = stored_chunks(store, located)
     if transfer_syntax == IMPLICIT_LITTLE:
         return to_implicit_little(chunks, located.transfer_syntax, limits)
-    if transfer_syntax == located.transfer_syntax or transfer_syntax != EXPLICIT_LITTLE:
+    if transfer_syntax != EXPLICIT_LITTLE or located.transfer_syntax not in REWRITTEN:
         return chunks
     return to_explicit_little(chunks, located.transfer_syntax, limits)
 
@@ -55,11 +65,6 @@ def value_bytes(
         chunks = store.chunks(located.blob_id, located.header, located.payload_len, offset, length)
     word = 1 if syntax(located.transfer_syntax).little else _word(store, located, vr, offset)
     return chunks if word == 1 else _swapped(chunks, word)
-
-
-def small_value(store: BlobStore, located: Located, offset: int, length: int) -> bytes:
-    """One value as stored, in one read."""
-    return store.read_range(located.blob_id, located.header, located.payload_len, offset, length)
 
 
 def is_plain(transfer_syntax: str) -> bool:

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from vna.dicom.refs import InstanceRef
+from vna.retrieve.payload import Buffer
+from vna.retrieve.representation import Forms
 
-Buffer = bytes | memoryview
+__all__ = ["Body", "Buffer", "Forms", "Outgoing"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +26,7 @@ class Body:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outgoing:
-    """One instance to send. `load` opens it in one of its `forms`, the stored form being first.
+    """One instance to send. `load` opens it in one of its `forms`.
 
     `load` and the walk of what it gives raise what a blob store raises: `NotFound`, `Corrupt`, ...
     """
@@ -32,5 +34,5 @@ class Outgoing:
     ref: InstanceRef
     sop_class: str
     transfer_syntax: str
-    forms: tuple[str, ...]
+    forms: Forms
     load: Callable[[str], Body]

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from vna.dicom.refs import UID
 from vna.errors import NotFound
 from vna.index.locate import Located
-from vna.index.select import Listed
+from vna.index.select import Selected
 from vna.retrieve.outgoing import Body, Outgoing
-from vna.retrieve.representation import forms
+from vna.retrieve.representation import Forms, forms
 
 _AT_ONCE = 256  # instances located by one query
 
@@ -20,8 +20,8 @@ _AT_ONCE = 256  # instances located by one query
 class Retrieval:
     """The instances that match, in the order they are to be sent in."""
 
-    listed: Sequence[Listed]
-    _locate: Callable[[Sequence[Listed]], dict[int, Located]]
+    listed: Sequence[Selected]
+    _locate: Callable[[Sequence[Selected]], dict[int, Located]]
     _outgoing: Callable[[Located], Outgoing]
 
     def __len__(self) -> int:
@@ -29,7 +29,7 @@ class Retrieval:
         return len(self.listed)
 
     @property
-    def kinds(self) -> frozenset[tuple[str, tuple[str, ...]]]:
+    def kinds(self) -> frozenset[tuple[str, Forms]]:
         """The SOP Classes, each with the Transfer Syntaxes its instances can be sent in."""
         pairs = {(one.sop_class, one.transfer_syntax) for one in self.listed}
         return frozenset((sop_class, forms(stored)) for sop_class, stored in pairs)
@@ -58,7 +58,7 @@ class Retrieval:
                 yield self._outgoing(located) if located is not None else _gone(one)
 
 
-def _gone(one: Listed) -> Outgoing:
+def _gone(one: Selected) -> Outgoing:
     def load(_: str) -> Body:
         raise NotFound("The instance was taken away while others were sent.")
 

@@ -14,7 +14,7 @@ from vna.access.principal import Principal
 from vna.dicom.refs import UID, InstanceRef, Ref, SeriesRef, StudyRef, uid
 from vna.errors import InvalidRequest
 from vna.web.problems import ALWAYS, Headers
-from vna.web.threads import Threads
+from vna.web.threads import Buffer, Threads
 
 if TYPE_CHECKING:
     from vna.engines import Engines
@@ -115,14 +115,15 @@ class Ask:
 class Reply:
     """An answer: complete in `body`, or `body` followed by `rest`, which is pulled by threads.
 
-    `length` is that of everything, where it is known; without `rest` it need not be given.
+    `length` is that of everything, where it is known; without `rest` it need not be given. What
+    `rest` gives may be views that are good until the next one is asked for.
     """
 
     status: int = 200
     media: str = ""
     headers: Headers = field(default_factory=list)
     body: Sequence[bytes] = ()
-    rest: Iterator[bytes] | None = None
+    rest: Iterator[Buffer] | None = None
     length: int | None = None
 
     def all_headers(self) -> Headers:
@@ -133,7 +134,7 @@ class Reply:
         length = self.length
         if length is None and self.rest is None:
             length = sum(len(piece) for piece in self.body)
-        if length is not None and self.status != 304:
+        if length is not None and self.status not in (204, 304):
             fields.append((b"content-length", b"%d" % length))
         return fields
 

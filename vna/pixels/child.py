@@ -1,0 +1,45 @@
+"""A sandboxed child: reads a request, works, answers, until its parent is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from vna.pixels import confine, encoders
+from vna.pixels.description import FrameSource
+from vna.pixels.faults import Fault, OutOfMemory
+from vna.pixels.wire import ANSWER, DONE, read_request, write_all
+
+Work = Callable[[FrameSource, dict[str, Any]], bytes]  # what was asked, as JSON has it
+
+
+def _transcode(frame: FrameSource, asked: dict[str, Any]) -> bytes:
+    return encoders.transcoded(frame, asked["target"])
+
+
+WORKS: dict[str, Work] = {"transcode": _transcode}
+
+
+def serve(asks: int, answers: int, processor_s: int) -> None:
+    """Answer requests one after the other."""
+    while (asked := read_request(asks)) is not None:
+        confine.limit_processor(processor_s)
+        code, result = _answer(*asked)
+        del asked
+        write_all(answers, ANSWER.pack(code, len(result)) + result)
+
+
+def _answer(asked: dict[str, Any], frame: FrameSource) -> tuple[bytes, bytes]:
+    try:
+        return DONE, WORKS[asked["work"]](frame, asked)
+    except MemoryError:
+        return OutOfMemory.code, b""
+    except Fault as fault:
+        return fault.code, b""
+    except Exception:  # the codecs are other people's: whatever they raise is one failed call
+        return Fault.code, b""
+
+
+def warm_up() -> None:
+    """Load every library and table now: a child can open no file."""
+    encoders.warm_up()
