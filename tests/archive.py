@@ -19,14 +19,17 @@ from vna.blobs.store import BlobStore
 from vna.config import Settings
 from vna.crypto.keyring import Keyring, RootKey
 from vna.db.pool import Database
+from vna.ingest.backfill import SearchIndex
 from vna.ingest.engine import IngestEngine
 from vna.ingest.outcome import Expected, Outcome, Source
 from vna.ingest.recover import Recovery
+from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
 from vna.operate.graveyard import Graveyard
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.purge import Purge
 from vna.operate.transactions import CommitmentTransactions
+from vna.pixels.sandbox import PixelPool
 from vna.query.engine import QueryEngine
 from vna.retrieve.engine import RetrieveEngine
 
@@ -47,7 +50,9 @@ class Archive:
     commitment: CommitmentEngine
     transactions: CommitmentTransactions
     lifecycle: LifecycleEngine
+    changes: ChangeFeed
     purge: Purge
+    search_index: SearchIndex
     who: Principal
 
     def take(self, data: bytes, *, chunk: int = 1 << 16, **expected: str) -> Outcome:
@@ -96,8 +101,9 @@ def open_archive(
     keyring = Keyring(RootKey(root.read_bytes(), "file"), found.archive_id)
     store = BlobStore.open(folder / "blobs", keyring, files=files)
     audit = Audit(database)
+    pixels = PixelPool(dataclasses.replace(settings.pixels, children=1))
     rooms = {"store": store, "database": database, "audit": audit, "settings": settings}
-    retrieve = RetrieveEngine(**rooms)
+    retrieve = RetrieveEngine(**rooms, pixels=pixels)
     commitment = CommitmentEngine(store=store, database=database)
     graveyard = Graveyard(**rooms)
     recovery = Recovery(**rooms, lay=graveyard.lay)
@@ -107,8 +113,8 @@ def open_archive(
             store=store,
             database=database,
             audit=audit,
-            ingest=IngestEngine(**rooms),
-            query=QueryEngine(database, audit=audit, settings=settings),
+            ingest=IngestEngine(**rooms, pixels=pixels),
+            query=QueryEngine(**rooms),
             retrieve=retrieve,
             remotes=Remotes(database, audit),
             recovery=recovery,
@@ -116,11 +122,13 @@ def open_archive(
             transactions=CommitmentTransactions(
                 commitment, database=database, audit=audit, settings=settings
             ),
+            changes=ChangeFeed(database=database, audit=audit),
             lifecycle=LifecycleEngine(**rooms, graveyard=graveyard, restore=recovery.restore),
             purge=Purge(store=store, database=database, audit=audit),
+            search_index=SearchIndex(**rooms),
             who=developer("test"),
         )
     finally:
-        retrieve.close()
+        pixels.close()
         audit.close()
         store.close()

@@ -21,13 +21,16 @@ from vna.db.place import make_data
 from vna.db.pool import Database
 from vna.engines import Engines
 from vna.errors import ConfigError, NotFound, Unavailable
+from vna.ingest.backfill import SearchIndex
 from vna.ingest.engine import IngestEngine
 from vna.ingest.recover import Recovery
+from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
 from vna.operate.graveyard import Graveyard
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.purge import Purge
 from vna.operate.transactions import CommitmentTransactions
+from vna.pixels.sandbox import PixelPool
 from vna.query.engine import QueryEngine
 from vna.retrieve.engine import RetrieveEngine
 
@@ -47,6 +50,7 @@ class Archive:
     engines: Engines
     recovery: Recovery
     purge: Purge
+    search_index: SearchIndex
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,9 +104,9 @@ def opened(settings: Settings, dsn: str) -> Iterator[Archive]:
         _agree(database, store.archive_id)
         audit = Audit(database)
         opening.callback(audit.close)
-        archive = _assembled(settings, store, database, audit)
-        opening.callback(archive.engines.retrieve.close)
-        yield archive
+        pixels = PixelPool(settings.pixels)
+        opening.callback(pixels.close)
+        yield _assembled(settings, store, database, audit, pixels)
 
 
 def found(settings: Settings) -> list[str]:
@@ -203,8 +207,12 @@ def _agree(database: Database, archive_id: bytes) -> None:
         )
 
 
-def _assembled(settings: Settings, store: BlobStore, database: Database, audit: Audit) -> Archive:
-    ingest = IngestEngine(store=store, database=database, audit=audit, settings=settings)
+def _assembled(
+    settings: Settings, store: BlobStore, database: Database, audit: Audit, pixels: PixelPool
+) -> Archive:
+    ingest = IngestEngine(
+        store=store, database=database, audit=audit, settings=settings, pixels=pixels
+    )
     commitment = CommitmentEngine(store=store, database=database)
     graveyard = Graveyard(store=store, database=database, audit=audit, settings=settings)
     recovery = Recovery(
@@ -224,13 +232,16 @@ def _assembled(settings: Settings, store: BlobStore, database: Database, audit: 
         audit=audit,
         engines=Engines(
             ingest=ingest,
-            query=QueryEngine(database, audit=audit, settings=settings),
-            retrieve=RetrieveEngine(store=store, database=database, audit=audit, settings=settings),
+            query=QueryEngine(store=store, database=database, audit=audit, settings=settings),
+            retrieve=RetrieveEngine(
+                store=store, database=database, audit=audit, settings=settings, pixels=pixels
+            ),
             remotes=Remotes(database, audit),
             commitment=commitment,
             transactions=CommitmentTransactions(
                 commitment, database=database, audit=audit, settings=settings
             ),
+            changes=ChangeFeed(database=database, audit=audit),
             lifecycle=LifecycleEngine(
                 store=store,
                 database=database,
@@ -244,4 +255,5 @@ def _assembled(settings: Settings, store: BlobStore, database: Database, audit: 
         ),
         recovery=recovery,
         purge=Purge(store=store, database=database, audit=audit),
+        search_index=SearchIndex(store=store, database=database, audit=audit, settings=settings),
     )

@@ -94,7 +94,9 @@ class Limits:
     inflate_bytes: int = 2 << 30
     json_bytes: int = 256 << 20
     metadata_bytes: int = 16 << 20
+    posted_metadata_bytes: int = 16 << 20
     search_rows: int = 1000
+    find_rows: int = 1_000_000
     search_s: float = 5.0
     ranges: int = 8
     retrieve_instances: int = 200_000

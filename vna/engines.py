@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from vna.access.remotes import Remotes
 from vna.config import Settings
 from vna.ingest.engine import IngestEngine
+from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.transactions import CommitmentTransactions
@@ -30,5 +31,6 @@ class Engines:
     commitment: CommitmentEngine
     transactions: CommitmentTransactions
     lifecycle: LifecycleEngine
+    changes: ChangeFeed
     settings: Settings
     check: Callable[[], None]

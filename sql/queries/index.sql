@@ -148,8 +148,8 @@ JOIN unnest(%s, %s) AS u (sop_uid, digest)
 -- Empty the catalogue before it is rebuilt from the blobs.
 TRUNCATE
     patient, study, study_difference, series, series_difference, modality, instance,
-    instance_blob, instance_json, study_state, series_state,
-    deletion, deleted_instance, journal_entry;
+    instance_blob, instance_json, study_state, series_state, study_extra, series_extra,
+    instance_extra, deletion, deleted_instance, journal_entry;
 
 -- name: locate_study
 -- The current instances of a study and their blobs, in order.

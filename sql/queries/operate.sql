@@ -335,3 +335,58 @@ WHERE expired_at IS NULL AND finished_at < now() - make_interval(secs => %s);
 -- name: forget_commitments
 -- Forget transaction UIDs whose results expired long ago.
 DELETE FROM commitment WHERE expired_at < now() - make_interval(secs => %s);
+
+-- name: feed_behind
+-- Whether changes wait to be put in order, or so much else was written that it is time to look on.
+SELECT EXISTS (
+        SELECT FROM audit a, feed f
+        WHERE a.id > f.settled_id AND a.kind = ANY (%(kinds)s) AND a.outcome = ANY (%(outcomes)s)
+            AND NOT EXISTS (SELECT FROM change c WHERE c.audit_id = a.id))
+    OR (SELECT coalesce(max(a.id), 0) FROM audit a) > (SELECT f.settled_id + %(most)s FROM feed f);
+
+-- name: lock_feed
+-- Put changes in order alone.
+SELECT settled_id, pending_id, pending_xid::text::bigint FROM feed FOR UPDATE;
+
+-- name: last_audit_id
+-- The last id given to an audit row, whether or not it is committed. Asked before the horizon.
+SELECT last_value FROM audit_id_seq;
+
+-- name: horizon
+-- The oldest transaction that is still open, and the next one.
+SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint,
+       pg_snapshot_xmax(pg_current_snapshot())::text::bigint;
+
+-- name: order_changes
+-- Put committed changes that have no place yet behind those that have, and say how far that went.
+WITH fresh AS (
+    SELECT a.id
+    FROM audit a
+    WHERE a.id > %(settled)s AND a.kind = ANY (%(kinds)s) AND a.outcome = ANY (%(outcomes)s)
+        AND NOT EXISTS (SELECT FROM change c WHERE c.audit_id = a.id)
+    ORDER BY a.id
+    LIMIT %(most)s
+), added AS (
+    INSERT INTO change (sequence, audit_id)
+    SELECT (SELECT coalesce(max(sequence), 0) FROM change) + row_number() OVER (ORDER BY id), id
+    FROM fresh
+)
+SELECT count(*), max(id) FROM fresh;
+
+-- name: settle_feed
+-- Note how far all is in order, and from where the next look will tell more.
+UPDATE feed
+SET settled_id = %(settled)s, pending_id = %(pending)s, pending_xid = %(xid)s::text::xid8;
+
+-- name: feed_state
+-- Which feed this is, and its last change.
+SELECT feed_id::text, (SELECT coalesce(max(sequence), 0) FROM change) FROM feed;
+
+-- name: changes_after
+-- The changes behind a place, in order.
+SELECT c.sequence, a.at, a.kind, a.study, a.series, a.instance, a.detail -> 'current'
+FROM change c
+JOIN audit a ON a.id = c.audit_id
+WHERE c.sequence > %s
+ORDER BY c.sequence
+LIMIT %s;

@@ -114,6 +114,7 @@ def opened(archive: Archive) -> Opened:
             commitment=archive.commitment,
             transactions=archive.transactions,
             lifecycle=archive.lifecycle,
+            changes=archive.changes,
             settings=archive.settings,
             check=lambda: None,
         ),

@@ -333,7 +333,7 @@ def endless() -> Iterator[dict[str, Any]]:
 
 def test_who_stops_reading_answers_is_given_up(serve: Serve) -> None:
     rows = Rows(endless)
-    edge = serve(served(query=rows), slow_window_s=0.5)
+    edge = serve(served(query=rows), response_s=0.5)
     identifier = b"\x08\x00\x52\x00\x06\x00\x00\x00STUDY \x10\x00\x20\x00\x00\x00\x00\x00"
     layer = UpperLayer(max_pdu_bytes=0, max_associate_bytes=0, acceptor=False)
     layer.peer_max_bytes = 4096

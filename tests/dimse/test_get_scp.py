@@ -356,7 +356,7 @@ def test_an_asker_that_stops_reading_is_given_up(
     """The association ends when too little is taken of it; others go on meanwhile."""
     with open_archive(tmp_path, database) as archive:
         fill(archive, ct_of_bytes(16 << 20))
-        edge = served(archive, serve, slow_window_s=1.0)
+        edge = served(archive, serve, response_s=1.0)
         slow = Slow(edge.port, GET, TAKES)
         slow.begin()
         other = Puller(edge.port, GET, TAKES)

@@ -20,7 +20,7 @@ from vna.dimse.messages import Field, Messages, Status, decode_command, request
 from vna.dimse.pdu import AnsweredContext, AssociateAccept, UserInformation
 from vna.dimse.sender import proposals
 from vna.dimse.stores import Backlog, Result, Stores, StoreTemplate, result_of, write
-from vna.dimse.upper_layer import Fragment, State, UpperLayer
+from vna.dimse.upper_layer import Fragment, UpperLayer
 from vna.errors import Corrupt
 from vna.retrieve.outgoing import Body, Forms, Outgoing
 from vna.retrieve.representation import forms
@@ -31,11 +31,11 @@ UIDS = st.text("0123456789.", min_size=1, max_size=64)
 def opened(peer_max_bytes: int = 16384) -> UpperLayer:
     """An Upper Layer with context 1 accepted."""
     layer = UpperLayer(max_pdu_bytes=1 << 20, max_associate_bytes=65536, acceptor=True)
+    assert len(wire.feed(layer, wire.associate(wire.context(1, CT, EXPLICIT)))) == 1
     context = AnsweredContext(context_id=1, result=0, transfer_syntax=EXPLICIT)
     accept = AssociateAccept(
         called="A", calling="B", contexts=(context,), user=UserInformation(max_pdu_bytes=0)
     )
-    layer.state = State.NEGOTIATING
     layer.accept(accept, peer_max_bytes=peer_max_bytes)
     layer.data_to_send()
     return layer

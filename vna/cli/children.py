@@ -9,7 +9,8 @@ import signal
 import socket
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -21,6 +22,7 @@ from vna.dimse import roster
 from vna.dimse.scps import services
 from vna.dimse.worker import Worker
 from vna.errors import VNAError
+from vna.ingest.backfill import SearchIndex
 from vna.ingest.recover import Recovery
 from vna.web.asgi import serve
 
@@ -30,6 +32,7 @@ _PARTS_OLDER_S = 3600.0
 _TURN_S = 60.0
 _RETRY_S = 5.0
 _ASK_S = 0.5  # how long a request for commitment may wait to be begun
+_FILL_LOOK_S = 2.0  # how often it is asked whether an attribute was made searchable
 _OVERLAP = dt.timedelta(days=1)  # blobs are filed by day, and clocks may be set back a little
 
 logger = logging.getLogger(__name__)
@@ -86,7 +89,7 @@ def keep_house(place: Place, begun: dt.datetime) -> None:
     who was writing it is gone.
     """
     stop = _until_told()
-    with opened(place.settings, place.dsn) as archive:
+    with opened(place.settings, place.dsn) as archive, _filling(archive.search_index, stop):
         clerk = threading.Thread(target=_commit, args=(archive, stop), name="clerk", daemon=True)
         clerk.start()
         hourly = min(place.settings.ingest.adopt_s, _SWEEP_S)
@@ -125,6 +128,32 @@ def _commit(archive: Archive, stop: threading.Event) -> None:
         except VNAError as exc:
             logger.error("commitment failed", extra={"why": str(exc)})  # noqa: TRY400 -- done again at the next turn
             stop.wait(_RETRY_S)
+
+
+@contextmanager
+def _filling(search_index: SearchIndex, stop: threading.Event) -> Iterator[None]:
+    """Fill in attributes made searchable, beside what else there is to do."""
+
+    def fill() -> None:
+        wait_s = 0.0
+        while not stop.wait(wait_s):
+            try:
+                done = search_index.step().instances
+            except VNAError as exc:
+                logger.warning("filling in failed", extra={"why": str(exc)})
+                done = 0
+            except Exception:
+                logger.exception("filling in failed")
+                done = 0
+            wait_s = 0.0 if done else _FILL_LOOK_S
+
+    thread = threading.Thread(target=fill, name="fill", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 def _until_told() -> threading.Event:

@@ -40,6 +40,7 @@ COMMANDS = (
     Command("verify", "verifying", "read every blob and say which are damaged"),
     Command("reindex", "reindexing", "build the index again from the blobs alone"),
     Command("remote", "remotes", "the remote AEs: who may call, who is called"),
+    Command("index", "indexing", "make attributes searchable beyond those always kept"),
     Command("viewer", "viewer", "bring the web viewer, or say whether it is there"),
     Command("status", "status", "what the archive holds, and who is at work"),
     Command("associations", "associations", "who is connected over DICOM right now"),

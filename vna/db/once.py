@@ -33,15 +33,18 @@ def run_once(
     if link.transaction_status != pq.TransactionStatus.IDLE:
         raise Unavailable("A statement of its own was asked for inside a transaction.")
     known = _PREPARED.setdefault(conn, set())
-    for _ in range(2):
+
+    def execute() -> pq.abc.PGresult:
         if name not in known:
             _check(link, link.prepare(name, _numbered(statement)))
             known.add(name)
         # the driver's own annotation forgets that a value may be null
-        found = link.exec_prepared(name, values, [1] * len(values), 1)  # type: ignore[arg-type]
-        if found.error_field(pq.DiagnosticField.SQLSTATE) != _UNPREPARED:
-            break
+        return link.exec_prepared(name, values, [1] * len(values), 1)  # type: ignore[arg-type]
+
+    found = execute()
+    if found.error_field(pq.DiagnosticField.SQLSTATE) == _UNPREPARED:
         known.clear()  # after a rollback the driver deallocates all there is, ours too
+        found = execute()
     _check(link, found)
     if not found.ntuples:
         return None

@@ -19,6 +19,7 @@ from vna.dimse.secured import Certificate, Secured
 from vna.dimse.upper_layer import Event, Fragment, Released, ReleaseRequested, State, UpperLayer
 
 _LAST_WORDS_S = 0.1  # the peer may close the connection first; then we close our half
+_MOST_PARTS = 1000  # of one sendmsg(): IOV_MAX is 1024
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)  # Linux only
 
 
@@ -45,7 +46,8 @@ class Timing:
     idle_s: float
     slowest_bytes_s: int
     slow_window_s: float = 30.0
-    response_s: float = 60.0  # a peer that does not answer what we asked for so long is gone
+    send_s: float = 60.0  # a peer that takes nothing for so long is gone
+    response_s: float = 60.0  # and one that does not answer what we asked
 
 
 class Pace:
@@ -96,7 +98,7 @@ class Link:
         self._large: memoryview | None = None
         self._pending: Iterator[Event] = iter(())
         self._pace = Pace(timing)
-        self._sending = Pace(timing)
+        self._outward = Pace(timing)
         self._is_given_up = False
         self._measured = False
         self._poll = select.poll()
@@ -116,7 +118,11 @@ class Link:
             return False
         try:
             self._sock = Secured(
-                self._sock, context, host=host, timeout_s=self.timing.slow_window_s
+                self._sock,
+                context,
+                host=host,
+                receive_s=self.timing.slow_window_s,
+                send_s=self.timing.send_s,
             )
             while (wanted := self._sock.shake_hands()) is not None:
                 self._poll.modify(self._sock, wanted)
@@ -207,32 +213,39 @@ class Link:
                 return
 
     def send(self, data: bytes) -> None:
-        """Send all of it. Raises `ConnectionError` when the peer is gone or takes too little."""
+        """Send all of it. Raises `ConnectionError` when the peer is gone or takes nothing."""
         self.send_parts([data])
 
-    def send_parts(self, parts: list[bytes | memoryview]) -> None:
-        """Send several pieces without joining them. Raises `ConnectionError` as `send` does."""
-        left = [memoryview(part) for part in parts if len(part)]
-        while left:
-            sent = self._send_some(left)
-            while left and sent >= len(left[0]):
-                sent -= len(left.pop(0))
-            if sent:
-                left[0] = left[0][sent:]
+    def _give_up(self) -> None:
+        # a PDU was cut off: nothing that follows could be read, nor should the system keep the rest
+        self.layer.data_to_send()
+        self._is_given_up = True
+        with contextlib.suppress(OSError):  # it is gone for good
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
-    def _send_some(self, parts: list[memoryview]) -> int:
+    def send_parts(self, parts: list[bytes | memoryview]) -> None:
+        """Send several pieces without joining them. Raises `ConnectionError`."""
+        for at in range(0, len(parts), _MOST_PARTS):
+            left = parts[at : at + _MOST_PARTS]
+            while left := self._sent_of(left):
+                pass
+
+    def _sent_of(self, parts: list[bytes | memoryview]) -> list[bytes | memoryview]:
+        """Send once; return what is left."""
         asked = time.monotonic()
         try:
             sent = self._sock.sendmsg(parts)
-        except BlockingIOError:
-            sent = 0  # SO_SNDTIMEO: the peer took nothing for so long
-        except OSError as exc:
-            self._is_given_up = True
+        except OSError as exc:  # SO_SNDTIMEO as well: nothing was taken for a long time
+            self._give_up()
             raise ConnectionAbortedError("The peer is gone.") from exc
-        if self._sending.is_too_slow(sent, time.monotonic() - asked):
-            self._is_given_up = True
-            raise ConnectionAbortedError("The peer takes too little.")
-        return sent
+        if self._outward.is_too_slow(sent, time.monotonic() - asked):
+            self._give_up()
+            raise ConnectionAbortedError("The peer takes too little at a time.")
+        for number, part in enumerate(parts):
+            if sent < len(part):
+                return [memoryview(part)[sent:], *parts[number + 1 :]]
+            sent -= len(part)
+        return []
 
     def flush(self) -> None:
         """Send what the Upper Layer wants sent. Raises `ConnectionError`."""
@@ -242,9 +255,7 @@ class Link:
     def close(self, *, linger_s: float = 0.0) -> None:
         """End the connection; the peer may close it first, so that it reads our last word."""
         with contextlib.suppress(OSError):  # the peer was faster: closed is what we want
-            if self._is_given_up:
-                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("@ii", 1, 0))
-            else:
+            if not self._is_given_up:
                 self.flush()
                 if linger_s > 0 and self.layer.artim_runs:
                     self._linger(linger_s)
@@ -324,7 +335,10 @@ def _prepare(sock: socket.socket, timing: Timing) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     # kernel timers instead of socket.settimeout: no poll() before each recv() of a data set
-    seconds, whole = timing.slow_window_s, int(timing.slow_window_s)
-    value = struct.pack("@ll", whole, max(1, int((seconds - whole) * 1e6)))
-    for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+    for option, seconds in (
+        (socket.SO_RCVTIMEO, timing.slow_window_s),
+        (socket.SO_SNDTIMEO, timing.send_s),
+    ):
+        whole = int(seconds)
+        value = struct.pack("@ll", whole, max(1, int((seconds - whole) * 1e6)))
         sock.setsockopt(socket.SOL_SOCKET, option, value)

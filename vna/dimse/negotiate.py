@@ -47,7 +47,7 @@ RETRIEVE_OPTIONS = bytes((1, 0))
 # SOP Class Extended Negotiation of C-FIND (PS3.4 C.5.1.1), byte by byte: relational queries,
 # combined date-time, fuzzy names, timezone adjustment, enhanced conversion, empty value,
 # multiple value
-FIND_OPTIONS = bytes((1, 1, 1, 0, 0, 1, 1))
+FIND_OPTIONS = bytes((1, 1, 1, 1, 0, 1, 1))
 
 
 _OURS: dict[Service | None, bytes] = {

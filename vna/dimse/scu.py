@@ -92,8 +92,9 @@ class Requestor:
         timing = Timing(
             artim_s=self._timeout_s,
             idle_s=self._timeout_s,
-            slowest_bytes_s=1,  # who takes next to nothing is given up
+            slowest_bytes_s=0,
             slow_window_s=self._timeout_s,
+            send_s=self._timeout_s,
         )
         self._link = Link(sock, self._layer, timing, buffers=_buffers)
         try:

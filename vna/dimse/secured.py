@@ -42,14 +42,21 @@ class Certificate:
 class Secured:
     """One TLS connection; with a `host` we are its client.
 
-    `timeout_s` is the longest wait of one call, as SO_RCVTIMEO and SO_SNDTIMEO are.
+    `receive_s` and `send_s` are the longest waits of one call, as SO_RCVTIMEO and SO_SNDTIMEO.
     """
 
     def __init__(
-        self, sock: socket.socket, context: ssl.SSLContext, *, host: str | None, timeout_s: float
+        self,
+        sock: socket.socket,
+        context: ssl.SSLContext,
+        *,
+        host: str | None,
+        receive_s: float,
+        send_s: float,
     ) -> None:
         sock.setblocking(False)
-        self._timeout_s = timeout_s
+        self._receive_s = receive_s
+        self._send_s = send_s
         self._tls = context.wrap_socket(
             sock,
             server_side=host is None,
@@ -91,7 +98,7 @@ class Secured:
 
         Raises `BlockingIOError` when nothing came in time.
         """
-        until = None if flags & socket.MSG_DONTWAIT else time.monotonic() + self._timeout_s
+        until = None if flags & socket.MSG_DONTWAIT else time.monotonic() + self._receive_s
         got = 0
         while got < len(buffer):
             try:
@@ -109,7 +116,7 @@ class Secured:
     def sendmsg(self, parts: Sequence[bytes | memoryview]) -> int:
         """Send some of it. Raises `BlockingIOError` when the peer took nothing in time."""
         data = _joined(parts)
-        until = time.monotonic() + self._timeout_s
+        until = time.monotonic() + self._send_s
         sent = 0
         while sent < len(data):
             try:

@@ -21,6 +21,7 @@ from vna.dicom.uids import (
 VERIFICATION = "1.2.840.10008.1.1"
 PATIENT_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.1.1"
 STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
+PATIENT_STUDY_ONLY_FIND = "1.2.840.10008.5.1.4.1.2.3.1"  # retired, and still asked for
 PATIENT_ROOT_MOVE = "1.2.840.10008.5.1.4.1.2.1.2"
 PATIENT_ROOT_GET = "1.2.840.10008.5.1.4.1.2.1.3"
 STUDY_ROOT_MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
@@ -39,6 +40,11 @@ class Service(enum.Enum):
     GET = "get"
 
 
+FIND_MODELS: Mapping[str, Model] = {
+    PATIENT_ROOT_FIND: Model.PATIENT_ROOT,
+    STUDY_ROOT_FIND: Model.STUDY_ROOT,
+    PATIENT_STUDY_ONLY_FIND: Model.PATIENT_STUDY_ONLY,
+}
 MOVE_MODELS: Mapping[str, Model] = {
     PATIENT_ROOT_MOVE: Model.PATIENT_ROOT,
     STUDY_ROOT_MOVE: Model.STUDY_ROOT,
@@ -82,7 +88,7 @@ def service_of(sop_class: str, *, unknown_storage: bool) -> Service | None:
         return Service.STORAGE
     if sop_class == VERIFICATION:
         return Service.VERIFICATION
-    if sop_class in (PATIENT_ROOT_FIND, STUDY_ROOT_FIND):
+    if sop_class in FIND_MODELS:
         return Service.FIND
     if sop_class in MOVE_MODELS:
         return Service.MOVE

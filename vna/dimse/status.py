@@ -36,6 +36,7 @@ ERRORS: dict[type[errors.VNAError], tuple[int, int]] = {
     errors.Gone: (0xA900, 0xC000),
     errors.Conflict: (0xA900, 0xC000),
     errors.NotAcceptable: (0x0122, 0xC000),
+    errors.Undecodable: (0x0122, 0xC000),
     errors.UnsupportedMedia: (0x0122, 0xC000),
     errors.TooLarge: (0xA700, 0xA700),
     errors.Unavailable: (0xA700, 0xA700),

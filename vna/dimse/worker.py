@@ -58,6 +58,7 @@ class Worker:
                 idle_s=dicom.idle_s,
                 slowest_bytes_s=dicom.slowest_bytes_s,
                 slow_window_s=slow_window_s,
+                send_s=dicom.response_s,
                 response_s=dicom.response_s,
             ),
             buffers=Buffers(),

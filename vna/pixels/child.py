@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from vna.pixels import confine, encoders
+from vna.pixels import confine, encoders, unpacking
 from vna.pixels.description import FrameSource
 from vna.pixels.faults import Fault, OutOfMemory
 from vna.pixels.wire import ANSWER, DONE, read_request, write_all
@@ -17,7 +17,7 @@ def _transcode(frame: FrameSource, asked: dict[str, Any]) -> bytes:
     return encoders.transcoded(frame, asked["target"])
 
 
-WORKS: dict[str, Work] = {"transcode": _transcode}
+WORKS: dict[str, Work] = {"transcode": _transcode, "unpack": unpacking.unpacked}
 
 
 def serve(asks: int, answers: int, processor_s: int) -> None:
@@ -42,4 +42,5 @@ def _answer(asked: dict[str, Any], frame: FrameSource) -> tuple[bytes, bytes]:
 
 def warm_up() -> None:
     """Load every library and table now: a child can open no file."""
+    unpacking.warm_up()
     encoders.warm_up()

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from vna import telemetry
 from vna.errors import NotFound, UnsupportedMedia
 from vna.web import problems
-from vna.web.dicomweb import commitment, deletion, qido, stow, wado
+from vna.web.dicomweb import changes, commitment, deletion, qido, stow, wado
 from vna.web.exchange import Ask, ClientGone, Counter, Reply, below
 from vna.web.identity import principal_of
 from vna.web.sending import send_reply
@@ -68,6 +68,7 @@ ROUTES: tuple[Route, ...] = (
         "commitment",
         {"POST": commitment.request, "GET": commitment.result},
     ),
+    Route("changefeed", "changefeed", {"GET": changes.changes}),
 )
 
 
