@@ -35,6 +35,7 @@ class Http:
     header_bytes: int = 65536
     header_s: float = 10.0
     body_idle_s: float = 30.0
+    slowest_bytes_s: int = 1024
     keep_alive_s: float = 75.0
     connections: int = 1000
     connections_per_address: int = 64
