@@ -12,15 +12,24 @@ from typing import Any
 
 from vna.access.audit import Audit
 from vna.access.principal import Principal, developer
+from vna.access.remotes import Remotes
 from vna.blobs.files import Files
 from vna.blobs.layout import uuid7
 from vna.blobs.store import BlobStore
 from vna.config import Settings
 from vna.crypto.keyring import Keyring, RootKey
 from vna.db.pool import Database
+from vna.ingest.backfill import SearchIndex
 from vna.ingest.engine import IngestEngine
 from vna.ingest.outcome import Expected, Outcome, Source
 from vna.ingest.recover import Recovery
+from vna.operate.changes import ChangeFeed
+from vna.operate.commitment import CommitmentEngine
+from vna.operate.graveyard import Graveyard
+from vna.operate.lifecycle import LifecycleEngine
+from vna.operate.purge import Purge
+from vna.operate.pushes import CommitmentPushes
+from vna.operate.transactions import CommitmentTransactions
 from vna.pixels.sandbox import PixelPool
 from vna.query.engine import QueryEngine
 from vna.retrieve.engine import RetrieveEngine
@@ -40,6 +49,14 @@ class Archive:
     retrieve: RetrieveEngine
     render: RenderEngine
     recovery: Recovery
+    remotes: Remotes
+    commitment: CommitmentEngine
+    transactions: CommitmentTransactions
+    pushes: CommitmentPushes
+    lifecycle: LifecycleEngine
+    changes: ChangeFeed
+    purge: Purge
+    search_index: SearchIndex
     who: Principal
 
     def take(self, data: bytes, *, chunk: int = 1 << 16, **expected: str) -> Outcome:
@@ -90,17 +107,31 @@ def open_archive(
     audit = Audit(database)
     pixels = PixelPool(dataclasses.replace(settings.pixels, children=1))
     rooms = {"store": store, "database": database, "audit": audit, "settings": settings}
+    retrieve = RetrieveEngine(**rooms, pixels=pixels)
+    commitment = CommitmentEngine(store=store, database=database)
+    graveyard = Graveyard(**rooms)
+    recovery = Recovery(**rooms, lay=graveyard.lay)
     try:
         yield Archive(
             settings=settings,
             store=store,
             database=database,
             audit=audit,
-            ingest=IngestEngine(**rooms),
-            query=QueryEngine(database, audit=audit, settings=settings),
-            retrieve=RetrieveEngine(**rooms, pixels=pixels),
+            ingest=IngestEngine(**rooms, pixels=pixels),
+            query=QueryEngine(**rooms),
+            retrieve=retrieve,
+            remotes=Remotes(database, audit),
             render=RenderEngine(**rooms, pixels=pixels),
-            recovery=Recovery(**rooms),
+            recovery=recovery,
+            commitment=commitment,
+            transactions=CommitmentTransactions(
+                commitment, database=database, audit=audit, settings=settings
+            ),
+            pushes=CommitmentPushes(commitment, database=database, audit=audit, settings=settings),
+            changes=ChangeFeed(database=database, audit=audit),
+            lifecycle=LifecycleEngine(**rooms, graveyard=graveyard, restore=recovery.restore),
+            purge=Purge(store=store, database=database, audit=audit),
+            search_index=SearchIndex(**rooms),
             who=developer("test"),
         )
     finally:

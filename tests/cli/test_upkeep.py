@@ -10,8 +10,12 @@ import pytest
 
 from tests.archive import Archive, open_archive
 from tests.factories import ct
-from vna.cli.children import adopt_orphans
+from vna.app import Archive as Opened
+from vna.cli.children import adopt_orphans, recover
 from vna.db.pool import Database
+from vna.dicom.refs import StudyRef, uid
+from vna.engines import Engines
+from vna.errors import Corrupt
 from vna.index.register import clear
 
 
@@ -65,3 +69,55 @@ def test_an_unreadable_mark_means_looking_at_everything(archive: Archive) -> Non
     (archive.settings.data / "run" / "adopted").write_text("yesterday")
     adopt_orphans(archive.recovery, archive.settings, now())
     assert rows(archive) == 1
+
+
+def test_nothing_deleted_is_adopted_by_an_index_that_was_lost(archive: Archive) -> None:
+    adopt_orphans(archive.recovery, archive.settings, now())
+    archive.lifecycle.delete(archive.who, StudyRef(uid(ct().study)))
+    with archive.database.transaction() as tx:
+        clear(tx)
+    recover(opened(archive), now())
+    assert rows(archive) == 0
+    archive.lifecycle.undelete(archive.who, StudyRef(uid(ct().study)))
+    assert rows(archive) == 1
+
+
+def test_a_damaged_journal_keeps_everything_as_it_is(archive: Archive) -> None:
+    adopt_orphans(archive.recovery, archive.settings, now())
+    archive.lifecycle.delete(archive.who, StudyRef(uid(ct().study)))
+    (entry,) = archive.settings.data.glob("blobs/j/*/*.vnb")
+    data = bytearray(entry.read_bytes())
+    data[300] ^= 1
+    entry.chmod(0o600)
+    entry.write_bytes(data)
+    with pytest.raises(Corrupt):
+        archive.recovery.reindex()
+    assert archive.lifecycle.is_gone(archive.who, StudyRef(uid(ct().study)))
+    with archive.database.transaction() as tx:
+        clear(tx)
+    with pytest.raises(Corrupt, match=entry.stem.replace("-", "")):
+        recover(opened(archive), now())
+    assert rows(archive) == 0
+
+
+def opened(archive: Archive) -> Opened:
+    """The same archive as a process of `vna serve` holds it."""
+    return Opened(
+        settings=archive.settings,
+        store=archive.store,
+        database=archive.database,
+        audit=archive.audit,
+        engines=Engines(
+            ingest=archive.ingest,
+            query=archive.query,
+            retrieve=archive.retrieve,
+            commitment=archive.commitment,
+            transactions=archive.transactions,
+            lifecycle=archive.lifecycle,
+            changes=archive.changes,
+            settings=archive.settings,
+            check=lambda: None,
+        ),
+        recovery=archive.recovery,
+        purge=archive.purge,
+    )

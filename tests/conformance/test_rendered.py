@@ -189,6 +189,7 @@ def test_table_8_7_4_1_a_cda_is_given_as_xml(site: Site) -> None:
     path = kept(site, document(16, CDA, data, "text/XML"))
     answer = site.get(f"{path}/rendered", "text/xml")
     assert (answer.headers["content-type"], answer.content) == ("text/xml", data)
+    assert answer.headers["content-security-policy"].startswith("sandbox")
 
 
 def test_8_7_5_the_accept_parameter_counts_before_the_header(site: Site) -> None:

@@ -90,3 +90,35 @@ def test_import_verify_and_reindex_from_the_blobs_alone(folder: Path) -> None:
     found = vna(folder, "verify")
     assert found.returncode == 1
     assert "1 damaged" in found.stdout
+
+
+@pytest.mark.timeout(300)
+def test_deleted_stays_deleted_until_it_is_brought_back(folder: Path) -> None:
+    assert vna(folder, "init").returncode == 0
+    vna(folder, "import", str(samples(folder)))
+    before = counts(folder)
+    study = factories.uid(1)
+
+    gone = vna(folder, "delete", study)
+    assert gone.returncode == 0, gone.stderr
+    assert f"deleted  study {study}: 5 objects" in gone.stdout
+    assert vna(folder, "delete", study).returncode == 1
+    assert vna(folder, "delete", "1.2.3").returncode == 1
+    told = vna(folder, "status")
+    assert "1 studies" in told.stdout
+    assert "5 objects" in told.stdout
+    assert study in vna(folder, "undelete").stdout
+
+    shutil.rmtree(folder / "data" / "pg")
+    assert vna(folder, "init").returncode == 0
+    again = vna(folder, "reindex")
+    assert "1 instances indexed from 6 blobs" in again.stdout, again.stderr
+    assert vna(folder, "verify", "--keyed").returncode == 0
+    assert "journal      1 entries" in vna(folder, "doctor").stdout
+
+    back = vna(folder, "undelete", study)
+    assert back.returncode == 0, back.stderr
+    assert "5 objects" in back.stdout
+    assert counts(folder) == before
+    assert vna(folder, "undelete", study).returncode == 1
+    assert "nothing" in vna(folder, "undelete").stdout

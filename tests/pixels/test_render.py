@@ -84,7 +84,8 @@ GREY = ("MONOCHROME1", "MONOCHROME2")
 
 def grey_paths() -> list[Path]:
     found = [opened(path) for path in paths()]
-    return [one.path for one in found if one.description.photometric in GREY]
+    grey = [one for one in found if one.description.photometric in GREY]
+    return [one.path for one in grey if "00281101" not in one.members]
 
 
 def opened(path: Path) -> Image:
@@ -119,10 +120,10 @@ def test_grey_values_are_shown_as_pydicom_computes_them(path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         raw = expected(found, 1, raw=True)
-        dataset = flat(found, 1)
         try:
+            dataset = flat(found, 1)
             computed = None if raw is None else by_pydicom(found, raw[0], dataset)
-        except (ValueError, NotImplementedError, KeyError, IndexError):
+        except (OSError, ValueError, NotImplementedError, KeyError, AttributeError):
             computed = None  # a window or table pydicom does not take
     if raw is None or computed is None:
         pytest.skip("pydicom does not decode it, or it says nothing of its looks")
@@ -155,7 +156,14 @@ def test_colours_are_shown_as_pydicom_computes_them(path: Path) -> None:
         pytest.skip("pydicom does not decode it")
     array = wanted[0]
     if found.description.photometric == "PALETTE COLOR":
-        array = apply_color_lut(array, found.dataset())
+        dataset = found.dataset()
+        if not dataset.original_encoding[1]:  # pydicom reads palettes in the machine's byte order
+            for colour in ("Red", "Green", "Blue"):
+                name = f"{colour}PaletteColorLookupTableData"
+                if name in dataset:
+                    turned = np.frombuffer(dataset[name].value, ">u2").astype("<u2")
+                    setattr(dataset, name, turned.tobytes())
+        array = apply_color_lut(array, dataset)
         spare = array.dtype.itemsize * 8 - 8
     else:
         spare = max(found.description.bits_stored - 8, 0)

@@ -15,6 +15,8 @@ class Action(enum.Enum):
     QUERY = "query"
     RETRIEVE = "retrieve"
     RETRIEVE_VERSION = "retrieve-version"
+    COMMIT = "commit"
+    DELETE = "delete"
     VERIFY = "verify"
     MANAGE = "manage"
 

@@ -75,19 +75,31 @@ class Journal:
         """
         seen: set[str] = set()
         for blob_id in self._store.ids(JOURNALS):
-            line = self._read(blob_id)
-            entry, previous = _parse(line)
-            if entry.id != blob_id:
-                raise Corrupt("A journal entry stands under another's name.")
+            line, entry, previous = self._load(blob_id)
             if previous is not None and previous not in seen:
-                raise Corrupt("An entry of the journal is missing.")
+                raise Corrupt(f"The entry before {blob_id.hex()} of the journal is missing.")
             seen.add(hashlib.sha256(line).hexdigest())
             yield entry
+
+    def read(self, entry_id: bytes) -> Entry:
+        """Read one entry, whatever its chain. Raises `NotFound`, `Corrupt`."""
+        return self._load(entry_id)[1]
 
     def _key(self) -> StudyKey:
         parent = self._store.keyring.current
         key = self._store.keyring.journal_key(parent.key_id)
         return StudyKey(key_id=parent.key_id, version=parent.version, key=key)
+
+    def _load(self, entry_id: bytes) -> tuple[bytes, Entry, str | None]:
+        """Read the line of an entry, what it says, and the SHA-256 of the one before."""
+        try:
+            line = self._read(entry_id)
+            entry, previous = _parse(line)
+        except Corrupt as exc:
+            raise Corrupt(f"The journal entry {entry_id.hex()} is damaged: {exc}") from exc
+        if entry.id != entry_id:
+            raise Corrupt(f"The journal entry {entry_id.hex()} stands under another's name.")
+        return line, entry, previous
 
     def _read(self, blob_id: bytes) -> bytes:
         reader = self._store.reader(blob_id, kind=JOURNAL)

@@ -90,6 +90,10 @@ class StudyKeys:
             if key_id is not None and not name.startswith(ARCHIVE_KEYS):
                 yield key_id
 
+    def retire(self, study_uid: str) -> None:
+        """Hand out this process's key of a study no more: the next blob gets another one."""
+        self._made.drop(study_uid)
+
     def destroy(self, key_id: bytes) -> None:
         """Remove a key for good: everything sealed under it is unreadable from then on."""
         for study, key in self._made.items():

@@ -22,9 +22,9 @@ from vna.blobs.reader import BlobReader, Source, payload_chunks, payload_views, 
 from vna.blobs.recent import Recent
 from vna.blobs.rooms import Rooms
 from vna.blobs.writer import BlobWriter, StoredBlob
-from vna.crypto.envelope import DATA_SET, JOURNAL, Core, open_header
+from vna.crypto.envelope import DATA_SET, HEADER_SIZE, JOURNAL, Core, open_header
 from vna.crypto.keyring import Keyring, RootKey
-from vna.crypto.stream import Cut, PayloadOpener, scrub
+from vna.crypto.stream import TRAILER_SIZE, Cut, PayloadOpener, scrub
 from vna.errors import Corrupt, NotFound, Unavailable
 from vna.telemetry import BLOB_READS_CORRUPT
 
@@ -203,6 +203,27 @@ class BlobStore:
     def blob_ids(self, *, since: datetime.date | None = None) -> Iterator[bytes]:
         """Walk the ids of all sealed data sets, day by day."""
         return self.ids(BLOBS, after=f"{BLOBS}{since}" if since else "")
+
+    def blob_ids_of(self, day: datetime.date) -> Iterator[bytes]:
+        """Walk the ids of the sealed data sets of one UTC day."""
+        return self.ids(f"{BLOBS}{day}/")
+
+    def key_of(self, blob_id: bytes) -> bytes:
+        """Read which study key a blob names, whether or not that key is still there.
+
+        Nothing is authenticated. Raises `NotFound`, and `Corrupt` when neither header can be read.
+        """
+        name = blob_name(blob_id)
+        size = self._backend.size(name)
+        failure = Corrupt("The blob is cut off.")
+        for start in (0, size - TRAILER_SIZE - HEADER_SIZE):
+            try:
+                core = Core.unpack(bytes(self._backend.read(name, max(start, 0), HEADER_SIZE)))
+                if core.blob_id == blob_id:
+                    return core.key_id
+            except Corrupt as exc:
+                failure = exc
+        raise failure
 
     def ids(self, prefix: str, *, after: str = "") -> Iterator[bytes]:
         """Walk the ids of the sealed objects below a prefix of layout.py."""

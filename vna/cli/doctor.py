@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vna import app
+from vna.blobs.journal import Journal
 from vna.blobs.store import BlobStore
 from vna.cli import sockets
 from vna.cli.quantities import in_bytes
-from vna.config import Settings
+from vna.config import Settings, addresses
+from vna.crypto.keyring import Keyring
 from vna.db import account, programs, runlock
-from vna.errors import ConfigError, NotFound, VNAError
+from vna.errors import ConfigError, Corrupt, NotFound, VNAError
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 
@@ -181,14 +183,17 @@ def _ports(settings: Settings) -> Iterator[Finding]:
     if (at_it := runlock.holder(settings.data)) is not None:
         yield Finding("ports", OK, f"vna {at_it[0]} is at work, process {at_it[1]}")
         return
-    for name, where in (("http", settings.http.listen), ("dicom", settings.dicom.listen)):
+    places = [("http.listen", settings.http.listen)]
+    places += [("dicom.listen", where) for where in addresses(settings.dicom.listen)]
+    places += [("dicom.tls_listen", where) for where in addresses(settings.dicom.tls_listen)]
+    for name, where in places:
         try:
             sockets.open_one(where).close()
         except ConfigError as exc:
-            advice = f"stop the other program, or choose another {name}.listen"
+            advice = f"stop the other program, or choose another {name}"
             yield Finding("ports", FAIL, str(exc), advice)
         else:
-            yield Finding("ports", OK, f"{name} {where} is free")
+            yield Finding("ports", OK, f"{name.partition('.')[0]} {where} is free")
 
 
 def _keys(settings: Settings) -> Iterator[Finding]:
@@ -211,6 +216,24 @@ def _keys(settings: Settings) -> Iterator[Finding]:
         yield Finding("keys", OK, f"root key {path}")
 
 
+def _journal(settings: Settings) -> Iterator[Finding]:
+    """What must outlive the database: a rebuild without it would bring back what was deleted."""
+    where = app.blobs_at(settings)
+    try:
+        found = BlobStore.describe(where)
+    except NotFound:
+        yield Finding("journal", OK, "no archive yet")
+        return
+    with BlobStore.open(where, Keyring(app.root_key(settings), found.archive_id)) as store:
+        try:
+            count = sum(1 for _ in Journal(store).replay())
+        except Corrupt as exc:
+            advice = f"restore the folder j/ from your copy before `vna reindex`: {where}"
+            yield Finding("journal", FAIL, str(exc), advice)
+        else:
+            yield Finding("journal", OK, f"{count} entries, all whole")
+
+
 def _limits(settings: Settings) -> Iterator[Finding]:  # noqa: ARG001 -- one signature for all
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < _FILES:
@@ -228,6 +251,7 @@ CHECKS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
     "clock": _clock,
     "ports": _ports,
     "keys": _keys,
+    "journal": _journal,
     "limits": _limits,
 }
 

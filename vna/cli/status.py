@@ -17,6 +17,7 @@ from vna.config import Settings
 from vna.db import runlock, statements
 
 _NAMES = ("patients", "studies", "series", "instances", "bytes", "other_versions", "index_bytes")
+_DELETED = ("acts", "objects", "bytes")
 
 Facts = dict[str, Any]  # JSON
 
@@ -42,11 +43,13 @@ def _facts(archive: Archive, at_it: tuple[str, int] | None) -> Facts:
     settings = archive.settings
     with archive.database.reading() as conn:
         row = conn.execute(statements.load("archive").count_contents).fetchone() or ()
+        gone = conn.execute(statements.load("operate").count_deletions).fetchone() or ()
     free = archive.store.free_bytes()
     return {
         "archive": str(uuid.UUID(bytes=archive.store.archive_id)),
         "data": str(settings.data),
         "holds": {name: int(value) for name, value in zip(_NAMES, row, strict=True)},
+        "deleted": {name: int(value) for name, value in zip(_DELETED, gone, strict=True)},
         "space": free and {"free": free[0], "total": free[1]},
         "index_space": _space_of(settings),
         "at_work": at_it and {"command": at_it[0], "pid": at_it[1]},
@@ -106,8 +109,13 @@ def _lines(facts: Facts) -> list[str]:
         f"{holds['series']} series, {holds['instances']} instances "
         f"and {holds['other_versions']} other versions",
         f"size       {in_bytes(holds['bytes'])} sealed, index {in_bytes(holds['index_bytes'])}",
-        f"space      {_space(facts['space'], 'blobs')}",
     ]
+    if (gone := facts["deleted"])["acts"]:
+        lines.append(
+            f"deleted    {gone['objects']} objects, {in_bytes(gone['bytes'])}, in {gone['acts']} "
+            "acts: not destroyed yet"
+        )
+    lines.append(f"space      {_space(facts['space'], 'blobs')}")
     if facts["index_space"] != facts["space"]:
         lines.append(f"           {_space(facts['index_space'], 'index')}")
     lines.append(
@@ -129,10 +137,14 @@ def _processes(facts: Facts) -> list[str]:
     command, pid = facts["at_work"]["command"], facts["at_work"]["pid"]
     lines = [f"processes  vna {command}, process {pid}"]
     if (serving := facts["serving"]) is not None:
-        mode = "development mode" if serving["dev"] else "nobody is let in"
+        mode = "development mode" if serving["dev"] else "registered remote AEs are let in"
         lines.append(f"           since {serving['since']}, {mode}")
         lines.append(f"           DICOMweb http://{serving['http']}/dicom-web")
         lines.append(f"           DICOM {serving['ae_title']} at {serving['dicom']}")
+        lines += [
+            f"           DICOM {serving['ae_title']} at {where}, TLS"
+            for where in serving["dicom_tls"]
+        ]
         for name, child in serving["children"].items():
             resident = child["resident"]
             memory = f", {in_bytes(resident)} resident" if resident is not None else ""

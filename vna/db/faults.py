@@ -30,6 +30,7 @@ _FAULTS: dict[str, tuple[type[VNAError], str]] = {
     "08": (Unavailable, _AWAY),
     "22": (InvalidRequest, "A value is not one the index can hold or compare."),
     "23": (Conflict, "The change contradicts what the index holds."),
+    "23503": (Contended, _BUSY),  # what a row points to was removed by another transaction
     "23505": (Conflict, "The index holds this already."),
     "25006": (Unavailable, "The index database takes no changes now; try again later."),
     "28": (ConfigError, "The index database does not let the archive in; look at postgres.url."),

@@ -16,6 +16,7 @@ from vna.errors import Unavailable
 
 _PREPARED: WeakKeyDictionary[psycopg.Connection[tuple[object, ...]], set[bytes]]
 _PREPARED = WeakKeyDictionary()
+_UNPREPARED = b"26000"  # SQLSTATE invalid_sql_statement_name
 
 
 def run_once(
@@ -32,11 +33,18 @@ def run_once(
     if link.transaction_status != pq.TransactionStatus.IDLE:
         raise Unavailable("A statement of its own was asked for inside a transaction.")
     known = _PREPARED.setdefault(conn, set())
-    if name not in known:
-        _check(link, link.prepare(name, _numbered(statement)))
-        known.add(name)
-    # the driver's own annotation forgets that a value may be null
-    found = link.exec_prepared(name, values, [1] * len(values), 1)  # type: ignore[arg-type]
+
+    def execute() -> pq.abc.PGresult:
+        if name not in known:
+            _check(link, link.prepare(name, _numbered(statement)))
+            known.add(name)
+        # the driver's own annotation forgets that a value may be null
+        return link.exec_prepared(name, values, [1] * len(values), 1)  # type: ignore[arg-type]
+
+    found = execute()
+    if found.error_field(pq.DiagnosticField.SQLSTATE) == _UNPREPARED:
+        known.clear()  # after a rollback the driver deallocates all there is, ours too
+        found = execute()
     _check(link, found)
     if not found.ntuples:
         return None

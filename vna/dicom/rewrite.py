@@ -1,6 +1,7 @@
-"""Rewrite a data set as Explicit VR Little Endian while it streams (PS3.5 A.1 to A.5).
+"""Rewrite a data set as Explicit or Implicit VR Little Endian while it streams (PS3.5 A.1 to A.5).
 
-From Implicit VR Little Endian, Explicit VR Big Endian and Deflated Explicit VR Little Endian.
+From Explicit and Implicit VR Little Endian, Explicit VR Big Endian and Deflated Explicit VR Little
+Endian.
 Memory is constant: headers are read one by one, values pass through in pieces, and sequences and
 items get undefined length because theirs would only be known at their end. Group lengths go.
 
@@ -66,6 +67,23 @@ def to_explicit_little(
         raise UnsupportedMedia(f"{transfer_syntax} cannot be rewritten as {EXPLICIT_LITTLE}.")
     declared = _DECLARED[transfer_syntax]
     return _gathered(_Rewriter(_Source(chunks), declared, limits).pieces())
+
+
+def to_implicit_little(
+    chunks: Iterable[bytes], transfer_syntax: str, limits: Limits
+) -> Iterator[bytes]:
+    """Yield the data set as Implicit VR Little Endian, which is what every AE reads (PS3.5 10.1).
+
+    Raises `MalformedInstance` where the bytes stop making sense, `TooLarge` past a limit.
+    """
+    if transfer_syntax == IMPLICIT_LITTLE:
+        return iter(chunks)
+    if transfer_syntax == DEFLATED:
+        chunks, transfer_syntax = inflate(chunks, limits), EXPLICIT_LITTLE
+    if transfer_syntax not in (EXPLICIT_LITTLE, EXPLICIT_BIG):
+        raise UnsupportedMedia(f"{transfer_syntax} cannot be rewritten as {IMPLICIT_LITTLE}.")
+    declared = el.EXPLICIT_BIG if transfer_syntax == EXPLICIT_BIG else el.EXPLICIT_LITTLE
+    return _gathered(_Rewriter(_Source(chunks), declared, limits, explicit=False).pieces())
 
 
 def edited(
@@ -166,9 +184,12 @@ class _Rewriter:
         declared: el.Encoding,
         limits: Limits,
         changes: Mapping[int, bytes | None] | None = None,
+        *,
+        explicit: bool = True,
     ) -> None:
         self._source = source
         self._changes = None if changes is None else dict(changes)
+        self._explicit = explicit
         self._limits = limits
         self._elements = 0
         self._flags: set[str] = set()  # the scanner noted them when the object came
@@ -289,7 +310,8 @@ class _Rewriter:
             # a group length is wrong as soon as one length changes; the others are no data set's
             self._source.skip(header.length)
         else:
-            yield _explicit_head(header.tag, vr, header.length)
+            write = _explicit_head if self._explicit else _implicit_head
+            yield write(header.tag, vr, header.length)
             yield from self._value(frame, header.tag, vr, header.length)
 
     def _header(self, frame: _Frame) -> Header:
@@ -305,11 +327,13 @@ class _Rewriter:
     def _nested(self, frame: _Frame, header: Header, vr: str) -> Iterator[bytes]:
         """Enter a sequence, or encapsulated data."""
         if vr in el.BINARY_VRS and vr != "UN":
+            if not self._explicit:
+                raise MalformedInstance("Encapsulated data cannot stand in Implicit VR.")
             kind = "OB" if header.tag in el.PIXEL_DATA else vr
             yield _head(header.tag) + kind.encode("ascii") + b"\0\0" + _NO_LENGTH
             self._enter(frame.within(_Kind.FRAGMENTS, None))
         else:
-            yield _head(header.tag) + b"SQ\0\0" + _NO_LENGTH
+            yield _head(header.tag) + (b"SQ\0\0" if self._explicit else b"") + _NO_LENGTH
             as_unknown = header.written == "UN"
             end = self._end(header.length)
             self._enter(frame.within(_Kind.SEQUENCE, end, as_unknown=as_unknown))
@@ -380,3 +404,7 @@ def _explicit_head(tag: int, vr: str, length: int) -> bytes:
     # PS3.5 6.2.2: a value too long for its VR's length field goes as UN
     kind = "UN" if vr in el.SHORT_VRS else vr
     return _head(tag) + kind.encode("ascii") + b"\0\0" + struct.pack("<I", length)
+
+
+def _implicit_head(tag: int, _vr: str, length: int) -> bytes:
+    return _head(tag) + struct.pack("<I", length)

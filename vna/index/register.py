@@ -6,13 +6,14 @@ state) holds within a call, and two calls in one transaction would begin it anew
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from vna.db.pool import Connection
 from vna.dicom.refs import UID, InstanceRef
-from vna.errors import Unavailable
+from vna.errors import Contended
+from vna.index import searchable
 from vna.index.arrays import Blobs, Longs, Texts
 from vna.index.batch import SQL, Entry, Inserted, entry, insert, insert_at_once
 from vna.index.registration import Existing, Registered, Registration, Verdict
@@ -20,7 +21,7 @@ from vna.index.uppers import ensure
 from vna.index.versions import ELSEWHERE, Version, settle
 
 __all__ = ["Existing", "Registered", "Registration", "Verdict", "clear", "digests", "known"]
-__all__ += ["register", "register_at_once", "register_version"]
+__all__ += ["recount", "register", "register_at_once", "register_version", "settle_again"]
 
 
 def register_at_once(
@@ -29,8 +30,10 @@ def register_at_once(
     """Register what is new in known series, in one statement that may be its own transaction.
 
     Answers by position in `items`. Those without one are for `register`: their study or series is
-    new, or their SOP Instance UID is known.
+    new, their SOP Instance UID is known, or there is more to write than that statement does.
     """
+    if any(item.extra is not None for item in items):
+        return {}
     entries = [entry(item) for item in items]
     done = insert_at_once(conn, entries, act=act)
     if done is None:
@@ -70,6 +73,34 @@ def register_version(tx: Connection, item: Registration, *, reason: str, policy:
     if same := _same(item, versions):
         return same
     return _add_version(tx, one, reason, policy)
+
+
+def settle_again(
+    tx: Connection, uids: Collection[str], *, policy: str
+) -> tuple[set[int], list[InstanceRef]]:
+    """Choose the current versions anew after some have gone; the caller holds the locks.
+
+    Gives the series to be counted anew, and what is shown now by another version than before.
+    """
+    places: set[int] = set()
+    risen: list[InstanceRef] = []
+    for rows in _versions(tx, uids).values():
+        if rows:
+            versions = [row.version for row in rows]
+            settled = settle(versions, policy)
+            places |= _settle(tx, versions, settled)
+            risen += [
+                row.existing.ref
+                for row in rows
+                if settled[row.existing.blob_id][1] and not row.existing.current
+            ]
+    return places, risen
+
+
+def recount(tx: Connection, places: Collection[int]) -> None:
+    """Count series and their studies from their instances."""
+    if places:
+        tx.execute(SQL.recount, [Longs(sorted(places))])
 
 
 def known(conn: Connection, blob_ids: Sequence[bytes]) -> set[bytes]:
@@ -113,7 +144,15 @@ def _insert(
         ensure(tx, entries)
         done = insert(tx, entries, reason=reason, act=act)
     if done is None:
-        raise Unavailable("The study was changed by another process; try again.")
+        raise Contended("The study was changed by another process; try again.")
+    searchable.put(
+        tx,
+        [
+            (one.item.blob_id, one.item.extra)
+            for n, one in enumerate(entries)
+            if one.item.extra is not None and n not in done.refused
+        ],
+    )
     return done
 
 
@@ -139,7 +178,7 @@ def _meet(tx: Connection, entries: Mapping[int, Entry], policy: str) -> dict[int
 
 def _judge(one: Entry, versions: Sequence[_Row]) -> Registered | None:
     if not versions:
-        raise Unavailable("The instance was being removed; try again.")
+        raise Contended("The instance was being removed; try again.")
     if same := _same(one.item, versions):
         return same
     here = tuple(row.existing for row in versions if row.existing.ref == one.item.ref)
@@ -189,17 +228,23 @@ def _apply(
     settled: Mapping[bytes, tuple[str, bool]],
     added: bytes,
 ) -> None:
+    places = _settle(tx, versions, settled)
+    arrived = [v.place for v in versions if v.blob_id == added]
+    places |= {pk for (pk,) in tx.execute(SQL.without_instances, [Longs(arrived)])}
+    recount(tx, places)
+
+
+def _settle(
+    tx: Connection, versions: Sequence[Version], settled: Mapping[bytes, tuple[str, bool]]
+) -> set[int]:
+    """Write down which versions are current, and why; give the series that are to be counted."""
     blobs = Blobs(settled)
     tx.execute(SQL.explain_versions, [blobs, Texts(reason for reason, _ in settled.values())])
     retired = [v for v in versions if v.current and not settled[v.blob_id][1]]
     promoted = [v for v in versions if not v.current and settled[v.blob_id][1]]
     tx.execute(SQL.retire_versions, [Blobs(v.blob_id for v in retired)])
     tx.execute(SQL.promote_versions, [Blobs(v.blob_id for v in promoted)])
-    places = {v.place for v in (*retired, *promoted)}
-    arrived = [v.place for v in versions if v.blob_id == added]
-    places |= {pk for (pk,) in tx.execute(SQL.without_instances, [Longs(arrived)])}
-    if places:
-        tx.execute(SQL.recount, [Longs(sorted(places))])
+    return {v.place for v in (*retired, *promoted)}
 
 
 def _versions(tx: Connection, uids: Iterable[str]) -> dict[str, list[_Row]]:

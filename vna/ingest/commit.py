@@ -180,5 +180,10 @@ def stored_event(item: Registration, result: Registered, kind: str) -> Event:
         study=item.ref.study,
         series=item.ref.series,
         instance=item.ref.instance,
-        detail={"proto": item.proto, "blob": item.blob_id.hex(), "size": item.size},
+        detail={
+            "proto": item.proto,
+            "blob": item.blob_id.hex(),
+            "size": item.size,
+            "current": result.current,
+        },
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -18,8 +18,10 @@ from vna.access.principal import Principal, system
 from vna.blobs.layout import created_at
 from vna.blobs.store import BlobStore
 from vna.config import Settings
-from vna.db.pool import Database
+from vna.db.pool import Connection, Database
 from vna.errors import Corrupt, NotFound, VNAError
+from vna.index import feed
+from vna.index.deleted import dead
 from vna.index.register import (
     Registered,
     Registration,
@@ -29,6 +31,7 @@ from vna.index.register import (
     register,
     register_version,
 )
+from vna.index.searchable import Searchables
 from vna.ingest.commit import stored_event
 from vna.ingest.derive import from_blob
 from vna.ingest.versions import Comparison, compare
@@ -52,12 +55,21 @@ class Recovery:
     """Walks the blobs and brings the index into agreement with them."""
 
     def __init__(
-        self, *, store: BlobStore, database: Database, audit: Audit, settings: Settings
+        self,
+        *,
+        store: BlobStore,
+        database: Database,
+        audit: Audit,
+        settings: Settings,
+        lay: Callable[[Connection], None],
     ) -> None:
+        """`lay` writes every deletion the journal knows into an emptied catalogue."""
         self._store = store
         self._database = database
         self._audit = audit
         self._settings = settings
+        self._lay = lay
+        self._searchables = Searchables(database)
 
     def adopt(self, *, older_s: float, since: dt.date | None = None) -> Found:
         """Index every complete blob without a row that is older than `older_s` seconds.
@@ -71,7 +83,9 @@ class Recovery:
             old = [b for b in batch if created_at(b) <= latest]
             found.blobs += len(old)
             with self._database.reading() as conn:
+                # in this order: a blob that is deleted in between is found by the second
                 there = known(conn, old)
+                there |= dead(conn, old)
             for blob_id in old:
                 if blob_id not in there:
                     self._adopt_one(blob_id, found)
@@ -83,15 +97,38 @@ class Recovery:
         actor = system("reindex")
         with self._database.transaction() as tx:
             clear(tx)
+            self._lay(tx)
             self._audit.write(tx, actor, [Event(kind="reindex.begun", outcome="ok")])
+            feed.begin_anew(tx)
         for batch in _batches(self._store.blob_ids()):
-            items = [item for b in sorted(batch) if (item := self._read(b, found)) is not None]
+            with self._database.reading() as conn:
+                gone = dead(conn, batch)
+            living = sorted(blob_id for blob_id in batch if blob_id not in gone)
+            items = [item for b in living if (item := self._read(b, found)) is not None]
             self._index(items, found, actor)
             found.blobs += len(batch)
             progress(found.blobs)
         with self._database.transaction() as tx:
             detail = {"blobs": found.blobs, "indexed": found.indexed}
             self._audit.write(tx, actor, [Event(kind="reindex.ended", outcome="ok", detail=detail)])
+        return found
+
+    def restore(self, blob_ids: Sequence[bytes], free: Callable[[Connection], set[bytes]]) -> Found:
+        """Index deleted blobs again: those that `free` sets free, in the transaction that does it.
+
+        What is said of them as versions of their UIDs is what ingest would say of them now.
+        """
+        found = Found(blobs=len(blob_ids))
+        read = [item for b in sorted(blob_ids) if (item := self._read(b, found)) is not None]
+
+        def work(tx: Connection) -> tuple[list[Registration], list[Registered]]:
+            freed = free(tx)
+            items = [item for item in read if item.blob_id in freed]
+            return items, register(tx, items, policy=self._settings.versions.policy)
+
+        actor = system("undelete")
+        for item, result in zip(*self._database.changing(work), strict=True):
+            self._settle(item, result, actor, found)
         return found
 
     def _index(self, items: list[Registration], found: Found, actor: Principal) -> None:
@@ -132,15 +169,22 @@ class Recovery:
         result = self._database.changing(
             lambda tx: register(tx, [item], policy=policy, act="instance.recovered")
         )[0]
+        if self._settle(item, result, actor, found):
+            telemetry.BLOBS_ADOPTED.inc()
+            log.warning("blob adopted", extra={"blob": blob_id.hex()})
+
+    def _settle(
+        self, item: Registration, result: Registered, actor: Principal, found: Found
+    ) -> bool:
+        """Find the place of a blob among the versions of its UID; False when it is not needed."""
         if result.verdict is Verdict.DIFFERS:
             result = self._as_version(item, result, actor)
-        if result.verdict is Verdict.SAME and result.blob_id != blob_id:
-            self._store.delete(blob_id)
+        if result.verdict is Verdict.SAME and result.blob_id != item.blob_id:
+            self._store.delete(item.blob_id)
             found.removed += 1
-            return
-        telemetry.BLOBS_ADOPTED.inc()
+            return False
         found.indexed += 1
-        log.warning("blob adopted", extra={"blob": blob_id.hex()})
+        return True
 
     def _read(self, blob_id: bytes, found: Found, *, verify: bool = False) -> Registration | None:
         try:
@@ -150,8 +194,9 @@ class Recovery:
             return from_blob(
                 self._store,
                 reader,
-                issuer=self._settings.site.issuer,
+                site=self._settings.site,
                 limits=self._settings.limits,
+                added=self._searchables.now(),
             )
         except NotFound:
             return None  # its key was destroyed with its study, or another process removed it

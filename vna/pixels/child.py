@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from vna.pixels import confine, encoders, render
+from vna.pixels import confine, encoders, render, unpacking
 from vna.pixels.description import FrameSource
 from vna.pixels.faults import Fault, OutOfMemory
 from vna.pixels.rendering import Rendering
@@ -23,7 +23,7 @@ def _render(frame: FrameSource, asked: dict[str, Any]) -> bytes:
     return render.rendered(frame, how, asked["members"].encode(), asked["number"])
 
 
-WORKS: dict[str, Work] = {"transcode": _transcode, "render": _render}
+WORKS: dict[str, Work] = {"transcode": _transcode, "render": _render, "unpack": unpacking.unpacked}
 
 
 def serve(asks: int, answers: int, processor_s: int) -> None:
@@ -48,5 +48,6 @@ def _answer(asked: dict[str, Any], frame: FrameSource) -> tuple[bytes, bytes]:
 
 def warm_up() -> None:
     """Load every library and table now: a child can open no file."""
+    unpacking.warm_up()
     encoders.warm_up()
     render.warm_up()

@@ -26,7 +26,7 @@ from fcntl import F_SETPIPE_SZ, fcntl
 from vna import telemetry
 from vna.config import Pixels
 from vna.errors import NotAcceptable, TooLarge, Unavailable, Undecodable
-from vna.pixels import registry
+from vna.pixels import pictures, registry
 from vna.pixels.description import FrameSource, PixelDescription
 from vna.pixels.faults import FAULTS, Damaged, Fault
 from vna.pixels.rendering import Rendering
@@ -151,6 +151,21 @@ class PixelPool:
             pixels = max(how.viewport.width * how.viewport.height, pixels)
         asked = request("render", frame, how=how.told(), members=members.decode(), number=number)
         return self._call([asked, frame.data], pixels * 4 + _SLACK)
+
+    def unpack(self, media: str, data: bytes) -> tuple[PixelDescription, bytes]:
+        """Make a PNG or GIF native: what one frame is like, and all frames, one behind the other.
+
+        Raises `MalformedInstance`, `Undecodable`, `TooLarge`, `Unavailable`.
+        """
+        description = pictures.declared(media, data[:64])
+        most = self._settings.frame_bytes
+        if max(description.decoded_bytes, len(data)) > most:
+            raise TooLarge(f"A picture must not be larger than {most} bytes when it is decoded.")
+        picture = FrameSource(transfer_syntax=media, data=data, description=description)
+        result = self._call([request("unpack", picture, most=most), data], most)
+        if not result or len(result) % description.native_bytes:
+            raise Undecodable
+        return description, result
 
     def check(self, frame: FrameSource) -> None:
         """Refuse what cannot be decoded or is too large, before anything is done with it."""

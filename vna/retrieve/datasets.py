@@ -10,8 +10,8 @@ import orjson
 from vna.blobs.meta import read
 from vna.blobs.store import BlobStore
 from vna.config import Limits
-from vna.dicom.rewrite import REWRITTEN, to_explicit_little
-from vna.dicom.uids import EXPLICIT_LITTLE, syntax
+from vna.dicom.rewrite import REWRITTEN, to_explicit_little, to_implicit_little
+from vna.dicom.uids import EXPLICIT_LITTLE, IMPLICIT_LITTLE, syntax
 from vna.errors import Corrupt, TooLarge
 from vna.index.locate import Located
 from vna.retrieve.payload import Buffer, Stretch
@@ -42,8 +42,10 @@ def stored_stretch(
 def in_syntax(
     store: BlobStore, located: Located, transfer_syntax: str, limits: Limits
 ) -> Iterator[bytes]:
-    """The data set in `transfer_syntax`: the stored one, or Explicit VR Little Endian."""
+    """The data set in `transfer_syntax`: the stored one, Explicit or Implicit VR Little Endian."""
     chunks = stored_chunks(store, located)
+    if transfer_syntax == IMPLICIT_LITTLE:
+        return to_implicit_little(chunks, located.transfer_syntax, limits)
     if transfer_syntax != EXPLICIT_LITTLE or located.transfer_syntax not in REWRITTEN:
         return chunks
     return to_explicit_little(chunks, located.transfer_syntax, limits)

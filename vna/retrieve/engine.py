@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 from vna import telemetry
-from vna.access.audit import Audit
+from vna.access.audit import Audit, Event
 from vna.access.policy import require
 from vna.access.principal import Action, Principal
 from vna.blobs.recent import Recent
@@ -17,12 +18,14 @@ from vna.db.pool import Database
 from vna.dicom.directory import Listed, dicomdir, keys_of
 from vna.dicom.part10 import file_head, with_transfer_syntax
 from vna.dicom.refs import InstanceRef, Ref
-from vna.dicom.uids import EXPLICIT_LITTLE
+from vna.dicom.rewrite import to_implicit_little
+from vna.dicom.uids import EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from vna.errors import NotAcceptable, NotFound
-from vna.index import locate
+from vna.index import locate, select
 from vna.index import metadata as rows
 from vna.index.locate import Located
 from vna.index.metadata import Sealed
+from vna.index.select import Selected, Selection
 from vna.pixels.sandbox import PixelPool
 from vna.retrieve import frames, representation, transcode
 from vna.retrieve.bulk import (
@@ -43,11 +46,14 @@ from vna.retrieve.metadata import (
     describe,
     unsealed,
 )
+from vna.retrieve.outgoing import Body, Outgoing
 from vna.retrieve.package import Entry, Package, checksums, file_names, package
 from vna.retrieve.payload import Payload, Stretch, joined, path_of, ready
 from vna.retrieve.representation import ANY, Wishes, is_converted
+from vna.retrieve.retrieval import Retrieval, Tally
 from vna.retrieve.transcode import Source
 
+_NOTED = 1000  # UIDs of one audit row
 _SOURCES, _SOURCES_S = 1024, 600.0
 
 
@@ -158,6 +164,76 @@ class RetrieveEngine:
             chunks=self._in_syntax(located, transfer_syntax),
             stretch=stored_stretch(self._store, located) if as_stored else None,
         )
+
+    def retrieval(self, principal: Principal, asked: Selection, *, what: str) -> Retrieval:
+        """Everything that matches these keys, for an edge that sends it on; nothing is an answer.
+
+        `what` names the service for the audit trail, which has its row before the first byte
+        leaves. Raises `NotPermitted`, `TooLarge`, `Unavailable`.
+        """
+        require(principal, Action.RETRIEVE)
+        self._audit.require_writable()
+        with self._database.reading() as conn:
+            listed = select.select(
+                conn,
+                asked,
+                most=self._limits.retrieve_instances,
+                within=principal.scope.within(),
+            )
+        found = Retrieval(listed, self._locate, self.outgoing)
+        self._audit.read_all(principal, what, found.by_study())
+        return found
+
+    def _locate(self, listed: Sequence[Selected]) -> dict[int, Located]:
+        with self._database.reading() as conn:
+            return select.located(conn, listed)
+
+    def sent(
+        self, principal: Principal, found: Retrieval, tally: Tally, *, what: str, to: str, how: str
+    ) -> None:
+        """Write down how a retrieval ended: one row, with every failed instance up to a thousand.
+
+        `to` is the AE title it went to, `how` says done, cancelled or broken off.
+        """
+        studies = list(dict.fromkeys(one.ref.study for one in found.listed))
+        detail = {
+            "what": what,
+            "to": to,
+            "studies": studies[:_NOTED],
+            "completed": tally.completed,
+            "warning": tally.warning,
+            "failed": tally.failed,
+            "remaining": tally.remaining,
+            "failures": tally.failures[:_NOTED],
+        }
+        study = studies[0] if len(studies) == 1 else None
+        self._audit.note(principal, Event(kind="sent", outcome=how, study=study, detail=detail))
+        telemetry.RETRIEVALS.labels(what).inc(tally.completed + tally.warning)
+
+    def outgoing(self, located: Located) -> Outgoing:
+        """One of `instances` as something to be sent to another AE."""
+        return Outgoing(
+            ref=located.ref,
+            sop_class=located.sop_class,
+            transfer_syntax=located.transfer_syntax,
+            forms=representation.forms(located.transfer_syntax),
+            load=partial(self._body, located),
+        )
+
+    def _body(self, located: Located, transfer_syntax: str) -> Body:
+        stored = located.transfer_syntax
+        if transfer_syntax == stored:
+            whole = stored_stretch(self._store, located)
+            return Body(length=whole.length, chunks=whole.walk(0, whole.length))
+        if not is_converted(stored, transfer_syntax):
+            return Body(length=None, chunks=self._in_syntax(located, transfer_syntax))
+        made = EXPLICIT_LITTLE if transfer_syntax == IMPLICIT_LITTLE else transfer_syntax
+        if made not in self._targets(located):
+            raise NotAcceptable(f"What is stored in {stored} cannot become {made}.")
+        chunks = self._in_syntax(located, made)
+        if made != transfer_syntax:
+            chunks = to_implicit_little(chunks, made, self._limits)
+        return Body(length=None, chunks=chunks)
 
     def _in_syntax(self, located: Located, transfer_syntax: str) -> Iterator[bytes]:
         stored = located.transfer_syntax

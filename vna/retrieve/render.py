@@ -23,7 +23,7 @@ from vna.config import Settings
 from vna.db.pool import Database
 from vna.dicom.refs import InstanceRef, Ref
 from vna.dicom.uids import syntax
-from vna.errors import NotAcceptable, NotFound, TooLarge, Undecodable
+from vna.errors import NotAcceptable, NotFound, TooLarge, Unavailable, Undecodable
 from vna.index import locate
 from vna.index import metadata as rows
 from vna.index.locate import Located
@@ -46,6 +46,7 @@ GIF = "image/gif"
 Found = list[Located]
 """Instances that may be seen, in the archive's order."""
 
+_TABLES = 8 << 20  # bytes of frame tables
 _KNOWN = 64 << 20  # bytes of descriptions, by the size of the JSON they were read from
 
 
@@ -87,16 +88,24 @@ class RenderEngine:
         self._audit = audit
         self._limits = settings.limits
         self._pool = pixels
+        self._tables: Lately[bytes] = Lately(_TABLES, lambda table: len(table) + 100)
         self._known: Lately[Known] = Lately(_KNOWN, lambda known: known.weight)
         self._pictures: Lately[bytes] = Lately(settings.pixels.cache_bytes, len)
 
     def find(self, principal: Principal, ref: Ref, what: str = "rendered") -> list[Located]:
         """Every current instance of `ref` in the archive's order. Raises `NotFound` when none."""
         require(principal, Action.RETRIEVE, ref)
+        within = principal.scope.within()
         with self._database.reading() as conn:
-            found = locate.instances(conn, ref, within=principal.scope.within())
+            if isinstance(ref, InstanceRef):  # the same query gives the frame table
+                one = locate.with_frames(conn, ref, within=within)
+                found = [] if one is None else [one[0]]
+            else:
+                one, found = None, locate.instances(conn, ref, within=within)
         if not found:
             raise NotFound
+        if one is not None:
+            self._tables.get(one[0].blob_id, lambda: one[1] or b"")
         self._audit.read(principal, ref.study, what, count=len(found), size=0)
         telemetry.RETRIEVALS.labels(what).inc(len(found))
         return found
@@ -315,15 +324,20 @@ class RenderEngine:
             found = rows.sealed(conn, located.ref, within=None)
         if not found:
             raise NotFound
+        _require_same(located, found[0].blob_id)
         data = unsealed(self._store, found[0], self._limits)
         return orjson.loads(data), len(data)
 
     def _frame_table(self, located: Located) -> bytes | None:
-        with self._database.reading() as conn:
-            found = locate.with_frames(conn, located.ref, within=None)
-        if found is None:
-            raise NotFound
-        return found[1]
+        def read() -> bytes:
+            with self._database.reading() as conn:
+                found = locate.with_frames(conn, located.ref, within=None)
+            if found is None:
+                raise NotFound
+            _require_same(located, found[0].blob_id)
+            return found[1] or b""
+
+        return self._tables.get(located.blob_id, read) or None
 
     def _stored_frame(self, located: Located, table: bytes | None, number: int) -> Payload:
         return frames.frame(
@@ -344,6 +358,12 @@ class RenderEngine:
                     value_bytes(self._store, located, (vr, offset, length), self._limits)
                 )
         return b""
+
+
+def _require_same(located: Located, blob_id: bytes) -> None:
+    """Refuse to mix what was found with what has taken its place since."""
+    if located.blob_id != blob_id:
+        raise Unavailable("This instance has just been replaced; ask again.")
 
 
 def _possible(found: Sequence[Located]) -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from typing import NamedTuple
 
 from vna.dicom.rewrite import REWRITTEN
-from vna.dicom.uids import EXPLICIT_LITTLE, syntax
+from vna.dicom.uids import EXPLICIT_LITTLE, IMPLICIT_LITTLE, syntax
 from vna.errors import NotAcceptable
+from vna.pixels import registry
 
 ANY, EASY = "*", "~"
 """As stored; and Explicit VR Little Endian where that takes no codec, else as stored."""
@@ -55,6 +58,29 @@ def is_converted(stored: str, target: str) -> bool:
     if stored == target:
         return False
     return syntax(stored).encapsulated or syntax(target).encapsulated
+
+
+class Forms(NamedTuple):
+    """The Transfer Syntaxes objects stored in one can be sent to an AE in.
+
+    `offered` has the stored one first, then those every AE knows, where they can be made. `made`
+    are what a codec can make for an AE that takes or wants nothing else.
+    """
+
+    offered: tuple[str, ...]
+    made: tuple[str, ...]
+
+
+@lru_cache(maxsize=256)
+def forms(stored: str) -> Forms:
+    """Tell in which forms an AE can be sent what is stored in `stored`, as far as that tells."""
+    is_open = stored == EXPLICIT_LITTLE or stored in REWRITTEN or registry.decodable(stored)
+    if not is_open:
+        return Forms((stored,), ())
+    plain = (EXPLICIT_LITTLE, IMPLICIT_LITTLE)
+    offered = (stored, *(form for form in plain if form != stored))
+    made = (form for form in sorted(registry.CODECS) if registry.encodable(form))
+    return Forms(offered, tuple(form for form in made if form not in offered))
 
 
 def _possible(stored: str, targets: frozenset[str]) -> str:

@@ -141,7 +141,7 @@ class Reply:
         length = self.length
         if length is None and self.rest is None:
             length = sum(len(piece) for piece in self.body)
-        if length is not None and self.status != 304:
+        if length is not None and self.status not in (204, 304):
             fields.append((b"content-length", b"%d" % length))
         return fields
 

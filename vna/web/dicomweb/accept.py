@@ -20,6 +20,7 @@ DICOM = "application/dicom"
 JSON = "application/dicom+json"
 PLAIN_JSON = "application/json"
 XML = "application/dicom+xml"
+CSV = "text/csv"  # an extension of ours for searches
 OCTETS = "application/octet-stream"
 ZIP = "application/zip"
 WADL = "application/vnd.sun.wadl+xml"
@@ -35,6 +36,7 @@ class Resource(enum.Enum):
     METADATA = enum.auto()
     SEARCH = enum.auto()
     STORED = enum.auto()
+    COMMITMENT = enum.auto()
     CAPABILITIES = enum.auto()
     FRAMES = enum.auto()
     FRAME = enum.auto()
@@ -123,13 +125,13 @@ def _compressed() -> dict[str, tuple[str, ...]]:
 COMPRESSED = _compressed()
 """Transfer Syntaxes of the compressed media types, the default first (PS3.18 8.7.3.3)."""
 
-# Names older editions and clients use.
-_ALIASES = {
+ALIASES = {
     "image/x-dicom-rle": "image/dicom-rle",
     "image/x-jls": "image/jls",
     "video/mpeg2": "video/mpeg",
     "video/mp4v-es": "video/mp4",
 }
+"""Names older editions and clients use, and those of the standard."""
 _RENDERED = frozenset(
     ("image/png", "image/gif", "text/html", "text/plain", "text/xml", "text/rtf", "application/pdf")
 )
@@ -141,8 +143,11 @@ _OFFERS: dict[Resource, tuple[tuple[str, bool], ...]] = {
     Resource.INSTANCES: ((DICOM, True), (ZIP, False), *_BULK_OFFERS),
     Resource.INSTANCE: ((DICOM, True), (DICOM, False), (ZIP, False), *_BULK_OFFERS),
     Resource.METADATA: ((JSON, False), (PLAIN_JSON, False), (XML, True)),
-    Resource.SEARCH: ((JSON, False), (PLAIN_JSON, False), (XML, True)),
+    Resource.SEARCH: ((JSON, False), (PLAIN_JSON, False), (XML, True), (CSV, False)),
     Resource.STORED: ((JSON, False), (PLAIN_JSON, False), (XML, False)),
+    Resource.COMMITMENT: (
+        *((JSON, False), (PLAIN_JSON, False), (XML, False), (JSON, True), (XML, True)),
+    ),
     Resource.CAPABILITIES: ((WADL, False), (PLAIN_JSON, False)),
     Resource.FRAMES: _BULK_OFFERS,
     Resource.FRAME: (*_BULK_OFFERS, *_BULK_SINGLE),
@@ -231,7 +236,7 @@ def _ranges(entries: Iterable[MediaType]) -> Iterator[_Range]:
         if media in ("multipart/related", "multipart/*"):
             media, multipart = (entry.parameter("type") or "*/*").lower(), True
         yield _Range(
-            _ALIASES.get(media, media),
+            ALIASES.get(media, media),
             multipart,
             entry.parameter("transfer-syntax"),
             float(q),

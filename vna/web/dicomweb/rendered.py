@@ -22,6 +22,8 @@ from vna.web.multipart import closing, multipart_type, new_boundary, part_head
 from vna.web.problems import Headers
 
 _SERVICE = "vna"
+# What a document brings along, a style sheet with a script, say, must not run as a page of ours
+_SANDBOX = (b"content-security-policy", b"sandbox; default-src 'none'; style-src 'unsafe-inline'")
 _READY = 4 << 20  # up to this size a picture goes in one piece
 
 
@@ -43,7 +45,7 @@ async def rendered(ask: Ask) -> Reply:
         fields = [*caching.headers(state), *_warnings(asked, left_out)]
         return _reply(made, root, asked, fields)
 
-    return await ask.hop(render)
+    return await ask.counter.threads.streams.start(render)  # it waits for a child
 
 
 async def thumbnail(ask: Ask) -> Reply:
@@ -63,7 +65,7 @@ async def thumbnail(ask: Ask) -> Reply:
         made = engine.thumbnail(ask.principal, found, asked.wish, number=number)
         return _single(made, f"{root}{_path(ref)}", caching.headers(state))
 
-    return await ask.hop(render)
+    return await ask.counter.threads.streams.start(render)  # it waits for a child
 
 
 def _asked(ask: Ask, *, is_thumbnail: bool = False) -> Rendered:
@@ -117,6 +119,8 @@ def _reply(made: Iterator[Payload], root: str, asked: Rendered, fields: Headers)
 def _single(made: Payload, location: str, fields: Headers) -> Reply:
     """One picture by itself; Content-Location names what it is a picture of."""
     told = [*fields, (b"content-location", location.encode("latin-1"))]
+    if made.media_type.startswith("text/"):
+        told.append(_SANDBOX)
     if made.length is None:
         return Reply(media=made.media_type, headers=told, rest=made.chunks)
     if made.length > _READY:

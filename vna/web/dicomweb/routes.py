@@ -16,7 +16,19 @@ from starlette.types import Receive, Scope, Send
 from vna import telemetry
 from vna.errors import NotFound, UnsupportedMedia
 from vna.web import problems
-from vna.web.dicomweb import caching, capabilities, cors, qido, rendered, stow, uri, wado
+from vna.web.dicomweb import (
+    caching,
+    capabilities,
+    changes,
+    commitment,
+    cors,
+    deletion,
+    qido,
+    rendered,
+    stow,
+    uri,
+    wado,
+)
 from vna.web.dicomweb.accept import WADL, Resource
 from vna.web.exchange import ROOT, URI_ROOT, Ask, ClientGone, Counter, Reply, below
 from vna.web.identity import principal_of
@@ -48,14 +60,18 @@ ROUTES: tuple[Route, ...] = (
     Route("studies", "studies", {"GET": qido.studies, "POST": stow.store}),
     Route("series", "series", {"GET": qido.series}),
     Route("instances", "instances", {"GET": qido.instances}),
-    Route(_STUDY, "study", {"GET": wado.instances, "POST": stow.store}),
+    Route(
+        _STUDY,
+        "study",
+        {"GET": wado.instances, "POST": stow.store, "DELETE": deletion.delete},
+    ),
     Route(f"{_STUDY}/metadata", "metadata", {"GET": wado.metadata}),
     Route(f"{_STUDY}/series", "series", {"GET": qido.series}),
     Route(f"{_STUDY}/instances", "instances", {"GET": qido.instances}),
-    Route(_SERIES, "one-series", {"GET": wado.instances}),
+    Route(_SERIES, "one-series", {"GET": wado.instances, "DELETE": deletion.delete}),
     Route(f"{_SERIES}/metadata", "metadata", {"GET": wado.metadata}),
     Route(f"{_SERIES}/instances", "instances", {"GET": qido.instances}),
-    Route(_INSTANCE, "instance", {"GET": wado.instances}),
+    Route(_INSTANCE, "instance", {"GET": wado.instances, "DELETE": deletion.delete}),
     Route(f"{_INSTANCE}/metadata", "metadata", {"GET": wado.metadata}),
     Route(f"{_INSTANCE}/frames/{{frames}}", "frames", {"GET": wado.frames}),
     Route(f"{_INSTANCE}/bulkdata/{{path}}", "bulkdata", {"GET": wado.one_value}),
@@ -63,6 +79,12 @@ ROUTES: tuple[Route, ...] = (
     *(Route(f"{level}/pixeldata", "pixeldata", {"GET": wado.pixeldata}) for level in _LEVELS),
     *(Route(f"{of}/rendered", "rendered", {"GET": rendered.rendered}) for of in _VISIBLE),
     *(Route(f"{of}/thumbnail", "thumbnail", {"GET": rendered.thumbnail}) for of in _VISIBLE),
+    Route(
+        "commitment-requests/{transaction}",
+        "commitment",
+        {"POST": commitment.request, "GET": commitment.result},
+    ),
+    Route("changefeed", "changefeed", {"GET": changes.changes}),
 )
 
 
@@ -206,7 +228,13 @@ class DicomWeb:
         coding = ask.header(b"content-encoding")
         if coding is not None and coding.strip().lower() != "identity":
             raise UnsupportedMedia("A request must not have a Content-Encoding.")
-        return await endpoint(ask)
+        try:
+            return await endpoint(ask)
+        except NotFound as exc:
+            found = await deletion.explained(ask, exc)
+            if found is exc:
+                raise
+            raise found from exc
 
 
 def _allowed(route: Route) -> str:

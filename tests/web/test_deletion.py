@@ -1,0 +1,136 @@
+"""DELETE, and 410 for everything that was deleted."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests import factories
+from tests.conftest import TestPostgres
+from tests.web.conftest import Site, serving
+from vna.dicom.refs import StudyRef, uid
+from vna.web.dicomweb.routes import ROUTES
+
+_numbers = itertools.count(1)
+
+
+def stored(site: Site, series: int = 1, count: int = 2) -> list[factories.Instance]:
+    study = next(_numbers)
+    made = [factories.ct(study, s + 1, i + 1) for s in range(series) for i in range(count)]
+    assert site.store(*(one.part10() for one in made)).status_code == 200
+    return made
+
+
+def path(made: factories.Instance, level: str = "study") -> str:
+    parts = [f"/studies/{made.study}"]
+    if level != "study":
+        parts.append(f"/series/{made.series}")
+    if level == "instance":
+        parts.append(f"/instances/{made.instance}")
+    return "".join(parts)
+
+
+def delete(site: Site, made: factories.Instance, level: str = "study") -> int:
+    answer = site.client.delete(site.root + path(made, level))
+    if answer.status_code == 204:
+        assert answer.content == b""
+        assert "content-length" not in answer.headers
+    return answer.status_code
+
+
+def found(site: Site, made: factories.Instance) -> list[str]:
+    rows = site.get(f"/instances?StudyInstanceUID={made.study}").json()
+    return [row["00080018"]["Value"][0] for row in rows]
+
+
+@pytest.mark.parametrize("level", ["study", "series", "instance"])
+def test_deleted_is_204_once_and_410_then(site: Site, level: str) -> None:
+    made = stored(site, series=2)
+    other = stored(site)
+    assert delete(site, made[0], level) == 204
+    assert delete(site, made[0], level) == 410
+    assert site.get(path(made[0], level)).status_code == 410
+    left = {"study": [], "series": made[2:], "instance": made[1:]}[level]
+    assert sorted(found(site, made[0])) == sorted(one.instance for one in left)
+    assert len(found(site, other[0])) == 2
+
+
+def test_every_resource_of_a_deleted_study_is_gone(site: Site) -> None:
+    made = stored(site)[0]
+    delete(site, made)
+    names = {"study": made.study, "series": made.series, "instance": made.instance}
+    names |= {"frames": "1", "path": "7FE00010"}
+    seen = 0
+    for route in ROUTES:
+        if "{study}" not in route.path or "GET" not in route.methods or _is_search(route.path):
+            continue
+        url = "/" + re.sub(r"\{(\w+)\}", lambda match: names[match[1]], route.path)
+        for method in ("GET", "HEAD"):
+            answer = site.client.request(method, site.root + url, headers={"accept": "*/*"})
+            assert answer.status_code == 410, route.path
+        seen += 1
+    assert seen >= 8
+    assert site.get(f"/studies/{made.study}/instances").json() == []
+
+
+def _is_search(route: str) -> bool:
+    return route.rpartition("/")[2] in ("series", "instances")
+
+
+def test_unknown_is_404_and_no_uid_is_400(site: Site) -> None:
+    made = factories.ct(next(_numbers))
+    assert delete(site, made) == 404
+    assert site.get(path(made)).status_code == 404
+    assert site.client.delete(f"{site.root}/studies/abc").status_code == 400
+    assert site.get("/studies/abc").status_code == 400
+
+
+def test_a_frame_there_never_was_is_404_even_beside_deleted_instances(site: Site) -> None:
+    made = stored(site)
+    delete(site, made[0], "instance")
+    assert site.get(f"{path(made[1], 'instance')}/frames/9").status_code == 404
+    assert site.get(f"{path(made[0], 'instance')}/frames/1").status_code == 410
+
+
+def test_stored_again_is_new_and_found(site: Site) -> None:
+    made = stored(site)
+    delete(site, made[0])
+    answer = site.store(made[0].part10())
+    assert answer.status_code == 200
+    assert "00081196" not in answer.json()["00081199"]["Value"][0]
+    assert site.get(path(made[0])).status_code == 200
+    assert site.get(path(made[1], "instance")).status_code == 410
+    assert found(site, made[0]) == [made[0].instance]
+
+
+def test_brought_back_is_served_again(site: Site) -> None:
+    made = stored(site)
+    before = site.get(f"{path(made[0])}/metadata").json()
+    delete(site, made[0])
+    assert site.get(f"{path(made[0])}/metadata").status_code == 410
+    site.archive.lifecycle.undelete(site.archive.who, StudyRef(uid(made[0].study)))
+    assert site.get(f"{path(made[0])}/metadata").json() == before
+
+
+def test_a_kept_answer_is_not_good_any_more(site: Site) -> None:
+    made = stored(site)[0]
+    first = site.get(f"{path(made)}/metadata")
+    delete(site, made)
+    again = site.get(f"{path(made)}/metadata", if_none_match=first.headers["etag"])
+    assert again.status_code == 410
+
+
+def test_nobody_deletes(postgres: TestPostgres, tmp_path: Path) -> None:
+    with serving(postgres, tmp_path, dev=False) as closed:
+        made = factories.ct()
+        closed.archive.take(made.part10())
+        assert delete(closed, made) == 401
+        assert json.loads(closed.get(path(made)).content)["error"] == "NotAuthenticated"
+        assert (
+            len(closed.archive.retrieve.instances(closed.archive.who, StudyRef(uid(made.study))))
+            == 1
+        )
