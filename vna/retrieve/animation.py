@@ -11,6 +11,7 @@ from vna.errors import Undecodable
 
 _LOOP = b"\x21\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00"
 _END = b"\x3b"
+_INTERLACED = 0x40
 
 
 def animated(pictures: Iterable[bytes], *, frame_ms: float) -> Iterator[bytes]:
@@ -23,7 +24,7 @@ def animated(pictures: Iterable[bytes], *, frame_ms: float) -> Iterator[bytes]:
         if is_first:
             yield b"GIF89a" + screen[6:10] + b"\x70\x00\x00" + _LOOP
         is_first = False
-        flags = 0x80 | (table[0] if table else 0)
+        flags = 0x80 | table[0] | (image[9] & _INTERLACED)
         yield delay + image[:9] + bytes((flags,)) + table[1:] + image[10:]
     yield _END
 
@@ -50,6 +51,8 @@ def _parts(picture: bytes) -> tuple[bytes, bytes, bytes]:
         size = 3 << ((local & 7) + 1)
         table = bytes((local & 7,)) + picture[at : at + size]
         at += size
+    if not table:
+        raise Undecodable
     head = picture[start : start + 10]
     return picture[:13], table, head + picture[at : _end_of_blocks(picture, at + 1)]
 
