@@ -12,12 +12,14 @@ from typing import Any
 
 from vna.access.audit import Audit
 from vna.access.principal import Principal, developer
+from vna.access.remotes import Remotes
 from vna.blobs.files import Files
 from vna.blobs.layout import uuid7
 from vna.blobs.store import BlobStore
 from vna.config import Settings
 from vna.crypto.keyring import Keyring, RootKey
 from vna.db.pool import Database
+from vna.ingest.backfill import SearchIndex
 from vna.ingest.engine import IngestEngine
 from vna.ingest.outcome import Expected, Outcome, Source
 from vna.ingest.recover import Recovery
@@ -26,9 +28,12 @@ from vna.operate.commitment import CommitmentEngine
 from vna.operate.graveyard import Graveyard
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.purge import Purge
+from vna.operate.pushes import CommitmentPushes
 from vna.operate.transactions import CommitmentTransactions
+from vna.pixels.sandbox import PixelPool
 from vna.query.engine import QueryEngine
 from vna.retrieve.engine import RetrieveEngine
+from vna.retrieve.render import RenderEngine
 
 
 @dataclass(slots=True)
@@ -42,12 +47,16 @@ class Archive:
     ingest: IngestEngine
     query: QueryEngine
     retrieve: RetrieveEngine
+    render: RenderEngine
     recovery: Recovery
+    remotes: Remotes
     commitment: CommitmentEngine
     transactions: CommitmentTransactions
+    pushes: CommitmentPushes
     lifecycle: LifecycleEngine
     changes: ChangeFeed
     purge: Purge
+    search_index: SearchIndex
     who: Principal
 
     def take(self, data: bytes, *, chunk: int = 1 << 16, **expected: str) -> Outcome:
@@ -96,7 +105,9 @@ def open_archive(
     keyring = Keyring(RootKey(root.read_bytes(), "file"), found.archive_id)
     store = BlobStore.open(folder / "blobs", keyring, files=files)
     audit = Audit(database)
+    pixels = PixelPool(dataclasses.replace(settings.pixels, children=1))
     rooms = {"store": store, "database": database, "audit": audit, "settings": settings}
+    retrieve = RetrieveEngine(**rooms, pixels=pixels)
     commitment = CommitmentEngine(store=store, database=database)
     graveyard = Graveyard(**rooms)
     recovery = Recovery(**rooms, lay=graveyard.lay)
@@ -106,19 +117,24 @@ def open_archive(
             store=store,
             database=database,
             audit=audit,
-            ingest=IngestEngine(**rooms),
-            query=QueryEngine(database, audit=audit, settings=settings),
-            retrieve=RetrieveEngine(**rooms),
+            ingest=IngestEngine(**rooms, pixels=pixels),
+            query=QueryEngine(**rooms),
+            retrieve=retrieve,
+            remotes=Remotes(database, audit),
+            render=RenderEngine(**rooms, pixels=pixels),
             recovery=recovery,
             commitment=commitment,
             transactions=CommitmentTransactions(
                 commitment, database=database, audit=audit, settings=settings
             ),
+            pushes=CommitmentPushes(commitment, database=database, audit=audit, settings=settings),
             changes=ChangeFeed(database=database, audit=audit),
             lifecycle=LifecycleEngine(**rooms, graveyard=graveyard, restore=recovery.restore),
             purge=Purge(store=store, database=database, audit=audit),
+            search_index=SearchIndex(**rooms),
             who=developer("test"),
         )
     finally:
+        pixels.close()
         audit.close()
         store.close()

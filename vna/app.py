@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vna.access.audit import Audit
+from vna.access.remotes import Remotes
 from vna.blobs.layout import uuid7
 from vna.blobs.store import BlobStore
 from vna.config import Settings
@@ -20,6 +21,7 @@ from vna.db.place import make_data
 from vna.db.pool import Database
 from vna.engines import Engines
 from vna.errors import ConfigError, NotFound, Unavailable
+from vna.ingest.backfill import SearchIndex
 from vna.ingest.engine import IngestEngine
 from vna.ingest.recover import Recovery
 from vna.operate.changes import ChangeFeed
@@ -27,9 +29,12 @@ from vna.operate.commitment import CommitmentEngine
 from vna.operate.graveyard import Graveyard
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.purge import Purge
+from vna.operate.pushes import CommitmentPushes
 from vna.operate.transactions import CommitmentTransactions
+from vna.pixels.sandbox import PixelPool
 from vna.query.engine import QueryEngine
 from vna.retrieve.engine import RetrieveEngine
+from vna.retrieve.render import RenderEngine
 
 _CHECK_S = 2.0  # longest wait for the database when asked whether the archive can work
 
@@ -47,6 +52,7 @@ class Archive:
     engines: Engines
     recovery: Recovery
     purge: Purge
+    search_index: SearchIndex
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +106,9 @@ def opened(settings: Settings, dsn: str) -> Iterator[Archive]:
         _agree(database, store.archive_id)
         audit = Audit(database)
         opening.callback(audit.close)
-        yield _assembled(settings, store, database, audit)
+        pixels = PixelPool(settings.pixels)
+        opening.callback(pixels.close)
+        yield _assembled(settings, store, database, audit, pixels)
 
 
 def found(settings: Settings) -> list[str]:
@@ -201,8 +209,12 @@ def _agree(database: Database, archive_id: bytes) -> None:
         )
 
 
-def _assembled(settings: Settings, store: BlobStore, database: Database, audit: Audit) -> Archive:
-    ingest = IngestEngine(store=store, database=database, audit=audit, settings=settings)
+def _assembled(
+    settings: Settings, store: BlobStore, database: Database, audit: Audit, pixels: PixelPool
+) -> Archive:
+    ingest = IngestEngine(
+        store=store, database=database, audit=audit, settings=settings, pixels=pixels
+    )
     commitment = CommitmentEngine(store=store, database=database)
     graveyard = Graveyard(store=store, database=database, audit=audit, settings=settings)
     recovery = Recovery(
@@ -222,12 +234,19 @@ def _assembled(settings: Settings, store: BlobStore, database: Database, audit: 
         audit=audit,
         engines=Engines(
             ingest=ingest,
-            query=QueryEngine(database, audit=audit, settings=settings),
-            retrieve=RetrieveEngine(store=store, database=database, audit=audit, settings=settings),
+            query=QueryEngine(store=store, database=database, audit=audit, settings=settings),
+            retrieve=RetrieveEngine(
+                store=store, database=database, audit=audit, settings=settings, pixels=pixels
+            ),
+            render=RenderEngine(
+                store=store, database=database, audit=audit, settings=settings, pixels=pixels
+            ),
+            remotes=Remotes(database, audit),
             commitment=commitment,
             transactions=CommitmentTransactions(
                 commitment, database=database, audit=audit, settings=settings
             ),
+            pushes=CommitmentPushes(commitment, database=database, audit=audit, settings=settings),
             changes=ChangeFeed(database=database, audit=audit),
             lifecycle=LifecycleEngine(
                 store=store,
@@ -242,4 +261,5 @@ def _assembled(settings: Settings, store: BlobStore, database: Database, audit: 
         ),
         recovery=recovery,
         purge=Purge(store=store, database=database, audit=audit),
+        search_index=SearchIndex(store=store, database=database, audit=audit, settings=settings),
     )

@@ -13,6 +13,7 @@ was expected; UIDs may stand in it, a patient's data never. The docstring is the
      |- Gone
      |- Conflict                       well formed, but it contradicts what is kept
      |- NotAcceptable                  no representation both sides accept
+     |   |- Undecodable               pixels that cannot be decoded, or not within the limits
      |- UnsupportedMedia
      |- TooLarge
      |- Unavailable                    retryable: database, blob store, remote, full disk
@@ -78,6 +79,10 @@ class Conflict(VNAError):
 
 class NotAcceptable(VNAError):
     """No representation that both sides accept."""
+
+
+class Undecodable(NotAcceptable):
+    """The pixels of this instance cannot be decoded."""
 
 
 class UnsupportedMedia(VNAError):

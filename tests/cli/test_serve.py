@@ -87,7 +87,7 @@ def test_without_dev_nobody_is_let_in(archive: Path) -> None:
         assert server.get("/dicom-web/studies")[0] == 401
         with pytest.raises(Unavailable):
             server.echo()
-        assert any("nobody is let in" in line for line in server.lines)
+        assert any("remote AEs of `vna remote` only" in line for line in server.lines)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -12,6 +12,7 @@ from vna.access.principal import Principal
 from vna.config import Settings
 from vna.dicom.matching import Query
 from vna.dicom.refs import UID, InstanceRef
+from vna.dicom.searchable import Searchable
 from vna.dimse.dispatch import Services
 from vna.dimse.scps import services
 from vna.ingest.outcome import Cause, Expected, Outcome, Refused, Source, Stored
@@ -68,6 +69,9 @@ class Rows:
         self._rows = rows
         self.asked: list[Query] = []
         self.closed = threading.Event()
+
+    def searchable(self) -> tuple[Searchable, ...]:
+        return ()
 
     def find(self, principal: Principal, query: Query) -> SimpleNamespace:
         self.asked.append(query)

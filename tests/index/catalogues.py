@@ -150,11 +150,15 @@ def _times(rng: Random) -> TimeRange:
     return TimeRange(rng.choice(END_TIMES), rng.choice(END_TIMES))
 
 
+ZONES = [None, None, dt.timezone(dt.timedelta(hours=2)), dt.timezone(dt.timedelta(hours=-5))]
+
+
 def _moments(rng: Random) -> MomentRange:
     ends: list[dt.datetime | None] = []
+    zone = rng.choice(ZONES)
     for _ in range(2):
         date, time = rng.choice(END_DATES), rng.choice(END_TIMES)
-        ends.append(dt.datetime.combine(date, time) if date and time else None)
+        ends.append(dt.datetime.combine(date, time, zone) if date and time else None)
     return MomentRange(*ends)
 
 

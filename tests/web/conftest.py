@@ -77,6 +77,7 @@ class Site:
     address: Address
     client: httpx.Client
     database_name: str
+    engines: Engines
 
     @property
     def root(self) -> str:
@@ -137,8 +138,11 @@ def serving(
                 ingest=archive.ingest,
                 query=archive.query,
                 retrieve=archive.retrieve,
+                render=archive.render,
+                remotes=archive.remotes,
                 commitment=archive.commitment,
                 transactions=archive.transactions,
+                pushes=archive.pushes,
                 lifecycle=archive.lifecycle,
                 changes=archive.changes,
                 settings=dataclasses.replace(archive.settings, dev=dev),
@@ -147,7 +151,7 @@ def serving(
             address = stack.enter_context(running(create(engines), archive.settings.http))
             client = stack.enter_context(httpx.Client(timeout=60))
             name = conninfo_to_dict(dsn)["dbname"]
-            yield Site(archive, address, client, str(name))
+            yield Site(archive, address, client, str(name), engines)
     finally:
         database.close()
         postgres.drop(dsn)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from tests.conftest import TestPostgres
 from tests.factories import Instance, ct, multi_frame, uid
 from tests.web.conftest import Site, parts_of, read_xml, serving
+from vna.web.dicomweb.tables import table
 
 XML = 'multipart/related; type="application/dicom+xml"'
 
@@ -251,7 +254,31 @@ def test_head_of_a_search_sends_no_body(searched: Site) -> None:
 
 
 def test_a_search_is_not_acceptable_in_other_types(searched: Site) -> None:
-    assert searched.get("/studies", "text/csv").status_code == 406
+    assert searched.get("/studies", "application/pdf").status_code == 406
     assert searched.get("/studies?accept=application/json").headers["content-type"] == (
         "application/json"
     )
+
+
+def test_results_are_a_table_when_asked(searched: Site) -> None:
+    answer = searched.get("/studies?includefield=StudyDescription", "text/csv")
+
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8; header=present"
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    assert [row["PatientName"] for row in rows] == ["Smith^John", "Müller^Änne", "Smithers^Jo"]
+    assert {row["StudyDescription"] for row in rows} == {"Chest"}
+    assert rows[1]["ModalitiesInStudy"] == "CT\\PT"
+    none = searched.get("/studies?PatientID=Nobody", "text/csv")
+    assert (none.status_code, none.text) == (200, "\r\n")
+
+
+def test_a_table_holds_no_formula() -> None:
+    def cells(value: object, vr: str = "LO") -> str:
+        return table([{"00081030": {"vr": vr, "Value": [value]}}]).decode().splitlines()[1]
+
+    assert cells('=HYPERLINK("x")') == '"\'=HYPERLINK(""x"")"'
+    assert cells("@x") == '"\'@x"'
+    assert cells(-2.5, "DS") == '"-2.5"'
+    assert cells({"Alphabetic": "+1", "Phonetic": "b"}, "PN") == '"\'+1==b"'
+    assert cells({"00080100": {"vr": "SH", "Value": ["X"]}}, "SQ").startswith('"[{""00080100""')

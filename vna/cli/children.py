@@ -9,7 +9,8 @@ import signal
 import socket
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -17,10 +18,14 @@ from types import FrameType
 from vna.app import Archive, opened
 from vna.cli.memory import keep_freed_memory, settle
 from vna.config import Settings
+from vna.dimse import roster
 from vna.dimse.scps import services
 from vna.dimse.worker import Worker
 from vna.errors import VNAError
+from vna.ingest.backfill import SearchIndex
 from vna.ingest.recover import Recovery
+from vna.jobs.kinds import handlers
+from vna.jobs.worker import Worker as JobWorker
 from vna.web.asgi import serve
 
 GRACE_S = 20.0  # for what is under way when the archive stops
@@ -29,6 +34,7 @@ _PARTS_OLDER_S = 3600.0
 _TURN_S = 60.0
 _RETRY_S = 5.0
 _ASK_S = 0.5  # how long a request for commitment may wait to be begun
+_FILL_LOOK_S = 2.0  # how often it is asked whether an attribute was made searchable
 _OVERLAP = dt.timedelta(days=1)  # blobs are filed by day, and clocks may be set back a little
 
 logger = logging.getLogger(__name__)
@@ -61,13 +67,43 @@ def speak_dicom(place: Place, handle: int) -> None:
         with suppress(VNAError):  # on a full disk, say: they are made one by one when needed
             archive.store.make_ready()
         settle()
-        worker = Worker(services(archive.engines, place.settings), place.settings, control)
+        settings = place.settings
+        worker = Worker(
+            services(archive.engines, settings),
+            settings,
+            control,
+            remotes=archive.engines.remotes,
+            roster=roster.own(settings.data, settings.dicom.associations),
+        )
 
         def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 -- a signal handler's
             worker.stop(GRACE_S)
 
         signal.signal(signal.SIGTERM, stop)
         worker.serve()
+
+
+def do_jobs(place: Place) -> None:
+    """Do the work of the queue until SIGTERM; what is in hand then goes on at the next start."""
+    settings = place.settings
+    with opened(settings, place.dsn) as archive:
+        worker = JobWorker(
+            archive.database,
+            handlers(archive.engines, settings),
+            settings.jobs,
+            node=node_of(settings),
+        )
+
+        def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 -- a signal handler's
+            worker.stop()
+
+        signal.signal(signal.SIGTERM, stop)
+        worker.run()
+
+
+def node_of(settings: Settings) -> str:
+    """Name the place where this archive's jobs are done: one process at a time holds its lock."""
+    return f"{socket.gethostname()}:{settings.data}"
 
 
 def keep_house(place: Place, begun: dt.datetime) -> None:
@@ -78,7 +114,7 @@ def keep_house(place: Place, begun: dt.datetime) -> None:
     who was writing it is gone.
     """
     stop = _until_told()
-    with opened(place.settings, place.dsn) as archive:
+    with opened(place.settings, place.dsn) as archive, _filling(archive.search_index, stop):
         clerk = threading.Thread(target=_commit, args=(archive, stop), name="clerk", daemon=True)
         clerk.start()
         hourly = min(place.settings.ingest.adopt_s, _SWEEP_S)
@@ -118,6 +154,32 @@ def _commit(archive: Archive, stop: threading.Event) -> None:
         except VNAError as exc:
             logger.error("commitment failed", extra={"why": str(exc)})  # noqa: TRY400 -- done again at the next turn
             stop.wait(_RETRY_S)
+
+
+@contextmanager
+def _filling(search_index: SearchIndex, stop: threading.Event) -> Iterator[None]:
+    """Fill in attributes made searchable, beside what else there is to do."""
+
+    def fill() -> None:
+        wait_s = 0.0
+        while not stop.wait(wait_s):
+            try:
+                done = search_index.step().instances
+            except VNAError as exc:
+                logger.warning("filling in failed", extra={"why": str(exc)})
+                done = 0
+            except Exception:
+                logger.exception("filling in failed")
+                done = 0
+            wait_s = 0.0 if done else _FILL_LOOK_S
+
+    thread = threading.Thread(target=fill, name="fill", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 def _until_told() -> threading.Event:

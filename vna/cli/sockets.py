@@ -4,24 +4,67 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from dataclasses import dataclass
 
-from vna.config import Settings, address
+from vna.config import Settings, address, addresses
 from vna.errors import ConfigError
 
 _BACKLOG = 512
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doors:
+    """The listening sockets of DICOM; `secured` are those for TLS."""
+
+    plain: tuple[socket.socket, ...]
+    secured: tuple[socket.socket, ...] = ()
+
+
 def require_loopback(settings: Settings) -> None:
-    """Refuse addresses that others can reach: nobody is told apart yet. Raises `ConfigError`."""
-    for name, where in (("http", settings.http.listen), ("dicom", settings.dicom.listen)):
+    """Refuse addresses where others could read along or call themselves what they like.
+
+    DICOM over TLS may be anywhere, plain DICOM where `dicom.plain_anywhere` says so, and nothing
+    under `--dev`. Raises `ConfigError`.
+    """
+    dicom, dev = settings.dicom, settings.dev
+    held = [("http.listen", settings.http.listen)]
+    if dev or not dicom.plain_anywhere:
+        held += [("dicom.listen", where) for where in addresses(dicom.listen)]
+    if dev:
+        held += [("dicom.tls_listen", where) for where in addresses(dicom.tls_listen)]
+    for name, where in held:
         host, _ = address(where)
         if not _is_loopback(host):
-            why = (
-                "--dev serves" if settings.dev else "Without access control the archive listens on"
-            )
+            why = "--dev serves" if dev else "Without TLS or sign-in the archive listens on"
             raise ConfigError(
-                f"{name}.listen is {where}. {why} loopback addresses only; put it on 127.0.0.1."
+                f"{name} is {where}. {why} loopback addresses only; put it on 127.0.0.1."
             )
+
+
+def open_doors(settings: Settings) -> Doors:
+    """Open every listening socket of DICOM. Raises `ConfigError`, for certificates, too."""
+    from vna.access import identities
+    from vna.dimse import tls
+
+    if not addresses(settings.dicom.listen):
+        raise ConfigError("dicom.listen names no address.")
+    if addresses(settings.dicom.tls_listen):
+        tls.acceptor(settings.tls).value()
+    identities.watched(settings.dicom.identities).value()
+    opened: list[socket.socket] = []
+    try:
+        plain = [_kept(opened, where) for where in addresses(settings.dicom.listen)]
+        secured = [_kept(opened, where) for where in addresses(settings.dicom.tls_listen)]
+    except ConfigError:
+        for sock in opened:
+            sock.close()
+        raise
+    return Doors(plain=tuple(plain), secured=tuple(secured))
+
+
+def _kept(opened: list[socket.socket], where: str) -> socket.socket:
+    opened.append(open_one(where))
+    return opened[-1]
 
 
 def open_shared(where: str, count: int) -> list[socket.socket]:

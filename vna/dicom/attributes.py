@@ -159,14 +159,17 @@ def vr_of(tag: str) -> str | None:
     """Name the VR of a standard attribute, the first where it depends; None if unknown."""
     try:
         return dictionary_VR(int(tag, 16))[:2]
-    except KeyError:
+    except (
+        KeyError,
+        ValueError,
+    ):  # ValueError: the name of a private attribute (vna.dicom.privates)
         return None
 
 
 @lru_cache(8192)
 def keyword_of(tag: str) -> str | None:
     """Name the keyword of a standard attribute, or None."""
-    return keyword_for_tag(int(tag, 16)) or None
+    return None if ":" in tag else keyword_for_tag(int(tag, 16)) or None
 
 
 @lru_cache(8192)

@@ -61,8 +61,10 @@ _LOSSY_JPEG = {0xC0: "50", 0xC1: "51", 0xC2: "55"}
 
 def _jpeg(frame: tuple[int, bytes], scan: bytes, transform: int | None, size: int) -> Described:
     code, header = frame
-    if len(header) < 6 or len(header) < 6 + 3 * header[5] or len(scan) < 1 + 2 * scan[0] + 3:
-        raise MalformedInstance("The JPEG stream is cut off in its headers.")
+    if len(header) < 6 or len(header) < 6 + 3 * header[5]:
+        raise MalformedInstance("The JPEG stream is cut off in its frame header.")
+    if not scan or len(scan) < 1 + 2 * scan[0] + 3:
+        raise MalformedInstance("The JPEG stream is cut off in its scan header.")
     bits, rows, columns, samples = struct.unpack_from(">BHHB", header)
     if not rows or not columns:
         raise UnsupportedMedia("A JPEG stream that does not say its size first is not taken.")

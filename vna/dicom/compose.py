@@ -34,6 +34,7 @@ class Extent:
 
 
 Piece = bytes | Extent
+PixelValue = Extent | Sequence[Sequence[Extent]]
 Bulk = Callable[[str, str], Extent]
 """Finds the value of an attribute by its tag and its BulkDataURI. Raises `MalformedInstance`."""
 
@@ -66,14 +67,13 @@ def normalized(elements: object, *, nesting: int, most: int) -> dict[str, Any]:
     return _Frame(nesting, most).check(elements, 0)
 
 
-def compose(
-    elements: Elements, bulk: Bulk, encapsulated: Sequence[Sequence[Extent]] | None = None
-) -> list[Piece]:
+def compose(elements: Elements, bulk: Bulk, pixels: PixelValue | None = None) -> list[Piece]:
     """Write normalized elements as a data set.
 
-    `encapsulated` are the frames of the top-level Pixel Data, each of one or more extents, one
-    fragment each. Text is written in the character set the data set names if that carries all of
-    it, else in UTF-8, and Specific Character Set says so. Raises `MalformedInstance`, `TooLarge`.
+    `pixels` is the value of the top-level Pixel Data where that is settled already: one extent if
+    native, else its frames, each of one or more extents, one fragment each. Text is written in the
+    character set the data set names if that carries all of it, else in UTF-8, and Specific
+    Character Set says so. Raises `MalformedInstance`, `TooLarge`.
     """
     named = _charset(elements)
     elements = _without_nested_charsets(elements)
@@ -82,7 +82,7 @@ def compose(
             value = {"vr": "CS", "Value": [chosen]}
             elements = dict(sorted({**elements, CHARSET: value}.items()))
         try:
-            return _merged(_Writer(chosen, bulk).dataset(elements, encapsulated))
+            return _merged(_Writer(chosen, bulk).dataset(elements, pixels))
         except _NotCarriedError:
             continue
     raise MalformedInstance("The data set holds text that no character set can carry.")
@@ -125,7 +125,7 @@ class _Frame:
         if not isinstance(element, dict):
             raise MalformedInstance(f"{_named(tag)} is no object with a vr.")
         vr = element.get("vr") or el.dictionary_vr(int(tag, 16))
-        if vr not in el.KNOWN_VRS:
+        if not isinstance(vr, str) or vr not in el.KNOWN_VRS:
             raise MalformedInstance(f"{_named(tag)} has no VR of the standard.")
         kinds = [k for k in ("Value", "BulkDataURI", "InlineBinary") if element.get(k) is not None]
         if len(kinds) > 1:
@@ -154,13 +154,13 @@ class _Writer:
         self._charset = charset
         self._bulk = bulk
 
-    def dataset(
-        self, elements: Elements, encapsulated: Sequence[Sequence[Extent]] | None = None
-    ) -> list[Piece]:
+    def dataset(self, elements: Elements, pixels: PixelValue | None = None) -> list[Piece]:
         pieces: list[Piece] = []
         for tag, element in elements.items():
-            if encapsulated is not None and tag == PIXEL_DATA:
-                pieces += _capsule(encapsulated)
+            if pixels is not None and tag == PIXEL_DATA:
+                pieces += (
+                    _native(element, pixels) if isinstance(pixels, Extent) else _capsule(pixels)
+                )
             else:
                 pieces += self._element(tag, element)
         return pieces
@@ -197,7 +197,7 @@ class _Writer:
             return [struct.pack(f"<{len(values)}{_NUMBERS[vr]}", *map(read, values))]
         if vr == "AT":
             return [b"".join(_tag(value) for value in values)]
-        if vr not in _CHARSET_VRS and vr not in _PLAIN_VRS:
+        if values and vr not in _CHARSET_VRS and vr not in _PLAIN_VRS:
             raise ValueError("a binary VR has no values")
         return [self._text(vr, values)]
 
@@ -205,7 +205,7 @@ class _Writer:
         if len(values) > 1 and vr in _SINGLE_VRS:
             raise ValueError("this VR has a single value")
         text = "\\".join(_plain(vr, value) for value in values)
-        if vr in _PLAIN_VRS:
+        if vr not in _CHARSET_VRS:
             return text.encode("latin_1")  # what `jsonmodel` reads such bytes as
         raw = encode_text(text, self._charset)
         if raw is None:
@@ -222,6 +222,13 @@ def _header(tag: str, vr: str, length: int) -> bytes:
     if vr in el.LONG_VRS:
         return start + struct.pack("<HI", 0, length)
     return start + struct.pack("<H", length)
+
+
+def _native(element: Elements, extent: Extent) -> list[Piece]:
+    padding = extent.length % 2
+    if extent.length + padding > _LONGEST:
+        raise TooLarge("The Pixel Data is too long to be written.")
+    return [_header(PIXEL_DATA, element["vr"], extent.length + padding), extent, b"\0" * padding]
 
 
 def _capsule(frames: Sequence[Sequence[Extent]]) -> list[Piece]:
@@ -249,7 +256,7 @@ _ITEM = b"\xfe\xff\x00\xe0"
 
 def _charset(elements: Elements) -> str:
     values = elements.get(CHARSET, {}).get("Value") or []
-    return "\\".join(value for value in values if isinstance(value, str))
+    return "\\".join(value if isinstance(value, str) else "" for value in values)
 
 
 def _without_nested_charsets(elements: Elements) -> dict[str, Any]:

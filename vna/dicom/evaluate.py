@@ -56,7 +56,7 @@ def key_matches(key: MatchingKey, attributes: Elements, *, zone: dt.tzinfo = dt.
         held = {fold_name(v) if vr == "PN" else str(v).strip() for v in values}
         return all(value in held for value in asked.values)
     if isinstance(asked, MomentRange) and key.time_tag:
-        return _joined(asked, values, values_of(attributes.get(key.time_tag)))
+        return _joined(asked, values, values_of(attributes.get(key.time_tag)), zone)
     return any(_value_matches(asked, value, zone) for value in values)
 
 
@@ -116,11 +116,23 @@ def _between(first: Any, value: Any, last: Any) -> bool:  # all dates, all times
     return (first is None or first <= value) and (last is None or value <= last)
 
 
-def _joined(asked: MomentRange, dates: Iterable[Any], times: Iterable[Any]) -> bool:
+def _joined(
+    asked: MomentRange, dates: Iterable[Any], times: Iterable[Any], zone: dt.tzinfo
+) -> bool:
     """Match a date and a time attribute as one moment; without a date there is none."""
     for date_text, time_text in zip(dates, times, strict=False):
         date, time = read_date(str(date_text)), read_time(str(time_text))
-        if date and time and _between(asked.first, dt.datetime.combine(date, time[0]), asked.last):
+        if not date or not time:
+            continue
+        moment = dt.datetime.combine(date, time[0])
+        if all(
+            _between(first, moment if end.tzinfo is None else in_utc(moment, zone), last)
+            for end, first, last in (
+                (asked.first, asked.first, None),
+                (asked.last, None, asked.last),
+            )
+            if end is not None
+        ):
             return True
     return False
 

@@ -6,6 +6,7 @@ does not is `InvalidQuery`, which C-FIND answers with A900: Identifier does not 
 
 from __future__ import annotations
 
+import datetime as dt
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,19 +14,20 @@ from typing import Any
 
 from vna.dicom.attributes import KEYS, vr_of
 from vna.dicom.matching import Path
-from vna.dicom.matchkeys import Options, Tree, name_of
+from vna.dicom.matchkeys import Options, Tree, name_of, read_zone
 from vna.dicom.refs import Level
 from vna.errors import InvalidQuery
 
 Elements = Mapping[str, Any]  # values of DICOM JSON differ by VR
 
 LEVEL = "00080052"
+ZONE = "00080201"
 NOT_KEYS = frozenset(
     (
         LEVEL,
         "00080005",  # Specific Character Set says how the rest is written
         "00080053",  # Query/Retrieve View is not negotiated
-        "00080201",  # Timezone Offset is not matched (PS3.4 C.2.2.2)
+        ZONE,  # it says how the moments are meant (PS3.4 C.2.2.2)
     )
 )
 
@@ -52,6 +54,7 @@ class Identifier:
 
     level: Level
     tree: Tree
+    zone: dt.tzinfo | None = None  # of the moments asked for, where its use was negotiated
     unmatched: tuple[Path, ...] = ()  # keys with a value of a VR that nothing can be matched on
     deviations: tuple[str, ...] = ()
 
@@ -70,7 +73,11 @@ def read_identifier(model: Model, elements: Elements, options: Options) -> Ident
     tree = _tree({k: v for k, v in elements.items() if k not in NOT_KEYS}, (), unmatched)
     tree.setdefault(unique, (vr_of(unique), ""))
     return Identifier(
-        level=level, tree=tree, unmatched=tuple(unmatched), deviations=tuple(deviations)
+        level=level,
+        tree=tree,
+        zone=read_zone(text_of(elements.get(ZONE, {}))) if options.timezone else None,
+        unmatched=tuple(unmatched),
+        deviations=tuple(deviations),
     )
 
 

@@ -68,7 +68,8 @@ class TimeRange:
 class MomentRange:
     """Range matching of a DT, or of a date and a time attribute taken as one moment.
 
-    Without a zone the moments are in the data set's own zone.
+    Without a zone the moments are in the data set's own zone. With one, the data set's moments are
+    taken to it first: its Timezone Offset From UTC holds, or else the zone of the site.
     """
 
     first: dt.datetime | None
@@ -132,12 +133,30 @@ class MatchingKey:
     """One attribute and its condition. Universal matching is no key at all, only a return key.
 
     For a combined date and time (`MomentRange` over DA + TM) `tag` is the date attribute's and
-    `time_tag` the time attribute's. Inside an `Item` the tag is the attribute of the item.
+    `time_tag` the time attribute's. Inside an `Item` the tag is the attribute of the item. A
+    private attribute has its name for a tag (`vna.dicom.privates`). `added` is the level of an
+    attribute that an administrator made searchable; None for those the archive always keeps.
     """
 
     tag: str
     condition: Condition
     time_tag: str | None = None
+    added: Level | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """An attribute wanted in answers that the index does not keep ready.
+
+    `path` says where it goes in an answer, `names` what it is called: the same but for private
+    steps. It is read from the instance that stands for the entity of its `level`, and as of `vr`
+    where that is known and the instance does not say.
+    """
+
+    path: Path
+    names: Path
+    level: Level
+    vr: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +166,8 @@ class Query:
     `level` is the level of the entities wanted. Keys of higher levels narrow them (hierarchical
     unique keys and relational keys alike). `returns` are the attribute paths asked for, of zero
     length in an answer that has no value; those of `if_known` are left out then. `everything` asks
-    for all the archive keeps ready for the level. `limit` None is all there is.
+    for all the archive keeps ready for the level. `details` are those of the returns that it does
+    not. `limit` None is all there is. `site_zone` holds for data sets that do not say theirs.
     """
 
     level: Level
@@ -155,5 +175,7 @@ class Query:
     returns: frozenset[Path] = frozenset()
     if_known: frozenset[Path] = frozenset()
     everything: bool = False
+    details: tuple[Detail, ...] = ()
     limit: int | None = None
     offset: int = 0
+    site_zone: str = "UTC"

@@ -31,7 +31,7 @@ from vna.dicom.matching import (
     UidList,
     Wildcard,
 )
-from vna.dicom.moments import read_date, read_moment, read_time
+from vna.dicom.moments import read_date, read_moment, read_offset, read_time
 from vna.dicom.refs import uid
 from vna.dicom.text import fold_name
 from vna.errors import InvalidQuery, InvalidUID
@@ -73,6 +73,8 @@ class Options:
     """What both sides agreed on beyond the base grammar.
 
     C-FIND negotiates these; QIDO-RS asks for each in a parameter and always combines date and time.
+    `timezone` lets a question say the zone of its moments, and `zone` is what it said: without one
+    moments are compared as they are written, whatever zone they are in.
     """
 
     relational: bool = False
@@ -80,6 +82,18 @@ class Options:
     fuzzy: bool = False
     empty_value: bool = False
     multiple_value: bool = False
+    timezone: bool = False
+    zone: dt.tzinfo | None = None
+
+
+def read_zone(text: str) -> dt.tzinfo | None:
+    """Read the Timezone Offset From UTC of a question; None when it says none."""
+    if not text.strip(" \0"):
+        return None
+    zone = read_offset(text)
+    if zone is None:
+        raise InvalidQuery("TimezoneOffsetFromUTC must be an offset: +ZZXX or -ZZXX.")
+    return zone
 
 
 def condition(
@@ -89,6 +103,7 @@ def condition(
     fuzzy: bool = False,
     empty_value: bool = False,
     multiple_value: bool = False,
+    zone: dt.tzinfo | None = None,
     name: str = "The key",
 ) -> Condition | None:
     """Read what a key asks of an attribute of this VR. None is universal matching."""
@@ -104,13 +119,22 @@ def condition(
     if "\\" in text and vr not in _ONE_TEXT:
         if multiple_value and vr in _SEVERAL:
             return _all_of(vr, text, name)
-        parts = [condition(vr, part, fuzzy=fuzzy, name=name) for part in text.split("\\")]
+        parts = [
+            condition(vr, part, fuzzy=fuzzy, zone=zone, name=name) for part in text.split("\\")
+        ]
         return AnyOf(tuple(part for part in parts if part)) if all(parts) else None
     if vr == "PN":
         return _name(text, fuzzy=fuzzy)
     if vr in _WILDCARD:
         return Wildcard(_STARS.sub("*", text)) if "*" in text or "?" in text else Single(text)
-    return _value(vr, text, name)
+    found = _value(vr, text, name)
+    if zone is not None and isinstance(found, MomentRange):
+        return MomentRange(_in_zone(found.first, zone), _in_zone(found.last, zone))
+    return found
+
+
+def _in_zone(moment: dt.datetime | None, zone: dt.tzinfo) -> dt.datetime | None:
+    return moment.replace(tzinfo=zone) if moment and moment.tzinfo is None else moment
 
 
 def keys_of(tree: Tree, options: Options) -> tuple[MatchingKey, ...]:
@@ -119,7 +143,7 @@ def keys_of(tree: Tree, options: Options) -> tuple[MatchingKey, ...]:
     joined: set[str] = set()
     if options.combined:
         for date_tag, time_tag in MOMENT_PAIRS.items():
-            if moment := _combined(tree, date_tag, time_tag):
+            if moment := _combined(tree, date_tag, time_tag, options.zone):
                 keys.append(MatchingKey(date_tag, moment, time_tag))
                 joined |= {date_tag, time_tag}
     for tag, (vr, asked) in tree.items():
@@ -160,13 +184,16 @@ def _condition_of(tag: str, vr: str, asked: str | Tree, options: Options) -> Con
             fuzzy=options.fuzzy,
             empty_value=options.empty_value,
             multiple_value=options.multiple_value,
+            zone=options.zone,
             name=name_of(tag),
         )
     inner = keys_of(asked, options)
     return Item(inner) if inner else None
 
 
-def _combined(tree: Tree, date_tag: str, time_tag: str) -> MomentRange | None:
+def _combined(
+    tree: Tree, date_tag: str, time_tag: str, zone: dt.tzinfo | None
+) -> MomentRange | None:
     date_text, time_text = (tree.get(t, ("", ""))[1] for t in (date_tag, time_tag))
     if not isinstance(date_text, str) or not isinstance(time_text, str):
         return None
@@ -179,12 +206,14 @@ def _combined(tree: Tree, date_tag: str, time_tag: str) -> MomentRange | None:
     times = _ends(time_text, _time_span, name_of(time_tag), "times HHMMSS")
     if not isinstance(dates, DateRange):
         return None
-    first, last = _moment(dates.first, times[0]), _moment(dates.last, times[1])
+    first, last = _moment(dates.first, times[0], zone), _moment(dates.last, times[1], zone)
     return MomentRange(first, _in_order(first, last, name_of(date_tag)))
 
 
-def _moment(date: dt.date | None, time: dt.time | None) -> dt.datetime | None:
-    return None if date is None or time is None else dt.datetime.combine(date, time)
+def _moment(
+    date: dt.date | None, time: dt.time | None, zone: dt.tzinfo | None
+) -> dt.datetime | None:
+    return None if date is None or time is None else dt.datetime.combine(date, time, zone)
 
 
 def _uids(text: str, name: str) -> Condition:

@@ -30,7 +30,7 @@ def h264(profile: int, _constraints: int, level: int) -> str:
 
 
 def h265(profile: int, level: int) -> tuple[str, int]:
-    """Number the Transfer Syntax of an H.265 profile and level, and its bits (PS3.5 8.2.10, 8.2.11).
+    """Number the Transfer Syntax of an H.265 profile and level, and its bits (PS3.5 8.2.10).
 
     Raises `UnsupportedMedia`.
     """

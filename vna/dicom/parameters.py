@@ -7,6 +7,7 @@ server to ignore is ignored and named in `deviations`; a known parameter with a 
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from typing import Any
 
 from vna.dicom.attributes import tag_of, vr_of
 from vna.dicom.matching import Path
-from vna.dicom.matchkeys import Options, Tree
+from vna.dicom.matchkeys import Options, Tree, read_zone
 from vna.errors import InvalidQuery
 
 MOST = 2**31 - 1
@@ -27,6 +28,7 @@ _SWITCHES = {
 }
 _EDGE = frozenset(("accept", "charset"))  # content negotiation is the edge's
 _STEPS_MOST = 8
+_ZONE = "00080201"
 _TAG = re.compile(r"[0-9A-Fa-f]{8}", re.ASCII)
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9]*", re.ASCII)
 _UINT = re.compile(r"\d+", re.ASCII)
@@ -50,13 +52,14 @@ def read_parameters(pairs: Iterable[tuple[str, str]]) -> Parameters:
     reading = _Reading()
     for name, value in pairs:
         reading.take(name, value)
+    options = Options(combined=True, zone=reading.zone(), **reading.switches)
     return Parameters(
         tree=reading.tree,
         includes=frozenset(reading.includes),
         everything=reading.everything,
         limit=reading.numbers.get("limit"),
         offset=reading.numbers.get("offset", 0),
-        options=Options(combined=True, **reading.switches),
+        options=options,
         deviations=tuple(reading.deviations),
     )
 
@@ -97,6 +100,15 @@ class _Reading:
             self._include(value)
         elif name not in _EDGE:
             self._match(name, value)
+
+    def zone(self) -> dt.tzinfo | None:
+        """Take the zone of the question out of its keys (PS3.18 8.3.4.1.1)."""
+        _, text = self.tree.get(_ZONE, ("SH", ""))
+        zone = read_zone(str(text))
+        if zone is not None:
+            del self.tree[_ZONE]
+            self.includes.add((_ZONE,))
+        return zone
 
     def _once(self, name: str, again: bool) -> None:
         if again:

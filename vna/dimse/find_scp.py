@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from vna.config import Settings
@@ -13,7 +15,7 @@ from vna.dicom.identifiers import LEVEL, Model, text_of
 from vna.dicom.matchkeys import Options
 from vna.dimse.exchange import Answer, Exchange, Service
 from vna.dimse.messages import SUCCESS, Status
-from vna.dimse.sop_classes import PATIENT_ROOT_FIND, STUDY_ROOT_FIND
+from vna.dimse.sop_classes import FIND_MODELS
 from vna.dimse.status import (
     CANCELLED,
     NO_DATA_SET,
@@ -23,17 +25,17 @@ from vna.dimse.status import (
 )
 from vna.dimse.syntaxes import encode_identifier
 from vna.errors import InvalidQuery, TooLarge, VNAError
-from vna.query.keys import RETRIEVE_AE, from_identifier
+from vna.query.keys import RETRIEVE_AE, Asked, from_identifier
 
 if TYPE_CHECKING:
     from vna.query.engine import QueryEngine
 
 MAX_IDENTIFIER_BYTES = 1 << 20
-_MODELS = {PATIENT_ROOT_FIND: Model.PATIENT_ROOT, STUDY_ROOT_FIND: Model.STUDY_ROOT}
 _BATCH_BYTES = 32 << 10
 _BATCH_S = 0.05  # an answer does not wait longer for company
 
 Elements = Mapping[str, Any]  # values of DICOM JSON differ by VR
+Read = Callable[[Elements, Options], Asked]
 
 
 def finding(query: QueryEngine, settings: Settings) -> Callable[[Exchange], Service]:
@@ -89,12 +91,19 @@ class _Finding:
             fuzzy=context.options.fuzzy,
             empty_value=context.options.empty_value,
             multiple_value=context.options.multiple_value,
+            timezone=context.options.timezone,
         )
-        model = _MODELS[context.sop_class]
+        read = partial(
+            from_identifier,
+            FIND_MODELS[context.sop_class],
+            added=self._query.searchable(),
+            site_zone=self._settings.site.timezone,
+        )
         try:
-            asked = from_identifier(model, elements, options)
+            asked = read(elements, options)
         except InvalidQuery as exc:
-            return of_find_error(exc, offending=_offending(model, elements, options))
+            offending = _offending(FIND_MODELS[context.sop_class], read, elements, options)
+            return of_find_error(exc, offending=offending)
         answers = self._query.find(self._exchange.peer.principal, asked.query)
         pending = PENDING_WITH_UNSUPPORTED_KEYS if asked.unsupported else PENDING
         return self._send_all(answers.rows, pending, text_of(elements.get(CHARSET, {})))
@@ -104,7 +113,11 @@ class _Finding:
         syntax = exchange.context.transfer_syntax
         ours = {RETRIEVE_AE: {"vr": "AE", "Value": [self._settings.dicom.ae_title]}}
         queued, since = 0, time.monotonic()
-        for row in rows:
+        most = self._settings.limits.find_rows
+        for number, row in enumerate(rows):
+            if number == most > 0:
+                rows.close()
+                return of_find_error(TooLarge(f"There are more than {most} matches: ask for less."))
             data = encode_identifier({**row.attributes, **ours}, syntax, charset=charset)
             queued += exchange.respond(pending, data)
             if queued >= _BATCH_BYTES or time.monotonic() - since > _BATCH_S:
@@ -116,16 +129,16 @@ class _Finding:
         return SUCCESS
 
 
-def _offending(model: Model, elements: Elements, options: Options) -> tuple[int, ...]:
+def _offending(model: Model, read: Read, elements: Elements, options: Options) -> tuple[int, ...]:
     """Find the attributes at fault: each is asked alone (PS3.7 Annex C, Offending Element)."""
     level = elements.get(LEVEL, {})
     names = {one.value: one for one in model.levels}
     wanted = names.get(text_of(level).strip(" \0"))
     if wanted is None:
         return (int(LEVEL, 16),)
-    alone = Options(relational=True, combined=options.combined)
+    alone = replace(options, relational=True)
     bad = [
-        t for t, e in elements.items() if t != LEVEL and _is_bad(model, {LEVEL: level, t: e}, alone)
+        t for t, e in elements.items() if t != LEVEL and _is_bad(read, {LEVEL: level, t: e}, alone)
     ]
     if not bad and not options.relational:
         above = model.levels[: model.levels.index(wanted)]
@@ -133,9 +146,9 @@ def _offending(model: Model, elements: Elements, options: Options) -> tuple[int,
     return tuple(int(tag, 16) for tag in bad)
 
 
-def _is_bad(model: Model, elements: Elements, options: Options) -> bool:
+def _is_bad(read: Read, elements: Elements, options: Options) -> bool:
     try:
-        from_identifier(model, elements, options)
+        read(elements, options)
     except InvalidQuery:
         return True
     return False

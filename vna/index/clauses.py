@@ -37,6 +37,13 @@ from vna.index.terms import SOUND_SUFFIX, UTC_SUFFIX, clock, instant, padded
 
 _WILD = re.compile(r"[*?]")
 GROUPS = 3  # component groups of a name (PS3.5 6.2.1)
+_OFFSET: LiteralString = "(s.terms -> '00080201' ->> 0)"
+_ZONED: LiteralString = (
+    f"CASE WHEN {_OFFSET} ~"
+    r" '^([+](0[0-9]|1[0-3])[0-5][0-9]|[+]1400|-(0[0-9]|1[01])[0-5][0-9]|-1200)$'"
+    f" THEN %s::timestamp + (substr({_OFFSET}, 1, 3) || ':' || substr({_OFFSET}, 4))::interval"
+    " ELSE %s::timestamptz AT TIME ZONE %s END"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +71,22 @@ def any_of(clauses: Iterable[Clause]) -> Clause:
 def unsupported(query: Query) -> tuple[str, ...]:
     """Name the attributes of keys that search does not match on at this level: they are ignored."""
     columns, terms = BY_LEVEL[query.level]
-    return tuple(k.tag for k in query.keys if k.tag not in columns and k.tag not in terms)
+    always = [key.tag for key in query.keys if key.added is None]
+    return tuple(tag for tag in always if tag not in columns and tag not in terms)
 
 
 def clauses_of(query: Query) -> list[Clause]:
-    """Compose the condition of every key that is supported."""
+    """Compose the condition of every key on what the archive always keeps."""
     columns, terms = BY_LEVEL[query.level]
     found: list[Clause] = []
     for key in query.keys:
+        if key.added is not None:
+            continue
         if key.tag in columns:
             time = columns.get(key.time_tag) if key.time_tag else None
-            found.append(_on_column(key, columns[key.tag], time))
+            found.append(_on_column(key, columns[key.tag], time, query.site_zone))
         elif key.tag in terms:
-            found.append(_on_terms(key, sql.SQL(terms[key.tag]), depth=0))
+            found.append(on_terms(key, sql.SQL(terms[key.tag]), query.site_zone))
     return found
 
 
@@ -102,15 +112,15 @@ def _each(key: MatchingKey, asked: AnyOf) -> list[MatchingKey]:
     return [MatchingKey(key.tag, one) for one in asked.conditions]
 
 
-def _on_column(key: MatchingKey, column: Column, time: Column | None) -> Clause:
+def _on_column(key: MatchingKey, column: Column, time: Column | None, zone: str) -> Clause:
     target = sql.SQL(column.sql)
     asked = key.condition
     if isinstance(asked, AnyOf):
-        return any_of(_on_column(one, column, time) for one in _each(key, asked))
+        return any_of(_on_column(one, column, time, zone) for one in _each(key, asked))
     if isinstance(asked, Empty):
         return _empty(key.tag, column, target)
     if isinstance(asked, MomentRange):
-        return _moment(asked, target, time)
+        return _moment(asked, target, time, zone)
     match column.kind:
         case Kind.NAME:
             return _name(asked, target, column)
@@ -177,21 +187,37 @@ def _between(target: sql.Composable, first: Any, last: Any) -> Clause:
     return all_of(ends)
 
 
-def _moment(asked: MomentRange, date: sql.Composable, time: Column | None) -> Clause:
+def _moment(asked: MomentRange, date: sql.Composable, time: Column | None, zone: str) -> Clause:
     """A date and a time column as one moment; the date alone lets an index help."""
     if time is None:
         return NOTHING
-    first, last = (b and b.replace(tzinfo=None) for b in (asked.first, asked.last))
-    days = _between(date, first and first.date(), last and last.date())
     joined = sql.SQL("({} + {})").format(date, sql.SQL(time.sql))
-    ends = [days]
-    if first is not None:
-        ends.append(_clause("{} >= %s", joined, first))
-    if last is not None:
-        ends.append(_clause("{} <= %s", joined, last))
-    if first is None and last is None:
+    ends = [_between(date, _day(asked.first, -1), _day(asked.last, 1))]
+    for sign, end in _ends(asked.first, asked.last):
+        moment = _in_its_zone(end, zone)
+        text = sql.SQL(sign.replace("%s", "{}")).format(joined, moment.text)
+        ends.append(Clause(text, moment.values))
+    if asked.first is None and asked.last is None:
         ends.append(_clause("{} IS NOT NULL", joined))
     return all_of(ends)
+
+
+def _day(end: dt.datetime | None, widened: int) -> dt.date | None:
+    """The day of an end; with a zone it may be one further in the data set's."""
+    if end is None or end.tzinfo is None:
+        return end and end.date()
+    try:
+        return end.astimezone(dt.UTC).date() + dt.timedelta(days=widened)
+    except OverflowError:
+        return None
+
+
+def _in_its_zone(end: dt.datetime, zone: str) -> Clause:
+    """Take a moment to the zone the study says it is in, or else to that of the site."""
+    if end.tzinfo is None:
+        return Clause(sql.SQL("%s::timestamp"), (end,))
+    utc = end.astimezone(dt.UTC)
+    return Clause(sql.SQL(_ZONED), (utc.replace(tzinfo=None), utc, zone))
 
 
 def _name(asked: Condition, target: sql.Composable, column: Column | None) -> Clause:
@@ -246,17 +272,17 @@ def _sounds_like(pattern: str, codes: sql.Composable) -> list[Clause]:
     ]
 
 
-def _on_terms(key: MatchingKey, target: sql.Composable, *, depth: int) -> Clause:
+def on_terms(key: MatchingKey, target: sql.Composable, zone: str, *, depth: int = 0) -> Clause:
     """Match an attribute in the terms of its level, or in those of one item of a sequence."""
     asked = key.condition
     if isinstance(asked, AnyOf):
-        return any_of(_on_terms(one, target, depth=depth) for one in _each(key, asked))
+        return any_of(on_terms(one, target, zone, depth=depth) for one in _each(key, asked))
     if isinstance(asked, Empty):
         return _clause("({} ? %s) IS NOT TRUE", target, key.tag)
     if (contained := _contained(key)) is not None:
         return _clause("{} @> %s::jsonb", target, orjson.dumps(contained).decode())
     if isinstance(asked, Item):
-        return _item(key.tag, asked, target, depth)
+        return _item(key.tag, asked, target, zone, depth)
     if isinstance(asked, Name) and asked.fuzzy and "=" not in asked.pattern:
         literal = _any_value(key.tag, asked, target, depth)
         sounds = sorted(set(phonetic(_WILD.sub("", asked.pattern))))
@@ -265,10 +291,12 @@ def _on_terms(key: MatchingKey, target: sql.Composable, *, depth: int) -> Clause
     if isinstance(asked, MomentRange) and key.time_tag:
         joined = sql.SQL("(({0} -> %s ->> 0) || 'T' || ({0} -> %s ->> 0)) COLLATE \"C\"")
         tags = (key.tag, key.time_tag)
-        ends = [
-            Clause(sql.SQL(sign).format(joined.format(target)), (*tags, instant(end)))
-            for sign, end in _ends(asked.first, asked.last)
-        ]
+        ends = []
+        for sign, end in _ends(asked.first, asked.last):
+            moment = _in_its_zone(end, zone)
+            text = sql.SQL("to_char({}, 'YYYY-MM-DD\"T\"HH24:MI:SS.US')").format(moment.text)
+            compared = sql.SQL(sign.replace("%s", "{}")).format(joined.format(target), text)
+            ends.append(Clause(compared, (*tags, *moment.values)))
         both = Clause(sql.SQL("{} IS NOT NULL").format(joined.format(target)), tags)
         return all_of(ends or [both])
     return _any_value(key.tag, asked, target, depth)
@@ -302,11 +330,11 @@ def _exists(tag: str, inner: Clause, target: sql.Composable, depth: int) -> Clau
     return Clause(text, (tag, *inner.values))
 
 
-def _item(tag: str, asked: Item, target: sql.Composable, depth: int) -> Clause:
+def _item(tag: str, asked: Item, target: sql.Composable, zone: str, depth: int) -> Clause:
     """One item satisfies all keys; those that are plain values let the index find it."""
     alias = sql.Identifier(f"item{depth}")
     inner = all_of(
-        _on_terms(key, sql.SQL("{}.v").format(alias), depth=depth + 1) for key in asked.keys
+        on_terms(key, sql.SQL("{}.v").format(alias), zone, depth=depth + 1) for key in asked.keys
     )
     text = sql.SQL("EXISTS (SELECT FROM jsonb_array_elements({} -> %s) AS {} (v) WHERE {})")
     exists = Clause(text.format(target, alias, inner.text), (tag, *inner.values))

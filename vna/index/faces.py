@@ -109,7 +109,7 @@ def study_columns(elements: Elements) -> dict[str, Any]:
         "referring_codes": terms.codes(elements.get("00080090")),
         "description": terms.line(elements.get("00081030")),
         "fold_version": FOLD_VERSION,
-        "terms": _json(terms.terms(elements, without=_IN_STUDY)),
+        "terms": as_json(terms.terms(elements, without=_IN_STUDY)),
         "answer": answer(elements),
     }
 
@@ -125,7 +125,7 @@ def series_columns(elements: Elements) -> dict[str, Any]:
         "step_date": terms.date(elements.get("00400244")),
         "step_time": terms.time(elements.get("00400245")),
         "fold_version": FOLD_VERSION,
-        "terms": _json(terms.terms(elements, without=_IN_SERIES)),
+        "terms": as_json(terms.terms(elements, without=_IN_SERIES)),
         "answer": answer(elements),
     }
 
@@ -142,7 +142,7 @@ def instance_columns(elements: Elements, flags: Sequence[str]) -> tuple[Any, ...
         terms.integer(elements.get("00280100")),
         terms.integer(elements.get("00280008")),
         " ".join(flags) or None,
-        _json(others) if others else None,
+        as_json(others) if others else None,
         answer({tag: e for tag, e in elements.items() if tag not in ("00080018", "00080016")}),
     )
 
@@ -153,9 +153,9 @@ def answer(elements: Elements) -> str:
     Past 64 KiB the long ones are left out: an answer is a list of many, and WADO-RS metadata has
     the whole.
     """
-    text = _json(elements)
+    text = as_json(elements)
     if len(text) > _ANSWER_MOST:
-        text = _json({t: e for t, e in elements.items() if len(_json(e)) <= _ELEMENT_MOST})
+        text = as_json({t: e for t, e in elements.items() if len(as_json(e)) <= _ELEMENT_MOST})
     return text
 
 
@@ -163,10 +163,12 @@ def _is_there(value: Any) -> bool:
     return value not in (None, "", {})
 
 
-def _json(value: Any) -> str:
-    data = orjson.dumps(value)
+def as_json(value: Any, *, sort: bool = False) -> str:
+    """Write JSON that PostgreSQL can hold; sorted, so that the same is written the same."""
+    option = orjson.OPT_SORT_KEYS if sort else None
+    data = orjson.dumps(value, option=option)
     if b"\\u0000" in data:  # PostgreSQL cannot hold it in jsonb, and no character set means it
-        data = orjson.dumps(_without_nul(value))
+        data = orjson.dumps(_without_nul(value), option=option)
     return data.decode()
 
 

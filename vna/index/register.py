@@ -13,6 +13,7 @@ from typing import Any
 from vna.db.pool import Connection
 from vna.dicom.refs import UID, InstanceRef
 from vna.errors import Contended
+from vna.index import searchable
 from vna.index.arrays import Blobs, Longs, Texts
 from vna.index.batch import SQL, Entry, Inserted, entry, insert, insert_at_once
 from vna.index.registration import Existing, Registered, Registration, Verdict
@@ -29,8 +30,10 @@ def register_at_once(
     """Register what is new in known series, in one statement that may be its own transaction.
 
     Answers by position in `items`. Those without one are for `register`: their study or series is
-    new, or their SOP Instance UID is known.
+    new, their SOP Instance UID is known, or there is more to write than that statement does.
     """
+    if any(item.extra is not None for item in items):
+        return {}
     entries = [entry(item) for item in items]
     done = insert_at_once(conn, entries, act=act)
     if done is None:
@@ -142,6 +145,14 @@ def _insert(
         done = insert(tx, entries, reason=reason, act=act)
     if done is None:
         raise Contended("The study was changed by another process; try again.")
+    searchable.put(
+        tx,
+        [
+            (one.item.blob_id, one.item.extra)
+            for n, one in enumerate(entries)
+            if one.item.extra is not None and n not in done.refused
+        ],
+    )
     return done
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from vna.dicom.refs import InstanceRef
+from vna.index.extras import Extra
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,7 @@ class Registration:
     charset: str = ""
     flags: frozenset[str] = frozenset()
     deriver: int = 1
+    extra: Extra | None = None  # what it says of attributes made searchable; None: there are none
     actor_kind: str = "system"  # what sort of asker the principal is, for the audit trail
 
 

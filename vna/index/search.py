@@ -6,6 +6,7 @@ each with its key, so that a page begins exactly behind the one before it, at an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import LiteralString
 
 from psycopg import sql
@@ -13,6 +14,7 @@ from psycopg import sql
 from vna.db.pool import Connection
 from vna.dicom.matching import Query, Single
 from vna.dicom.refs import Level, Within
+from vna.index.added import clauses_of_added, narrowed
 from vna.index.assemble import assemble, fetch
 from vna.index.clauses import Clause, all_of, any_of, clauses_of, unsupported
 from vna.index.columns import BY_LEVEL
@@ -28,7 +30,7 @@ _TABLES: dict[Level, LiteralString] = {
     Level.SERIES: "study s JOIN series e USING (study_pk) JOIN series_state r USING (series_pk)",
     Level.IMAGE: "study s JOIN series e USING (study_pk) JOIN instance i USING (series_pk)",
 }
-_IN_SIGHT: dict[Level, LiteralString] = {
+IN_SIGHT: dict[Level, LiteralString] = {
     # an identity is shown by its latest study, and found by what that one says
     Level.PATIENT: "t.instances > 0 AND NOT EXISTS ("
     "SELECT FROM study o JOIN study_state ot USING (study_pk)"
@@ -84,7 +86,8 @@ def search(
     start, skip = after, offset
     if bookmarks is not None and after is None:
         start, skip = bookmarks.nearest(query, within, offset)
-    asked = statement(query, within=within, limit=limit, after=start, offset=skip)
+    near = narrowed(conn, query)
+    asked = statement(query, within=within, limit=limit, after=start, offset=skip, near=near)
     found = fetch(conn, asked.text, asked.values)
     page = assemble(conn, query.level, sight(within), found)
     if bookmarks is not None and after is None and page:
@@ -93,10 +96,16 @@ def search(
 
 
 def statement(
-    query: Query, *, within: Within | None, limit: int, after: Cursor | None, offset: int
+    query: Query,
+    *,
+    within: Within | None,
+    limit: int,
+    after: Cursor | None,
+    offset: int,
+    near: Sequence[Clause] = (),
 ) -> Clause:
-    """Compose the query of one page."""
-    before, where = sight(within), _where(query, after)
+    """Compose the query of one page; `near` is known of all its rows (`narrowed`)."""
+    before, where = sight(within), _where(query, after, near)
     text = sql.SQL("{}SELECT {} FROM {} WHERE {} ORDER BY {} LIMIT %s OFFSET %s").format(
         before.text,
         sql.SQL(_COLUMNS[query.level]),
@@ -111,7 +120,7 @@ def count(conn: Connection, query: Query, *, within: Within | None, most: int) -
     """Count matches, no further than `most` + 1."""
     if within is not None and within == Within():
         return 0
-    before, where = sight(within), _where(query, None)
+    before, where = sight(within), _where(query, None, narrowed(conn, query))
     text = sql.SQL("{}SELECT count(*) FROM (SELECT FROM {} WHERE {} LIMIT %s) AS found").format(
         before.text, sql.SQL(_tables(query)), where.text
     )
@@ -119,8 +128,9 @@ def count(conn: Connection, query: Query, *, within: Within | None, most: int) -
     return int(number)
 
 
-def _where(query: Query, after: Cursor | None) -> Clause:
-    clauses = [Clause(sql.SQL(_IN_SIGHT[query.level])), *clauses_of(query)]
+def _where(query: Query, after: Cursor | None, near: Sequence[Clause]) -> Clause:
+    clauses = [Clause(sql.SQL(IN_SIGHT[query.level])), *clauses_of(query)]
+    clauses += [*near, *clauses_of_added(query)]
     if after is not None:
         clauses.append(_behind(query, after))
     return all_of(clauses)
@@ -130,7 +140,7 @@ def _tables(query: Query) -> LiteralString:
     """Join what the level needs and the keys ask for: each table costs planning time."""
     tables = _TABLES[query.level]
     columns, _ = BY_LEVEL[query.level]
-    asked = [columns[key.tag].sql for key in query.keys if key.tag in columns]
+    asked = [columns[key.tag].sql for key in query.keys if key.tag in columns and not key.added]
     if "study_state" not in tables and any(column.startswith("t.") for column in asked):
         tables += " JOIN study_state t USING (study_pk)"
     if "series_state" not in tables and any(column.startswith("r.") for column in asked):
@@ -140,7 +150,7 @@ def _tables(query: Query) -> LiteralString:
 
 def _named(query: Query) -> int:
     """Tell how many of the levels above are pinned to one entity, from the top: 0, 1 or 2."""
-    singles = {key.tag for key in query.keys if isinstance(key.condition, Single)}
+    singles = {key.tag for key in query.keys if not key.added and isinstance(key.condition, Single)}
     if "0020000D" not in singles:
         return 0
     return 2 if "0020000E" in singles else 1

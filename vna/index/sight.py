@@ -45,15 +45,16 @@ WITH seen AS MATERIALIZED (
     JOIN instance i USING (series_pk, sop_instance_uid)
     WHERE i.current
 ), first_of_series AS (
-    SELECT DISTINCT ON (series_pk) series_pk, series_variant AS variant
+    SELECT DISTINCT ON (series_pk) series_pk, series_variant AS variant, blob_id AS first_blob
     FROM seen ORDER BY series_pk, created_us, blob_id
 ), first_of_study AS (
-    SELECT DISTINCT ON (study_pk) study_pk, study_variant AS variant
+    SELECT DISTINCT ON (study_pk) study_pk, study_variant AS variant, blob_id AS first_blob
     FROM seen ORDER BY study_pk, created_us, blob_id
 ), instance AS (
     SELECT i.instance_pk, i.series_pk, i.sop_instance_uid, i.current, i.sop_class_uid,
            i.transfer_syntax_uid, i.instance_number, i.content_date, i.content_time, i.image_rows,
-           i.image_columns, i.bits_allocated, i.frames, i.terms, i.answer
+           i.image_columns, i.bits_allocated, i.frames, i.terms, i.answer, i.blob_id, i.key_id,
+           i.key_version
     FROM instance i JOIN seen USING (instance_pk)
 ), series AS (
     SELECT series_pk, study_pk, series_uid, modality, series_number, description, body_part,
@@ -66,7 +67,9 @@ WITH seen AS MATERIALIZED (
     JOIN series e USING (series_pk)
     WHERE e.variant <> f.variant
 ), series_state AS (
-    SELECT series_pk, count(*)::integer AS instances FROM seen GROUP BY series_pk
+    SELECT series_pk, count(*)::integer AS instances, f.first_blob
+    FROM seen JOIN first_of_series f USING (series_pk)
+    GROUP BY series_pk, f.first_blob
 ), study_state AS (
     SELECT study_pk, count(*)::integer AS instances,
            count(DISTINCT series_pk)::integer AS series,
@@ -74,8 +77,10 @@ WITH seen AS MATERIALIZED (
            ARRAY(
                SELECT DISTINCT e.modality FROM series e
                WHERE e.study_pk = v.study_pk AND e.modality <> '' ORDER BY e.modality
-           ) AS modalities
-    FROM seen v GROUP BY study_pk
+           ) AS modalities,
+           f.first_blob
+    FROM seen v JOIN first_of_study f USING (study_pk)
+    GROUP BY study_pk, f.first_blob
 ), study AS (
     SELECT study_pk, {study}
     FROM study JOIN first_of_study USING (study_pk, variant)

@@ -101,7 +101,7 @@ def terms(
     `zone` holds for moments without one, unless the elements name one of their own.
     """
     left_out = set(without)
-    zone = _zone(elements) or zone
+    zone = zone_of(elements) or zone
     found: dict[str, list[Any]] = {}
     for tag, element in elements.items():
         if tag in left_out or not (present := values(element)):
@@ -140,7 +140,8 @@ def _moments(present: list[Any], zone: dt.tzinfo) -> tuple[list[str], list[str]]
     return [instant(m.astimezone(zone)) for m in firsts], [instant(m) for m in firsts]
 
 
-def _zone(elements: Elements) -> dt.tzinfo | None:
+def zone_of(elements: Elements) -> dt.tzinfo | None:
+    """Read the zone a data set says it is in."""
     found = values(elements.get(ZONE))
     return read_offset(str(found[0])) if found else None
 

@@ -13,12 +13,14 @@ from typing import Any
 from vna.blobs.meta import READY_BYTES, BlobMeta, read
 from vna.blobs.sealing import seal_json
 from vna.blobs.store import BlobReader, BlobStore, StoredBlob
-from vna.config import Limits
+from vna.config import Limits, Site
 from vna.dicom.attributes import ALL_INDEXED
 from vna.dicom.refs import InstanceRef, uid
 from vna.dicom.scan import Scanner
 from vna.errors import Corrupt
+from vna.index.extras import Extra
 from vna.index.register import Registration
+from vna.ingest.extras import Added, extra_of, zone_of
 from vna.ingest.meta import bulk_of, frames_of, group2_of, preamble_of
 
 log = logging.getLogger(__name__)
@@ -31,6 +33,7 @@ def registration(
     attributes: dict[str, Any],
     metadata: bytes | None,
     issuer: str,
+    extra: Extra | None = None,
     actor_kind: str = "system",
 ) -> Registration:
     """The index row of a blob: `fields` is its meta, `attributes` its indexed attributes."""
@@ -66,12 +69,15 @@ def registration(
         principal=source["principal"],
         charset=fields["charset"],
         flags=frozenset(fields["flags"]),
+        extra=extra,
         actor_kind=actor_kind,
     )
 
 
-def from_blob(store: BlobStore, reader: BlobReader, *, issuer: str, limits: Limits) -> Registration:
-    """Read an index row back out of a sealed blob. Raises `Corrupt`."""
+def from_blob(
+    store: BlobStore, reader: BlobReader, *, site: Site, limits: Limits, added: Added = ()
+) -> Registration:
+    """Read an index row back out of a sealed blob; `added` is made searchable. Raises `Corrupt`."""
     meta = read(reader.meta())
     try:
         attributes, raw = _attributes(meta, reader, limits)
@@ -82,7 +88,8 @@ def from_blob(store: BlobStore, reader: BlobReader, *, issuer: str, limits: Limi
             meta.fields,
             attributes=attributes,
             metadata=sealed,
-            issuer=issuer,
+            issuer=site.issuer,
+            extra=extra_of(meta.json, added, zone_of(site)) if added else None,
         )
     except (KeyError, TypeError, IndexError, ValueError) as exc:
         raise Corrupt("The meta of this blob lacks what the index needs.") from exc

@@ -14,14 +14,18 @@ from vna.access.policy import require
 from vna.access.principal import Action, Principal
 from vna.blobs.layout import created_at
 from vna.blobs.sealing import seal_json
+from vna.blobs.spool import Spool
 from vna.blobs.store import BlobStore, StoredBlob
 from vna.config import Settings
 from vna.db.pool import Connection, Database
 from vna.errors import CommitUnknown, NotFound, Unavailable, VNAError
 from vna.index.register import Existing, Registered, Registration, Verdict, register_version
+from vna.index.searchable import Searchables
+from vna.ingest.assembly import Assembly
 from vna.ingest.commit import Committer, stored_event
 from vna.ingest.conform import Identity, identify
 from vna.ingest.derive import registration
+from vna.ingest.extras import Added, extra_of, json_of, zone_of
 from vna.ingest.meta import fields
 from vna.ingest.outcome import (
     AlreadyStored,
@@ -35,6 +39,7 @@ from vna.ingest.outcome import (
 )
 from vna.ingest.receiving import Received, Receiving
 from vna.ingest.versions import Comparison, compare
+from vna.pixels.sandbox import PixelPool
 
 log = logging.getLogger(__name__)
 
@@ -45,13 +50,23 @@ class IngestEngine:
     """Takes objects in. One a process, shared by its threads."""
 
     def __init__(
-        self, *, store: BlobStore, database: Database, audit: Audit, settings: Settings
+        self,
+        *,
+        store: BlobStore,
+        database: Database,
+        audit: Audit,
+        settings: Settings,
+        pixels: PixelPool,
     ) -> None:
+        """`pixels` decodes pictures that are sent; it is the caller's, and closed by it."""
         self._store = store
         self._database = database
         self._audit = audit
         self._settings = settings
+        self._pixels = pixels
         self._committer = Committer(database, audit, policy=settings.versions.policy)
+        self._searchables = Searchables(database)
+        self._zone = zone_of(settings.site)
         self._space = (0.0, True)
         self._space_lock = threading.Lock()
 
@@ -82,6 +97,33 @@ class IngestEngine:
         if not self.has_space():
             receiving.refuse(Unavailable("The archive is out of disk space."))
         return receiving
+
+    def assemble(
+        self, principal: Principal, source: Source, *, base: str, expected: Expected | None = None
+    ) -> Assembly:
+        """Begin to take objects whose metadata and bulk data come apart (PS3.18 10.5.2).
+
+        `base` is the URI relative ones are read against. Raises `NotPermitted` when this principal
+        may never store, `Unavailable` when there is no room to put anything aside.
+        """
+        require(principal, Action.STORE)
+        if not self.has_space():
+            raise Unavailable("The archive is out of disk space.")
+
+        def receive(transfer_syntax: str, expected: Expected) -> Receiving:
+            return self.receive(
+                principal, source, transfer_syntax=transfer_syntax, expected=expected
+            )
+
+        return Assembly(
+            receive=receive,
+            spool=Spool(self._settings.data),
+            expected=expected or Expected(),
+            base=base,
+            limits=self._settings.limits,
+            has_space=self.has_space,
+            pixels=self._pixels,
+        )
 
     def has_space(self) -> bool:
         """Whether there is room to take objects in; looked at twice a second at most."""
@@ -121,7 +163,8 @@ class IngestEngine:
         if isinstance(identity, Refused):
             return identity
         require(receiving.principal, Action.STORE, identity.ref)
-        stored, item = self._seal(receiving, received, identity)
+        added = self._searchables.now()  # before anything is durable: it may ask the database
+        stored, item = self._seal(receiving, received, identity, added)
         try:
             result = self._committer.commit(item, receiving.principal)
             return self._answer(receiving, identity, item, result)
@@ -135,7 +178,7 @@ class IngestEngine:
             raise
 
     def _seal(
-        self, receiving: Receiving, received: Received, identity: Identity
+        self, receiving: Receiving, received: Received, identity: Identity, added: Added
     ) -> tuple[StoredBlob, Registration]:
         about = fields(
             received.scan,
@@ -155,12 +198,16 @@ class IngestEngine:
         if raw is not None:
             key = self._store.keys.open(stored.key_id, stored.key_version)
             sealed = seal_json(key, stored.blob_id, raw)
+        extra = None
+        if added:  # nothing of this costs anything where nothing was made searchable
+            extra = extra_of(raw or json_of(self._store, stored.blob_id), added, self._zone)
         return stored, registration(
             stored,
             about,
             attributes=received.scan.attributes,
             metadata=sealed,
             issuer=self._settings.site.issuer,
+            extra=extra,
             actor_kind=receiving.principal.kind.value,
         )
 

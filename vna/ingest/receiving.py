@@ -21,12 +21,14 @@ from vna.config import Limits
 from vna.dicom.part10 import FileMeta, Part10Reader, group2_for
 from vna.dicom.scan import Scan, Scanner
 from vna.errors import (
+    Conflict,
     Corrupt,
     InvalidRequest,
     InvalidUID,
     NotPermitted,
     TooLarge,
     Unavailable,
+    UnsupportedMedia,
     VNAError,
 )
 from vna.ingest.conform import valid
@@ -44,7 +46,14 @@ _CAUSES: tuple[tuple[type[VNAError], Cause], ...] = (
     (Unavailable, Cause.OUT_OF_RESOURCES),
     (NotPermitted, Cause.NOT_PERMITTED),
     (Corrupt, Cause.FAILED),
+    (Conflict, Cause.MISMATCH),
+    (UnsupportedMedia, Cause.TRANSFER_SYNTAX),
 )
+
+
+def cause_of(exc: VNAError) -> Cause:
+    """Say what an error that keeps an object out means to its sender."""
+    return next((cause for kind, cause in _CAUSES if isinstance(exc, kind)), Cause.FAILED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,8 +149,7 @@ class Receiving:
 
     def refuse(self, exc: VNAError) -> Refused:
         """Turn an error into the outcome, and let go of what was kept so far."""
-        cause = next((c for kind, c in _CAUSES if isinstance(exc, kind)), Cause.FAILED)
-        return self._give_up(cause, str(exc))
+        return self._give_up(cause_of(exc), str(exc))
 
     def _give_up(self, cause: Cause, message: str) -> Refused:
         if self.refused is None:

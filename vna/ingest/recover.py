@@ -31,6 +31,7 @@ from vna.index.register import (
     register,
     register_version,
 )
+from vna.index.searchable import Searchables
 from vna.ingest.commit import stored_event
 from vna.ingest.derive import from_blob
 from vna.ingest.versions import Comparison, compare
@@ -68,6 +69,7 @@ class Recovery:
         self._audit = audit
         self._settings = settings
         self._lay = lay
+        self._searchables = Searchables(database)
 
     def adopt(self, *, older_s: float, since: dt.date | None = None) -> Found:
         """Index every complete blob without a row that is older than `older_s` seconds.
@@ -192,8 +194,9 @@ class Recovery:
             return from_blob(
                 self._store,
                 reader,
-                issuer=self._settings.site.issuer,
+                site=self._settings.site,
                 limits=self._settings.limits,
+                added=self._searchables.now(),
             )
         except NotFound:
             return None  # its key was destroyed with its study, or another process removed it

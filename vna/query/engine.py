@@ -11,14 +11,18 @@ from functools import partial
 from vna.access import policy
 from vna.access.audit import Audit
 from vna.access.principal import Action, Principal
+from vna.blobs.store import BlobStore
 from vna.config import Settings
 from vna.db.pool import Connection, Database
 from vna.dicom.matching import Query
 from vna.dicom.matchkeys import name_of
 from vna.dicom.refs import UID, Within
+from vna.dicom.searchable import Searchable
 from vna.index import search
 from vna.index.search import Bookmarks, Cursor, Row
+from vna.index.searchable import Searchables
 from vna.query.answers import Answer, shaper
+from vna.query.details import Describe, describer
 from vna.telemetry import SEARCH_SECONDS, SEARCHES
 
 PAGE = 200
@@ -60,11 +64,19 @@ class Answers:
 class QueryEngine:
     """Answers C-FIND and QIDO-RS alike."""
 
-    def __init__(self, database: Database, *, audit: Audit, settings: Settings) -> None:
+    def __init__(
+        self, *, store: BlobStore, database: Database, audit: Audit, settings: Settings
+    ) -> None:
+        self._store = store
         self._database = database
         self._audit = audit
+        self._searchables = Searchables(database)
         self._statement_s = settings.limits.search_s
         self._bookmarks = Bookmarks()
+
+    def searchable(self) -> tuple[Searchable, ...]:
+        """Return the attributes an administrator made searchable; it may be a second old."""
+        return self._searchables.now()
 
     def find(self, principal: Principal, query: Query) -> Answers:
         """Search for what the principal may see.
@@ -79,7 +91,16 @@ class QueryEngine:
             self._audit.asked(principal, query.level.value, names, rows)
 
         reading = partial(self._database.reading, statement_s=self._statement_s)
-        search_ = _Search(reading, query, principal.scope.within(), self._bookmarks, tell)
+        within = principal.scope.within()
+        describe = describer(self._store, query, within)
+        search_ = _Search(
+            reading,
+            query,
+            within=within,
+            bookmarks=self._bookmarks,
+            tell=tell,
+            describe=describe,
+        )
         return Answers(search_.walk(search_.first_page()), search_.remaining)
 
 
@@ -90,10 +111,13 @@ class _Search:
         self,
         reading: Callable[[], AbstractContextManager[Connection]],
         query: Query,
+        *,
         within: Within | None,
         bookmarks: Bookmarks,
         tell: Callable[[int], None],
+        describe: Describe | None,
     ) -> None:
+        self._describe = describe
         self._reading = reading
         self._query = query
         self._within = within
@@ -135,6 +159,8 @@ class _Search:
     def _page(self, after: Cursor | None) -> list[Row]:
         begun = time.perf_counter()
         page = self._fetch(after)
+        if self._describe is not None:
+            page = self._describe(self._reading, page)
         self._seconds += time.perf_counter() - begun
         self._fetched += len(page)
         if page and self._query.limit is not None:  # the next request may ask for what follows

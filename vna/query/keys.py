@@ -6,18 +6,22 @@ on is left out of the Query and named, so that an edge can say so.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 from vna.dicom.attributes import INDEXED, KEYS
 from vna.dicom.identifiers import LEVEL, Model, read_identifier
 from vna.dicom.matching import MatchingKey, Path, Query, Single
-from vna.dicom.matchkeys import Options, Tree, keys_of, name_of, paths_of
+from vna.dicom.matchkeys import Options, name_of, paths_of
+from vna.dicom.modules import is_at_or_above, level_of
 from vna.dicom.parameters import read_parameters
 from vna.dicom.refs import UID, Level
+from vna.dicom.searchable import Searchable
+from vna.dicom.unknown import with_vrs
 from vna.index.columns import BY_LEVEL
+from vna.query.places import place, want
 
 RETRIEVE_AE, RETRIEVE_URL, AVAILABILITY = "00080054", "00081190", "00080056"
 ZONE = "00080201"
@@ -65,46 +69,75 @@ def from_parameters(
     most: int,
     study: UID | None = None,
     series: UID | None = None,
+    added: Sequence[Searchable] = (),
+    site_zone: str = "UTC",
 ) -> Asked:
     """Take a QIDO-RS search: parameters, and the study and series its resource names.
 
-    `most` is the server's maximum of results. Raises `InvalidQuery`.
+    `most` is the server's maximum of results; `added` can be matched on beyond what is always
+    kept. Raises `InvalidQuery`.
     """
     asked = read_parameters(pairs)
-    tree, unsupported = _supported(level, asked.tree)
-    keys = _of_resource(study, series) + keys_of(tree, asked.options)
+    placed = place(level, asked.tree, added, held_at(level))
     required, if_known = answered(level, study=study is not None, series=series is not None)
-    returns = required | _returned(level, paths_of(tree) | asked.includes)
+    named = paths_of(asked.tree) | asked.includes
+    wanted = want(level, named, asked.tree, added, attributes_of(level))
+    returns = required | wanted.returns
+    details = wanted.details
+    if asked.everything:
+        more = want(level, _optional(level), {}, added, attributes_of(level))
+        if_known |= more.returns
+        details = tuple(dict.fromkeys((*details, *more.details)))
     query = Query(
         level=level,
-        keys=keys,
+        keys=_of_resource(study, series) + placed.keys(asked.options),
         returns=returns,
         if_known=if_known - returns,
         everything=asked.everything,
+        details=details,
         limit=most if asked.limit is None else min(asked.limit, most),
         offset=asked.offset,
+        site_zone=site_zone,
     )
-    ignored = tuple(f"{name} is not matched on at this level." for name in unsupported)
-    return Asked(query=query, unsupported=unsupported, deviations=asked.deviations + ignored)
+    told = (*asked.deviations, *placed.sentences, *wanted.sentences)
+    return Asked(query=query, unsupported=placed.unsupported, deviations=told)
 
 
-def from_identifier(model: Model, elements: Mapping[str, Any], options: Options) -> Asked:
+def from_identifier(
+    model: Model,
+    elements: Mapping[str, Any],
+    options: Options,
+    *,
+    added: Sequence[Searchable] = (),
+    site_zone: str = "UTC",
+) -> Asked:
     """Take a C-FIND Identifier as DICOM JSON elements. Raises `InvalidQuery`."""
+    if added:  # in implicit VR a private key comes without its VR
+        elements = with_vrs(elements, [(one.path, one.vr) for one in added])
     asked = read_identifier(model, elements, options)
     named = {tag: key for tag, key in asked.tree.items() if tag not in _NOT_OURS}
-    tree, unsupported = _supported(asked.level, named)
-    paths = paths_of(named)
-    unknown = [path[0] for path in paths if path[0] not in attributes_of(asked.level)]
+    placed = place(asked.level, named, added, held_at(asked.level))
+    wanted = want(asked.level, paths_of(named), named, added, attributes_of(asked.level))
     unread = (path[-1] for path in asked.unmatched)
-    lacking = sorted({*unsupported, *map(name_of, unknown), *map(name_of, unread)})
-    returns = _returned(asked.level, paths) | {(LEVEL,)}
+    lacking = {*placed.unsupported, *map(name_of, wanted.unknown), *map(name_of, unread)}
+    returns = wanted.returns | {(LEVEL,)}
     query = Query(
         level=asked.level,
-        keys=keys_of(tree, options),
+        keys=placed.keys(replace(options, zone=asked.zone)),
         returns=returns,
         if_known=frozenset({(AVAILABILITY,), (ZONE,)}) - returns,
+        details=wanted.details,
+        site_zone=site_zone,
     )
-    return Asked(query=query, unsupported=tuple(lacking), deviations=asked.deviations)
+    told = (*asked.deviations, *placed.sentences)
+    return Asked(query=query, unsupported=tuple(sorted(lacking)), deviations=told)
+
+
+@lru_cache(maxsize=16)
+def held_at(level: Level) -> frozenset[str]:
+    """List the attributes always kept that a search at this level matches on."""
+    columns, terms = BY_LEVEL[level]
+    return frozenset({*columns, *terms} - {ZONE})
 
 
 @lru_cache(maxsize=16)
@@ -144,18 +177,11 @@ def answered(level: Level, *, study: bool, series: bool) -> tuple[frozenset[Path
     return frozenset(required), frozenset(if_known)
 
 
-def _returned(level: Level, paths: Iterable[Path]) -> frozenset[Path]:
-    """Keep what this level can answer; attributes of lower levels are dropped (PS3.18 10.6.3.3)."""
-    known = attributes_of(level)
-    return frozenset(path for path in paths if path[0] in known)
-
-
-def _supported(level: Level, tree: Tree) -> tuple[Tree, tuple[str, ...]]:
-    """Leave out what is not matched on at this level; name those keys that had a value."""
-    columns, terms = BY_LEVEL[level]
-    matched = {*columns, *terms} - {ZONE}  # times are in their data set's own zone
-    lacking = (tag for tag, (_, asked) in tree.items() if asked and tag not in matched | _NOT_OURS)
-    return {tag: key for tag, key in tree.items() if tag in matched}, tuple(map(name_of, lacking))
+@lru_cache(maxsize=16)
+def _optional(level: Level) -> frozenset[Path]:
+    """List the Optional Keys of the level (PS3.4 C.6), which `includefield=all` asks for."""
+    keys = KEYS[level].optional
+    return frozenset((tag,) for tag in keys if is_at_or_above(level_of(tag), level))
 
 
 def _of_resource(study: UID | None, series: UID | None) -> tuple[MatchingKey, ...]:

@@ -11,7 +11,8 @@ from vna.query.answers import Answer
 from vna.query.keys import RETRIEVE_URL, from_parameters
 from vna.retrieve.payload import path_of
 from vna.web.dicomweb import caching
-from vna.web.dicomweb.accept import XML, Resource
+from vna.web.dicomweb.accept import CSV, XML, Resource
+from vna.web.dicomweb.tables import table
 from vna.web.dicomweb.wado import accepted
 from vna.web.dicomweb.xml import native_model
 from vna.web.exchange import Ask, Reply, warning
@@ -45,8 +46,17 @@ async def _search(ask: Ask, level: Level) -> Reply:
     most = ask.counter.engines.settings.limits.search_rows
 
     def search() -> Reply:
-        asked = from_parameters(level, pairs, most=most, study=study, series=one_series)
-        answers = ask.counter.engines.query.find(ask.principal, asked.query)
+        engines = ask.counter.engines
+        asked = from_parameters(
+            level,
+            pairs,
+            most=most,
+            study=study,
+            series=one_series,
+            added=engines.query.searchable(),
+            site_zone=engines.settings.site.timezone,
+        )
+        answers = engines.query.find(ask.principal, asked.query)
         found = [_with_url(answer, root) for answer in answers.rows]
         remaining = answers.remaining()
         fields = [
@@ -56,9 +66,7 @@ async def _search(ask: Ask, level: Level) -> Reply:
         if remaining.count:
             text = f"There are {remaining} additional results that can be requested"
             fields.append(warning(root, text))
-        media, body = form.media, orjson.dumps(found, option=orjson.OPT_SORT_KEYS)
-        if form.media == XML:
-            media, body = _xml(found)
+        media, body = _written(form.media, found)
         if is_zipped:
             body = b"".join(caching.gzipped((body,)))
             fields.append((b"content-encoding", b"gzip"))
@@ -78,6 +86,15 @@ def _path(answer: Answer) -> str:
     if answer.series is not None:
         return f"/studies/{answer.study}/series/{answer.series}"
     return f"/studies/{answer.study}"
+
+
+def _written(media: str, found: list[dict[str, object]]) -> tuple[str, bytes]:
+    """Write the results in a form; the media type says more than its name where it must."""
+    if media == XML:
+        return _xml(found)
+    if media == CSV:
+        return f"{CSV}; charset=utf-8; header=present", table(found)
+    return media, orjson.dumps(found, option=orjson.OPT_SORT_KEYS)
 
 
 def _xml(found: list[dict[str, object]]) -> tuple[str, bytes]:
