@@ -542,6 +542,7 @@ def test_who_asks_may_not_report(edge: Edge, archive: Archive) -> None:
 
 def _given_back(board: Board, jobs: int = 1) -> None:
     """Wait until the association's end has left the report to the worker."""
+
     def is_so() -> bool:
         found = board.entries(WHO, state=State.WAITING, most=10)
         return len(found) == jobs
