@@ -33,6 +33,7 @@ from vna.operate.transactions import CommitmentTransactions
 from vna.pixels.sandbox import PixelPool
 from vna.query.engine import QueryEngine
 from vna.retrieve.engine import RetrieveEngine
+from vna.retrieve.render import RenderEngine
 
 
 @dataclass(slots=True)
@@ -46,6 +47,7 @@ class Archive:
     ingest: IngestEngine
     query: QueryEngine
     retrieve: RetrieveEngine
+    render: RenderEngine
     recovery: Recovery
     remotes: Remotes
     commitment: CommitmentEngine
@@ -105,7 +107,7 @@ def open_archive(
     audit = Audit(database)
     pixels = PixelPool(dataclasses.replace(settings.pixels, children=1))
     rooms = {"store": store, "database": database, "audit": audit, "settings": settings}
-    retrieve = RetrieveEngine(**rooms)
+    retrieve = RetrieveEngine(**rooms, pixels=pixels)
     commitment = CommitmentEngine(store=store, database=database)
     graveyard = Graveyard(**rooms)
     recovery = Recovery(**rooms, lay=graveyard.lay)
@@ -119,6 +121,7 @@ def open_archive(
             query=QueryEngine(**rooms),
             retrieve=retrieve,
             remotes=Remotes(database, audit),
+            render=RenderEngine(**rooms, pixels=pixels),
             recovery=recovery,
             commitment=commitment,
             transactions=CommitmentTransactions(
@@ -132,7 +135,6 @@ def open_archive(
             who=developer("test"),
         )
     finally:
-        retrieve.close()
         pixels.close()
         audit.close()
         store.close()

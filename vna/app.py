@@ -34,6 +34,7 @@ from vna.operate.transactions import CommitmentTransactions
 from vna.pixels.sandbox import PixelPool
 from vna.query.engine import QueryEngine
 from vna.retrieve.engine import RetrieveEngine
+from vna.retrieve.render import RenderEngine
 
 _CHECK_S = 2.0  # longest wait for the database when asked whether the archive can work
 
@@ -107,9 +108,7 @@ def opened(settings: Settings, dsn: str) -> Iterator[Archive]:
         opening.callback(audit.close)
         pixels = PixelPool(settings.pixels)
         opening.callback(pixels.close)
-        archive = _assembled(settings, store, database, audit, pixels)
-        opening.callback(archive.engines.retrieve.close)
-        yield archive
+        yield _assembled(settings, store, database, audit, pixels)
 
 
 def found(settings: Settings) -> list[str]:
@@ -236,7 +235,12 @@ def _assembled(
         engines=Engines(
             ingest=ingest,
             query=QueryEngine(store=store, database=database, audit=audit, settings=settings),
-            retrieve=RetrieveEngine(store=store, database=database, audit=audit, settings=settings),
+            retrieve=RetrieveEngine(
+                store=store, database=database, audit=audit, settings=settings, pixels=pixels
+            ),
+            render=RenderEngine(
+                store=store, database=database, audit=audit, settings=settings, pixels=pixels
+            ),
             remotes=Remotes(database, audit),
             commitment=commitment,
             transactions=CommitmentTransactions(

@@ -35,10 +35,12 @@ class Http:
     header_bytes: int = 65536
     header_s: float = 10.0
     body_idle_s: float = 30.0
+    slowest_bytes_s: int = 1024
     keep_alive_s: float = 75.0
     connections: int = 1000
     connections_per_address: int = 64
     strict_accept: bool = False
+    cors_origins: str = ""
     threads: int = 0
 
 
@@ -171,6 +173,7 @@ class Pixels:
     frame_bytes: int = 512 << 20
     wall_s: float = 30.0
     processor_s: float = 30.0
+    cache_bytes: int = 64 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -108,8 +108,27 @@ def _retrieve(serving: Serving) -> None:
     series = f"/studies/{factories.uid(1)}/series/{factories.uid(1, 1)}"
     frames = [f"{series}/instances/{factories.uid(1, 1, n)}/frames/1" for n in range(1, 201)]
     _row(serving, "frame 512 KiB", (lambda p=p: _http(conn, "GET", p, accept=ONE) for p in frames))
+    _rendered(serving, conn, series)
     path = f"{series}/metadata"
     _row(serving, "metadata of 200", (lambda: _http(conn, "GET", path) for _ in range(30)))
+
+
+def _rendered(serving: Serving, conn: http.client.HTTPConnection, series: str) -> None:
+    """Pictures of CT images: made, made again from what is kept, and small ones."""
+    images = [f"{series}/instances/{factories.uid(1, 1, n)}" for n in range(1, 201)]
+
+    def jobs(below: str) -> Iterable[Callable[[], None]]:
+        return (lambda p=p: _http(conn, "GET", p + below, accept="image/jpeg") for p in images)
+
+    _http(conn, "GET", images[0] + "/rendered?quality=1", accept="image/jpeg")  # children begin
+    _row(serving, "rendered CT, 512 x 512 JPEG", jobs("/rendered"))
+    again = f"{images[-1]}/rendered"
+    _row(
+        serving,
+        "rendered CT, asked for again",
+        (lambda: _http(conn, "GET", again, accept="image/jpeg") for _ in range(200)),
+    )
+    _row(serving, "thumbnail of a CT", jobs("/thumbnail"))
 
 
 def _pull(serving: Serving) -> None:

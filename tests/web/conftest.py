@@ -138,6 +138,7 @@ def serving(
                 ingest=archive.ingest,
                 query=archive.query,
                 retrieve=archive.retrieve,
+                render=archive.render,
                 remotes=archive.remotes,
                 commitment=archive.commitment,
                 transactions=archive.transactions,

@@ -19,7 +19,9 @@ from tests.web.conftest import Address, running
 from vna.config import Http
 
 LIMITS = Http()
-QUICK = dataclasses.replace(LIMITS, header_s=0.3, body_idle_s=0.3, connections_per_address=8)
+QUICK = dataclasses.replace(
+    LIMITS, header_s=0.3, body_idle_s=0.3, slowest_bytes_s=2, connections_per_address=8
+)
 
 
 POURED = threading.Event()

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gzip
 import json
 import socket
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pydicom
 import pytest
+from dicomweb_client.web import DICOMwebClient
+from requests import HTTPError
 
 from tests.conftest import TestPostgres
 from tests.factories import BROKEN, broken, ct, ct_of_bytes
@@ -305,6 +310,22 @@ def test_a_rejected_version_is_409(postgres: TestPostgres, tmp_path: Path) -> No
         assert values(values(again.json(), "00081198")[0], "00081197") == [0x0111]
 
 
+def test_a_body_that_trickles_is_given_up(postgres: TestPostgres, tmp_path: Path) -> None:
+    limits = {"body_idle_s": 0.5, "slowest_bytes_s": 10_000}
+    with serving(postgres, tmp_path, http=limits) as site, site.address.connect(0.05) as sock:
+        sock.sendall(
+            b"POST /dicom-web/studies HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n"
+            b"Content-Type: application/dicom\r\n\r\n"
+        )
+        answer = b""
+        while not answer:
+            sock.sendall(b"x")
+            with contextlib.suppress(TimeoutError):  # nothing yet: the next byte
+                answer = sock.recv(4096)
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert site.store(ct(1).part10()).status_code == 200
+
+
 def test_failures_hold_no_patient_data(site: Site) -> None:
     canary = "Canary^Patient"
     file = ct(190, patient_name=canary, patient_id="CANARY-ID")
@@ -313,3 +334,23 @@ def test_failures_hold_no_patient_data(site: Site) -> None:
     for answer in answers:
         assert answer.status_code >= 400
         assert "anary" not in answer.text + json.dumps(dict(answer.headers))
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_dicomweb_client_stores_and_reads_the_answer(site: Site, count: int) -> None:
+    client = DICOMwebClient(site.root)
+    study = 195 + count
+    datasets = [pydicom.dcmread(BytesIO(ct(study, 1, n).part10())) for n in range(1, count + 1)]
+    for path in (None, ct(study).study):
+        told = client.store_instances(datasets, study_instance_uid=path)
+        stored = [item.ReferencedSOPInstanceUID for item in told.ReferencedSOPSequence]
+        assert stored == [dataset.SOPInstanceUID for dataset in datasets]
+        assert "FailedSOPSequence" not in told
+    assert len(client.search_for_instances(ct(study).study)) == count
+
+
+def test_dicomweb_client_hears_of_a_failure(site: Site) -> None:
+    client = DICOMwebClient(site.root)
+    dataset = pydicom.dcmread(BytesIO(ct(199).part10()))
+    with pytest.raises(HTTPError, match="409"):
+        client.store_instances([dataset], study_instance_uid="1.2.3")

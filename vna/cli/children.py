@@ -142,6 +142,7 @@ def recover(archive: Archive, begun: dt.datetime | None) -> None:
     archive.store.sweep_parts(older_s=_PARTS_OLDER_S)
     archive.purge.run()
     archive.engines.transactions.expire()
+    archive.engines.changes.keep_up()
 
 
 def _commit(archive: Archive, stop: threading.Event) -> None:

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from itertools import chain
 
 from vna import telemetry
 from vna.access.audit import Audit, Event
@@ -70,7 +69,7 @@ class RetrieveEngine:
         settings: Settings,
         pixels: PixelPool | None = None,
     ) -> None:
-        self.pixels = pixels or PixelPool(settings.pixels)
+        self._pixels = pixels or PixelPool(settings.pixels)
         self._store = store
         self._database = database
         self._audit = audit
@@ -92,9 +91,10 @@ class RetrieveEngine:
         telemetry.RETRIEVALS.labels("instances").inc(len(found))
         return found
 
-    def close(self) -> None:
-        """End the processes that convert pixels."""
-        self.pixels.close()
+    def image_size(self, located: Located) -> tuple[int, int]:
+        """Tell the rows and columns of an image. Raises `Undecodable`."""
+        described = self._source(located).description
+        return described.rows, described.columns
 
     def choose(self, located: Located, acceptable: Wishes | None) -> str:
         """The Transfer Syntax in which this instance goes out. Raises `NotAcceptable`."""
@@ -146,7 +146,7 @@ class RetrieveEngine:
             media_type="application/dicom",
             transfer_syntax=transfer_syntax,
             length=length,
-            chunks=chain((head,), body.chunks),
+            chunks=_headed(head, body.chunks),
             stretch=None if body.stretch is None else joined((ready(head), body.stretch)),
             location=path_of(located.ref),
             revision=located.blob_id.hex(),
@@ -239,7 +239,7 @@ class RetrieveEngine:
         stored = located.transfer_syntax
         if located.pixel is None or not is_converted(stored, transfer_syntax):
             return in_syntax(self._store, located, transfer_syntax, self._limits)
-        return transcode.transcoded(self._source(located), transfer_syntax, self.pixels)
+        return transcode.transcoded(self._source(located), transfer_syntax, self._pixels)
 
     def package(self, principal: Principal, ref: Ref, *, directory: bool) -> Package:
         """All instances of `ref` as one ZIP file, as they are stored. Raises `NotFound`."""
@@ -376,7 +376,7 @@ class RetrieveEngine:
             return [value(self._store, located, place, self._limits)]
         chosen = self.choose(located, acceptable)
         if chosen == EXPLICIT_LITTLE:
-            return [transcode.value_payload(self._source(located), place.path, self.pixels)]
+            return [transcode.value_payload(self._source(located), place.path, self._pixels)]
         return self._frames(located, table, range(1, frames.count(table) + 1), chosen)
 
     def bulk(
@@ -433,7 +433,7 @@ class RetrieveEngine:
             yield value(self._store, located, place, self._limits)
             return
         if chosen == EXPLICIT_LITTLE:
-            yield transcode.value_payload(self._source(located), place.path, self.pixels)
+            yield transcode.value_payload(self._source(located), place.path, self._pixels)
             return
         current, table = self._with_frames(principal, located.ref)
         yield from self._frames(current, table, range(1, frames.count(table) + 1), chosen)
@@ -454,7 +454,7 @@ class RetrieveEngine:
         last = frames.count(table)
         if any(number > last for number in numbers):
             raise NotFound(f"This instance has {last} frames.")
-        return [transcode.frame_payload(source, n, chosen, self.pixels) for n in numbers]
+        return [transcode.frame_payload(source, n, chosen, self._pixels) for n in numbers]
 
     def _with_frames(self, principal: Principal, ref: InstanceRef) -> tuple[Located, bytes | None]:
         require(principal, Action.RETRIEVE, ref)
@@ -463,3 +463,10 @@ class RetrieveEngine:
         if found is None:
             raise NotFound
         return found
+
+
+def _headed(head: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Give the head once the first of the rest is there: what fails then has given nothing."""
+    first = next(chunks, b"")
+    yield head + first
+    yield from chunks

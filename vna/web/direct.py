@@ -11,6 +11,7 @@ import asyncio
 import enum
 import select
 import socket
+import struct
 from collections.abc import Callable, Iterator
 
 from vna.web.threads import Buffer, Pool
@@ -19,6 +20,8 @@ EXTENSION = "vna.direct"
 """Where the protocol leaves the way out for the application, in the scope's extensions."""
 
 _PATIENCE_MS = 20  # how long a thread waits for a client before it leaves that to the loop
+_TOGETHER, _MOST = 1 << 16, 64  # bytes and pieces that are written in one call
+_AT_ONCE = struct.pack("ii", 1, 0)
 _TURN_BYTES = 64 << 20  # then the thread serves whoever waits for one
 
 
@@ -70,18 +73,20 @@ class Direct:
         try:
             while (state := await _pumped(out, pool)) is not _State.WRITTEN:
                 if state is _State.FULL:
-                    await self._writable(out.fileno())
+                    await self._writable(out)
             self._sent(out.count)
         finally:
             out.close()
 
-    async def _writable(self, fd: int) -> None:
+    async def _writable(self, out: _Out) -> None:
+        fd = out.fileno()
         loop = asyncio.get_running_loop()
         ready = loop.create_future()
         loop.add_writer(fd, _settle, ready)
         try:
             await asyncio.wait_for(ready, self._idle_s)
         except TimeoutError as exc:
+            out.reset()
             self._transport.abort()
             raise ClientIdle from exc
         finally:
@@ -117,7 +122,7 @@ class _Out:
         self._poll.register(self._socket, select.POLLOUT)
         self._pieces = pieces
         self._is_gone = is_gone
-        self._rest = memoryview(b"")
+        self._rest: list[memoryview] = []
         self.count = 0
         self.is_stopped = False
 
@@ -130,29 +135,52 @@ class _Out:
         Raises what the walk of the pieces raises, and `OSError` when the client is gone.
         """
         turn = self.count + _TURN_BYTES
-        while self._rest or self._next():
+        while self._rest or self._gather():
             try:
-                written = self._socket.send(self._rest)
+                written = self._socket.sendmsg(self._rest)
             except BlockingIOError:
                 if not self._poll.poll(_PATIENCE_MS):
                     return _State.FULL
                 continue
             self.count += written
-            self._rest = self._rest[written:]
+            self._drop(written)
             if self.count >= turn:
                 return _State.TURN_OVER
         return _State.WRITTEN
 
+    def reset(self) -> None:
+        """Let the system drop what it holds for a client that takes nothing."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+
     def close(self) -> None:
-        self._rest = memoryview(b"")
+        self._rest.clear()
         self._socket.close()
 
-    def _next(self) -> bool:
-        """Take the next piece that is not empty."""
+    def _gather(self) -> bool:
+        """Take pieces to be written together: small ones, up to the first that is a view.
+
+        What stands between the parts of a multipart goes with them: a call of the system, and a
+        turn of the client, for a hundred bytes would cost as much as for a hundred thousand.
+        """
+        size = 0
         for piece in self._pieces:
             if self.is_stopped or self._is_gone():
                 raise ConnectionAbortedError
-            self._rest = memoryview(piece)
-            if self._rest:
-                return True
-        return False
+            if piece:
+                self._rest.append(memoryview(piece))
+                size += len(piece)
+            if not isinstance(piece, bytes) or size >= _TOGETHER or len(self._rest) >= _MOST:
+                break
+        return bool(self._rest)
+
+    def _drop(self, written: int) -> None:
+        """Forget what has been written."""
+        whole = 0
+        for piece in self._rest:
+            if written < len(piece):
+                break
+            written -= len(piece)
+            whole += 1
+        del self._rest[:whole]
+        if written:
+            self._rest[0] = self._rest[0][written:]

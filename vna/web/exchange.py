@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+ROOT, URI_ROOT = "/dicom-web", "/wado"
+"""Where the services stand: RESTful, and WADO-URI."""
+
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?", re.ASCII)
 
 
@@ -85,6 +88,10 @@ class Ask:
         if host in (server[0], "localhost") and server[1] not in (None, 80, 443):
             host = f"{host}:{server[1]}"
         return f"{self.scope['scheme']}://{host}{self.scope.get('root_path', '')}"
+
+    def restful(self) -> str:
+        """Return the absolute URL of the RESTful service, whichever was called."""
+        return self.root().removesuffix(URI_ROOT).removesuffix(ROOT) + ROOT
 
     def url(self) -> str:
         """Return the absolute URL of what is asked for, without its query."""

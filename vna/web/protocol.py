@@ -4,7 +4,7 @@ What is limited is settled before the application hears of a request, and before
 - connections of one address and of the process (503);
 - the request line (414), the header fields with it, and trailers after a chunked body (431);
 - the time until the header fields are complete (408);
-- silence inside a body while we are reading (408), and a reader who takes nothing at all.
+- silence or a trickle inside a body while we are reading (408), and a reader who takes nothing.
 
 A refusal is a JSON body. After it, and after an answer that did not wait for a long body, what the
 client still sends is read and dropped for a moment: closing at once would reset the connection and
@@ -119,6 +119,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._is_inside = False
         self._is_refused = False
         self._refusal: tuple[int, str, str] | None = None
+        self._window = (0.0, 0)  # since when the speed of a body is looked at, bytes since then
         self._in_head = False
         self._is_plain_body = False
         self._body_bytes: int | None = 0  # of the request under way; None: nobody knows
@@ -231,6 +232,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if cycle.response_complete:
             return
         cycle.body += body
+        self._window = (self._window[0], self._window[1] + len(body))
         if len(cycle.body) >= _WAKE_BYTES:
             self.flow.pause_reading()
             cycle.message_event.set()
@@ -299,6 +301,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if cycle is not None and cycle.more_body:
             self._heard = self.loop.time()
             if self._body_timer is None:
+                self._window = (self._heard, 0)
                 self._body_timer = self.loop.call_later(self._limits.body_idle_s, self._is_idle)
             return
         if self._body_timer is not None:
@@ -324,14 +327,29 @@ class LimitedProtocol(HttpToolsProtocol):
         now, flow = self.loop.time(), self.flow
         since = max(self._heard, flow.reading_since if isinstance(flow, _Flow) else 0.0)
         left = self._limits.body_idle_s - (0.0 if flow.read_paused else now - since)
-        if left > 0.001:
+        is_slow = self._is_slow(now)
+        if left > 0.001 and not is_slow:
             self._body_timer = self.loop.call_later(left, self._is_idle)
             return
         if cycle.response_complete:
             self.transport.close()
             return
+        if is_slow:
+            slowest = self._limits.slowest_bytes_s
+            self._refuse(408, "body-slow", f"A body must arrive with {slowest} bytes a second.")
+            return
         seconds = self._limits.body_idle_s
         self._refuse(408, "body-idle", f"Nothing arrived for {seconds:g} seconds.")
+
+    def _is_slow(self, now: float) -> bool:
+        """Whether a body only trickles in while we read: it would hold its connection for ever."""
+        flow, (begun, count) = self.flow, self._window
+        if isinstance(flow, _Flow):
+            begun = max(begun, flow.reading_since)
+        if flow.read_paused or now - begun < 0.9 * self._limits.body_idle_s:
+            return False
+        self._window = (now, 0)
+        return 0 < count < self._limits.slowest_bytes_s * (now - begun)
 
     def _watch_reader(self, before: int) -> None:
         """Give a client up that took nothing since the last look."""

@@ -23,6 +23,7 @@ XML = "application/dicom+xml"
 CSV = "text/csv"  # an extension of ours for searches
 OCTETS = "application/octet-stream"
 ZIP = "application/zip"
+WADL = "application/vnd.sun.wadl+xml"
 ANY, EASY = "*", "~"
 """As stored; and uncompressed where that takes no codec, else as stored."""
 
@@ -36,6 +37,7 @@ class Resource(enum.Enum):
     SEARCH = enum.auto()
     STORED = enum.auto()
     COMMITMENT = enum.auto()
+    CAPABILITIES = enum.auto()
     FRAMES = enum.auto()
     FRAME = enum.auto()
     BULK = enum.auto()
@@ -146,6 +148,7 @@ _OFFERS: dict[Resource, tuple[tuple[str, bool], ...]] = {
     Resource.COMMITMENT: (
         *((JSON, False), (PLAIN_JSON, False), (XML, False), (JSON, True), (XML, True)),
     ),
+    Resource.CAPABILITIES: ((WADL, False), (PLAIN_JSON, False)),
     Resource.FRAMES: _BULK_OFFERS,
     Resource.FRAME: (*_BULK_OFFERS, *_BULK_SINGLE),
     Resource.BULK: (*_BULK_SINGLE, *_BULK_OFFERS),
@@ -214,9 +217,14 @@ def _negotiated(
 _cached = functools.lru_cache(maxsize=1024)(_negotiated)
 
 
+def offers(resource: Resource) -> tuple[tuple[str, bool], ...]:
+    """List what a resource is given as: media type, and whether in a multipart; default first."""
+    return _OFFERS[resource]
+
+
 def _possible(resource: Resource) -> str:
-    offers = (f'multipart/related; type="{m}"' if multi else m for m, multi in _OFFERS[resource])
-    return f"This resource is given as one of: {', '.join(offers)}."
+    given = (f'multipart/related; type="{m}"' if multi else m for m, multi in _OFFERS[resource])
+    return f"This resource is given as one of: {', '.join(given)}."
 
 
 def _ranges(entries: Iterable[MediaType]) -> Iterator[_Range]:
@@ -253,18 +261,18 @@ def _refuse_mixture(resource: Resource, ranges: Iterable[_Range]) -> None:
 
 
 def _wanted(resource: Resource, ranges: Iterable[_Range]) -> Iterator[Wanted]:
-    offers = _OFFERS[resource]
+    given = _OFFERS[resource]
     ordered = sorted(ranges, key=lambda r: -r.q)
     refused = {(r.media, r.multipart) for r in ordered if r.q == 0}
     for entry in ordered:
         if entry.q == 0:
             continue
         if not entry.is_wildcard:
-            if (entry.media, bool(entry.multipart)) in offers:
+            if (entry.media, bool(entry.multipart)) in given:
                 named = _named(entry)
                 yield Wanted(entry.media, bool(entry.multipart), named, entry.directory)
             continue
-        for media, multipart in offers:
+        for media, multipart in given:
             if (media, multipart) not in refused and entry.covers(media, multipart):
                 yield Wanted(media, multipart, _unnamed(resource, entry))
                 break
