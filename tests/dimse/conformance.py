@@ -20,14 +20,21 @@ from vna.dimse.status import (
     CAUSES,
     CAUTIONS,
     ERRORS,
+    NO_SUCH_ACTION,
     NO_SUCH_DESTINATION,
+    NO_SUCH_EVENT,
+    NO_SUCH_INSTANCE,
+    NO_SUCH_NORMALIZED_CLASS,
     PENDING,
     SOME_FAILED,
     SUBOPERATIONS_FAILED,
+    of_normalized_error,
     of_retrieve_error,
 )
 from vna.dimse.tls import PROFILES
-from vna.errors import InvalidQuery, NotPermitted, TooLarge
+from vna.errors import InvalidQuery, InvalidRequest, NotPermitted, TooLarge
+from vna.operate.commitment import Reason
+from vna.operate.pushes import CAUSES as CAUSES_OF_REASONS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "conformance.md"
 _OPTIONS = (
@@ -48,7 +55,8 @@ def written() -> dict[str, str]:
     return {
         "storage-sop-classes": _table("SOP Class | UID", _storage()),
         "transfer-syntaxes": _table(
-            "Transfer Syntax | UID | C-STORE | C-FIND, C-MOVE, C-GET", _syntaxes()
+            "Transfer Syntax | UID | C-STORE | C-FIND, C-MOVE, C-GET, N-ACTION, N-EVENT-REPORT",
+            _syntaxes(),
         ),
         "find-options": _table("Byte | Option | Supported", _options(_OPTIONS, FIND_OPTIONS)),
         "retrieve-options": _table(
@@ -59,7 +67,11 @@ def written() -> dict[str, str]:
         "tls-suites": _table("Suite of TLS 1.2 | `bcp195` | `modified`", _suites()),
         "limits": _table("Setting | Default", _limits()),
         "store-outcomes": _table("Status | When", _outcomes()),
-        "errors": _table("Error | C-STORE | C-FIND | C-MOVE, C-GET", _errors()),
+        "commitment-reasons": _table("Failure Reason | When", _reasons()),
+        "commitment-statuses": _table("Status | When", _commitment_statuses()),
+        "errors": _table(
+            "Error | C-STORE | C-FIND | C-MOVE, C-GET | N-ACTION, N-EVENT-REPORT", _errors()
+        ),
     }
 
 
@@ -162,9 +174,28 @@ def _outcomes() -> list[str]:
     return [f"{code:04X}H | {name}" for code, name in [(0, "stored"), *sorted(rows)]]
 
 
+def _reasons() -> list[str]:
+    return [f"{reason:04X}H | {CAUSES_OF_REASONS[reason]}" for reason in sorted(Reason)]
+
+
+def _commitment_statuses() -> list[str]:
+    rows = (
+        (SUCCESS, "received; what is committed stands in the report"),
+        (NO_SUCH_INSTANCE, NO_SUCH_INSTANCE.comment),
+        (NO_SUCH_EVENT, NO_SUCH_EVENT.comment),
+        (of_normalized_error(InvalidRequest()), "the data set lacks an attribute or is malformed"),
+        (NO_SUCH_NORMALIZED_CLASS, NO_SUCH_NORMALIZED_CLASS.comment),
+        (NO_SUCH_ACTION, NO_SUCH_ACTION.comment),
+        (of_normalized_error(NotPermitted()), "the caller may not store"),
+        (of_normalized_error(TooLarge()), "the request is too large, or the index is away"),
+    )
+    return [f"{status.code:04X}H | {when}" for status, when in rows]
+
+
 def _errors() -> list[str]:
     return [
         f"{cls.__name__} | {store:04X}H | {find:04X}H | {of_retrieve_error(cls()).code:04X}H"
+        f" | {of_normalized_error(cls()).code:04X}H"
         for cls, (store, find) in ERRORS.items()
     ]
 

@@ -124,3 +124,37 @@ def test_when_nobody_can_be_looked_up_callers_come_again(
     assert caller_of("CT1", "127.0.0.1", Settings(), remotes) == CONGESTED
     assert caller_of("CT1", "127.0.0.1", Settings(), None) == UNKNOWN_CALLING
     away.close()
+
+
+def test_patient_ids_of_a_remote_are_of_its_issuer_before_and_after_a_rebuild(
+    edge: Edge, archive: Archive
+) -> None:
+    """PS3.3 C.7.1.1: without Issuer of Patient ID the assigning authority is who sent it."""
+    register(archive, "CITY", patient_id_issuer="CITY")
+    one = ct(1)
+    with calling(edge, "CITY") as remote:
+        stored = (one.sop_class, one.instance, one.transfer_syntax, [one.dataset()])
+        assert remote.store(*stored).code == 0
+
+    def issuers() -> list[tuple[str, str]]:
+        with archive.database.reading() as conn:
+            return conn.execute("SELECT issuer, patient_id FROM patient").fetchall()
+
+    assert issuers() == [("CITY", "P-0001")]
+    archive.recovery.reindex(lambda _: None)
+    assert issuers() == [("CITY", "P-0001")]
+
+
+def test_answers_come_in_the_character_set_a_remote_wants(edge: Edge, archive: Archive) -> None:
+    """PS3.4 C.4.1.1.3.2: a request that names no character set is answered in the remote AE's."""
+    archive.take_dataset(ct(1, patient_name="Müller^Änne").dataset(), EXPLICIT)
+    asked = STUDIES[:14] + bytes.fromhex("10001000") + b"PN\0\0" + STUDIES[14:]
+    for title, charset, raw in (
+        ("OLD", "ISO_IR 100", "Müller^Änne".encode("latin-1")),
+        ("NEW", "ISO_IR 192", "Müller^Änne".encode()),
+    ):
+        register(archive, title, character_set=charset)
+        with calling(edge, title) as remote:
+            (answer,) = remote.find(wire.STUDY_FIND, asked, transfer_syntax=EXPLICIT)
+        assert raw in answer
+        assert charset.encode() in answer

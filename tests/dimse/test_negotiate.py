@@ -87,7 +87,7 @@ def test_an_unknown_class_is_taken_for_storage_by_the_setting(uid: str) -> None:
         *tables._PRINT_MANAGEMENT_CLASSES.values(),
         *tables._BASIC_WORKLIST_CLASSES.values(),
         *tables._MEDIA_STORAGE_CLASSES.values(),
-        "1.2.840.10008.1.20.1",
+        "1.2.840.10008.1.20.2",
         "1.2.840.10008.5.1.4.1.2.4.2",
         "1.2.840.10008.5.1.4.1.2.4.3",
         wire.IMPLICIT,

@@ -13,7 +13,15 @@ from tests.dimse.shelf import STORED, refused
 from vna import errors
 from vna.dimse import status as table
 from vna.dimse.messages import Status
-from vna.dimse.status import CAUSES, CAUTIONS, ERRORS, of_find_error, of_outcome, of_store_error
+from vna.dimse.status import (
+    CAUSES,
+    CAUTIONS,
+    ERRORS,
+    of_find_error,
+    of_normalized_error,
+    of_outcome,
+    of_store_error,
+)
 from vna.ingest.outcome import AlreadyStored, Cause, Caution, Stored
 
 STORE_CODES = STORAGE_SERVICE_CLASS_STATUS.keys() | GENERAL_STATUS.keys()
@@ -81,3 +89,11 @@ def test_our_own_statuses_fit_their_comment() -> None:
     own = [value for value in vars(table).values() if isinstance(value, Status)]
     assert own
     assert all(len(value.comment) <= 64 for value in own)
+
+
+def test_every_error_has_a_status_of_the_normalized_services() -> None:
+    """PS3.7 10.1.1.1.8 and 10.1.4.1.10."""
+    allowed = {0x0110, 0x0112, 0x0115, 0x0124, 0x0213}
+    assert {of_normalized_error(error()).code for error in family(errors.VNAError)} <= allowed
+    assert of_normalized_error(errors.CommitUnknown()).code == 0x0213
+    assert of_normalized_error(errors.InvalidUID("Why.")) == Status(code=0x0115, comment="Why.")

@@ -106,7 +106,9 @@ class _Finding:
             return of_find_error(exc, offending=offending)
         answers = self._query.find(self._exchange.peer.principal, asked.query)
         pending = PENDING_WITH_UNSUPPORTED_KEYS if asked.unsupported else PENDING
-        return self._send_all(answers.rows, pending, text_of(elements.get(CHARSET, {})))
+        remote = self._exchange.peer.remote
+        charset = text_of(elements.get(CHARSET, {})) or (remote and remote.character_set) or ""
+        return self._send_all(answers.rows, pending, charset)
 
     def _send_all(self, rows: Any, pending: Status, charset: str) -> Status:  # answers, closable
         exchange = self._exchange

@@ -56,6 +56,7 @@ def _receive(ingest: IngestEngine, exchange: Exchange, instance: str) -> Receivi
             calling_ae=peer.calling,
             called_ae=peer.called,
             address=peer.address,
+            issuer=peer.remote.patient_id_issuer if peer.remote is not None else None,
         ),
         transfer_syntax=exchange.context.transfer_syntax,
         expected=Expected(sop_class=exchange.command.sop_class, sop_instance=instance),

@@ -44,7 +44,7 @@ def registration(
         sop_class=fields["sop_class"],
         transfer_syntax=fields["ts"],
         attributes=attributes,
-        issuer=issuer,
+        issuer=source.get("issuer") or issuer,  # kept in the blob: a rebuild says the same
         blob_id=stored.blob_id,
         key_id=stored.key_id,
         key_version=stored.key_version,

@@ -51,6 +51,8 @@ def fields(
         "frames": None if scan.frames is None else _b64(scan.frames.encode()),
         "bulk": [[b.path, b.vr, b.offset, b.length] for b in scan.bulk],
     }
+    if source.issuer is not None:
+        found["source"]["issuer"] = source.issuer
     if any(file.preamble):
         found["preamble"] = _preamble(file.preamble)
     if digest_received is not None:

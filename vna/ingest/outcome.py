@@ -70,6 +70,7 @@ class Source:
     called_ae: str | None = None
     address: str | None = None
     tls_subject: str | None = None
+    issuer: str | None = None  # assigning authority of its Patient IDs where they name none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

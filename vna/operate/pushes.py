@@ -35,7 +35,7 @@ ASK = "commitment-ask"
 _READY = 200  # instances that are checked while the asker waits, when they are small
 _HELD_S = 120.0  # for checking and reporting them; past it the worker does
 _PIECE_S = 5.0  # work between two notes in the database
-_CAUSES = {
+CAUSES = {
     Reason.PROCESSING_FAILURE: "What is stored does not verify.",
     Reason.NO_SUCH_INSTANCE: "There is no such instance.",
     Reason.CLASS_CONFLICT: "The instance is of another SOP Class.",
@@ -279,7 +279,7 @@ def answers(found: Iterable[Item], report: Report) -> list[Settled]:
     for item in found:
         if item.instance in failed:
             reason = failed[item.instance]
-            cause = _CAUSES.get(Reason(reason)) if reason in list(Reason) else None
+            cause = CAUSES.get(Reason(reason)) if reason in list(Reason) else None
             told = cause or "The remote AE does not commit to it."
             went.append(Settled(item.number, "failed", reason, told))
         elif item.instance in committed:
@@ -318,7 +318,7 @@ def _asker(job: Job) -> Principal:
 def _settled(item: Item, reason: Reason | None) -> Settled:
     if reason is None:
         return Settled(item.number, "done", 0)
-    return Settled(item.number, "failed", int(reason), _CAUSES[reason])
+    return Settled(item.number, "failed", int(reason), CAUSES[reason])
 
 
 def _report(transaction: str, found: Sequence[Item]) -> Report:

@@ -1,0 +1,118 @@
+"""`vna send` and `vna jobs`: studies to remote AEs, while the archive serves or not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pynetdicom import AE, evt
+
+from tests.cli.conftest import Vna
+from tests.cli.serving import run, serving
+from tests.dimse.edge import wait_for
+from tests.factories import CT, EXPLICIT, ct
+from tests.flows.serving import free_port
+
+STUDY = ct(1).study
+
+
+@contextmanager
+def destination(port: int, *, status: int = 0) -> Iterator[list[str]]:
+    """A Storage SCP; it collects the SOP Instance UIDs that came."""
+    came: list[str] = []
+
+    def store(event: Any) -> int:
+        came.append(str(event.request.AffectedSOPInstanceUID))
+        return status
+
+    ae = AE(ae_title="DEST")
+    ae.add_supported_context(CT, EXPLICIT)
+    handlers = [(evt.EVT_C_STORE, store)]
+    server = ae.start_server(("127.0.0.1", port), block=False, evt_handlers=handlers)
+    try:
+        yield came
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def filled(vna: Vna, archive: Path, tmp_path: Path) -> Path:
+    """An archive of a study of three instances."""
+    for number in (1, 2, 3):
+        (tmp_path / f"{number}.dcm").write_bytes(ct(1, 1, number).part10())
+    done = vna("import", tmp_path, "--data", archive)
+    assert done.returncode == 0, done.stderr
+    return archive
+
+
+def test_a_stopped_archive_sends_while_it_is_waited_for(vna: Vna, filled: Path) -> None:
+    at, port = ("--data", filled), free_port()
+    vna("remote", "add", "DEST", "127.0.0.1", str(port), *at)
+    with destination(port) as came:
+        done = vna("send", STUDY, "DEST", "--wait", *at)
+    assert done.returncode == 0, done.stderr
+    assert "job 1: `vna jobs show 1`" in done.stdout
+    assert "done: 3 of 3 instances sent" in done.stdout
+    assert sorted(came) == [ct(1, 1, number).instance for number in (1, 2, 3)]
+
+
+def test_what_is_refused_is_told_with_its_cause(vna: Vna, filled: Path) -> None:
+    at, port = ("--data", filled), free_port()
+    vna("remote", "add", "DEST", "127.0.0.1", str(port), *at)
+    with destination(port, status=0xA900):
+        done = vna("send", STUDY, "DEST", "--wait", *at)
+    assert done.returncode == 1
+    assert "failed: 0 of 3 instances sent" in done.stdout
+    assert "3 of 3 instances were not taken." in done.stdout
+
+
+def test_a_job_that_waits_is_listed_shown_cancelled_and_asked_for_again(
+    vna: Vna, filled: Path
+) -> None:
+    at = ("--data", filled)
+    assert vna("jobs", *at).stdout == "no jobs\n"
+    vna("remote", "add", "DEST", "127.0.0.1", "104", *at)
+    assert vna("send", STUDY, "DEST", *at).returncode == 0
+    (row,) = vna("jobs", "list", *at).stdout.splitlines()[1:]
+    assert row.split() == ["1", "forward", "DEST", "waiting", "0/3", "0"]
+    shown = vna("jobs", "show", "1", *at).stdout
+    assert "forward to DEST" in shown
+    assert all(ct(1, 1, number).instance in shown for number in (1, 2, 3))
+    facts = json.loads(vna("jobs", "show", "1", "--json", *at).stdout)
+    assert (facts["state"], facts["instances"], len(facts["items"])) == ("waiting", 3, 3)
+    assert vna("jobs", "cancel", "1", *at).stdout == "job 1 cancelled\n"
+    assert json.loads(vna("jobs", "list", "--state", "waiting", "--json", *at).stdout) == []
+    assert vna("jobs", "retry", "1", *at).stdout == "job 1 waits to be done\n"
+    assert "waiting" in vna("jobs", *at).stdout
+
+
+@pytest.mark.parametrize("act", ["show", "retry", "cancel"])
+def test_a_job_that_is_not_there_is_exit_code_one(vna: Vna, archive: Path, act: str) -> None:
+    done = vna("jobs", act, "4711", "--data", archive)
+    assert (done.returncode, done.stderr) == (1, "vna: There is no job 4711.\n")
+
+
+def test_what_cannot_be_sent_is_told_at_once(vna: Vna, filled: Path) -> None:
+    at = ("--data", filled)
+    assert "no remote AE DEST" in vna("send", STUDY, "DEST", *at).stderr
+    vna("remote", "add", "DEST", "127.0.0.1", "104", *at)
+    assert "no such study" in vna("send", "1.2.3", "DEST", *at).stderr
+    assert vna("send", "not-a-uid", "DEST", *at).returncode == 1
+    assert vna("jobs", *at).stdout == "no jobs\n"
+
+
+def test_a_running_archive_sends_at_once_and_again_when_it_has_to(filled: Path) -> None:
+    at, port = ("--data", filled), free_port()
+    with serving(filled) as server:
+        assert "jobs" in server.state()["children"]
+        assert run("remote", "add", "DEST", "127.0.0.1", str(port), *at).returncode == 0
+        assert run("send", STUDY, "DEST", *at).returncode == 0
+        server.wait_for("job put off")
+        with destination(port) as came:
+            assert run("jobs", "retry", "1", *at).returncode == 0
+            wait_for(lambda: len(came) == 3, within_s=30)
