@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from vna.access.people import People
 from vna.config import Settings
 from vna.ingest.engine import IngestEngine
 from vna.operate.changes import ChangeFeed
@@ -30,5 +31,6 @@ class Engines:
     transactions: CommitmentTransactions
     lifecycle: LifecycleEngine
     changes: ChangeFeed
+    people: People
     settings: Settings
     check: Callable[[], None]

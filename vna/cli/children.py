@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from vna.app import Archive, opened
+from vna.app import Archive, opened, tls_files
 from vna.cli.memory import keep_freed_memory, settle
 from vna.config import Settings
 from vna.dimse.scps import services
@@ -53,7 +53,13 @@ def speak_http(place: Place, handle: int) -> None:
         with suppress(VNAError):  # on a full disk, say: they are made one by one when needed
             archive.store.make_ready()
         settle()
-        serve(archive.engines, place.settings, socket.socket(fileno=handle), stop=stop)
+        serve(
+            archive.engines,
+            place.settings,
+            socket.socket(fileno=handle),
+            stop=stop,
+            tls=None if place.settings.dev else tls_files(place.settings),
+        )
 
 
 def speak_dicom(place: Place, handle: int) -> None:
@@ -109,6 +115,7 @@ def recover(archive: Archive, begun: dt.datetime | None) -> None:
     archive.store.sweep_parts(older_s=_PARTS_OLDER_S)
     archive.purge.run()
     archive.engines.transactions.expire()
+    archive.engines.people.sessions.sweep()
 
 
 def _commit(archive: Archive, stop: threading.Event) -> None:

@@ -24,8 +24,8 @@ _DEV = """
   *****************************************************************
 """
 _CLOSED = """
-  Access control is not there yet, so nobody is let in: every HTTP request is
-  answered 401, every association rejected. On a laptop: vna serve --dev
+  HTTP is TLS and asks who is there: people sign in, programs show a token (vna user, vna token).
+  No remote AE is registered, so every association is rejected. On a laptop: vna serve --dev
 """
 
 

@@ -12,16 +12,25 @@ _BACKLOG = 512
 
 
 def require_loopback(settings: Settings) -> None:
-    """Refuse addresses that others can reach: nobody is told apart yet. Raises `ConfigError`."""
-    for name, where in (("http", settings.http.listen), ("dicom", settings.dicom.listen)):
-        host, _ = address(where)
-        if not _is_loopback(host):
-            why = (
-                "--dev serves" if settings.dev else "Without access control the archive listens on"
-            )
+    """Refuse addresses that others can reach where nobody is told apart. Raises `ConfigError`.
+
+    That is everything under `--dev`, and DICOM. HTTP may be anywhere else: `require_people`.
+    """
+    held = [("dicom", settings.dicom.listen)]
+    if settings.dev:
+        held.append(("http", settings.http.listen))
+    for name, where in held:
+        if not is_loopback(where):
+            why = "--dev serves" if settings.dev else "Without TLS of its own DICOM listens on"
             raise ConfigError(
                 f"{name}.listen is {where}. {why} loopback addresses only; put it on 127.0.0.1."
             )
+
+
+def is_loopback(where: str) -> bool:
+    """Whether only programs of this machine reach an address. Raises `ConfigError`."""
+    host, _ = address(where)
+    return _is_loopback(host)
 
 
 def open_shared(where: str, count: int) -> list[socket.socket]:

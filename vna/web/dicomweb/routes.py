@@ -18,7 +18,6 @@ from vna.errors import NotFound, UnsupportedMedia
 from vna.web import problems
 from vna.web.dicomweb import changes, commitment, deletion, qido, stow, wado
 from vna.web.exchange import Ask, ClientGone, Counter, Reply, below
-from vna.web.identity import principal_of
 from vna.web.sending import send_reply
 
 log = logging.getLogger(__name__)
@@ -147,7 +146,7 @@ class DicomWeb:
         endpoint = route.methods.get(method)
         if endpoint is None:
             return _not_allowed(route)
-        principal = principal_of(scope, self._counter.engines.settings)
+        principal = await self._counter.identity.principal(scope)
         ask = Ask(scope, receive, counter=self._counter, principal=principal, names=names)
         coding = ask.header(b"content-encoding")
         if coding is not None and coding.strip().lower() != "identity":
