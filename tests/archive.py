@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from vna.access.audit import Audit
+from vna.access.people import People, people
 from vna.access.principal import Principal, developer
 from vna.access.remotes import Remotes
 from vna.blobs.files import Files
 from vna.blobs.layout import uuid7
 from vna.blobs.store import BlobStore
 from vna.config import Settings
+from vna.crypto.credentials import Cost
 from vna.crypto.keyring import Keyring, RootKey
 from vna.db.pool import Database
 from vna.ingest.backfill import SearchIndex
@@ -34,6 +36,8 @@ from vna.pixels.sandbox import PixelPool
 from vna.query.engine import QueryEngine
 from vna.retrieve.engine import RetrieveEngine
 from vna.retrieve.render import RenderEngine
+
+CHEAP = Cost(memory_kib=64, passes=1)  # of a hash: tests make many
 
 
 @dataclass(slots=True)
@@ -57,6 +61,7 @@ class Archive:
     changes: ChangeFeed
     purge: Purge
     search_index: SearchIndex
+    people: People
     who: Principal
 
     def take(self, data: bytes, *, chunk: int = 1 << 16, **expected: str) -> Outcome:
@@ -132,6 +137,9 @@ def open_archive(
             lifecycle=LifecycleEngine(**rooms, graveyard=graveyard, restore=recovery.restore),
             purge=Purge(store=store, database=database, audit=audit),
             search_index=SearchIndex(**rooms),
+            people=people(
+                database=database, audit=audit, keyring=keyring, settings=settings, cost=CHEAP
+            ),
             who=developer("test"),
         )
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vna.access.audit import Audit
+from vna.access.people import people
 from vna.access.remotes import Remotes
 from vna.blobs.layout import uuid7
 from vna.blobs.store import BlobStore
-from vna.config import Settings
+from vna.config import Settings, address
+from vna.crypto import certificates
 from vna.crypto.keyring import Keyring, RootKey, make_root_key
 from vna.db import migrate, runlock, statements
 from vna.db.cluster import Cluster
@@ -129,7 +132,29 @@ def found(settings: Settings) -> list[str]:
     BlobStore.init(where, archive_id, root_key(settings))
     if is_new:
         made.append(f"blob store {where} of archive {uuid.UUID(bytes=archive_id)}")
+    if not settings.dev:
+        made += found_certificate(settings)
     return made
+
+
+def tls_files(settings: Settings) -> tuple[Path, Path]:
+    """Say where certificate and key of HTTP are: the settings', else those made by us."""
+    if settings.tls.certificate:
+        return Path(settings.tls.certificate), Path(settings.tls.key or settings.tls.certificate)
+    folder = settings.data / "tls"
+    return folder / "server.crt", folder / "server.key"
+
+
+def found_certificate(settings: Settings) -> list[str]:
+    """Make a certificate where none is given, or ours is about to end; say what was made."""
+    certificate, key = tls_files(settings)
+    if settings.tls.certificate or (certificates.is_current(certificate) and key.exists()):
+        return []
+    host, _ = address(settings.http.listen)
+    names = {"localhost", "127.0.0.1", "::1", socket.gethostname(), host} - {"0.0.0.0", "::"}  # noqa: S104 -- left out
+    certificates.make(certificate, key, sorted(names))
+    print_ = certificates.fingerprint(certificate)
+    return [f"TLS certificate {certificate}, SHA-256 fingerprint {print_}"]
 
 
 def found_index(settings: Settings, index: Index) -> list[str]:
@@ -145,6 +170,16 @@ def found_index(settings: Settings, index: Index) -> list[str]:
     finally:
         database.close()
     return made
+
+
+def require_administrator(settings: Settings, index: Index) -> None:
+    """Make sure that somebody can let people in before others reach us. Raises `ConfigError`."""
+    with opened(settings, index.dsn) as archive:
+        if not archive.engines.people.accounts.has_administrator():
+            raise ConfigError(
+                f"http.listen is {settings.http.listen}, and there is no administrator yet: "
+                "`vna init` prints the link of the first one."
+            )
 
 
 def connected(settings: Settings, dsn: str) -> Database:
@@ -256,6 +291,7 @@ def _assembled(
                 graveyard=graveyard,
                 restore=recovery.restore,
             ),
+            people=people(database=database, audit=audit, keyring=store.keyring, settings=settings),
             settings=settings,
             check=check,
         ),

@@ -80,6 +80,17 @@ class Tls:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """Who is let in, and for how long."""
+
+    roles: str = ""
+    idle_s: float = 900.0
+    session_s: float = 28800.0
+    link_s: float = 86400.0
+    token_days: float = 366.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What is checked before memory is taken."""
 
@@ -206,6 +217,7 @@ class Settings:
     http: Http = field(default_factory=Http)
     dicom: Dicom = field(default_factory=Dicom)
     tls: Tls = field(default_factory=Tls)
+    access: Access = field(default_factory=Access)
     limits: Limits = field(default_factory=Limits)
     postgres: Postgres = field(default_factory=Postgres)
     blobs: Blobs = field(default_factory=Blobs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from vna.access.people import People
 from vna.access.remotes import Remotes
 from vna.config import Settings
 from vna.ingest.engine import IngestEngine
@@ -36,5 +37,6 @@ class Engines:
     pushes: CommitmentPushes
     lifecycle: LifecycleEngine
     changes: ChangeFeed
+    people: People
     settings: Settings
     check: Callable[[], None]

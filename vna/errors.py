@@ -9,6 +9,7 @@ was expected; UIDs may stand in it, a patient's data never. The docstring is the
      |   |- InvalidUID  InvalidQuery  MalformedInstance  MalformedMultipart
      |- NotAuthenticated
      |- NotPermitted
+     |- TooMany                        tries to sign in; to be slowed down
      |- NotFound
      |- Gone
      |- Conflict                       well formed, but it contradicts what is kept
@@ -63,6 +64,10 @@ class NotAuthenticated(VNAError):
 
 class NotPermitted(VNAError):
     """This is not permitted."""
+
+
+class TooMany(VNAError):
+    """There were too many tries; wait a quarter of an hour."""
 
 
 class NotFound(VNAError):

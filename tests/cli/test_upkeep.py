@@ -115,6 +115,7 @@ def opened(archive: Archive) -> Opened:
             transactions=archive.transactions,
             lifecycle=archive.lifecycle,
             changes=archive.changes,
+            people=archive.people,
             settings=archive.settings,
             check=lambda: None,
         ),

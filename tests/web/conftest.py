@@ -50,7 +50,9 @@ class Address:
 
 
 @contextlib.contextmanager
-def running(app: ASGIApp, limits: Http | None = None) -> Iterator[Address]:
+def running(
+    app: ASGIApp, limits: Http | None = None, *, tls: tuple[Path, Path] | None = None
+) -> Iterator[Address]:
     """Serve an application while the test runs."""
     sock = socket.socket()
     sock.bind(("127.0.0.1", 0))
@@ -58,7 +60,7 @@ def running(app: ASGIApp, limits: Http | None = None) -> Iterator[Address]:
     address = Address(sock.getsockname()[1])
     stop = threading.Event()
     thread = threading.Thread(
-        target=server.run, args=(app, limits or Http(), sock), kwargs={"stop": stop}
+        target=server.run, args=(app, limits or Http(), sock), kwargs={"stop": stop, "tls": tls}
     )
     thread.start()
     try:
@@ -78,6 +80,7 @@ class Site:
     client: httpx.Client
     database_name: str
     engines: Engines
+    closing: contextlib.ExitStack  # what a test opens and the site closes
 
     @property
     def root(self) -> str:
@@ -145,13 +148,14 @@ def serving(
                 pushes=archive.pushes,
                 lifecycle=archive.lifecycle,
                 changes=archive.changes,
+                people=archive.people,
                 settings=dataclasses.replace(archive.settings, dev=dev),
                 check=lambda: ask(database),
             )
             address = stack.enter_context(running(create(engines), archive.settings.http))
             client = stack.enter_context(httpx.Client(timeout=60))
             name = conninfo_to_dict(dsn)["dbname"]
-            yield Site(archive, address, client, str(name), engines)
+            yield Site(archive, address, client, str(name), engines, stack)
     finally:
         database.close()
         postgres.drop(dsn)

@@ -19,6 +19,9 @@ class Action(enum.Enum):
     DELETE = "delete"
     VERIFY = "verify"
     MANAGE = "manage"
+    ACCOUNTS = "accounts"
+    AUDIT = "audit"
+    MONITOR = "monitor"
 
 
 class Kind(enum.Enum):
@@ -28,6 +31,7 @@ class Kind(enum.Enum):
     SYSTEM = "system"  # the archive's own work: recovery, reindex, import at the shell
     AE = "ae"
     PERSON = "person"
+    SERVICE = "service"
     SHARE = "share"
 
 

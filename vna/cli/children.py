@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from vna.app import Archive, opened
+from vna.app import Archive, opened, tls_files
 from vna.cli.memory import keep_freed_memory, settle
 from vna.config import Settings
 from vna.dimse import roster
@@ -56,7 +56,13 @@ def speak_http(place: Place, handle: int) -> None:
         with suppress(VNAError):  # on a full disk, say: they are made one by one when needed
             archive.store.make_ready()
         settle()
-        serve(archive.engines, place.settings, socket.socket(fileno=handle), stop=stop)
+        serve(
+            archive.engines,
+            place.settings,
+            socket.socket(fileno=handle),
+            stop=stop,
+            tls=None if place.settings.dev else tls_files(place.settings),
+        )
 
 
 def speak_dicom(place: Place, handle: int) -> None:
@@ -143,6 +149,7 @@ def recover(archive: Archive, begun: dt.datetime | None) -> None:
     archive.purge.run()
     archive.engines.transactions.expire()
     archive.engines.changes.keep_up()
+    archive.engines.people.sessions.sweep()
 
 
 def _commit(archive: Archive, stop: threading.Event) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 
 from vna import app
+from vna.cli import links
+from vna.cli.shell import shell
 from vna.config import Settings
 from vna.db import runlock
 from vna.db.place import make_data
@@ -14,8 +16,9 @@ def options(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.description = (
         "Makes the data folder, the root key, the blob store with its archive key, the PostgreSQL "
-        "cluster and the schema, and brings the schema up to date. What is there already is left "
-        "as it is, so it may be run again at any time."
+        "cluster, the schema and a TLS certificate, and brings the schema up to date. What is "
+        "there is left as it is, so it may be run again at any time. Prints the one-time link of "
+        "the first administrator until somebody has come by one."
     )
 
 
@@ -28,6 +31,10 @@ def run(args: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 --
         made += app.found(settings)
         with app.index_of(settings) as index:
             made += app.found_index(settings, index)
-    for line in made or [f"nothing to do: the archive in {settings.data} is complete"]:
-        print(line)
+            for line in made or [f"nothing to do: the archive in {settings.data} is complete"]:
+                print(line)
+            with app.opened(settings, index.dsn) as archive:
+                first = archive.engines.people.accounts.first_link(shell())
+    if first is not None:
+        links.show(settings, *first)
     return 0

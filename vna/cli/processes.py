@@ -43,6 +43,8 @@ def serve(settings: Settings, http: Sequence[socket.socket], dicom: sockets.Door
         made += app.found_index(settings, index)
         for line in made:
             print(f"made: {line}", file=sys.stderr)
+        if not settings.dev and not sockets.is_loopback(settings.http.listen):
+            app.require_administrator(settings, index)
         loop = _Loop(settings, index.cluster, http, dicom)
         loop.populate(Place(settings=settings, dsn=index.dsn), settings.dicom.workers or len(http))
         loop.run()
@@ -67,6 +69,7 @@ class _Loop:
         self._acceptor = Acceptor(settings, first, plain=others, secured=dicom.secured)
         self._supervisor = Supervisor(leave=self._leave, ended=multiprocess.mark_process_dead)
         self._settings = settings
+        self._scheme = "http" if settings.dev else "https"
         self._told: dict[str, object] = {}
         self._begun = dt.datetime.now(dt.UTC)
         self._asked: signal.Signals | None = None
@@ -150,6 +153,7 @@ class _Loop:
             "pid": os.getpid(),
             "since": self._begun.isoformat(timespec="seconds"),
             "dev": self._settings.dev,
+            "scheme": self._scheme,
             "http": self._web,
             "dicom": self._dimse,
             "dicom_tls": self._secured,
@@ -161,8 +165,8 @@ class _Loop:
         part.replace(self._state)
         if is_first:
             print(
-                f"serving {self._settings.data}: DICOMweb http://{self._web}/dicom-web, DICOM "
-                f"{self._settings.dicom.ae_title} at {self._dimse}"
+                f"serving {self._settings.data}: DICOMweb {self._scheme}://{self._web}/dicom-web, "
+                f"DICOM {self._settings.dicom.ae_title} at {self._dimse}"
                 f"{''.join(f', {name} (TLS)' for name in self._secured)}; Ctrl-C stops it",
                 file=sys.stderr,
             )

@@ -24,9 +24,9 @@ _DEV = """
   *****************************************************************
 """
 _CLOSED = """
+  HTTP is TLS and asks who is there: people sign in, programs show a token (vna user, vna token).
   Associations are taken from the remote AEs of `vna remote` only, those with certificates
-  over TLS alone (docs/operations.md). There is no sign-in yet: every HTTP request is
-  answered 401. On a laptop: vna serve --dev
+  over TLS alone (docs/operations.md). On a laptop: vna serve --dev
 """
 
 

@@ -23,19 +23,18 @@ class Doors:
 def require_loopback(settings: Settings) -> None:
     """Refuse addresses where others could read along or call themselves what they like.
 
-    DICOM over TLS may be anywhere, plain DICOM where `dicom.plain_anywhere` says so, and nothing
-    under `--dev`. Raises `ConfigError`.
+    DICOM over TLS may be anywhere, plain DICOM where `dicom.plain_anywhere` says so, HTTP where
+    people sign in (`require_people`), and nothing under `--dev`. Raises `ConfigError`.
     """
     dicom, dev = settings.dicom, settings.dev
-    held = [("http.listen", settings.http.listen)]
+    held = [("http.listen", settings.http.listen)] if dev else []
     if dev or not dicom.plain_anywhere:
         held += [("dicom.listen", where) for where in addresses(dicom.listen)]
     if dev:
         held += [("dicom.tls_listen", where) for where in addresses(dicom.tls_listen)]
     for name, where in held:
-        host, _ = address(where)
-        if not _is_loopback(host):
-            why = "--dev serves" if dev else "Without TLS or sign-in the archive listens on"
+        if not is_loopback(where):
+            why = "--dev serves" if dev else "Without TLS DICOM listens on"
             raise ConfigError(
                 f"{name} is {where}. {why} loopback addresses only; put it on 127.0.0.1."
             )
@@ -65,6 +64,12 @@ def open_doors(settings: Settings) -> Doors:
 def _kept(opened: list[socket.socket], where: str) -> socket.socket:
     opened.append(open_one(where))
     return opened[-1]
+
+
+def is_loopback(where: str) -> bool:
+    """Whether only programs of this machine reach an address. Raises `ConfigError`."""
+    host, _ = address(where)
+    return _is_loopback(host)
 
 
 def open_shared(where: str, count: int) -> list[socket.socket]:

@@ -137,9 +137,9 @@ def _processes(facts: Facts) -> list[str]:
     command, pid = facts["at_work"]["command"], facts["at_work"]["pid"]
     lines = [f"processes  vna {command}, process {pid}"]
     if (serving := facts["serving"]) is not None:
-        mode = "development mode" if serving["dev"] else "registered remote AEs are let in"
+        mode = "development mode" if serving["dev"] else "people sign in, remote AEs are registered"
         lines.append(f"           since {serving['since']}, {mode}")
-        lines.append(f"           DICOMweb http://{serving['http']}/dicom-web")
+        lines.append(f"           DICOMweb {serving['scheme']}://{serving['http']}/dicom-web")
         lines.append(f"           DICOM {serving['ae_title']} at {serving['dicom']}")
         lines += [
             f"           DICOM {serving['ae_title']} at {where}, TLS"

@@ -28,6 +28,7 @@ ROOT_VARIABLE = "VNA_ROOT_KEY"
 KEY_OBJECT_MAX = 4096
 
 _JOURNAL_LABEL = b"VNK1 journal"
+_ACCESS_LABEL = b"VNK1 access"
 
 
 class RootKey:
@@ -222,6 +223,13 @@ class Keyring:
             raise NotFound("The archive has no archive key.")
         return max(self._keys.values(), key=lambda key: (key.version, key.key_id))
 
+    @property
+    def first(self) -> ArchiveKey:
+        """The oldest archive key. Raises `NotFound`."""
+        if not self._keys:
+            raise NotFound("The archive has no archive key.")
+        return min(self._keys.values(), key=lambda key: (key.version, key.key_id))
+
     def new_study_key(
         self, study: str, *, key_id: bytes, created_us: int
     ) -> tuple[KeyObject, bytes]:
@@ -251,6 +259,12 @@ class Keyring:
         if key_id not in self._keys:
             raise NotFound("The archive key of a journal entry is not there.")
         return derive(self._keys[key_id].key, _JOURNAL_LABEL)
+
+    def access_key(self, key_id: bytes) -> bytes:
+        """Draw the key that secrets of accounts are sealed and peppered with. Raises `NotFound`."""
+        if key_id not in self._keys:
+            raise NotFound("The archive key of an account's secret is not there.")
+        return derive(self._keys[key_id].key, _ACCESS_LABEL)
 
     def _wrapped(self, *, key: bytes, **fields: Any) -> KeyObject:  # the fields of a key object
         blank = KeyObject(archive=self.archive_id, wrapped=bytes(WRAP_SIZE), **fields)

@@ -6,6 +6,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -19,6 +20,7 @@ from vna.errors import NotFound, VNAError
 from vna.web import health, problems, server
 from vna.web.dicomweb.routes import DicomWeb
 from vna.web.exchange import ROOT, URI_ROOT, Counter
+from vna.web.identity import Identity
 from vna.web.portal.routes import routes as portal
 from vna.web.threads import Threads
 
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 def create(engines: Engines) -> ASGIApp:
     """Build the application. Its threads end with its lifespan."""
     threads = Threads(engines.settings.http.threads)
-    counter = Counter(engines=engines, threads=threads)
+    counter = Counter(engines=engines, threads=threads, identity=Identity(engines, threads))
     dicomweb = DicomWeb(counter)
     house = _house(counter)
 
@@ -54,7 +56,7 @@ def _house(counter: Counter) -> Starlette:
         counter.threads.close()
 
     return Starlette(
-        routes=[*health.routes(counter.engines.check, counter.threads), *portal(counter)],
+        routes=[*health.routes(counter.engines.check, counter), *portal(counter)],
         exception_handlers={HTTPException: _http_error, VNAError: _error, Exception: _error},
         lifespan=lifespan,
     )
@@ -66,9 +68,10 @@ def serve(
     sock: socket.socket,
     *,
     stop: threading.Event | None = None,
+    tls: tuple[Path, Path] | None = None,
 ) -> None:
     """Serve HTTP on a listening socket until SIGTERM or `stop`; end within 20 seconds then."""
-    server.run(create(engines), settings.http, sock, stop=stop)
+    server.run(create(engines), settings.http, sock, stop=stop, tls=tls)
 
 
 async def _http_error(_request: Request, exc: Exception) -> Response:

@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope
 from vna.access.principal import Principal
 from vna.dicom.refs import UID, InstanceRef, Ref, SeriesRef, StudyRef, uid
 from vna.errors import InvalidRequest
+from vna.web.identity import Identity
 from vna.web.problems import ALWAYS, Headers
 from vna.web.threads import Buffer, Threads
 
@@ -33,6 +34,7 @@ class Counter:
 
     engines: Engines
     threads: Threads
+    identity: Identity
 
 
 class Ask:

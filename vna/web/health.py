@@ -11,14 +11,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from vna.web.threads import Threads
+from vna.access.policy import require
+from vna.access.principal import Action
+from vna.web.exchange import Counter
 
 Check = Callable[[], None]
 """Returns when the archive can work; raises `Unavailable`, saying why, when not. May block."""
 
 
-def routes(check: Check, threads: Threads) -> list[Route]:
-    """Return the routes of health."""
+def routes(check: Check, counter: Counter) -> list[Route]:
+    """Return the routes of health. Probes tell nothing and ask nobody; metrics tell who may see."""
+    threads = counter.threads
 
     async def livez(_request: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -27,7 +30,8 @@ def routes(check: Check, threads: Threads) -> list[Route]:
         await threads.hops.call(check)
         return JSONResponse({"status": "ok"})
 
-    async def metrics(_request: Request) -> Response:
+    async def metrics(request: Request) -> Response:
+        require(await counter.identity.principal(request.scope), Action.MONITOR)
         return Response(await threads.hops.call(_metrics), media_type=CONTENT_TYPE_LATEST)
 
     return [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)]

@@ -1,24 +1,184 @@
-"""Request -> Principal: who asks. The only place where a request's credentials are read."""
+"""Request -> Principal: who asks. The only place where a request's credentials are read.
+
+`Authorization: Bearer` with an API token, or the cookie of a session. What was verified is believed
+for half a second, so that a viewer's hundreds of requests ask the database twice a second and a
+revocation works within one.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import functools
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from starlette.types import Scope
 
 from vna.access.principal import Principal, developer
-from vna.config import Settings
-from vna.errors import NotAuthenticated
+from vna.access.sessions import Visitor
+from vna.errors import NotAuthenticated, NotPermitted, TooMany
+from vna.web.threads import Threads
+
+if TYPE_CHECKING:
+    from vna.engines import Engines
+
+BELIEVED_S = 0.5
+_REMEMBERED = 4096
+_FAILURES, _FAILURES_S = 10, 60.0  # of one address, before it is told to slow down
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+_Key = tuple[bytes, bytes, str | None]  # sort of credential, the header field or cookie, address
 
 
-def principal_of(scope: Scope, settings: Settings) -> Principal:
-    """Return who makes this request. Raises `NotAuthenticated`.
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a credential was found to be, and until when that is believed."""
 
-    With the setting `dev` everybody is the developer; without it nobody is anybody yet.
-    """
-    if not settings.dev:
-        raise NotAuthenticated
-    return _developer(address_of(scope))
+    until: float
+    who: Principal | None
+    visitor: Visitor | None = None
+
+
+class Identity:
+    """Finds out who asks. One a process; belongs to its event loop."""
+
+    def __init__(self, engines: Engines, threads: Threads) -> None:
+        self._people = engines.people
+        self._dev = engines.settings.dev
+        self._threads = threads
+        self._found: dict[_Key, _Found] = {}
+        self._asking: dict[_Key, asyncio.Task[_Found]] = {}
+        self._failures: dict[str | None, tuple[float, int]] = {}
+
+    async def principal(self, scope: Scope) -> Principal:
+        """Return who makes this request. Raises `NotAuthenticated`, `TooMany`.
+
+        With the setting `dev` everybody is the developer.
+        """
+        if self._dev:
+            return _developer(address_of(scope))
+        key = _credential(scope)
+        if key is None:
+            raise NotAuthenticated
+        found = self._found.get(key)
+        if found is None or found.until < time.monotonic():
+            found = await self._ask(key)
+        if found.who is None:
+            raise self._failed(key[2])
+        if key[0] == b"cookie" and scope["method"] not in _SAFE:
+            require_own_origin(scope)
+        return found.who
+
+    async def visitor(self, scope: Scope) -> Visitor | None:
+        """Return who a browser's cookie stands for, at whatever step of signing in."""
+        key = _credential(scope)
+        if key is None or key[0] != b"cookie":
+            return None
+        found = self._found.get(key)
+        if found is None or found.until < time.monotonic():
+            found = await self._ask(key)
+        return found.visitor
+
+    def forget(self, scope: Scope) -> None:
+        """Look again at the next request: this one changed what its cookie stands for."""
+        key = _credential(scope)
+        if key is not None:
+            self._found.pop(key, None)
+
+    async def _ask(self, key: _Key) -> _Found:
+        """Ask the database, once for all requests that want to know the same."""
+        task = self._asking.get(key)
+        if task is None:
+            task = asyncio.ensure_future(self._verified(key))
+            self._asking[key] = task
+            task.add_done_callback(lambda _: self._asking.pop(key, None))
+        return await asyncio.shield(task)
+
+    async def _verified(self, key: _Key) -> _Found:
+        until = time.monotonic() + BELIEVED_S  # from before it is asked: a revocation may come
+        sort, field, address = key
+        if sort == b"bearer":
+            token = field[7:].strip().decode("latin-1")
+            who = await self._threads.hops.call(
+                lambda: self._people.tokens.principal(token, address)
+            )
+            found = _Found(until, who)
+        else:
+            secret = field.decode("latin-1")
+            visitor = await self._threads.hops.call(
+                lambda: self._people.sessions.visitor(secret, address)
+            )
+            is_in = visitor is not None and visitor.is_signed_in
+            found = _Found(until, visitor.principal if visitor and is_in else None, visitor)
+        while len(self._found) >= _REMEMBERED:
+            del self._found[next(iter(self._found))]
+        self._found.pop(key, None)
+        self._found[key] = found
+        return found
+
+    def _failed(self, address: str | None) -> NotAuthenticated | TooMany:
+        """Count a credential that is nobody's. The right one is heard all the same."""
+        now = time.monotonic()
+        since, count = self._failures.get(address, (now, 0))
+        if now - since > _FAILURES_S:
+            since, count = now, 0
+        while len(self._failures) >= _REMEMBERED:
+            del self._failures[next(iter(self._failures))]
+        self._failures[address] = (since, count + 1)
+        return TooMany() if count >= _FAILURES else NotAuthenticated()
+
+
+def _credential(scope: Scope) -> _Key | None:
+    """Find the credential of a request; a header given on purpose goes before a cookie."""
+    cookie = None
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            if value[:7].lower() != b"bearer ":
+                raise NotAuthenticated("The archive takes bearer tokens: `Authorization: Bearer`.")
+            return (b"bearer", value, address_of(scope))
+        if name == b"cookie" and cookie is None:
+            cookie = value
+    secret = None if cookie is None else _cookie_in(cookie, cookie_name(scope).encode())
+    return None if secret is None else (b"cookie", secret, address_of(scope))
+
+
+def cookie_name(scope: Scope) -> str:
+    """Name the cookie. With TLS no other host or plain page can set it (RFC 6265bis 4.1.3.2)."""
+    return "__Host-vna" if scope["scheme"] == "https" else "vna"
+
+
+def secret_of(scope: Scope) -> str | None:
+    """Return the secret of a request's cookie."""
+    field = next((value for name, value in scope["headers"] if name == b"cookie"), b"")
+    secret = _cookie_in(field, cookie_name(scope).encode())
+    return None if secret is None else secret.decode("latin-1")
+
+
+@functools.lru_cache(maxsize=4096)
+def _cookie_in(field: bytes, wanted: bytes) -> bytes | None:
+    """Find a cookie of ours in a Cookie header field."""
+    for part in field.split(b";"):
+        name, _, value = part.strip().partition(b"=")
+        if name == wanted and 32 <= len(value) <= 64:
+            return value
+    return None
+
+
+def origin_of(scope: Scope) -> str:
+    """Return the origin a request was sent to, as its browser writes it."""
+    host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+    return f"{scope['scheme']}://{host.decode('latin-1')}"
+
+
+def require_own_origin(scope: Scope) -> None:
+    """Refuse what another site makes a browser send with our cookie. Raises `NotPermitted`."""
+    for name, value in scope["headers"]:
+        foreign = (name == b"origin" and value.decode("latin-1") != origin_of(scope)) or (
+            name == b"sec-fetch-site" and value not in (b"same-origin", b"none")
+        )
+        if foreign:
+            raise NotPermitted("This came from another site.")
 
 
 @functools.lru_cache(maxsize=1024)

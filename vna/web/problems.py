@@ -21,6 +21,7 @@ from vna.errors import (
     NotFound,
     NotPermitted,
     TooLarge,
+    TooMany,
     Unavailable,
     UnsupportedMedia,
     VNAError,
@@ -42,11 +43,13 @@ STATUS: dict[type[VNAError], int] = {
     Gone: 410,
     TooLarge: 413,
     UnsupportedMedia: 415,
+    TooMany: 429,
     Corrupt: 500,
     Unavailable: 503,
 }
 _MORE: dict[int, Headers] = {
-    401: [(b"www-authenticate", b"Bearer")],
+    401: [(b"www-authenticate", b'Bearer realm="vna"')],
+    429: [(b"retry-after", b"60")],
     503: [(b"retry-after", b"5")],
 }
 ALWAYS: Headers = [

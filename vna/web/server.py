@@ -5,16 +5,23 @@ from __future__ import annotations
 import contextlib
 import functools
 import socket
+import ssl
 import threading
 from collections.abc import Generator
+from pathlib import Path
+from typing import Any
 
 import uvicorn
+import uvloop
 from starlette.types import ASGIApp
 
 from vna.config import Http
+from vna.errors import ConfigError
 from vna.web.protocol import Door, LimitedProtocol
 
 GRACE_S = 20
+_HANDSHAKE_S = 10.0
+_STRICT = ("strict-transport-security", "max-age=31536000")  # RFC 6797: never in plain again
 
 
 class _Server(uvicorn.Server):
@@ -36,8 +43,47 @@ class _Server(uvicorn.Server):
             yield
 
 
+class Loop(uvloop.Loop):
+    """uvloop that does not wait long for a TLS handshake: nobody is counted before it is over."""
+
+    async def create_server(self, *args: Any, **named: Any) -> Any:  # as asyncio declares it
+        """Listen, with a short time for handshakes where there are any."""
+        if named.get("ssl") is not None:
+            named.setdefault("ssl_handshake_timeout", _HANDSHAKE_S)
+        return await super().create_server(*args, **named)
+
+
+def context(files: tuple[Path, Path]) -> ssl.SSLContext:
+    """Make what TLS is spoken with: 1.2 with ephemeral keys and sealed suites, or 1.3 (RFC 9325).
+
+    Raises `ConfigError`.
+    """
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    made.minimum_version = ssl.TLSVersion.TLSv1_2
+    # no tickets: that of one process would open at no other
+    made.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_NO_TICKET
+    made.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
+    made.num_tickets = 0
+    try:
+        made.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20:@SECLEVEL=2")
+        made.load_cert_chain(*files, password=_nothing)
+    except (OSError, ValueError) as exc:  # ssl.SSLError is an OSError
+        raise ConfigError(f"The certificate {files[0]} and its key cannot be used: {exc}.") from exc
+    return made
+
+
+def _nothing() -> str:
+    # a sealed key would make OpenSSL ask at a terminal that a server does not have
+    raise ValueError("the key is sealed with a password")
+
+
 def run(
-    app: ASGIApp, limits: Http, sock: socket.socket, *, stop: threading.Event | None = None
+    app: ASGIApp,
+    limits: Http,
+    sock: socket.socket,
+    *,
+    stop: threading.Event | None = None,
+    tls: tuple[Path, Path] | None = None,
 ) -> None:
     """Serve `app` on a listening socket until told to stop, then finish what is under way.
 
@@ -47,7 +93,9 @@ def run(
     config = uvicorn.Config(
         app,
         http=functools.partial(LimitedProtocol, limits=limits, door=Door(limits)),  # type: ignore[arg-type]  # only called
-        loop="uvloop",
+        loop="vna.web.server:Loop",
+        ssl_context_factory=(lambda *_: context(tls)) if tls else None,
+        headers=[_STRICT] if tls else [],
         ws="none",
         lifespan="on",
         interface="asgi3",

@@ -80,6 +80,11 @@ class Pool:
             await asyncio.wait((future,))
             raise
 
+    @property
+    def under_way(self) -> int:
+        """How many calls run or wait."""
+        return self._under_way
+
     def close(self) -> None:
         """Let the threads end; those busy for longer than two seconds end with the process."""
         for _ in self._threads:
@@ -117,12 +122,14 @@ class Threads:
         size = hops or (os.cpu_count() or 1) + 2  # more would wait for each other, not for the disk
         self.hops = Pool(size, "hop")
         self.streams = Pool(STREAM_THREADS, "stream")
+        self.hashes = Pool(1, "hash")  # of passphrases, 64 MiB each
         self.finishers = ThreadPoolExecutor(size, "finish")
 
     def close(self) -> None:
         """Let all threads end."""
         self.hops.close()
         self.streams.close()
+        self.hashes.close()
         self.finishers.shutdown(wait=False, cancel_futures=True)
 
 

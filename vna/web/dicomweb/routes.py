@@ -31,7 +31,6 @@ from vna.web.dicomweb import (
 )
 from vna.web.dicomweb.accept import WADL, Resource
 from vna.web.exchange import ROOT, URI_ROOT, Ask, ClientGone, Counter, Reply, below
-from vna.web.identity import principal_of
 from vna.web.sending import send_reply
 
 log = logging.getLogger(__name__)
@@ -169,7 +168,7 @@ class DicomWeb:
         try:
             if scope["method"] == "OPTIONS":
                 name = "capabilities"
-                reply = self._options(scope, receive)
+                reply = await self._options(scope, receive)
             else:
                 route, names = self._find(scope)
                 name = route.name
@@ -194,7 +193,7 @@ class DicomWeb:
             return URI_ROUTE, {}
         return find(below(scope))
 
-    def _options(self, scope: Scope, receive: Receive) -> Reply:
+    async def _options(self, scope: Scope, receive: Receive) -> Reply:
         """Tell what can be done here: a browser in its preflight, all others as capabilities."""
         settings = self._counter.engines.settings
         is_uri = scope.get("root_path", "").endswith(URI_ROOT)
@@ -203,7 +202,7 @@ class DicomWeb:
         methods = _allowed(found[0] if found else _SERVICE)
         if cors.is_preflight(scope):
             return cors.preflight(scope, settings, methods)
-        principal = principal_of(scope, settings)
+        principal = await self._counter.identity.principal(scope)
         ask = Ask(scope, receive, counter=self._counter, principal=principal, names={})
         form = wado.accepted(ask, Resource.CAPABILITIES).best
         routes = URI_TOLD if is_uri else TOLD
@@ -223,7 +222,7 @@ class DicomWeb:
         endpoint = route.methods.get(method)
         if endpoint is None:
             return _not_allowed(route)
-        principal = principal_of(scope, self._counter.engines.settings)
+        principal = await self._counter.identity.principal(scope)
         ask = Ask(scope, receive, counter=self._counter, principal=principal, names=names)
         coding = ask.header(b"content-encoding")
         if coding is not None and coding.strip().lower() != "identity":

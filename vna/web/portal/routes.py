@@ -9,13 +9,18 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from vna.web.exchange import Counter
-from vna.web.portal import studies
+from vna.web.portal import account, enrol, login, studies
+from vna.web.portal.guard import guarded
 from vna.web.portal.pages import Pages
 from vna.web.portal.viewer import Viewer
 from vna.web.portal.viewer import routes as viewer_routes
 
 _STATIC = Path(__file__).parent / "static"
-_FILES = {"portal.css": "text/css", "icon.svg": "image/svg+xml"}
+_FILES = {
+    "portal.css": "text/css",
+    "icon.svg": "image/svg+xml",
+    "sign-in.js": "text/javascript",
+}
 
 
 def routes(counter: Counter) -> list[Route]:
@@ -25,7 +30,12 @@ def routes(counter: Counter) -> list[Route]:
     viewer = Viewer(settings.data / "viewer")
 
     def static(name: str) -> Route:
-        headers = {"Cache-Control": "private, max-age=3600", "X-Content-Type-Options": "nosniff"}
+        headers = {
+            "Cache-Control": "private, max-age=3600",
+            "X-Content-Type-Options": "nosniff",
+            "Referrer-Policy": "no-referrer",
+            "Cross-Origin-Resource-Policy": "same-origin",
+        }
 
         async def file(_request: Request) -> Response:
             return FileResponse(_STATIC / name, headers=headers, media_type=_FILES[name])
@@ -33,7 +43,10 @@ def routes(counter: Counter) -> list[Route]:
         return Route(f"/static/{name}", file)
 
     return [
-        Route("/", studies.page(counter, pages, lambda: bool(viewer.files()))),
+        Route("/", guarded(counter, pages, studies.page(counter, lambda: bool(viewer.files())))),
         *(static(name) for name in _FILES),
-        *viewer_routes(viewer, pages),
+        *viewer_routes(viewer, counter, pages),
+        *([] if settings.dev else login.routes(counter, pages)),
+        *([] if settings.dev else enrol.routes(counter, pages)),
+        *([] if settings.dev else account.routes(counter, pages)),
     ]

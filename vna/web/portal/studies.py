@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from starlette.requests import Request
 from starlette.responses import Response
 
 from vna.dicom.refs import Level
@@ -16,8 +15,7 @@ from vna.errors import InvalidRequest
 from vna.query.answers import Answer
 from vna.query.keys import from_parameters
 from vna.web.exchange import Counter
-from vna.web.identity import principal_of
-from vna.web.portal.pages import Pages
+from vna.web.portal.guard import Page, Visit
 
 PAGE = 25
 
@@ -49,14 +47,13 @@ class Line:
     instances: str
 
 
-def page(
-    counter: Counter, pages: Pages, has_viewer: Callable[[], bool]
-) -> Callable[[Request], Any]:  # a coroutine, as Starlette awaits it
+def page(counter: Counter, has_viewer: Callable[[], bool]) -> Page:
     """Make the endpoint of the start page."""
 
-    async def studies(request: Request) -> Response:
+    async def studies(visit: Visit) -> Response:
+        request = visit.request
         asked = {name: request.query_params.get(name, "").strip() for name in _FORM}
-        who = principal_of(request.scope, counter.engines.settings)
+        who = await counter.identity.principal(request.scope)
 
         def look() -> tuple[list[Line], bool]:
             query = from_parameters(Level.STUDY, _parameters(asked), most=PAGE).query
@@ -70,7 +67,7 @@ def page(
             shown["lines"], shown["more"] = await counter.threads.hops.call(look)
         except InvalidRequest as exc:
             shown["trouble"], status = str(exc), 400
-        return pages.page(
+        return visit.show(
             "studies.html",
             status=status,
             asked=asked,

@@ -15,6 +15,8 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
+from vna.web.exchange import Counter
+from vna.web.portal.guard import Visit, guarded
 from vna.web.portal.pages import Pages
 
 ROOT = "/viewer"
@@ -118,27 +120,28 @@ class Viewer:
         }
 
 
-def routes(viewer: Viewer, pages: Pages) -> list[Route]:
+def routes(viewer: Viewer, counter: Counter, pages: Pages) -> list[Route]:
     """Return the routes of the viewer."""
 
-    async def config(_request: Request) -> Response:
+    async def config(_visit: Visit) -> Response:
         body = f"window.config = {json.dumps(_CONFIG)};\n"
         return Response(body, 200, {**_ALWAYS, "Cache-Control": "no-cache"}, "text/javascript")
 
-    async def file(request: Request) -> Response:
+    async def file(visit: Visit) -> Response:
+        request = visit.request
         files = viewer.files()
         if not files:
-            return pages.page("no_viewer.html", status=503)
+            return visit.show("no_viewer.html", status=503)
         name = request.path_params.get("path", "")
         found = files.get(name)
         if found is None and "." in name.rsplit("/", 1)[-1]:
-            return pages.page("unknown.html", status=404)
+            return visit.show("unknown.html", status=404)
         return _answer(request, files["index.html"] if found is None else found)
 
     return [
-        Route(f"{ROOT}/app-config.js", config),
-        Route(ROOT, file),
-        Route(ROOT + "/{path:path}", file),
+        Route(f"{ROOT}/app-config.js", guarded(counter, pages, config)),
+        Route(ROOT, guarded(counter, pages, file)),
+        Route(ROOT + "/{path:path}", guarded(counter, pages, file)),
     ]
 
 

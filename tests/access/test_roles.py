@@ -1,0 +1,74 @@
+"""Roles: what they give, and that a file that is not sound is refused whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vna.access.principal import Action
+from vna.access.roles import FIRST, load
+from vna.errors import ConfigError, InvalidRequest
+
+ROLES = load()
+
+
+def test_the_roles_of_a_hospital_are_there() -> None:
+    assert set(ROLES.by_name) == {
+        "system-administrator", "archive-administrator", "radiologist", "technologist",
+        "referring", "records-clerk", "privacy-officer", "auditor", "service",
+    }  # fmt: skip
+    ROLES.check(FIRST)
+
+
+def test_who_manages_people_sees_no_patient() -> None:
+    role = ROLES.by_name["system-administrator"]
+    assert not role.actions & {Action.QUERY, Action.RETRIEVE, Action.STORE, Action.DELETE}
+    assert not role.scope.everything
+
+
+def test_only_the_system_administrator_manages_people() -> None:
+    assert ROLES.granting(Action.ACCOUNTS) == ["system-administrator"]
+    assert ROLES.granting(Action.DELETE) == ["archive-administrator"]
+
+
+def test_several_roles_add_up() -> None:
+    both = ("auditor", "radiologist")
+    assert ROLES.actions(both) == ROLES.actions(both[:1]) | ROLES.actions(both[1:])
+    assert ROLES.scope(both).everything
+    assert not ROLES.scope(["referring", "auditor"]).everything
+
+
+def test_a_role_that_is_gone_gives_nothing() -> None:
+    assert ROLES.actions(["gone"]) == frozenset()
+    assert not ROLES.scope(["gone"]).everything
+    with pytest.raises(InvalidRequest):
+        ROLES.check(["gone"])
+
+
+GOOD = '[a]\ndescription = "x"\nactions = ["accounts"]\nreach = "all"\n'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "nothing",
+        GOOD.replace("accounts", "acounts"),
+        GOOD.replace('"all"', '"some"'),
+        GOOD.replace('"all"', "[]"),
+        GOOD.replace("[a]", "[A]"),
+        GOOD.replace("reach", "scope"),
+        GOOD + "more = 1\n",
+        GOOD.replace('["accounts"]', '"accounts"'),
+        GOOD.replace("accounts", "query"),
+        "a = 1\n",
+    ],
+)
+def test_a_file_that_is_not_sound_is_refused(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "roles.toml"
+    file.write_text(GOOD)
+    assert load(str(file)).granting(Action.ACCOUNTS) == ["a"]
+    file.write_text(text)
+    with pytest.raises(ConfigError):
+        load(str(file))

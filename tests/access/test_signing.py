@@ -1,0 +1,190 @@
+"""Signing in and enrolling: both factors, the limits, and what is written down of it."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pyotp
+import pytest
+
+from tests.access.conftest import PASSPHRASE, B, House
+from vna.access.sessions import Browser, Level
+from vna.access.signing import check_passphrase
+from vna.errors import InvalidRequest, NotAuthenticated, NotPermitted, TooMany
+
+
+def test_a_person_enrols_by_a_link_and_is_signed_in(house: House) -> None:
+    signing = house.people.signing
+    house.people.accounts.add(house.who, "Ada", ["radiologist"])
+    visitor = house.visitor(signing.follow_link(house.people.accounts.invite(house.who, "ada"), B))
+    assert (visitor.login, visitor.level) == ("ada", Level.ENROLLING)
+    assert not visitor.principal.actions
+    signing.choose_passphrase(visitor, PASSPHRASE)
+    with pytest.raises(NotPermitted):
+        signing.finish(visitor, B)
+    signing.confirm_app(visitor, pyotp.TOTP(signing.offer_app(visitor).secret).now())
+    cookie, codes = signing.finish(visitor, B)
+    assert house.visitor(cookie).is_signed_in
+    assert len(set(codes)) == 10
+    assert house.people.accounts.find("ada").state == "active"
+
+
+def test_a_link_is_good_once(house: House) -> None:
+    accounts, signing = house.people.accounts, house.people.signing
+    accounts.add(house.who, "ada", ["radiologist"])
+    first = accounts.invite(house.who, "ada")
+    second = accounts.invite(house.who, "ada")
+    with pytest.raises(NotAuthenticated):
+        signing.follow_link(first, B)
+    visitor = house.visitor(signing.follow_link(second, B))
+    signing.choose_passphrase(visitor, PASSPHRASE)
+    signing.confirm_app(visitor, pyotp.TOTP(signing.offer_app(visitor).secret).now())
+    beside = house.visitor(signing.follow_link(second, B))
+    signing.finish(visitor, B)
+    with pytest.raises(NotAuthenticated):
+        signing.follow_link(second, B)
+    with pytest.raises(NotPermitted):
+        signing.finish(beside, B)
+
+
+def test_a_code_of_the_app_is_good_once(house: House) -> None:
+    secret, _ = house.enrolled("ada")
+    later = pyotp.TOTP(secret).at(int(time.time()) + 30)  # the present one enrolled
+    first = house.visitor(house.people.signing.passphrase("ada", PASSPHRASE, B))
+    assert house.visitor(house.people.signing.code(first, later, B)).is_signed_in
+    second = house.visitor(house.people.signing.passphrase("ada", PASSPHRASE, B))
+    with pytest.raises(NotAuthenticated):
+        house.people.signing.code(second, later, B)
+
+
+def test_a_recovery_code_is_good_once_however_it_is_typed(house: House) -> None:
+    _, code = house.enrolled("ada")
+    signing = house.people.signing
+    visitor = house.visitor(signing.passphrase("ada", PASSPHRASE, B))
+    assert house.visitor(signing.code(visitor, code.lower().replace("-", " "), B)).is_signed_in
+    again = house.visitor(signing.passphrase("ada", PASSPHRASE, B))
+    with pytest.raises(NotAuthenticated):
+        signing.code(again, code, B)
+
+
+def test_the_passphrase_alone_lets_nobody_in(house: House) -> None:
+    house.enrolled("ada")
+    visitor = house.visitor(house.people.signing.passphrase("ada", PASSPHRASE, B))
+    assert not visitor.is_signed_in
+    assert not visitor.principal.actions
+    assert not visitor.principal.scope.everything
+    with pytest.raises(NotPermitted):
+        house.people.signing.renew_recovery_codes(visitor)
+
+
+def test_each_step_begins_a_session_anew(house: House) -> None:
+    _, code = house.enrolled("ada")
+    signing, sessions = house.people.signing, house.people.sessions
+    planted = Browser(address="10.0.0.1", secret="A" * 43)
+    first = signing.passphrase("ada", PASSPHRASE, planted)
+    assert first != planted.secret
+    visitor = house.visitor(first)
+    second = signing.code(visitor, code, Browser(address="10.0.0.1", secret=first))
+    assert sessions.visitor(first, None) is None
+    assert sessions.visitor("A" * 43, None) is None
+    assert house.visitor(second).is_signed_in
+
+
+def test_a_wrong_name_and_a_wrong_passphrase_are_answered_alike(house: House) -> None:
+    house.enrolled("ada")
+    told = []
+    for login, passphrase in (("ada", "wrong " * 4), ("eve", PASSPHRASE), ("\0", "x")):
+        with pytest.raises(NotAuthenticated) as refused:
+            house.people.signing.passphrase(login, passphrase, B)
+        told.append(str(refused.value))
+    assert len(set(told)) == 1
+    assert [row for row in house.audited() if row[1] == "refused"] == [
+        ("login", "refused", "ada"),
+        ("login", "refused", "unknown"),
+        ("login", "refused", "unknown"),
+    ]
+
+
+def test_five_wrong_passphrases_lock_a_name_from_there_but_not_its_owner(house: House) -> None:
+    house.enrolled("ada")
+    elsewhere = Browser(address="192.0.2.7")
+    for _ in range(5):
+        with pytest.raises(NotAuthenticated):
+            house.people.signing.passphrase("ada", "not this one at all", elsewhere)
+    for _ in range(3):
+        with pytest.raises(TooMany):
+            house.people.signing.passphrase("ada", PASSPHRASE, elsewhere)
+    assert house.people.signing.passphrase("ada", PASSPHRASE, B)
+    assert [row[1] for row in house.audited() if row[0] == "login"].count("limited") == 1
+
+
+def test_a_name_that_does_not_exist_is_locked_alike(house: House) -> None:
+    for _ in range(5):
+        with pytest.raises(NotAuthenticated):
+            house.people.signing.passphrase("nobody", "x", B)
+    with pytest.raises(TooMany):
+        house.people.signing.passphrase("nobody", "x", B)
+
+
+def test_guesses_at_once_do_not_pass_the_limit_together(house: House) -> None:
+    house.enrolled("ada")
+
+    def guess(number: int) -> type[Exception] | None:
+        try:
+            house.people.signing.passphrase("ada", f"guess number {number}", B)
+        except (NotAuthenticated, TooMany) as exc:
+            return type(exc)
+        return None
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(guess, range(20)))
+    assert found.count(NotAuthenticated) == 5
+    assert found.count(TooMany) == 15
+
+
+def test_five_wrong_codes_end_the_trying(house: House) -> None:
+    _, code = house.enrolled("ada")
+    visitor = house.visitor(house.people.signing.passphrase("ada", PASSPHRASE, B))
+    for _ in range(5):
+        with pytest.raises(NotAuthenticated):
+            house.people.signing.code(visitor, "000000", B)
+    with pytest.raises(TooMany):
+        house.people.signing.code(visitor, code, B)
+
+
+def test_right_tries_do_not_count(house: House) -> None:
+    house.enrolled("ada")
+    for _ in range(8):
+        assert house.people.signing.passphrase("ada", PASSPHRASE, B)
+
+
+@pytest.mark.parametrize(
+    "passphrase", ["short", "a" * 12, "ababababababab", "ada.lovelace ada", "x" * 257]
+)
+def test_what_is_easy_to_guess_is_refused(passphrase: str) -> None:
+    with pytest.raises(InvalidRequest):
+        check_passphrase(passphrase, "ada.lovelace")
+
+
+def test_the_last_second_factor_stays(house: House) -> None:
+    _, visitor = house.signed_in("ada")
+    with house.database.transaction() as tx:
+        tx.execute("DELETE FROM totp")
+    with pytest.raises(NotPermitted):
+        house.people.signing.drop_passkey(visitor, 1)
+
+
+def test_what_was_done_stands_in_the_trail_without_a_secret(house: House) -> None:
+    cookie, visitor = house.signed_in("ada")
+    house.people.sessions.sign_out(visitor)
+    assert house.people.sessions.visitor(cookie, None) is None
+    kinds = [row[0] for row in house.audited()]
+    assert kinds == [
+        "account.added", "account.invited", "factor.added", "factor.added", "account.enrolled",
+        "login", "login.factor", "logout",
+    ]  # fmt: skip
+    with house.database.reading() as conn:
+        everything = str(conn.execute("SELECT a::text FROM audit a").fetchall())
+    assert PASSPHRASE not in everything
+    assert cookie not in everything

@@ -1,0 +1,87 @@
+"""People at the web edge of a test: enrolled, signed in, with a browser's cookies and forms."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import httpx
+import pyotp
+
+from tests.web.conftest import Site
+from vna.access.accounts import SERVICE
+from vna.access.people import People
+from vna.access.principal import system
+from vna.access.sessions import Browser
+
+SHELL = system("shell")
+PASSPHRASE = "four green bicycles"
+_FORM = re.compile(r'name="form" value="([^"]+)"')
+
+
+@dataclass(slots=True)
+class Surfer:
+    """A browser without scripts."""
+
+    site: Site
+    client: httpx.Client
+
+    def get(self, path: str) -> httpx.Response:
+        return self.client.get(self.site.address.url + path)
+
+    def token(self, page: str) -> str:
+        """Take the token out of a page's form."""
+        found = _FORM.search(self.get(page).text)
+        assert found is not None
+        return found[1]
+
+    def post(self, path: str, page: str | None = None, **fields: str) -> httpx.Response:
+        """Send the form of a page, by default that of the same path."""
+        sent = {"form": self.token(page or path), **fields}
+        return self.client.post(self.site.address.url + path, data=sent)
+
+    def cookie(self) -> str:
+        return self.client.cookies["vna"]
+
+
+def surfer(site: Site) -> Surfer:
+    """Open a browser nobody has signed in with."""
+    client = httpx.Client(timeout=60, headers={"user-agent": "a test's browser"})
+    return Surfer(site, site.closing.enter_context(client))
+
+
+def people_of(site: Site) -> People:
+    return site.archive.people
+
+
+def enrolled(site: Site, login: str, *roles: str) -> tuple[str, list[str]]:
+    """Make an account and enrol it behind the scenes; return the app's secret and paper codes."""
+    people = people_of(site)
+    people.accounts.add(SHELL, login, roles or ("radiologist",))
+    here = Browser(address="127.0.0.1")
+    cookie = people.signing.follow_link(people.accounts.invite(SHELL, login), here)
+    visitor = people.sessions.visitor(cookie, None)
+    assert visitor is not None
+    people.signing.choose_passphrase(visitor, PASSPHRASE)
+    secret = people.signing.offer_app(visitor).secret
+    people.signing.confirm_app(visitor, pyotp.TOTP(secret).now())
+    return secret, people.signing.finish(visitor, here)[1]
+
+
+def signed_in(site: Site, login: str, *roles: str) -> Surfer:
+    """Enrol somebody and sign them in over HTTP."""
+    _, codes = enrolled(site, login, *roles)
+    found = surfer(site)
+    assert found.post("/login", login=login, passphrase=PASSPHRASE).status_code == 303
+    assert found.post("/login/factor", code=codes[0]).status_code == 303
+    return found
+
+
+def token_of(site: Site, login: str, *roles: str, actions: list[str] | None = None) -> str:
+    """Make a service with one token; return its secret."""
+    people_of(site).accounts.add(SHELL, login, roles or ("service",), kind=SERVICE)
+    return people_of(site).tokens.add(SHELL, login, name="test", days=1, actions=actions)[1]
+
+
+def bearer(secret: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {secret}"}

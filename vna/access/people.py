@@ -1,0 +1,69 @@
+"""Everything about people and programs that come in, put together: one value an edge is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vna.access.accounts import Accounts
+from vna.access.api_tokens import ApiTokens
+from vna.access.audit import Audit
+from vna.access.factors import Factors
+from vna.access.passkeys import Passkeys
+from vna.access.rates import Rates
+from vna.access.roles import Roles, load
+from vna.access.sessions import Sessions
+from vna.access.signing import SignIn
+from vna.config import Settings
+from vna.crypto.credentials import Cost, Vault
+from vna.crypto.keyring import Keyring
+from vna.db.pool import Database
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class People:
+    """Accounts and the ways in."""
+
+    roles: Roles
+    accounts: Accounts
+    tokens: ApiTokens
+    sessions: Sessions
+    passkeys: Passkeys
+    signing: SignIn
+
+
+def people(
+    *,
+    database: Database,
+    audit: Audit,
+    keyring: Keyring,
+    settings: Settings,
+    cost: Cost | None = None,
+) -> People:
+    """Put it together. Raises `ConfigError` when the roles are not sound."""
+    access = settings.access
+    roles = load(access.roles)
+    issuer = f"{settings.site.issuer} archive".strip()
+    accounts = Accounts(database=database, audit=audit, roles=roles, settings=access)
+    sessions = Sessions(database=database, audit=audit, roles=roles, settings=access)
+    vault = Vault(keyring, cost)
+    passkeys = Passkeys(database=database, issuer=issuer)
+    signing = SignIn(
+        database=database,
+        audit=audit,
+        vault=vault,
+        sessions=sessions,
+        factors=Factors(database=database, vault=vault, issuer=issuer),
+        passkeys=passkeys,
+        rates=Rates(database),
+    )
+    tokens = ApiTokens(
+        database=database, audit=audit, roles=roles, accounts=accounts, settings=access
+    )
+    return People(
+        roles=roles,
+        accounts=accounts,
+        tokens=tokens,
+        sessions=sessions,
+        passkeys=passkeys,
+        signing=signing,
+    )

@@ -1,0 +1,100 @@
+"""Roles: which actions and which part of the archive they give. Read from conf/roles.toml.
+
+The file is checked whole at the start: a misspelt action must not quietly give less, nor more.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import vna
+from vna.access.principal import EVERYTHING, Action, Scope
+from vna.errors import ConfigError, InvalidRequest
+
+SERVICE = "service"
+FIRST = ("system-administrator", "archive-administrator")  # what the first administrator is
+
+_NAME = re.compile(r"[a-z][a-z-]{0,39}", re.ASCII)
+_KEYS = {"description", "actions", "reach"}
+_REACH = {"all": EVERYTHING, "granted": Scope()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Role:
+    """One role."""
+
+    name: str
+    description: str
+    actions: frozenset[Action]
+    scope: Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """Every role there is, by name."""
+
+    by_name: Mapping[str, Role]
+
+    def check(self, names: Iterable[str]) -> None:
+        """Make sure that these roles exist. Raises `InvalidRequest`."""
+        for name in names:
+            if name not in self.by_name:
+                raise InvalidRequest(
+                    "There is no such role; `vna role list` shows them: " + ", ".join(self.by_name)
+                )
+
+    def actions(self, names: Iterable[str]) -> frozenset[Action]:
+        """Add up what some roles allow; a role that no longer exists gives nothing."""
+        found = (self.by_name[name].actions for name in names if name in self.by_name)
+        return frozenset().union(*found)
+
+    def scope(self, names: Iterable[str]) -> Scope:
+        """Add up what some roles reach: everything, or what was granted."""
+        is_all = any(self.by_name[n].scope.everything for n in names if n in self.by_name)
+        return EVERYTHING if is_all else Scope()
+
+    def granting(self, action: Action) -> list[str]:
+        """Name the roles that allow an action."""
+        return [role.name for role in self.by_name.values() if action in role.actions]
+
+
+def load(path: str = "") -> Roles:
+    """Read the roles: of this file, else those that come with the archive. Raises `ConfigError`."""
+    file = Path(path) if path else _own()
+    try:
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as exc:
+        raise ConfigError(f"The roles {file} cannot be read: {exc}.") from exc
+    roles = Roles({name: _role(name, table) for name, table in values.items()})
+    if not roles.granting(Action.ACCOUNTS):
+        raise ConfigError("No role may manage accounts: nobody could ever let anyone in.")
+    return roles
+
+
+def _own() -> Path:
+    package = Path(vna.__file__).parent
+    packed = package / "_conf"
+    return (packed if packed.is_dir() else package.parent / "conf") / "roles.toml"
+
+
+def _role(name: str, table: Any) -> Role:  # a TOML value
+    if not _NAME.fullmatch(name) or not isinstance(table, dict) or set(table) != _KEYS:
+        raise ConfigError(f"The role {name!r} needs description, actions and reach, and no more.")
+    actions, reach = table["actions"], table["reach"]
+    if not isinstance(actions, list) or not isinstance(reach, str) or reach not in _REACH:
+        raise ConfigError(
+            f'The role {name} has a list of actions and the reach "all" or "granted".'
+        )
+    try:
+        allowed = frozenset(Action(action) for action in actions)
+    except ValueError as exc:
+        known = ", ".join(action.value for action in Action)
+        raise ConfigError(f"The role {name} has an unknown action; known are: {known}.") from exc
+    return Role(
+        name=name, description=str(table["description"]), actions=allowed, scope=_REACH[reach]
+    )

@@ -1,0 +1,177 @@
+"""Sessions: browsers that are signed in, kept on the server, ended by anyone who may.
+
+A cookie carries 32 random bytes, the table their hash. Each step up (passphrase, second factor)
+ends the session and begins another, so that a cookie somebody planted is never signed in.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+from dataclasses import dataclass
+
+from vna.access.audit import Audit, Event
+from vna.access.principal import Kind, Principal, Scope
+from vna.access.roles import Roles
+from vna.config import Access
+from vna.crypto.credentials import digest, new_secret
+from vna.db import statements
+from vna.db.pool import Connection, Database
+from vna.errors import NotFound
+
+_SQL = statements.load("access")
+
+_TOUCH_S = 30.0  # how exactly the last request is remembered: a write for each would cost too much
+_STEP_S = 900.0  # for the second factor, and for enrolling
+
+
+class Level(enum.IntEnum):
+    """How far a browser has come."""
+
+    ENROLLING = 0
+    PASSPHRASE = 1
+    SIGNED_IN = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Browser:
+    """Where somebody comes from; `secret` is that of the cookie it showed, if any."""
+
+    address: str | None
+    agent: str = ""
+    secret: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visitor:
+    """Who a cookie stands for. Only one that is signed in has a principal that may do anything."""
+
+    session_id: int
+    account_id: int
+    login: str
+    level: Level
+    principal: Principal
+
+    @property
+    def is_signed_in(self) -> bool:
+        """Whether both factors were shown."""
+        return self.level is Level.SIGNED_IN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """A session as its owner sees it."""
+
+    session_id: int
+    address: str
+    agent: str
+    created_at: dt.datetime
+    seen_at: dt.datetime
+
+
+def person(login: str, address: str | None) -> Principal:
+    """Name a person in the trail before they may do anything."""
+    return Principal(
+        kind=Kind.PERSON, name=login, actions=frozenset(), scope=Scope(), address=address
+    )
+
+
+class Sessions:
+    """Opens, recognises and ends sessions."""
+
+    def __init__(self, *, database: Database, audit: Audit, roles: Roles, settings: Access) -> None:
+        self._database = database
+        self._audit = audit
+        self._roles = roles
+        self._settings = settings
+
+    def open(self, tx: Connection, account_id: int, level: Level, browser: Browser) -> str:
+        """Begin a session in place of the browser's own; return the secret of its cookie."""
+        secret = new_secret()
+        lasts_s = self._settings.session_s if level is Level.SIGNED_IN else _STEP_S
+        if browser.secret is not None:
+            row = tx.execute(
+                _SQL.find_session,
+                {
+                    "secret_hash": digest(browser.secret),
+                    "touch_s": _TOUCH_S,
+                    "idle_s": self._settings.session_s,
+                },
+            ).fetchone()
+            if row is not None:
+                tx.execute(_SQL.end_session, (row[1], row[0]))
+        agent = "".join(c for c in browser.agent[:200] if c.isprintable())
+        tx.execute(
+            _SQL.open_session,
+            (digest(secret), account_id, int(level), browser.address, agent, lasts_s),
+        )
+        return secret
+
+    def visitor(self, secret: str, address: str | None) -> Visitor | None:
+        """Say who a cookie stands for; None when its session is over, or its account disabled."""
+        asked = {
+            "secret_hash": digest(secret),
+            "touch_s": _TOUCH_S,
+            "idle_s": self._settings.idle_s,
+        }
+        with self._database.reading() as conn:
+            row = conn.execute(_SQL.find_session, asked).fetchone()
+        if row is None:
+            return None
+        session_id, account_id, login, roles, number, is_old = row
+        if is_old:
+            with self._database.transaction() as tx:
+                tx.execute(_SQL.touch_session, (session_id,))
+        level = Level(number)
+        who = person(login, address)
+        if level is Level.SIGNED_IN:
+            who = Principal(
+                kind=Kind.PERSON,
+                name=login,
+                actions=self._roles.actions(roles),
+                scope=self._roles.scope(roles),
+                address=address,
+            )
+        return Visitor(
+            session_id=session_id, account_id=account_id, login=login, level=level, principal=who
+        )
+
+    def all(self, account_id: int) -> list[Seen]:
+        """List the browsers an account is signed in with, the latest first."""
+        with self._database.reading() as conn:
+            rows = conn.execute(_SQL.list_sessions, (account_id, self._settings.idle_s)).fetchall()
+        return [
+            Seen(session_id=r[0], address=r[1] or "", agent=r[2], created_at=r[3], seen_at=r[4])
+            for r in rows
+        ]
+
+    def sign_out(self, visitor: Visitor) -> None:
+        """End the session of a browser."""
+        with self._database.transaction() as tx:
+            tx.execute(_SQL.end_session, (visitor.account_id, visitor.session_id))
+            self._tell(tx, visitor, "logout")
+
+    def end(self, visitor: Visitor, session_id: int) -> None:
+        """End one of one's own sessions. Raises `NotFound`."""
+        with self._database.transaction() as tx:
+            if tx.execute(_SQL.end_session, (visitor.account_id, session_id)).fetchone() is None:
+                raise NotFound("This session is over already.")
+            self._tell(tx, visitor, "session.ended")
+
+    def end_others(self, visitor: Visitor) -> int:
+        """End every session of one's own but this; return how many there were."""
+        with self._database.transaction() as tx:
+            ended = tx.execute(
+                _SQL.end_sessions, (visitor.account_id, visitor.session_id)
+            ).fetchall()
+            self._tell(tx, visitor, "session.ended", count=len(ended))
+        return len(ended)
+
+    def sweep(self) -> None:
+        """Remove what is over: sessions, links, challenges, counters."""
+        with self._database.transaction() as tx:
+            tx.execute(_SQL.sweep_access)
+
+    def _tell(self, tx: Connection, visitor: Visitor, kind: str, **more: int) -> None:
+        who = visitor.principal
+        self._audit.write(tx, who, [Event(kind=kind, outcome="done", detail=dict(more))])

@@ -1,0 +1,263 @@
+"""Signing in, enrolling, and what people change about how they sign in. All of it audited.
+
+An answer to a wrong name and to a wrong passphrase is the same, after the same work. What was typed
+as a name is written down only when there is such an account: people type passphrases there, too.
+"""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from vna.access import rates
+from vna.access.accounts import fold
+from vna.access.audit import Audit, Event
+from vna.access.factors import Factors, Offer
+from vna.access.passkeys import Passkeys, Site
+from vna.access.principal import Principal
+from vna.access.rates import Limit, Rates
+from vna.access.sessions import Browser, Level, Sessions, Visitor, person
+from vna.crypto.credentials import MOST_PASSPHRASE, Vault, digest
+from vna.db import statements
+from vna.db.pool import Connection, Database
+from vna.errors import InvalidRequest, NotAuthenticated, NotPermitted, TooMany
+from vna.telemetry import SIGN_INS
+
+_SQL = statements.load("access")
+
+LEAST_PASSPHRASE = 12
+_LEAST_KINDS = 5  # different characters
+_WRONG = "The name or the passphrase is not right."
+_WRONG_CODE = "The code is not right, or was used already."
+_CODE_DIGITS = 6
+_CEREMONIES = 60  # begun by an address without signing in
+
+
+class SignIn:
+    """Lets people in. Methods return the secret of the cookie that stands for the next step."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        audit: Audit,
+        vault: Vault,
+        sessions: Sessions,
+        factors: Factors,
+        passkeys: Passkeys,
+        rates: Rates,
+    ) -> None:
+        self._database = database
+        self._audit = audit
+        self._vault = vault
+        self._sessions = sessions
+        self._factors = factors
+        self._passkeys = passkeys
+        self._rates = rates
+
+    # ---- signing in ----------------------------------------------------------------------------
+
+    def passphrase(self, login: str, passphrase: str, browser: Browser) -> str:
+        """Take the first step. Costs what a hash costs: never in an event loop.
+
+        Raises `NotAuthenticated`, `TooMany`.
+        """
+        login = fold(login)[:64]
+        with self._database.reading() as conn:
+            row = conn.execute(_SQL.find_passphrase, (login.replace("\0", ""),)).fetchone()
+        who = person(login if row else "unknown", browser.address)
+        limits = rates.sign_in(login, browser.address)
+        self._count(limits, who, "passphrase")
+        account_id, kept = row or (0, None)
+        if not self._vault.is_passphrase(passphrase[:MOST_PASSPHRASE], kept):
+            self._refuse(who, "passphrase", _WRONG)
+        self._rates.give_back(limits)
+        with self._database.transaction() as tx:
+            secret = self._sessions.open(tx, account_id, Level.PASSPHRASE, browser)
+            self._tell(tx, who, "login", factor="passphrase")
+        return secret
+
+    def code(self, visitor: Visitor, code: str, browser: Browser) -> str:
+        """Take the second step with a code. Raises `NotAuthenticated`, `TooMany`."""
+        _require(visitor, Level.PASSPHRASE)
+        limits = rates.factor(visitor.account_id)
+        is_app = len("".join(code.split())) == _CODE_DIGITS
+        factor = "app" if is_app else "recovery-code"
+        self._count(limits, visitor.principal, factor)
+        with self._database.transaction() as tx:
+            if is_app:
+                is_right = self._factors.is_app_code(tx, visitor.account_id, code)
+            else:
+                is_right = self._factors.is_recovery_code(tx, visitor.account_id, code[:64])
+            secret = ""
+            if is_right:
+                secret = self._sessions.open(tx, visitor.account_id, Level.SIGNED_IN, browser)
+                self._tell(tx, visitor.principal, "login.factor", factor=factor)
+        if not is_right:
+            self._refuse(visitor.principal, factor, _WRONG_CODE)
+        self._rates.give_back(limits)
+        SIGN_INS.labels("done").inc()
+        return secret
+
+    def passkey_challenge(self, browser: Browser, site: Site) -> str:
+        """Begin signing in with a passkey. Raises `TooMany`."""
+        if self._rates.take(rates.address(browser.address, "ceremony", _CEREMONIES)):
+            raise TooMany
+        return self._passkeys.challenge(browser.secret or "", site)
+
+    def passkey(self, browser: Browser, site: Site, answer: bytes) -> str:
+        """Sign in with a passkey: both steps in one. Raises `NotAuthenticated`, `TooMany`."""
+        limits = rates.address(browser.address, "passkey", _CEREMONIES)
+        self._count(limits, person("unknown", browser.address), "passkey")
+        try:
+            account_id = self._passkeys.recognise(browser.secret or "", site, answer)
+        except NotAuthenticated as exc:
+            self._refuse(person("unknown", browser.address), "passkey", str(exc))
+        self._rates.give_back(limits)
+        with self._database.transaction() as tx:
+            row = tx.execute(_SQL.find_handle, (account_id,)).fetchone()
+            secret = self._sessions.open(tx, account_id, Level.SIGNED_IN, browser)
+            name = row[1] if row else "unknown"
+            self._tell(tx, person(name, browser.address), "login", factor="passkey")
+        SIGN_INS.labels("done").inc()
+        return secret
+
+    # ---- enrolling -----------------------------------------------------------------------------
+
+    def follow_link(self, secret: str, browser: Browser) -> str:
+        """Begin to enrol by a one-time link; it is good until both factors stand.
+
+        Raises `NotAuthenticated`, `TooMany`.
+        """
+        nobody = person("unknown", browser.address)
+        limits = rates.address(browser.address, "link", 10)
+        self._count(limits, nobody, "link")
+        with self._database.transaction() as tx:
+            row = tx.execute(_SQL.find_invitation, (digest(secret.strip()),)).fetchone()
+            cookie = row and self._sessions.open(tx, row[0], Level.ENROLLING, browser)
+        if not cookie:
+            self._refuse(nobody, "link", "This link is not good any more; ask for a new one.")
+        self._rates.give_back(limits)
+        return cookie
+
+    def choose_passphrase(self, visitor: Visitor, passphrase: str) -> None:
+        """Take the passphrase of somebody who enrols. Raises `InvalidRequest`."""
+        _require(visitor, Level.ENROLLING)
+        check_passphrase(passphrase, visitor.login)
+        kept = self._vault.hash_passphrase(passphrase)
+        with self._database.transaction() as tx:
+            tx.execute(_SQL.keep_passphrase, (kept, visitor.account_id))
+            self._tell(tx, visitor.principal, "factor.added", factor="passphrase")
+
+    def offer_app(self, visitor: Visitor) -> Offer:
+        """Offer a secret to an authenticator app. Raises `Conflict`."""
+        _require_any(visitor, Level.ENROLLING, Level.SIGNED_IN)
+        return self._factors.offer(visitor.account_id, visitor.login)
+
+    def confirm_app(self, visitor: Visitor, code: str) -> None:
+        """Take an authenticator app by its first code. Raises `NotAuthenticated`, `TooMany`."""
+        _require_any(visitor, Level.ENROLLING, Level.SIGNED_IN)
+        limits = rates.factor(visitor.account_id)
+        self._count(limits, visitor.principal, "app")
+        with self._database.transaction() as tx:
+            is_right = self._factors.is_app_code(tx, visitor.account_id, code, confirming=True)
+            if is_right:
+                self._tell(tx, visitor.principal, "factor.added", factor="app")
+        if not is_right:
+            self._refuse(visitor.principal, "app", _WRONG_CODE)
+        self._rates.give_back(limits)
+
+    def offer_passkey(self, visitor: Visitor, browser: Browser, site: Site) -> str:
+        """Begin registering a passkey. Raises `Conflict`."""
+        _require_any(visitor, Level.ENROLLING, Level.SIGNED_IN)
+        return self._passkeys.offer(browser.secret or "", visitor.account_id, site)
+
+    def add_passkey(self, visitor: Visitor, browser: Browser, site: Site, answer: bytes) -> None:
+        """Take a passkey. Raises `NotAuthenticated`."""
+        _require_any(visitor, Level.ENROLLING, Level.SIGNED_IN)
+        with self._database.transaction() as tx:
+            self._passkeys.register(tx, browser.secret or "", visitor.account_id, site, answer)
+            self._tell(tx, visitor.principal, "factor.added", factor="passkey")
+
+    def finish(self, visitor: Visitor, browser: Browser) -> tuple[str, list[str]]:
+        """End enrolling: the link is void, the person signed in. Returns the recovery codes, too.
+
+        Raises `NotPermitted` while a factor is missing.
+        """
+        _require(visitor, Level.ENROLLING)
+        with self._database.transaction() as tx:
+            account = tx.execute(_SQL.find_account_by_id, (visitor.account_id,)).fetchone()
+            if account is None or not (account[6] or account[7]):
+                raise NotPermitted("A second factor is still missing.")
+            void = tx.execute(_SQL.drop_invitation, (visitor.account_id,)).fetchone() is None
+            if void or tx.execute(_SQL.enrol_account, (visitor.account_id,)).rowcount != 1:
+                raise NotPermitted("This link is not good any more; ask for a new one.")
+            codes = self._factors.renew_recovery_codes(tx, visitor.account_id)
+            secret = self._sessions.open(tx, visitor.account_id, Level.SIGNED_IN, browser)
+            self._tell(tx, visitor.principal, "account.enrolled")
+        return secret, codes
+
+    # ---- my account ----------------------------------------------------------------------------
+
+    def renew_recovery_codes(self, visitor: Visitor) -> list[str]:
+        """Make new recovery codes; the old ones are void."""
+        _require(visitor, Level.SIGNED_IN)
+        with self._database.transaction() as tx:
+            codes = self._factors.renew_recovery_codes(tx, visitor.account_id)
+            self._tell(tx, visitor.principal, "factor.added", factor="recovery-codes")
+        return codes
+
+    def drop_passkey(self, visitor: Visitor, passkey_id: int) -> None:
+        """Forget a passkey; the last second factor stays. Raises `NotPermitted`."""
+        _require(visitor, Level.SIGNED_IN)
+        with self._database.transaction() as tx:
+            account = tx.execute(_SQL.find_account_by_id, (visitor.account_id,)).fetchone()
+            if account is None or not (account[6] or account[7] > 1):
+                raise NotPermitted("This is your only second factor; add another first.")
+            gone = tx.execute(_SQL.drop_passkey, (visitor.account_id, passkey_id)).fetchone()
+            if gone is not None:
+                self._tell(tx, visitor.principal, "factor.removed", factor="passkey")
+
+    # ---- shared --------------------------------------------------------------------------------
+
+    def _count(self, limits: tuple[Limit, ...], who: Principal, factor: str) -> None:
+        over = self._rates.take(limits)
+        if not over:
+            return
+        SIGN_INS.labels("limited").inc()
+        if over == 1:  # once: the trail must not be filled by whoever keeps trying
+            self._note(who, factor, "limited")
+        raise TooMany
+
+    def _refuse(self, who: Principal, factor: str, text: str) -> NoReturn:
+        SIGN_INS.labels("refused").inc()
+        self._note(who, factor, "refused")
+        raise NotAuthenticated(text)
+
+    def _note(self, who: Principal, factor: str, outcome: str) -> None:
+        event = Event(kind="login", outcome=outcome, detail={"factor": factor})
+        with self._database.transaction() as tx:
+            self._audit.write(tx, who, [event])
+
+    def _tell(self, tx: Connection, who: Principal, kind: str, **more: str) -> None:
+        self._audit.write(tx, who, [Event(kind=kind, outcome="done", detail=dict(more))])
+
+
+def check_passphrase(passphrase: str, login: str) -> None:
+    """Refuse what is too easy to guess (NIST SP 800-63B 3.1.1.2). Raises `InvalidRequest`."""
+    if not LEAST_PASSPHRASE <= len(passphrase) <= MOST_PASSPHRASE:
+        raise InvalidRequest(
+            f"A passphrase has {LEAST_PASSPHRASE} to {MOST_PASSPHRASE} characters: "
+            "a few words are easier to remember than signs."
+        )
+    plain = passphrase.lower()
+    if len(set(plain)) < _LEAST_KINDS or (len(login) > 3 and login in plain):
+        raise InvalidRequest("That is too easy to guess: repeat less, and leave your login out.")
+
+
+def _require(visitor: Visitor, level: Level) -> None:
+    _require_any(visitor, level)
+
+
+def _require_any(visitor: Visitor, *levels: Level) -> None:
+    if visitor.level not in levels:
+        raise NotPermitted

@@ -1,0 +1,17 @@
+"""Who sits at the shell: whoever can read the root key may do all, under a name for the trail."""
+
+from __future__ import annotations
+
+import os
+import pwd
+
+from vna.access.principal import Principal, system
+
+
+def shell() -> Principal:
+    """Name the person at the shell by their account on this machine."""
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        name = str(os.getuid())
+    return system(f"shell:{name}")

@@ -1,0 +1,94 @@
+"""`vna user`: who may sign in. Works while the archive serves."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from vna.access.accounts import PERSON, SERVICE, Account
+from vna.app import Archive, at_work
+from vna.cli import links
+from vna.cli.shell import shell
+from vna.config import Settings
+from vna.errors import ConfigError
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    words = parser.add_subparsers(dest="act", metavar="ACT", required=True)
+    add = words.add_parser("add", help="make an account; prints the one-time link of a person")
+    add.add_argument("login")
+    add.add_argument("--role", action="append", default=[], help="may be given several times")
+    add.add_argument("--service", action="store_true", help="a program: has tokens, signs in never")
+    shown = words.add_parser("list", help="show the accounts")
+    shown.add_argument("--json", action="store_true", help="one JSON object, for programs")
+    for word, said in (
+        ("disable", "let nobody in under it: sessions end, tokens are of no use"),
+        ("enable", "let it be used again"),
+        ("reset", "forget passphrase and second factors; prints a new one-time link"),
+        ("link", "print a new one-time link; the one before is void"),
+    ):
+        words.add_parser(word, help=said).add_argument("login")
+    roles = words.add_parser("roles", help="replace its roles")
+    roles.add_argument("login")
+    roles.add_argument("role", nargs="+")
+
+
+def run(args: argparse.Namespace, settings: Settings) -> int:
+    """Change or show accounts."""
+    if args.act == "add" and args.service and not args.role:
+        args.role = [SERVICE]
+    with at_work(settings, "user") as archive:
+        _act(args, archive)
+    return 0
+
+
+def _act(args: argparse.Namespace, archive: Archive) -> None:
+    accounts, who = archive.engines.people.accounts, shell()
+    match args.act:
+        case "add":
+            kind = SERVICE if args.service else PERSON
+            accounts.add(who, args.login, args.role, kind=kind)
+            if args.service:
+                print(f"added {args.login}; `vna token add {args.login} NAME` lets it in")
+            else:
+                links.show(archive.settings, args.login, accounts.invite(who, args.login))
+        case "list":
+            _show(accounts.all(who), as_json=args.json)
+        case "disable":
+            accounts.disable(who, args.login)
+        case "enable":
+            accounts.enable(who, args.login)
+        case "reset":
+            links.show(archive.settings, args.login, accounts.reset(who, args.login))
+        case "link":
+            links.show(archive.settings, args.login, accounts.invite(who, args.login))
+        case "roles":
+            accounts.give_roles(who, args.login, args.role)
+        case unknown:
+            raise ConfigError(f"There is no `vna user {unknown}`.")
+
+
+def _show(accounts: list[Account], *, as_json: bool) -> None:
+    if as_json:
+        rows = [
+            {
+                "login": a.login,
+                "kind": a.kind,
+                "state": a.state,
+                "roles": a.roles,
+                "app": a.has_totp,
+                "passkeys": a.passkeys,
+                "recovery_codes": a.recovery_codes,
+            }
+            for a in accounts
+        ]
+        print(json.dumps(rows, indent=2))
+        return
+    for a in accounts:
+        factors = [*(["app"] if a.has_totp else []), *(["passkey"] if a.passkeys else [])]
+        said = f"{a.kind}, {a.state}: {' '.join(a.roles)}"
+        print(f"{a.login:<20}  {said}{', with ' + ' and '.join(factors) if factors else ''}")
+    if not accounts:
+        print("no account; `vna init` makes the first administrator", file=sys.stderr)

@@ -1,0 +1,234 @@
+"""What every page behind a sign-in has in common: who comes, what a form must carry, the cookie.
+
+A page is a coroutine of a `Visit`. Who is not as far as the page asks is led to where they can be;
+an error is a page, too. Forms are small, come from our own pages, and say so by a token.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+from urllib.parse import parse_qsl, quote
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import RedirectResponse, Response
+
+from vna.access import forms
+from vna.access.passkeys import Site
+from vna.access.people import People
+from vna.access.sessions import Browser, Level, Visitor
+from vna.errors import InvalidRequest, NotPermitted, TooLarge, Unavailable, VNAError
+from vna.web import problems
+from vna.web.exchange import Counter
+from vna.web.identity import (
+    address_of,
+    cookie_name,
+    origin_of,
+    require_own_origin,
+    secret_of,
+)
+from vna.web.portal.pages import Pages
+
+T = TypeVar("T")
+
+_MOST_BYTES = 16384
+_MOST_FIELDS = 20
+_MOST_WAITING = 32  # for a hash of a passphrase
+_NEXT = re.compile(r"/viewer/viewer\?StudyInstanceUIDs=[0-9.]{1,64}", re.ASCII)
+
+# where somebody goes on who came so far
+_WAYS = {
+    None: "/login",
+    Level.ENROLLING: "/enrol/passphrase",
+    Level.PASSPHRASE: "/login/factor",
+    Level.SIGNED_IN: "/",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """One request of a browser for a page."""
+
+    request: Request
+    counter: Counter
+    pages: Pages
+    secret: str  # of its cookie; a fresh one when it showed none
+    is_new: bool
+    visitor: Visitor | None
+
+    @property
+    def people(self) -> People:
+        """Everything about people who come in."""
+        return self.counter.engines.people
+
+    @property
+    def known(self) -> Visitor:
+        """Who comes, on a page for those who are known. Raises `NotPermitted`."""
+        if self.visitor is None:
+            raise NotPermitted
+        return self.visitor
+
+    def browser(self) -> Browser:
+        """Describe where they come from."""
+        return Browser(
+            address=address_of(self.request.scope),
+            agent=self.request.headers.get("user-agent", ""),
+            secret=self.secret,
+        )
+
+    def site(self) -> Site:
+        """Say under which name the browser knows us."""
+        host = self.request.headers.get("host", "").rsplit("]")[0]
+        name = host if host.startswith("[") else host.partition(":")[0]
+        return Site(name=name, origin=origin_of(self.request.scope))
+
+    def show(self, page: str, *, status: int = 200, **shown: object) -> Response:
+        """Render a page with what every page of this sort needs."""
+        answer = self.pages.page(
+            page, status=status, form=forms.token(self.secret), visitor=self.visitor, **shown
+        )
+        if self.is_new:
+            self.set_cookie(answer, self.secret)
+        return answer
+
+    def go(self, where: str, *, cookie: str | None = None) -> Response:
+        """Lead on after a POST, with a new cookie after a step up."""
+        answer = RedirectResponse(where, 303, {"Cache-Control": "no-store"})
+        if cookie is not None:
+            self.set_cookie(answer, cookie)
+        return answer
+
+    def set_cookie(self, answer: Response, secret: str) -> None:
+        """Give the browser a cookie no script can read and no other site can send."""
+        self.counter.identity.forget(self.request.scope)
+        answer.set_cookie(
+            cookie_name(self.request.scope),
+            secret,
+            path="/",
+            secure=self.request.scope["scheme"] == "https",
+            httponly=True,
+            samesite="strict",
+        )
+
+    def drop_cookie(self, answer: Response) -> None:
+        """Take the cookie back."""
+        self.counter.identity.forget(self.request.scope)
+        is_secure = self.request.scope["scheme"] == "https"
+        answer.delete_cookie(
+            cookie_name(self.request.scope),
+            path="/",
+            secure=is_secure,
+            httponly=True,
+            samesite="strict",
+        )
+
+    async def form(self) -> dict[str, str]:
+        """Read a form of ours. Raises `InvalidRequest`, `TooLarge`, `NotPermitted`."""
+        kind = self.request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/x-www-form-urlencoded":
+            raise InvalidRequest("A form is application/x-www-form-urlencoded.")
+        body = await self._body()
+        try:
+            fields = parse_qsl(
+                body.decode("ascii"), keep_blank_values=True, max_num_fields=_MOST_FIELDS
+            )
+        except ValueError as exc:
+            raise InvalidRequest("The form is not well formed.") from exc
+        found = dict(fields)
+        self._require_own(found.get("form", ""))
+        return found
+
+    async def json(self) -> bytes:
+        """Read JSON that a script of ours sends. Raises as `form` does."""
+        body = await self._body()
+        self._require_own(self.request.headers.get("x-vna-form", ""))
+        return body
+
+    async def hop(self, work: Callable[[], T]) -> T:
+        """Run what asks the database in a thread."""
+        return await self.counter.threads.hops.call(work)
+
+    async def hash(self, work: Callable[[], T]) -> T:
+        """Run what costs a hash, one after the other. Raises `Unavailable` when too many wait."""
+        hashes = self.counter.threads.hashes
+        if hashes.under_way >= _MOST_WAITING:
+            raise Unavailable("Too many people sign in at once; try again in a moment.")
+        return await hashes.call(work)
+
+    def _require_own(self, token: str) -> None:
+        require_own_origin(self.request.scope)
+        if self.is_new or not forms.is_token(self.secret, token):
+            raise NotPermitted("This form is too old; go back, load the page again, and repeat.")
+
+    async def _body(self) -> bytes:
+        body = bytearray()
+        try:
+            async for piece in self.request.stream():
+                body += piece
+                if len(body) > _MOST_BYTES:
+                    raise TooLarge("A form is smaller than that.")
+        except ClientDisconnect as exc:
+            raise InvalidRequest("The request ended before its time.") from exc
+        return bytes(body)
+
+
+Page = Callable[[Visit], Awaitable[Response]]
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def guarded(counter: Counter, pages: Pages, page: Page, *levels: Level | None) -> Endpoint:
+    """Make an endpoint of a page for visitors of these levels; None is who is not known."""
+    allowed = levels or (Level.SIGNED_IN,)
+    is_dev = counter.engines.settings.dev
+
+    async def endpoint(request: Request) -> Response:
+        secret = secret_of(request.scope)
+        visit = Visit(
+            request=request,
+            counter=counter,
+            pages=pages,
+            secret=secret or forms.fresh_cookie(),
+            is_new=secret is None,
+            visitor=None,
+        )
+        try:
+            if not is_dev:
+                found = await counter.identity.visitor(request.scope)
+                level = None if found is None else found.level
+                if level not in allowed and not (None in allowed and level != Level.SIGNED_IN):
+                    return visit.go(_way(request, level))
+                visit = _with(visit, found)
+            return await page(visit)
+        except VNAError as exc:
+            status, fields, _ = problems.answer(exc, "page")
+            answer = visit.show("trouble.html", status=status, trouble=str(exc))
+            answer.headers.update({k.decode(): v.decode() for k, v in fields})
+            return answer
+
+    return endpoint
+
+
+def next_of(asked: str) -> str:
+    """Take where to go on only when it is a page of ours that holds nothing of a patient."""
+    return asked if _NEXT.fullmatch(asked) else "/"
+
+
+def _way(request: Request, level: Level | None) -> str:
+    way = _WAYS[level]
+    wanted = request.url.path + ("?" + request.url.query if request.url.query else "")
+    if level in (None, Level.PASSPHRASE) and next_of(wanted) != "/":
+        return f"{way}?next={quote(wanted)}"
+    return way
+
+
+def _with(visit: Visit, visitor: Visitor | None) -> Visit:
+    return Visit(
+        request=visit.request,
+        counter=visit.counter,
+        pages=visit.pages,
+        secret=visit.secret,
+        is_new=visit.is_new,
+        visitor=visitor,
+    )
