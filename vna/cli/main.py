@@ -38,6 +38,8 @@ COMMANDS = (
     Command("delete", "deleting", "delete a study, a series or an instance"),
     Command("undelete", "undeleting", "bring back what was deleted, or list what can come back"),
     Command("verify", "verifying", "read every blob and say which are damaged"),
+    Command("backup", "backing", "copy everything while it serves, or check a copy"),
+    Command("restore", "restoring", "make an archive from a backup, in an empty folder"),
     Command("reindex", "reindexing", "build the index again from the blobs alone"),
     Command("send", "sending", "send a study to a remote AE"),
     Command("jobs", "jobs", "work for later: how far it is, try again, cancel"),

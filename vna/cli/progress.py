@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -35,15 +36,50 @@ class Bar:
         """Move to a count."""
         self._progress.update(self._task, completed=count, total=total)
 
+    def begin(self, what: str, total: int | None = None) -> None:
+        """Go on with another piece of work, from nothing."""
+        self._progress.reset(self._task, total=total, description=what)
+
+
+class _LateBar(Bar):
+    """A bar that shows itself only when the work takes long."""
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        super().__init__(progress, task)
+        self._due = time.monotonic() + _LATE_S
+
+    def reach(self, count: int, total: int | None = None) -> None:
+        """Move to a count, and show the bar when it is time."""
+        if not self._progress.live.is_started and time.monotonic() >= self._due:
+            self._progress.start()
+        super().reach(count, total)
+
+
+_LATE_S = 2.0
+
 
 @contextmanager
 def bar(what: str, total: int | None = None) -> Iterator[Bar]:
     """Show a bar while the block runs."""
+    with _progress() as progress:
+        yield Bar(progress, progress.add_task(what, total=total))
+
+
+@contextmanager
+def later_bar(what: str, total: int | None = None) -> Iterator[Bar]:
+    """Show a bar for the rest of the block once that has taken two seconds."""
+    progress = _progress()
+    try:
+        yield _LateBar(progress, progress.add_task(what, total=total))
+    finally:
+        progress.stop()
+
+
+def _progress() -> Progress:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        yield Bar(progress, progress.add_task(what, total=total))
+    return Progress(*columns, console=Console(stderr=True))

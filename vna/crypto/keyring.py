@@ -71,6 +71,11 @@ class RootKey:
             raise ConfigError(f"The root key is to come from {ROOT_VARIABLE}, which is not set.")
         return cls(_base64(text.encode()), "env")
 
+    @classmethod
+    def parse(cls, text: str, provider: str) -> Self:
+        """Read the text a root key is written in. Raises `ConfigError`."""
+        return cls(_base64(text.encode()), provider)
+
     def wrap(self, secret: bytes, aad: bytes) -> bytes:
         """Wrap an archive key."""
         return wrap(self._key, secret, aad, os.urandom(12))
@@ -82,7 +87,16 @@ class RootKey:
 
 def make_root_key(path: Path) -> None:
     """Write a new root key, durable and of mode 0400; never over another. Raises `ConfigError`."""
-    text = base64.b64encode(os.urandom(KEY_SIZE)) + b"\n"
+    _write(path, os.urandom(KEY_SIZE))
+
+
+def write_root_key(path: Path, root: RootKey) -> None:
+    """Write a root key that was kept elsewhere, as a new one is written. Raises `ConfigError`."""
+    _write(path, root._key)
+
+
+def _write(path: Path, key: bytes) -> None:
+    text = base64.b64encode(key) + b"\n"
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:

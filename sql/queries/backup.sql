@@ -1,0 +1,21 @@
+-- name: find_needed_blobs
+-- Which of these blobs can be found, or brought back.
+SELECT blob_id
+  FROM instance
+ WHERE blob_id = ANY (%(ids)s)
+UNION
+SELECT d.blob_id
+  FROM deleted_instance d
+  JOIN deletion o USING (deletion_id)
+ WHERE d.blob_id = ANY (%(ids)s) AND o.purging_at IS NULL;
+
+-- name: find_needed_keys
+-- Which of these study keys something is sealed under that can be found, or brought back.
+SELECT key_id
+  FROM instance
+ WHERE key_id = ANY (%(ids)s)
+UNION
+SELECT d.key_id
+  FROM deleted_instance d
+  JOIN deletion o USING (deletion_id)
+ WHERE d.key_id = ANY (%(ids)s) AND o.purging_at IS NULL;

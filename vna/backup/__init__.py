@@ -1,0 +1,1 @@
+"""Copies of an archive: taken while it serves, checked, and brought back."""

@@ -1,0 +1,26 @@
+"""What the catalogue still speaks of: tells a loss in the blob store from a deletion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vna.db import statements
+from vna.db.pool import Connection
+from vna.index.arrays import Blobs
+
+_SQL = statements.load("backup")
+
+
+def needed_blobs(conn: Connection, ids: Sequence[bytes]) -> set[bytes]:
+    """Tell which blobs can be found, or brought back."""
+    cursor = conn.cursor(binary=True)
+    return {blob for (blob,) in cursor.execute(_SQL.find_needed_blobs, {"ids": Blobs(ids)})}
+
+
+def needed_keys(conn: Connection, ids: Sequence[bytes]) -> set[bytes]:
+    """Tell which study keys seal something that can be found, or brought back.
+
+    Reads the whole catalogue once: nothing but the loss of key objects asks for it.
+    """
+    cursor = conn.cursor(binary=True)
+    return {key for (key,) in cursor.execute(_SQL.find_needed_keys, {"ids": Blobs(ids)})}
