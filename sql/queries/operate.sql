@@ -114,6 +114,21 @@ WHERE d.study_pk = ANY (%s)
         SELECT FROM series e JOIN instance i USING (series_pk)
         WHERE e.study_pk = d.study_pk AND i.study_variant = d.variant);
 
+-- name: clear_extras
+-- Remove values of added attributes that no instance of a study or series carries any more.
+WITH of_series AS (
+    DELETE FROM series_extra x
+    WHERE x.series_pk = ANY (%(series)s)
+        AND NOT EXISTS (
+            SELECT FROM instance i JOIN instance_extra y USING (instance_pk)
+            WHERE i.series_pk = x.series_pk AND y.series_hash = x.hash)
+)
+DELETE FROM study_extra x
+WHERE x.study_pk = ANY (%(studies)s)
+    AND NOT EXISTS (
+        SELECT FROM series e JOIN instance i USING (series_pk) JOIN instance_extra y USING (instance_pk)
+        WHERE e.study_pk = x.study_pk AND y.study_hash = x.hash);
+
 -- name: clear_patients
 -- Remove identities that no study points to any more.
 DELETE FROM patient p

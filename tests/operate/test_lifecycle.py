@@ -15,9 +15,11 @@ from tests.index.samples import dump
 from vna.access.principal import Action, Kind, Principal, Scope
 from vna.dicom.matching import Query
 from vna.dicom.refs import InstanceRef, Level, Ref, SeriesRef, StudyRef, uid
+from vna.dicom.searchable import read
 from vna.errors import Gone, NotFound, NotPermitted
 from vna.ingest.outcome import AlreadyStored, Stored
 from vna.operate.purge import Purge
+from vna.query.keys import from_parameters
 
 
 def study(made: factories.Instance) -> StudyRef:
@@ -473,3 +475,34 @@ def test_a_uid_is_found_at_its_level(archive: Archive) -> None:
     ):
         assert archive.lifecycle.places_of(archive.who, uid(told)) == []
         assert archive.lifecycle.places_of(archive.who, uid(told), gone=True) == [ref]
+
+
+def test_values_of_added_attributes_go_and_come_back_with_their_instances(archive: Archive) -> None:
+    made = [
+        factories.ct(1, 1, 1, values={"AdmissionID": "FIRST"}),
+        factories.ct(1, 1, 2, values={"AdmissionID": "SECOND"}),
+    ]
+    archive.search_index.settled_s = 0.0
+    archive.search_index.add(archive.who, read("AdmissionID"))
+    for one in made:
+        archive.take(one.part10())
+    while archive.search_index.step().instances:
+        pass
+
+    def kept() -> tuple[str, list[str]]:
+        with archive.database.reading() as conn:
+            rows = conn.execute("SELECT terms::text FROM study_extra").fetchall()
+        asked = from_parameters(Level.STUDY, [("AdmissionID", "FIRST")], most=10, added=attributes)
+        found = list(archive.query.find(archive.who, asked.query).rows)
+        return " ".join(sorted(text for (text,) in rows)), [str(row.study) for row in found]
+
+    attributes = archive.search_index.attributes(archive.who)
+    before = kept()
+    assert before[1] == [made[0].study]
+    archive.lifecycle.delete(archive.who, instance(made[0]))
+    text, found = kept()
+    assert ("FIRST" in text, "SECOND" in text, found) == (False, True, [])
+    archive.lifecycle.undelete(archive.who, instance(made[0]))
+    while archive.search_index.step().instances:
+        pass
+    assert kept() == before

@@ -81,6 +81,21 @@ def _is_search(route: str) -> bool:
     return route.rpartition("/")[2] in ("series", "instances")
 
 
+def test_the_uri_service_says_410_too(site: Site) -> None:
+    made = stored(site)
+    names = {"studyUID": made[0].study, "seriesUID": made[0].series, "objectUID": made[0].instance}
+    url = f"{site.address.url}/wado?requestType=WADO&" + "&".join(
+        f"{name}={value}" for name, value in names.items()
+    )
+    for kind in ("application/dicom", "image/jpeg"):
+        assert site.client.get(url, params=None, headers={"accept": kind}).status_code == 200
+    delete(site, made[0], "instance")
+    for kind in ("application/dicom", "image/jpeg"):
+        assert site.client.get(url, headers={"accept": kind}).status_code == 410
+    other = url.replace(made[0].instance, "1.2.3")
+    assert site.client.get(other, headers={"accept": "application/dicom"}).status_code == 404
+
+
 def test_unknown_is_404_and_no_uid_is_400(site: Site) -> None:
     made = factories.ct(next(_numbers))
     assert delete(site, made) == 404

@@ -243,6 +243,7 @@ def _clear(tx: Connection, *, series: Iterable[int], studies: Iterable[int]) -> 
     tx.execute(SQL.clear_series_differences, [of_series])
     tx.execute(SQL.clear_studies, [of_studies])
     tx.execute(SQL.clear_study_differences, [of_studies])
+    tx.execute(SQL.clear_extras, {"series": of_series, "studies": of_studies})
     tx.execute(SQL.clear_patients, [Longs(sorted(pk for (pk,) in rows))])
 
 
