@@ -33,6 +33,7 @@ from vna.operate.graveyard import Graveyard
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.purge import Purge
 from vna.operate.pushes import CommitmentPushes
+from vna.operate.sealing import Sealer
 from vna.operate.transactions import CommitmentTransactions
 from vna.pixels.sandbox import PixelPool
 from vna.query.engine import QueryEngine
@@ -56,6 +57,7 @@ class Archive:
     recovery: Recovery
     purge: Purge
     search_index: SearchIndex
+    sealer: Sealer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,4 +300,5 @@ def _assembled(
         recovery=recovery,
         purge=Purge(store=store, database=database, audit=audit),
         search_index=SearchIndex(store=store, database=database, audit=audit, settings=settings),
+        sealer=Sealer(database, store.checkpoints),
     )

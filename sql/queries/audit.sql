@@ -11,3 +11,31 @@ SELECT coalesce(act.at, now()), act.kind, act.outcome, act.principal, act.actor_
     AS act (at, kind, outcome, principal, actor_kind, address, study, series, instance, detail,
             number)
  ORDER BY act.number;
+
+-- name: search_audit
+-- Rows behind a place, in order of their ids, each with its link when it is sealed.
+SELECT a.id, a.at, a.kind, a.outcome, a.principal, a.actor_kind, a.address, a.study, a.series,
+       a.instance, a.detail, audit_as_json(a)::text, s.seal_seq, s.prev_hash, s.hash
+  FROM audit a
+  LEFT JOIN audit_seal s ON s.audit_id = a.id
+ WHERE a.id > %(after)s
+   AND (%(studies)s::text[] IS NULL OR a.study = ANY (%(studies)s)
+        OR (a.study IS NULL AND a.kind = 'sent' AND a.detail -> 'studies' ?| %(studies)s))
+   AND (%(principal)s::text IS NULL OR a.principal = %(principal)s)
+   AND (%(kinds)s::text[] IS NULL OR a.kind = ANY (%(kinds)s)
+        OR EXISTS (SELECT FROM unnest(%(kinds)s) kind WHERE starts_with(a.kind, kind || '.')))
+   AND (%(since)s::timestamptz IS NULL OR a.at >= %(since)s)
+   AND (%(until)s::timestamptz IS NULL OR a.at < %(until)s)
+ ORDER BY a.id
+ LIMIT %(most)s;
+
+-- name: studies_of
+-- The studies held of a patient, or the one study of that UID.
+SELECT s.study_uid FROM study s JOIN patient p USING (patient_pk)
+ WHERE p.patient_id = %(of)s OR s.study_uid = %(of)s
+ ORDER BY 1;
+
+-- name: patients_of
+-- Whose the studies are, as far as they are still held.
+SELECT s.study_uid, p.patient_id, p.issuer FROM study s JOIN patient p USING (patient_pk)
+ WHERE s.study_uid = ANY (%s) AND p.patient_id <> '';

@@ -2,6 +2,7 @@
 
 b/<UTC day>/<last byte>/<uuid>.vnb   sealed data sets      k/<last byte>/<uuid>.json   study keys
 j/<UTC day>/<uuid>.vnb               journal               k/archive/<uuid>.json       archive keys
+a/<UTC day>/<uuid>.json              checkpoints of the audit trail, signed, not sealed
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ BLOBS = "b/"
 JOURNALS = "j/"
 KEYS = "k/"
 ARCHIVE_KEYS = "k/archive/"
+CHECKPOINTS = "a/"
 
 
 class _Ids:
@@ -80,6 +82,11 @@ def key_name(key_id: bytes) -> str:
 def archive_key_name(key_id: bytes) -> str:
     """Name the key object of an archive key."""
     return f"k/archive/{uuid.UUID(bytes=key_id)}.json"
+
+
+def checkpoint_name(checkpoint_id: bytes) -> str:
+    """Name a checkpoint of the audit trail."""
+    return f"a/{day_of(checkpoint_id)}/{uuid.UUID(bytes=checkpoint_id)}.json"
 
 
 def id_of(name: str) -> bytes | None:

@@ -15,6 +15,7 @@ from typing import Self
 from vna.blobs import archive
 from vna.blobs.archive import Archive
 from vna.blobs.backends import Backend, connect
+from vna.blobs.checkpoints import Checkpoints
 from vna.blobs.files import Files
 from vna.blobs.keys import OPEN_S, StudyKey, StudyKeys
 from vna.blobs.layout import ARCHIVE_FILE, BLOBS, blob_name, day_folders, id_of, uuid7
@@ -44,6 +45,7 @@ class BlobStore:
         self.epoch = uuid7()
         self.keyring = keyring
         self.keys = StudyKeys(backend, keyring, self._confirm)
+        self.checkpoints = Checkpoints(backend, keyring)
         self._backend = backend
         self._openers: Recent[bytes, tuple[bytes, PayloadOpener]] = Recent(_OPENERS, OPEN_S)
         self._rooms = Rooms(_ROOMS)

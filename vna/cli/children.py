@@ -123,6 +123,10 @@ def keep_house(place: Place, begun: dt.datetime) -> None:
     with opened(place.settings, place.dsn) as archive, _filling(archive.search_index, stop):
         clerk = threading.Thread(target=_commit, args=(archive, stop), name="clerk", daemon=True)
         clerk.start()
+        sealer = threading.Thread(
+            target=archive.sealer.run, args=(stop,), name="sealer", daemon=True
+        )
+        sealer.start()
         hourly = min(place.settings.ingest.adopt_s, _SWEEP_S)
         due, wait_s, first = time.monotonic(), 0.0, True
         while not stop.wait(wait_s):
@@ -137,6 +141,7 @@ def keep_house(place: Place, begun: dt.datetime) -> None:
                 logger.error("upkeep failed", extra={"why": str(exc)})  # noqa: TRY400 -- done again at the next turn
                 wait_s = _RETRY_S
         clerk.join(GRACE_S)
+        sealer.join(GRACE_S)
 
 
 def recover(archive: Archive, begun: dt.datetime | None) -> None:

@@ -51,6 +51,7 @@ COMMANDS = (
     Command("viewer", "viewer", "bring the web viewer, or say whether it is there"),
     Command("status", "status", "what the archive holds, and who is at work"),
     Command("associations", "associations", "who is connected over DICOM right now"),
+    Command("audit", "auditing", "who did what: search it, check it, write it out"),
     Command("passcode", "passcode", "hash a passcode for a user of dicom.identities"),
     Command("doctor", "doctor", "look for what is wrong with this machine or folder"),
 )

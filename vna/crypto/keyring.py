@@ -22,6 +22,7 @@ from typing import Any, Self
 
 from vna.crypto.envelope import KEY_SIZE, WRAP_SIZE, unwrap, wrap
 from vna.crypto.records import derive
+from vna.crypto.signing import SigningKey
 from vna.errors import ConfigError, Corrupt, NotFound, WrongKey
 
 ROOT_VARIABLE = "VNA_ROOT_KEY"
@@ -29,6 +30,7 @@ KEY_OBJECT_MAX = 4096
 
 _JOURNAL_LABEL = b"VNK1 journal"
 _ACCESS_LABEL = b"VNK1 access"
+_CHECKPOINT_LABEL = b"VNK1 audit checkpoint"
 
 
 class RootKey:
@@ -279,6 +281,12 @@ class Keyring:
         if key_id not in self._keys:
             raise NotFound("The archive key of an account's secret is not there.")
         return derive(self._keys[key_id].key, _ACCESS_LABEL)
+
+    def checkpoint_key(self, key_id: bytes) -> SigningKey:
+        """Draw the key that checkpoints of the audit trail are signed with. Raises `NotFound`."""
+        if key_id not in self._keys:
+            raise NotFound("The archive key of a checkpoint is not there.")
+        return SigningKey(derive(self._keys[key_id].key, _CHECKPOINT_LABEL))
 
     def _wrapped(self, *, key: bytes, **fields: Any) -> KeyObject:  # the fields of a key object
         blank = KeyObject(archive=self.archive_id, wrapped=bytes(WRAP_SIZE), **fields)

@@ -1,0 +1,250 @@
+"""The trail for others: DICOM audit messages, FHIR AuditEvent, accounting of disclosures."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from defusedxml.ElementTree import fromstring
+from pydicom.sr._cid_dict import cid_concepts
+from pydicom.sr._concepts_dict import concepts
+
+from tests.archive import open_archive
+from tests.factories import ct
+from vna.access.atna import message
+from vna.access.audit import Event
+from vna.access.coding import MEANINGS, coding
+from vna.access.fhir import audit_event
+from vna.access.principal import developer, system
+from vna.access.trail import Patient, Row, Trail, Wanted
+from vna.db.pool import Database
+from vna.errors import NotFound, NotPermitted
+
+AT = dt.datetime(2026, 11, 22, 6, 0, tzinfo=dt.UTC)
+KINDS = [
+    "query",
+    "read",
+    "sent",
+    "export",
+    "instance.stored",
+    "instance.version.content",
+    "instance.recovered",
+    "instance.risen",
+    "study.deleted",
+    "study.undeleted",
+    "commitment.requested",
+    "job.queued",
+    "job.cancelled",
+    "remote.added",
+    "index.attribute.added",
+    "reindex.begun",
+    "audit.read",
+    "login",
+    "logout",
+    "patient.linked",
+    "share.made",
+    "role.changed",
+    "user.added",
+    "access.refused",
+    "glass.broken",
+    "glass.ended",
+    "something.new",
+]
+
+
+def row(kind: str, **values: Any) -> Row:
+    made = Row(
+        audit_id=7,
+        at=AT,
+        kind=kind,
+        outcome="done",
+        principal="MODALITY",
+        actor_kind="ae",
+        address="10.0.0.1",
+        study="1.2",
+        series=None,
+        instance=None,
+        detail={"level": "STUDY"},
+        event="{}",
+        seal_seq=None,
+        prev_hash=None,
+        hash=None,
+    )
+    return made._replace(**values)
+
+
+PATIENTS = {"1.2": Patient("P<1>", "site")}
+
+
+def codes_of(cids: tuple[int, ...]) -> dict[str, str]:
+    """Codes of context groups as pydicom's own tables have them, with their meanings."""
+    found: dict[str, str] = {}
+    for cid in cids:
+        for name in cid_concepts[cid]["DCM"]:
+            for code, (meaning, _) in concepts["DCM"][name].items():
+                found[code] = meaning
+    return found
+
+
+def test_every_code_is_one_of_the_standard() -> None:
+    known = codes_of((400, 401, 402, 403, 404))
+    for code, meaning in MEANINGS.items():
+        assert known[code].casefold() == meaning.casefold()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_event_and_its_type_stand_in_their_context_groups(kind: str) -> None:
+    code = coding(kind)
+    assert code.event in codes_of((400,))
+    assert code.type is None or code.type in codes_of((401, 403))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_message_has_the_elements_that_are_required(kind: str) -> None:
+    root = fromstring(message(row(kind), "VNA", PATIENTS))
+    assert root.tag == "AuditMessage"
+    order = [child.tag for child in root]
+    assert order == sorted(
+        order,
+        key=[
+            "EventIdentification",
+            "ActiveParticipant",
+            "AuditSourceIdentification",
+            "ParticipantObjectIdentification",
+        ].index,
+    )
+    event = root.find("EventIdentification")
+    assert event.get("EventActionCode") in "CRUDE"
+    assert dt.datetime.fromisoformat(event.get("EventDateTime")) == AT
+    assert event.get("EventOutcomeIndicator") == "0"
+    assert event.find("EventID").get("codeSystemName") == "DCM"
+    people = root.findall("ActiveParticipant")
+    assert [p.get("UserIsRequestor") for p in people].count("true") == 1
+    assert all(p.get("UserID") for p in people)
+    assert root.find("AuditSourceIdentification").get("AuditSourceID") == "VNA"
+    for found in root.findall("ParticipantObjectIdentification"):
+        assert found.get("ParticipantObjectID")
+        assert found.find("ParticipantObjectIDTypeCode").get("csd-code")
+        assert found.find("ParticipantObjectIDTypeCode").get("originalText")
+    for coded in root.iter():
+        if coded.get("csd-code"):
+            assert coded.get("originalText")
+            assert coded.get("codeSystemName")
+
+
+def test_a_message_names_study_patient_and_query() -> None:
+    root = fromstring(message(row("query"), "VNA", PATIENTS))
+    objects = {
+        o.find("ParticipantObjectIDTypeCode").get("csd-code"): o
+        for o in root.findall("ParticipantObjectIdentification")
+    }
+    assert objects["110180"].get("ParticipantObjectID") == "1.2"
+    assert objects["2"].get("ParticipantObjectID") == "P<1>^^^site"
+    asked = base64.b64decode(objects["12"].find("ParticipantObjectQuery").text)
+    assert json.loads(asked) == {"level": "STUDY"}
+
+
+def test_a_peers_name_cannot_break_the_message() -> None:
+    name = "\x01<A>&\"'\x0b\ufffe"
+    root = fromstring(message(row("read", principal=name), "VNA", {}))
+    assert root.find("ActiveParticipant").get("UserID") == "\ufffd<A>&\"'\ufffd\ufffd"
+
+
+@pytest.mark.parametrize(("outcome", "number"), [("refused", "4"), ("failed", "8"), ("first", "0")])
+def test_the_outcome_is_told(outcome: str, number: str) -> None:
+    root = fromstring(message(row("read", outcome=outcome), "VNA", {}))
+    assert root.find("EventIdentification").get("EventOutcomeIndicator") == number
+    assert audit_event(row("read", outcome=outcome), "VNA", {})["outcome"] == number
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_audit_event_has_what_r4_requires(kind: str) -> None:
+    made = json.loads(json.dumps(audit_event(row(kind), "VNA", PATIENTS)))
+    assert made["resourceType"] == "AuditEvent"
+    assert made["type"]["code"] and made["recorded"].endswith("+00:00")  # noqa: PT018 -- both required
+    assert made["action"] in "CRUDE"
+    assert made["source"]["observer"]["display"] == "VNA"
+    assert [agent["requestor"] for agent in made["agent"]].count(True) == 1
+    for entity in made["entity"]:
+        assert entity["what"]
+    assert ("meta" in made) == (coding(kind).balp is not None)
+
+
+def test_a_read_of_a_patients_study_follows_balp() -> None:
+    made = audit_event(row("read"), "VNA", PATIENTS)
+    assert made["meta"]["profile"][0].endswith("/IHE.BasicAudit.PatientRead")
+    assert made["type"]["code"] == "rest"
+    assert [coded["code"] for coded in made["subtype"]] == ["read", "110103"]
+    (patient,) = [e for e in made["entity"] if e["role"]["code"] == "1"]
+    assert patient["what"]["identifier"]["value"] == "P<1>"
+    unknown = audit_event(row("read"), "VNA", {})
+    assert unknown["meta"]["profile"][0].endswith("/IHE.BasicAudit.Read")
+
+
+@pytest.fixture
+def trail(tmp_path: Path, database: Database) -> Iterator[tuple[Trail, str]]:
+    """A trail that holds one study taken in, read, and sent away with another."""
+    with open_archive(tmp_path, database) as archive:
+        data_set = ct(patient_id="PAT-1")
+        archive.take(data_set.part10())
+        study = data_set.study
+        who = system("reader")
+        with database.transaction() as tx:
+            archive.audit.write(
+                tx,
+                who,
+                [
+                    Event(kind="read", outcome="first", study=study),
+                    Event(kind="read", outcome="first", study="9.9"),
+                    Event(kind="sent", outcome="done", detail={"studies": [study, "9.9"]}),
+                ],
+            )
+        yield Trail(database, archive.audit), study
+
+
+def kinds(rows: Iterator[Row]) -> list[str]:
+    return [found.kind for found in rows]
+
+
+def test_the_trail_is_searched(trail: tuple[Trail, str]) -> None:
+    reader, study = trail
+    me = developer()
+
+    def find(**wanted: Any) -> list[str]:
+        return kinds(reader.search(me, Wanted(**wanted), act="search"))
+
+    assert find(studies=[study]) == ["instance.stored", "read", "sent"]
+    assert find(kinds=["instance"]) == ["instance.stored"]
+    assert find(kinds=["inst"]) == []
+    assert find(principal="reader") == ["read", "read", "sent"]
+    future = dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
+    assert find(since=future) == []
+    assert find(until=future, kinds=["read"]) == ["read", "read"]
+    looked = list(reader.search(me, Wanted(kinds=["audit.read"]), act="search"))
+    assert len(looked) == 7  # each look is a row, this one too
+    assert looked[0].detail == {"act": "search", "studies": [study]}
+
+
+def test_disclosures_of_a_patient_and_of_a_study(trail: tuple[Trail, str]) -> None:
+    reader, study = trail
+    assert kinds(reader.disclosures(developer(), "PAT-1")) == ["read", "sent"]
+    assert kinds(reader.disclosures(developer(), study)) == ["read", "sent"]
+    assert kinds(reader.disclosures(developer(), "9.9")) == ["read", "sent"]  # not held any more
+    with pytest.raises(NotFound):
+        reader.disclosures(developer(), "PAT-2")
+    written = list(reader.search(developer(), Wanted(kinds=["audit.read"]), act="search"))
+    assert "PAT-1" not in "".join(found.event for found in written)
+
+
+def test_who_may_not_manage_may_not_look(trail: tuple[Trail, str]) -> None:
+    nobody = replace(developer(), actions=frozenset())
+    with pytest.raises(NotPermitted):
+        trail[0].search(nobody, Wanted(), act="search")
+    with pytest.raises(NotPermitted):
+        trail[0].disclosures(nobody, "PAT-1")

@@ -1,0 +1,104 @@
+"""What the acts of the trail are called by others: DICOM PS3.16 CID 400 to 404, IHE BALP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MEANINGS = {
+    "110100": "Application Activity",
+    "110101": "Audit Log Used",
+    "110102": "Begin Transferring DICOM Instances",
+    "110103": "DICOM Instances Accessed",
+    "110104": "DICOM Instances Transferred",
+    "110105": "DICOM Study Deleted",
+    "110106": "Export",
+    "110107": "Import",
+    "110110": "Patient Record",
+    "110112": "Query",
+    "110113": "Security Alert",
+    "110114": "User Authentication",
+    "110122": "Login",
+    "110123": "Logout",
+    "110127": "Emergency Override Started",
+    "110128": "Network Configuration",
+    "110131": "Software Configuration",
+    "110132": "Use of Restricted Function",
+    "110135": "Object Security Attributes Changed",
+    "110136": "Security Roles Changed",
+    "110137": "User Security Attributes Changed",
+    "110138": "Emergency Override Stopped",
+    "110147": "Access Control Decision",
+    "110150": "Application",
+    "110152": "Destination Role ID",
+    "110153": "Source Role ID",
+    "110180": "Study Instance UID",
+    "110181": "SOP Class UID",
+}
+"""Codes of DCM that are written, with their meanings (PS3.16 Annex D)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coding:
+    """An act as others code it."""
+
+    event: str  # CID 400
+    action: str  # C R U D E (PS3.15 A.5.2)
+    type: str | None = None  # CID 401, 403
+    balp: str | None = None  # the IHE BALP profile, where there is one for it
+
+
+_ALERT = Coding("110113", "E", "110132")
+
+# The longest word of a kind that stands here decides: instance.version.content is a version.
+_CODINGS = {
+    "query": Coding("110112", "E", balp="Query"),
+    "read": Coding("110103", "R", balp="Read"),
+    "sent": Coding("110104", "C"),
+    "export": Coding("110106", "R", balp="PrivacyDisclosure.Source"),
+    "instance.stored": Coding("110107", "C", balp="Create"),
+    "instance.version": Coding("110107", "C", balp="Create"),
+    "instance.recovered": Coding("110103", "C", balp="Create"),
+    "instance.risen": Coding("110103", "U", balp="Update"),
+    "study.deleted": Coding("110105", "D", balp="Delete"),
+    "series.deleted": Coding("110105", "D", balp="Delete"),
+    "instance.deleted": Coding("110105", "D", balp="Delete"),
+    "study.undeleted": Coding("110103", "C", balp="Create"),
+    "series.undeleted": Coding("110103", "C", balp="Create"),
+    "instance.undeleted": Coding("110103", "C", balp="Create"),
+    "commitment": Coding("110103", "R", balp="Read"),
+    "job.queued": Coding("110102", "E"),
+    "job": Coding("110113", "E", "110131"),
+    "remote": Coding("110113", "E", "110128"),
+    "index": Coding("110113", "E", "110131"),
+    "reindex": Coding("110113", "E", "110131"),
+    "audit.read": Coding("110101", "R"),
+    "login": Coding("110114", "E", "110122"),
+    "logout": Coding("110114", "E", "110123"),
+    "patient": Coding("110110", "U", balp="Update"),
+    "consent": Coding("110113", "E", "110135"),
+    "share": Coding("110113", "E", "110135"),
+    "grant": Coding("110113", "E", "110135"),
+    "role": Coding("110113", "E", "110136"),
+    "user": Coding("110113", "E", "110137"),
+    "token": Coding("110113", "E", "110137"),
+    "access.refused": Coding("110113", "E", "110147"),
+    "glass.broken": Coding("110113", "E", "110127"),
+    "glass.ended": Coding("110113", "E", "110138"),
+}
+
+_FAILED = {"refused": 4, "cancelled": 4, "failed": 8, "broken off": 8}
+
+
+def coding(kind: str) -> Coding:
+    """Code a kind of act; one that is not known is a use of a restricted function."""
+    words = kind.split(".")
+    for count in range(len(words), 0, -1):
+        found = _CODINGS.get(".".join(words[:count]))
+        if found is not None:
+            return found
+    return _ALERT
+
+
+def outcome_of(outcome: str) -> int:
+    """Give the EventOutcomeIndicator (PS3.15 A.5.2): 0 done, 4 refused, 8 failed."""
+    return _FAILED.get(outcome, 0)

@@ -1,0 +1,133 @@
+"""Reading the audit trail: search, export, accounting of disclosures. Looking is an act itself."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from vna.access.audit import Audit, Event
+from vna.access.policy import require
+from vna.access.principal import Action, Principal
+from vna.db import statements
+from vna.db.pool import Database
+from vna.errors import NotFound
+
+DISCLOSING = ("read", "sent", "export", "share")
+"""Kinds of acts by which something of a patient left the archive."""
+
+_SQL = statements.load("audit")
+_PAGE = 1000
+_FIRST = -(1 << 63)
+
+
+class Row(NamedTuple):
+    """One row of the trail, and its link where it is sealed. `event` is the text that is hashed."""
+
+    audit_id: int
+    at: dt.datetime
+    kind: str
+    outcome: str
+    principal: str
+    actor_kind: str
+    address: str | None
+    study: str | None
+    series: str | None
+    instance: str | None
+    detail: dict[str, Any]
+    event: str
+    seal_seq: int | None
+    prev_hash: bytes | None
+    hash: bytes | None
+
+    def studies(self) -> list[str]:
+        """Name the studies the act touched."""
+        if self.study is not None:
+            return [self.study]
+        named = self.detail.get("studies", []) if isinstance(self.detail, dict) else []
+        return [study for study in named if isinstance(study, str)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which rows; None is any. A kind stands for those below it, too: `instance`, `remote`."""
+
+    studies: Sequence[str] | None = None
+    principal: str | None = None
+    kinds: Sequence[str] | None = None
+    since: dt.datetime | None = None
+    until: dt.datetime | None = None
+
+    def detail(self, act: str) -> dict[str, Any]:
+        """What is written down of who looked for this."""
+        found: dict[str, Any] = {"act": act, "studies": self.studies, "principal": self.principal}
+        found |= {"kinds": self.kinds, "since": self.since, "until": self.until}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+class Patient(NamedTuple):
+    """Whose a study is."""
+
+    patient_id: str
+    issuer: str
+
+
+class Trail:
+    """The trail of one archive, for those who may look into it."""
+
+    def __init__(self, database: Database, audit: Audit) -> None:
+        self._database = database
+        self._audit = audit
+
+    def search(self, principal: Principal, wanted: Wanted, *, act: str) -> Iterator[Row]:
+        """Give rows in order. That they are looked at is written before the first is given.
+
+        Raises `NotPermitted`.
+        """
+        require(principal, Action.MANAGE)
+        event = Event(kind="audit.read", outcome="done", detail=wanted.detail(act))
+        with self._database.transaction() as tx:
+            self._audit.write(tx, principal, [event])
+        return self._rows(wanted)
+
+    def disclosures(self, principal: Principal, of: str) -> Iterator[Row]:
+        """Give every act by which something of a patient, or of a study, left the archive.
+
+        Raises `NotPermitted`; `NotFound` when neither such a patient nor such a study is known.
+        """
+        require(principal, Action.MANAGE)
+        with self._database.reading() as conn:
+            rows = conn.execute(_SQL.studies_of, {"of": of}).fetchall()
+        studies = [row[0] for row in rows]
+        if not studies:
+            studies = [of]  # a study that was deleted is still in the trail
+        wanted = Wanted(studies=studies, kinds=DISCLOSING)
+        if not rows and next(self._rows(Wanted(studies=studies)), None) is None:
+            raise NotFound("No study is held of such a patient, and no such study is in the trail.")
+        return self.search(principal, wanted, act="disclosures")
+
+    def patients(self, studies: Sequence[str]) -> dict[str, Patient]:
+        """Say whose studies are, as far as they are held."""
+        with self._database.reading() as conn:
+            rows = conn.execute(_SQL.patients_of, (list(studies),)).fetchall()
+        return {study: Patient(patient_id, issuer) for study, patient_id, issuer in rows}
+
+    def _rows(self, wanted: Wanted) -> Iterator[Row]:
+        asked = {
+            "studies": None if wanted.studies is None else list(wanted.studies),
+            "kinds": None if wanted.kinds is None else list(wanted.kinds),
+            "principal": wanted.principal,
+            "since": wanted.since,
+            "until": wanted.until,
+            "most": _PAGE,
+        }
+        after = _FIRST
+        while True:
+            with self._database.reading() as conn:
+                page = conn.execute(_SQL.search_audit, {**asked, "after": after}).fetchall()
+            for row in page:
+                yield Row(*row)
+            if len(page) < _PAGE:
+                return
+            after = page[-1][0]
