@@ -145,7 +145,7 @@ def test_nobody_comes_in_without_dev(postgres: TestPostgres, tmp_path: Path) -> 
             site.store(ct(1).part10()),
         ):
             assert answer.status_code == 401
-            assert answer.headers["www-authenticate"] == "Bearer"
+            assert answer.headers["www-authenticate"] == 'Bearer realm="vna"'
             assert answer.json()["error"] == "NotAuthenticated"
         assert site.client.get(f"{site.address.url}/livez").status_code == 200
 
