@@ -13,6 +13,7 @@ from typing import Any
 from vna.access.audit import Audit
 from vna.access.people import People, people
 from vna.access.principal import Principal, developer
+from vna.access.remotes import Remotes
 from vna.blobs.files import Files
 from vna.blobs.layout import uuid7
 from vna.blobs.store import BlobStore
@@ -29,10 +30,12 @@ from vna.operate.commitment import CommitmentEngine
 from vna.operate.graveyard import Graveyard
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.purge import Purge
+from vna.operate.pushes import CommitmentPushes
 from vna.operate.transactions import CommitmentTransactions
 from vna.pixels.sandbox import PixelPool
 from vna.query.engine import QueryEngine
 from vna.retrieve.engine import RetrieveEngine
+from vna.retrieve.render import RenderEngine
 
 CHEAP = Cost(memory_kib=64, passes=1)  # of a hash: tests make many
 
@@ -48,9 +51,12 @@ class Archive:
     ingest: IngestEngine
     query: QueryEngine
     retrieve: RetrieveEngine
+    render: RenderEngine
     recovery: Recovery
+    remotes: Remotes
     commitment: CommitmentEngine
     transactions: CommitmentTransactions
+    pushes: CommitmentPushes
     lifecycle: LifecycleEngine
     changes: ChangeFeed
     purge: Purge
@@ -106,6 +112,7 @@ def open_archive(
     audit = Audit(database)
     pixels = PixelPool(dataclasses.replace(settings.pixels, children=1))
     rooms = {"store": store, "database": database, "audit": audit, "settings": settings}
+    retrieve = RetrieveEngine(**rooms, pixels=pixels)
     commitment = CommitmentEngine(store=store, database=database)
     graveyard = Graveyard(**rooms)
     recovery = Recovery(**rooms, lay=graveyard.lay)
@@ -117,12 +124,15 @@ def open_archive(
             audit=audit,
             ingest=IngestEngine(**rooms, pixels=pixels),
             query=QueryEngine(**rooms),
-            retrieve=RetrieveEngine(**rooms),
+            retrieve=retrieve,
+            remotes=Remotes(database, audit),
+            render=RenderEngine(**rooms, pixels=pixels),
             recovery=recovery,
             commitment=commitment,
             transactions=CommitmentTransactions(
                 commitment, database=database, audit=audit, settings=settings
             ),
+            pushes=CommitmentPushes(commitment, database=database, audit=audit, settings=settings),
             changes=ChangeFeed(database=database, audit=audit),
             lifecycle=LifecycleEngine(**rooms, graveyard=graveyard, restore=recovery.restore),
             purge=Purge(store=store, database=database, audit=audit),

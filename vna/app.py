@@ -12,6 +12,7 @@ from pathlib import Path
 
 from vna.access.audit import Audit
 from vna.access.people import people
+from vna.access.remotes import Remotes
 from vna.blobs.layout import uuid7
 from vna.blobs.store import BlobStore
 from vna.config import Settings, address
@@ -31,10 +32,12 @@ from vna.operate.commitment import CommitmentEngine
 from vna.operate.graveyard import Graveyard
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.purge import Purge
+from vna.operate.pushes import CommitmentPushes
 from vna.operate.transactions import CommitmentTransactions
 from vna.pixels.sandbox import PixelPool
 from vna.query.engine import QueryEngine
 from vna.retrieve.engine import RetrieveEngine
+from vna.retrieve.render import RenderEngine
 
 _CHECK_S = 2.0  # longest wait for the database when asked whether the archive can work
 
@@ -267,11 +270,18 @@ def _assembled(
         engines=Engines(
             ingest=ingest,
             query=QueryEngine(store=store, database=database, audit=audit, settings=settings),
-            retrieve=RetrieveEngine(store=store, database=database, audit=audit, settings=settings),
+            retrieve=RetrieveEngine(
+                store=store, database=database, audit=audit, settings=settings, pixels=pixels
+            ),
+            render=RenderEngine(
+                store=store, database=database, audit=audit, settings=settings, pixels=pixels
+            ),
+            remotes=Remotes(database, audit),
             commitment=commitment,
             transactions=CommitmentTransactions(
                 commitment, database=database, audit=audit, settings=settings
             ),
+            pushes=CommitmentPushes(commitment, database=database, audit=audit, settings=settings),
             changes=ChangeFeed(database=database, audit=audit),
             lifecycle=LifecycleEngine(
                 store=store,

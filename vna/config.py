@@ -40,6 +40,7 @@ class Http:
     connections: int = 1000
     connections_per_address: int = 64
     strict_accept: bool = False
+    cors_origins: str = ""
     threads: int = 0
 
 
@@ -48,6 +49,9 @@ class Dicom:
     """The DIMSE edge and its limits."""
 
     listen: str = "127.0.0.1:11112"
+    plain_anywhere: bool = False
+    tls_listen: str = ""
+    identities: str = ""
     ae_title: str = "VNA"
     workers: int = 0
     max_pdu_bytes: int = 131072
@@ -58,6 +62,7 @@ class Dicom:
     artim_s: float = 15.0
     idle_s: float = 60.0
     slowest_bytes_s: int = 1024
+    response_s: float = 60.0
     unknown_storage: bool = True
     called_ae_any: bool = True
 
@@ -68,6 +73,10 @@ class Tls:
 
     certificate: str = ""
     key: str = ""
+    ca: str = ""
+    clients: str = "required"
+    profile: str = "bcp195"
+    verify_host: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +112,7 @@ class Limits:
     find_rows: int = 1_000_000
     search_s: float = 5.0
     ranges: int = 8
+    retrieve_instances: int = 200_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +184,20 @@ class Pixels:
     frame_bytes: int = 512 << 20
     wall_s: float = 30.0
     processor_s: float = 30.0
+    cache_bytes: int = 64 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Jobs:
+    """Work for later: how much at a time, how often again."""
+
+    workers: int = 4
+    lease_s: float = 60.0
+    first_retry_s: float = 10.0
+    last_retry_s: float = 3600.0
+    give_up_s: float = 259_200.0
+    report_s: float = 3600.0
+    keep_days: float = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,13 +227,16 @@ class Settings:
     deletion: Deletion = field(default_factory=Deletion)
     commitment: Commitment = field(default_factory=Commitment)
     pixels: Pixels = field(default_factory=Pixels)
+    jobs: Jobs = field(default_factory=Jobs)
     log: Log = field(default_factory=Log)
 
 
 # Names that other programs use already, beside the regular VNA_<SECTION>_<KEY>.
 _ALIASES = {"VNA_DATABASE_URL": ("postgres", "url"), "VNA_BLOB_URL": ("blobs", "url")}
-_NOT_SETTINGS = frozenset({"VNA_ROOT_KEY", "VNA_CONFIG", "VNA"})
+_NOT_SETTINGS = frozenset({"VNA_ROOT_KEY", "VNA_CONFIG", "VNA", "VNA_SHARED"})  # the last: tests
 _CHOICES: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("tls", "clients"): ("required", "optional", "none"),
+    ("tls", "profile"): ("bcp195", "modified"),
     ("keys", "root"): ("file", "env"),
     ("versions", "answer"): ("warning", "success"),
     ("versions", "policy"): ("first", "newest", "reject"),
@@ -245,11 +272,17 @@ def load(
 
 
 def address(listen: str) -> tuple[str, int]:
-    """Split `HOST:PORT` (IPv6 in brackets). Raises `ConfigError`."""
+    """Split `HOST:PORT` (IPv6 in brackets), the first of several. Raises `ConfigError`."""
+    listen = listen.split(",", maxsplit=1)[0].strip()
     host, colon, port = listen.rpartition(":")
     if not colon or not host or not port.isdigit() or int(port) > 65535:
         raise ConfigError(f"An address is written HOST:PORT, not {listen!r}.")
     return host.strip("[]"), int(port)
+
+
+def addresses(listen: str) -> list[str]:
+    """Take apart a list of `HOST:PORT` separated by commas; an empty text is none."""
+    return [one.strip() for one in listen.split(",") if one.strip()]
 
 
 def _from_variable(name: str) -> tuple[str, ...]:

@@ -6,14 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from vna.access.people import People
+from vna.access.remotes import Remotes
 from vna.config import Settings
 from vna.ingest.engine import IngestEngine
 from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
 from vna.operate.lifecycle import LifecycleEngine
+from vna.operate.pushes import CommitmentPushes
 from vna.operate.transactions import CommitmentTransactions
 from vna.query.engine import QueryEngine
 from vna.retrieve.engine import RetrieveEngine
+from vna.retrieve.render import RenderEngine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +30,11 @@ class Engines:
     ingest: IngestEngine
     query: QueryEngine
     retrieve: RetrieveEngine
+    render: RenderEngine
+    remotes: Remotes
     commitment: CommitmentEngine
     transactions: CommitmentTransactions
+    pushes: CommitmentPushes
     lifecycle: LifecycleEngine
     changes: ChangeFeed
     people: People

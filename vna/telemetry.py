@@ -82,6 +82,11 @@ BLOB_READS_CORRUPT = Counter(
     "vna_blob_reads_corrupt_total", "Reads refused because sealed bytes did not verify"
 )
 ASSOCIATIONS = Gauge("vna_associations", "Open associations", multiprocess_mode="livesum")
+ASSOCIATION_SECONDS = Histogram(
+    "vna_association_seconds",
+    "From the connection to its end",
+    buckets=(0.01, 0.1, 1, 10, 60, 600, 3600),
+)
 ASSOCIATIONS_REFUSED = Counter(
     "vna_associations_refused_total", "Associations rejected or aborted by us, by cause", ["cause"]
 )
@@ -106,4 +111,7 @@ PIXEL_CALLS = Counter(
 )
 PIXEL_SECONDS = Histogram(
     "vna_pixel_seconds", "One frame decoded, transcoded or rendered", buckets=_FAST
+)
+JOBS = Counter(
+    "vna_jobs_total", "Attempts of jobs, by kind and how they ended", ["kind", "outcome"]
 )

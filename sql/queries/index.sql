@@ -207,6 +207,76 @@ JOIN instance_blob b USING (instance_pk)
 WHERE i.blob_id = %(blob_id)s AND i.sop_instance_uid = %(instance)s
     AND s.study_uid = %(study)s AND e.series_uid = %(series)s;
 
+-- name: list_of_patient
+-- What a retrieval of a Patient ID, whoever issued it sends, in order.
+SELECT
+    s.study_uid, e.series_uid, i.sop_instance_uid, s.patient_id, i.sop_class_uid,
+    i.transfer_syntax_uid, i.instance_pk, i.size
+FROM study s
+JOIN series e USING (study_pk)
+JOIN instance i USING (series_pk)
+WHERE s.patient_id = %(patient)s AND i.current
+ORDER BY
+    s.study_pk, COALESCE(e.series_number, 9223372036854775807), e.series_pk,
+    COALESCE(i.instance_number, 9223372036854775807), i.instance_pk
+LIMIT %(most)s;
+
+-- name: list_of_studies
+-- What a retrieval of these studies sends, in order.
+SELECT
+    s.study_uid, e.series_uid, i.sop_instance_uid, s.patient_id, i.sop_class_uid,
+    i.transfer_syntax_uid, i.instance_pk, i.size
+FROM study s
+JOIN series e USING (study_pk)
+JOIN instance i USING (series_pk)
+WHERE s.study_uid = ANY(%(studies)s) AND i.current
+ORDER BY
+    s.study_pk, COALESCE(e.series_number, 9223372036854775807), e.series_pk,
+    COALESCE(i.instance_number, 9223372036854775807), i.instance_pk
+LIMIT %(most)s;
+
+-- name: list_of_series
+-- What a retrieval of these series sends, in order.
+SELECT
+    s.study_uid, e.series_uid, i.sop_instance_uid, s.patient_id, i.sop_class_uid,
+    i.transfer_syntax_uid, i.instance_pk, i.size
+FROM study s
+JOIN series e USING (study_pk)
+JOIN instance i USING (series_pk)
+WHERE e.series_uid = ANY(%(series)s) AND i.current
+ORDER BY
+    s.study_pk, COALESCE(e.series_number, 9223372036854775807), e.series_pk,
+    COALESCE(i.instance_number, 9223372036854775807), i.instance_pk
+LIMIT %(most)s;
+
+-- name: list_of_instances
+-- What a retrieval of these SOP Instance UIDs sends, in order.
+SELECT
+    s.study_uid, e.series_uid, i.sop_instance_uid, s.patient_id, i.sop_class_uid,
+    i.transfer_syntax_uid, i.instance_pk, i.size
+FROM study s
+JOIN series e USING (study_pk)
+JOIN instance i USING (series_pk)
+WHERE i.sop_instance_uid = ANY(%(instances)s) AND i.current
+ORDER BY
+    s.study_pk, COALESCE(e.series_number, 9223372036854775807), e.series_pk,
+    COALESCE(i.instance_number, 9223372036854775807), i.instance_pk
+LIMIT %(most)s;
+
+-- name: locate_all
+-- The blobs of these instances; one that is no longer current is not among them.
+SELECT
+    s.study_uid, e.series_uid,
+    i.sop_instance_uid, i.sop_class_uid, i.transfer_syntax_uid,
+    i.blob_id, b.header, b.payload_len, i.digest, i.size, i.key_id, i.key_version,
+    i.instance_number, b.frame_count, b.pixel_tag, b.pixel_vr, b.pixel_offset, b.pixel_length,
+    b.bulk, b.group2, b.preamble, i.changed_at, i.instance_pk
+FROM instance i
+JOIN instance_blob b USING (instance_pk)
+JOIN series e USING (series_pk)
+JOIN study s USING (study_pk)
+WHERE i.instance_pk = ANY(%(instances)s) AND i.current;
+
 -- name: sealed_study
 -- The sealed JSON of a study's current instances, in order.
 SELECT

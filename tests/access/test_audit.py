@@ -110,6 +110,30 @@ def test_each_principal_study_and_sort_has_a_first_read(
     assert rows(database, "outcome") == [("first",), ("first",)]
 
 
+def test_reads_of_several_studies_are_written_together(
+    database: Database, audit: Audit, late: None
+) -> None:
+    audit.read(DEV, "1.2", "move", count=1, size=10)
+    audit.read_all(DEV, "move", [("1.2", 2, 20), ("1.3", 3, 30), ("1.4", 4, 40)])
+    assert rows(database, "outcome, study, detail->>'count'") == [
+        ("first", "1.2", "1"),
+        ("first", "1.3", "3"),
+        ("first", "1.4", "4"),
+    ]
+    audit.flush()
+    assert rows(database, "outcome, study, detail->>'count'")[3:] == [("more", "1.2", "2")]
+
+
+def test_an_act_that_is_over_is_noted_and_written_in_the_background(
+    database: Database, audit: Audit
+) -> None:
+    audit.note(DEV, Event(kind="sent", outcome="done", study="1.2", detail={"to": "PACS"}))
+    audit.flush()
+    assert rows(database, "kind, outcome, study, detail->>'to'") == [
+        ("sent", "done", "1.2", "PACS")
+    ]
+
+
 def test_a_read_long_after_the_first_is_a_first_one(
     database: Database, audit: Audit, late: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

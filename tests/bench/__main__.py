@@ -18,6 +18,7 @@ from tests.bench import own, table
 
 ROOT = Path(__file__).resolve().parents[2]
 HARNESS = ROOT.parent / "shared" / "bench"
+SUITES = "ingest,retrieve,memory,query,associations"
 PEERS = ("orthanc13-sqlite", "orthanc13-pg")
 
 
@@ -25,7 +26,7 @@ def main() -> int:
     """Run and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--reps", type=int, default=2, help="interleaved repetitions")
-    parser.add_argument("--suite", default="ingest,retrieve,memory,query", help="of the harness")
+    parser.add_argument("--suite", default=SUITES, help="of the harness, and associations")
     parser.add_argument("--sizes", default="10000", help="studies in the index, for suite query")
     parser.add_argument("--only", help="targets; default: ours and the peers")
     parser.add_argument("--own", action="store_true", help="our own rows, without the harness")
@@ -46,11 +47,15 @@ def main() -> int:
     environment.setdefault("VNA", str(ROOT / ".venv" / "bin" / "vna"))
     if not (home / "data" / "manifest.json").exists():
         subprocess.run([python, "gen.py"], cwd=HARNESS, env=environment, check=True)
-    command = [python, "bench.py", "--suite", asked.suite, "--reps", str(asked.reps)]
+    suites = asked.suite.split(",")
+    theirs = ",".join(suite for suite in suites if suite != "associations")
+    command = [python, "bench.py", "--suite", theirs, "--reps", str(asked.reps)]
     command += ["--sizes", asked.sizes, "--out", out]
     command += ["--only", asked.only or ",".join((*PEERS, "ours"))]
     done = subprocess.run(command, cwd=HARNESS, env=environment, check=False)
     print(table.render(json.loads(out.read_text()), PEERS))
+    if "associations" in suites:
+        own.associations()
     return done.returncode
 
 

@@ -90,6 +90,7 @@ def test_without_dev_nobody_is_let_in_unknown_and_nothing_goes_in_plain(archive:
         assert server.get("/")[0] == 303
         with pytest.raises(Unavailable):
             server.echo()
+        assert any("remote AEs of `vna remote` only" in line for line in server.lines)
         host, port = server.state()["http"].split(":")
         with socket.create_connection((host, int(port)), WAIT_S) as plain:
             plain.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")

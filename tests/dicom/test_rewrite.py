@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 
+from tests import factories
 from vna.config import Limits
-from vna.dicom.rewrite import REWRITTEN, to_explicit_little
+from vna.dicom.rewrite import REWRITTEN, to_explicit_little, to_implicit_little
 from vna.dicom.scan import Scanner
 from vna.dicom.uids import DEFLATED as DEFLATED_LITTLE
 from vna.dicom.uids import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE
@@ -320,3 +321,48 @@ def test_explicit_little_passes_and_compressed_is_refused() -> None:
     assert rewrite(b"anything", EXPLICIT_LITTLE) == b"anything"
     with pytest.raises(UnsupportedMedia):
         rewrite(b"", "1.2.840.10008.1.2.4.50")
+
+
+def implicit_of(data: bytes, syntax: str, *, cut: int = 1 << 16) -> bytes:
+    chunks = (data[at : at + cut] for at in range(0, len(data), cut))
+    return b"".join(to_implicit_little(chunks, syntax, LIMITS))
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.name)
+def test_implicit_reads_the_same_as_explicit(path: Path) -> None:
+    syntax, data = _read(path)
+    whole = implicit_of(data, syntax)
+    if syntax == IMPLICIT_LITTLE:
+        assert whole == data
+        return
+    before, after = scanned(data, syntax), scanned(whole, IMPLICIT_LITTLE)
+    known = [tag for tag in before if after.get(tag, {}).get("vr") == before[tag]["vr"]]
+    assert sorted(before) == sorted(after)
+    assert len(known) > len(before) // 2  # private attributes have no VR of their own any more
+    assert {tag: before[tag] for tag in known if before[tag]["vr"] != "SQ"} == {
+        tag: after[tag] for tag in known if after[tag]["vr"] != "SQ"
+    }
+    assert implicit_of(data, syntax, cut=8191) == whole
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.name)
+def test_there_and_back_is_the_same(path: Path) -> None:
+    """Explicit to Implicit and back: every VR the dictionary knows comes back."""
+    once = rewrite(*_read(path)[::-1])
+    again = rewrite(implicit_of(once, EXPLICIT_LITTLE), IMPLICIT_LITTLE)
+    first, second = scanned(once, EXPLICIT_LITTLE), scanned(again, EXPLICIT_LITTLE)
+    public = [tag for tag in first if int(tag[:4], 16) % 2 == 0 and first[tag]["vr"] not in _UNSURE]
+    same = [tag for tag in public if second[tag]["vr"] == first[tag]["vr"]]
+    assert len(same) >= len(public) - 2
+    assert {tag: first[tag] for tag in same} == {tag: second[tag] for tag in same}
+
+
+_UNSURE = frozenset(("SQ", "UN", "OB", "OW"))  # their items hold private attributes; or open VRs
+
+
+def test_compressed_pixels_cannot_stand_in_implicit_vr() -> None:
+    data = factories.compressed([[factories.jpeg(1)]]).dataset()
+    with pytest.raises(MalformedInstance, match="Encapsulated"):
+        implicit_of(data, EXPLICIT_LITTLE)
+    with pytest.raises(UnsupportedMedia):
+        implicit_of(data, factories.JPEG)

@@ -12,10 +12,12 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
+from vna.access.remotes import Remotes
 from vna.config import Settings
 from vna.dimse.dispatch import Services, echo
 from vna.dimse.handoff import control_pair
 from vna.dimse.messages import Field
+from vna.dimse.roster import Roster
 from vna.dimse.server import Acceptor, listen
 from vna.dimse.sop_classes import Service as Kind
 from vna.dimse.worker import Worker
@@ -35,13 +37,24 @@ class Edge:
     """A running edge. `close` ends it as a supervisor would."""
 
     def __init__(
-        self, settings: Settings, services: Services, workers: int, slow_window_s: float
+        self,
+        settings: Settings,
+        services: Services,
+        workers: int,
+        slow_window_s: float,
+        remotes: Remotes | None = None,
+        *,
+        roster: Roster | None = None,
     ) -> None:
+        self.roster = roster
         self.settings = settings
         self.slow_window_s = slow_window_s
+        self.remotes = remotes
         listener = listen("127.0.0.1:0")
         self.port: int = listener.getsockname()[1]
-        self.acceptor = Acceptor(settings, listener)
+        secured = [listen("127.0.0.1:0")] if settings.tls.certificate else []
+        self.secured: int = secured[0].getsockname()[1] if secured else 0
+        self.acceptor = Acceptor(settings, listener, secured=secured)
         self.workers: list[Worker] = []
         self.threads: list[threading.Thread] = []
         for _ in range(workers):
@@ -51,7 +64,14 @@ class Edge:
     def add_worker(self, services: Services) -> None:
         """Start one more worker."""
         ours, theirs = control_pair()
-        worker = Worker(services, self.settings, theirs, slow_window_s=self.slow_window_s)
+        worker = Worker(
+            services,
+            self.settings,
+            theirs,
+            remotes=self.remotes,
+            slow_window_s=self.slow_window_s,
+            roster=self.roster,
+        )
         self.workers.append(worker)
         self._start(worker.serve)
         self.acceptor.add_worker(ours)

@@ -68,6 +68,7 @@ def test_a_request_of_pynetdicom_is_read() -> None:
         sop_instance="",
         has_data_set=True,
         status=0,
+        priority=primitive.Priority,
     )
 
 

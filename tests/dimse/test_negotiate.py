@@ -88,8 +88,8 @@ def test_an_unknown_class_is_taken_for_storage_by_the_setting(uid: str) -> None:
         *tables._BASIC_WORKLIST_CLASSES.values(),
         *tables._MEDIA_STORAGE_CLASSES.values(),
         "1.2.840.10008.1.20.1",
-        "1.2.840.10008.5.1.4.1.2.2.2",
-        "1.2.840.10008.5.1.4.1.2.2.3",
+        "1.2.840.10008.5.1.4.1.2.4.2",
+        "1.2.840.10008.5.1.4.1.2.4.3",
         wire.IMPLICIT,
         "1.2.840.10008.3.1.1.1",
     ],
@@ -160,21 +160,59 @@ def test_options_of_other_classes_are_not_answered() -> None:
     assert not answer.contexts[1].options.relational
 
 
+STUDY_GET = "1.2.840.10008.5.1.4.1.2.2.3"
+
+
 def role(uid: str, scu: int, scp: int) -> bytes:
     name = uid.encode()
     return wire.item(0x54, struct.pack(">H", len(name)) + name + bytes((scu, scp)))
 
 
-def test_a_requestor_stays_scu() -> None:
-    answer = negotiated(wire.associate(wire.context(1, wire.CT), user=role(wire.CT, 1, 1)))
-    assert answer.answer.user.roles == (Role(sop_class=wire.CT, scu=True, scp=False),)
-    assert list(answer.contexts) == [1]
+@pytest.mark.parametrize(
+    ("asked", "to_us", "from_us"),
+    [((1, 1), True, True), ((1, 0), True, False), ((0, 1), False, True)],
+)
+def test_a_requestor_may_be_scu_and_scp_of_storage(
+    asked: tuple[int, int], to_us: bool, from_us: bool
+) -> None:
+    answer = negotiated(wire.associate(wire.context(1, wire.CT), user=role(wire.CT, *asked)))
+    assert answer.answer.user.roles == (Role(sop_class=wire.CT, scu=to_us, scp=from_us),)
+    assert (answer.contexts[1].to_us, answer.contexts[1].from_us) == (to_us, from_us)
 
 
-def test_a_requestor_that_would_be_scp_only_is_refused_the_context() -> None:
-    answer = negotiated(wire.associate(wire.context(1, wire.CT), user=role(wire.CT, 0, 1)))
+def test_without_a_word_of_roles_the_requestor_is_scu_alone() -> None:
+    context = negotiated(wire.associate(wire.context(1, wire.CT))).contexts[1]
+    assert (context.to_us, context.from_us) == (True, False)
+
+
+@pytest.mark.parametrize(("uid", "asked"), [(wire.CT, (0, 0)), (wire.STUDY_FIND, (0, 1))])
+def test_a_role_that_leaves_nobody_to_serve_is_refused(uid: str, asked: tuple[int, int]) -> None:
+    answer = negotiated(wire.associate(wire.context(1, uid), user=role(uid, *asked)))
     assert [c.result for c in answer.answer.contexts] == [1]
     assert answer.answer.user.roles == ()
+
+
+def test_a_requestor_of_another_service_stays_scu() -> None:
+    answer = negotiated(wire.associate(wire.context(1, STUDY_GET), user=role(STUDY_GET, 1, 1)))
+    assert answer.answer.user.roles == (Role(sop_class=STUDY_GET, scu=True, scp=False),)
+
+
+def test_who_only_receives_gets_the_syntax_every_object_can_be_sent_in() -> None:
+    jpeg = "1.2.840.10008.1.2.4.70"
+    proposed = wire.context(1, wire.CT, jpeg, wire.IMPLICIT, wire.EXPLICIT)
+    receiver = negotiated(wire.associate(proposed, user=role(wire.CT, 0, 1)))
+    assert receiver.contexts[1].transfer_syntax == wire.EXPLICIT
+    assert negotiated(wire.associate(proposed)).contexts[1].transfer_syntax == jpeg
+    alone = wire.context(1, wire.CT, jpeg)
+    receiver = negotiated(wire.associate(alone, user=role(wire.CT, 0, 1)))
+    assert receiver.contexts[1].transfer_syntax == jpeg
+
+
+@pytest.mark.parametrize(("asked", "agreed"), [(b"\1", b"\1"), (b"\1\1", b"\1\0"), (b"\0", b"\0")])
+def test_relational_retrieval_is_agreed_on(asked: bytes, agreed: bytes) -> None:
+    answer = negotiated(wire.associate(wire.context(1, STUDY_GET), user=extended(STUDY_GET, asked)))
+    assert answer.answer.user.extended == ((STUDY_GET, agreed),)
+    assert answer.contexts[1].options.relational == (agreed[0] == 1)
 
 
 def test_one_operation_at_a_time_is_negotiated() -> None:

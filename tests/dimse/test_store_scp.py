@@ -22,8 +22,9 @@ from tests.dimse.edge import Edge, wait_for
 from tests.dimse.shelf import STORED, Shelf, refused, served
 from vna.config import Dicom, Settings, Versions
 from vna.dimse.messages import Field, Status, cancel, decode_command, request
-from vna.dimse.scu import Requestor, _pieces
+from vna.dimse.scu import Requestor
 from vna.dimse.sop_classes import VERIFICATION
+from vna.dimse.stores import pieces
 from vna.dimse.upper_layer import UpperLayer
 from vna.errors import NotAcceptable, NotPermitted, Unavailable, VNAError
 from vna.ingest.outcome import AlreadyStored, Cause, Caution, Outcome, Stored
@@ -165,8 +166,8 @@ STORE = request(Field.C_STORE, 1, wire.CT, sop_instance="1.2.3")
         (request(Field.C_STORE, 1, wire.CT, sop_instance="1.2.3", has_data_set=False), 0xC000),
         (request(Field.C_FIND, 1, wire.STUDY_FIND, has_data_set=False), 0x0122),
         (request(Field.C_ECHO, 1, wire.VERIFICATION, has_data_set=False), 0x0122),
-        (request(Field.C_MOVE, 1, wire.CT, has_data_set=False), 0x0211),
-        (request(Field.C_GET, 1, wire.CT, has_data_set=False), 0x0211),
+        (request(Field.C_MOVE, 1, wire.CT, has_data_set=False), 0x0122),
+        (request(Field.C_GET, 1, wire.CT, has_data_set=False), 0x0122),
         (request(Field.N_CREATE, 1, wire.CT, has_data_set=False), 0x0211),
         (request(Field.N_ACTION, 1, wire.CT, has_data_set=False), 0x0211),
     ],
@@ -314,11 +315,11 @@ def test_what_is_not_done_in_time_is_cut(serve: Serve) -> None:
 @wire.examples(100)
 @given(st.lists(st.binary(max_size=40), max_size=10), st.integers(1, 10).map(lambda n: 2 * n))
 def test_a_stream_is_cut_into_even_pieces(chunks: list[bytes], size: int) -> None:
-    pieces = list(_pieces(chunks, size))
-    assert b"".join(bytes(piece) for piece, _ in pieces) == b"".join(chunks)
-    assert [last for _, last in pieces] == [False] * (len(pieces) - 1) + [True]
-    assert all(len(piece) <= size for piece, _ in pieces)
-    assert all(len(piece) % 2 == 0 for piece, last in pieces if not last)
+    cut = list(pieces(chunks, size))
+    assert b"".join(bytes(piece) for piece, _ in cut) == b"".join(chunks)
+    assert [last for _, last in cut] == [False] * (len(cut) - 1) + [True]
+    assert all(len(piece) <= size for piece, _ in cut)
+    assert all(len(piece) % 2 == 0 for piece, last in cut if not last)
 
 
 def test_an_error_of_the_sender_aborts_the_association(serve: Serve) -> None:

@@ -22,6 +22,7 @@ from vna.dicom.matching import (
     Wildcard,
 )
 from vna.dicom.refs import Level
+from vna.index.locate import SQL
 from vna.index.rows import Cursor
 from vna.index.search import search, statement
 
@@ -135,6 +136,31 @@ def test_a_search_uses_the_index_made_for_it(large: Database, shape: str) -> Non
     with large.reading() as conn:
         found = plan(conn, Query(level=level, keys=keys))
 
+    assert index in found, found
+    assert "Seq Scan on study " not in found
+    assert "Seq Scan on instance " not in found
+
+
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [
+        ("list_of_patient", "study_by_patient_id"),
+        ("list_of_studies", "study_uid_once"),
+        ("list_of_series", "series_by_uid"),
+        ("list_of_instances", "instance_current_once"),
+    ],
+)
+def test_a_retrieval_uses_the_index_made_for_it(large: Database, name: str, index: str) -> None:
+    asked = {
+        "patient": "P7",
+        "studies": ["1.2.7", "1.2.8"],
+        "series": ["1.2.7.1", "1.2.8.2"],
+        "instances": ["9.7", "9.8"],
+        "most": 1000,
+    }
+    with large.reading() as conn:
+        rows = conn.execute("EXPLAIN " + SQL[name], asked).fetchall()  # type: ignore[call-overload]  # a named statement
+    found = "\n".join(line for (line,) in rows)
     assert index in found, found
     assert "Seq Scan on study " not in found
     assert "Seq Scan on instance " not in found

@@ -166,12 +166,28 @@ def test_more_than_is_ordered_at_once_is_told_all_the_same(
     for number in range(1, 11):
         with archive.database.transaction() as tx:
             note(archive, tx, number)
+    monkeypatch.setattr("vna.operate.changes._ORDER_S", 0.0)
     seen: list[int] = []
     while len(seen) < 10:
         page = read(archive, len(seen))
         assert page.changes
+        assert page.has_more == (page.changes[-1].sequence < 10)
         seen += [change.sequence for change in page.changes]
     assert seen == list(range(1, 11))
+
+
+def test_the_upkeep_keeps_up_once_the_feed_is_in_use(archive: Archive) -> None:
+    def ordered() -> int:
+        with archive.database.reading() as conn:
+            return feed.state(conn)[1]
+
+    archive.take(factories.ct(1).part10())
+    archive.changes.keep_up()
+    assert ordered() == 0
+    read(archive)
+    archive.take(factories.ct(2).part10())
+    archive.changes.keep_up()
+    assert ordered() == 2
 
 
 def test_followers_of_many_writers_miss_nothing_and_agree(archive: Archive) -> None:

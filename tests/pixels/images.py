@@ -37,7 +37,9 @@ class Image:
         return self.frames[0].transfer_syntax
 
     def dataset(self) -> pydicom.Dataset:
-        return pydicom.dcmread(self.path, force=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return pydicom.dcmread(self.path, force=True)
 
 
 @cache

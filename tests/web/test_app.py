@@ -117,9 +117,9 @@ def test_an_unknown_resource_is_a_404_in_json(site: Site, path: str) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("DELETE", "/dicom-web/studies/1.2", "GET, POST, HEAD"),
-        ("POST", "/dicom-web/series", "GET, HEAD"),
-        ("PUT", "/dicom-web/studies", "GET, POST, HEAD"),
+        ("PUT", "/dicom-web/studies/1.2", "GET, POST, DELETE, HEAD, OPTIONS"),
+        ("POST", "/dicom-web/series", "GET, HEAD, OPTIONS"),
+        ("PUT", "/dicom-web/studies", "GET, POST, HEAD, OPTIONS"),
     ],
 )
 def test_an_unknown_method_is_405_and_says_which_are_known(

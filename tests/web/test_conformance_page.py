@@ -9,6 +9,7 @@ from vna.config import Settings
 from vna.ingest.outcome import Cause, Caution
 from vna.web.dicomweb.routes import ROUTES, find
 from vna.web.dicomweb.store_response import FAILURE, WARNING
+from vna.web.dicomweb.uri import PARAMETERS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "conformance-dicomweb.md").read_text(encoding="utf-8")
 
@@ -35,6 +36,10 @@ def test_every_route_is_found_by_its_path() -> None:
         found, names = find(f"/{path}")
         assert found is route
         assert all(name == value for name, value in names.items())
+
+
+def test_every_parameter_of_the_uri_service_is_on_the_page() -> None:
+    assert [row[0].strip("`") for row in rows("URI parameter")] == list(PARAMETERS)
 
 
 def test_every_reason_is_on_the_page() -> None:

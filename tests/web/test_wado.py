@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import gzip
-import json
 from io import BytesIO
 from typing import Any
 
+import httpx
 import pydicom
 import pytest
 
@@ -60,7 +60,11 @@ def bulk_uris(elements: dict[str, Any]) -> list[str]:
 
 
 def test_a_study_comes_as_one_part_an_instance(site: Site) -> None:
-    stored = [ct(200, series, number) for series in (1, 2) for number in (1, 2)]
+    stored = [
+        ct(200, series, number, values={"SeriesNumber": str(series)})
+        for series in (1, 2)
+        for number in (1, 2)
+    ]
     assert site.store(*(i.part10() for i in stored)).status_code == 200
     answer = site.get(f"/studies/{stored[0].study}", DICOM)
     assert answer.status_code == 200
@@ -99,7 +103,7 @@ def test_other_uncompressed_syntaxes_go_out_explicit_little_endian(
     assert stored.headers["content-type"] == f"application/dicom; transfer-syntax={transfer_syntax}"
 
 
-def test_a_lossless_compressed_instance_is_406_unless_its_syntax_is_taken(site: Site) -> None:
+def test_damaged_pixels_are_406_unless_they_are_taken_as_stored(site: Site) -> None:
     instance = compressed([[jpeg(1)]], transfer_syntax=JPEG_2000, study=206)
     path = kept(site, instance)
     refused = site.get(path, DICOM)
@@ -109,7 +113,6 @@ def test_a_lossless_compressed_instance_is_406_unless_its_syntax_is_taken(site: 
         f"{DICOM}; transfer-syntax={JPEG_2000}",
         f"{DICOM}; transfer-syntax=*",
         "*/*",
-        f"{DICOM}, {DICOM}; transfer-syntax={JPEG_2000};q=0.1",
     ):
         (headers, content), *rest = parts_of(site.get(path, accept))
         assert content == instance.part10()
@@ -477,11 +480,9 @@ def test_bytes_that_do_not_verify_break_the_connection_and_are_never_a_short_ans
     assert f"content-length: {len(instance.part10())}".encode() in head
     assert len(content) < len(instance.part10())
     assert instance.part10().startswith(content)
-    multipart = site.get(f"{path}/frames/1", OCTETS)
-    assert multipart.status_code == 500
-    assert (
-        json.loads(multipart.content)["error"] == "BlobDamaged" or multipart.json()["status"] == 500
-    )
+    with pytest.raises(httpx.RemoteProtocolError):
+        site.get(f"{path}/frames/1", OCTETS)
+    assert site.get(f"{path}/bulkdata/7FE00010", range="bytes=6250000-6250100").status_code == 500
 
 
 def test_factories_are_read_back_by_pydicom(site: Site) -> None:

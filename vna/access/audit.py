@@ -111,24 +111,39 @@ class Audit:
 
         `what` is the sort of access (instances, metadata, frames, ...), `size` is in bytes.
         """
+        self.read_all(principal, what, [(study, count, size)])
+
+    def read_all(
+        self, principal: Principal, what: str, accesses: Sequence[tuple[str, int, int]]
+    ) -> None:
+        """Do the same for several studies, each with its count and size, in one transaction."""
         self._refuse_if_late()
-        key = (principal.kind.value, principal.name, principal.address, study, what)
-        if self._counted(key, principal, count, size):
+        who = principal.kind.value, principal.name, principal.address
+        first = {
+            (*who, study, what): (count, size)
+            for study, count, size in accesses
+            if not self._counted((*who, study, what), principal, count, size)
+        }
+        if not first:
             return
-        event = _read_event(key, "first", count, size)
+        acts = [_Act(principal, _read_event(key, "first", *much)) for key, much in first.items()]
         with self._database.transaction() as tx:
-            _insert(tx, [_Act(principal, event)])
+            _insert(tx, acts)
         with self._lock:
-            self._seen.pop(key, None)
-            self._seen[key] = time.monotonic()
-            if len(self._seen) > _REMEMBERED:
+            for key in first:
+                self._seen.pop(key, None)
+                self._seen[key] = time.monotonic()
+            while len(self._seen) > _REMEMBERED:
                 del self._seen[next(iter(self._seen))]
 
     def asked(self, principal: Principal, level: str, keys: Sequence[str], rows: int) -> None:
         """Note a search: which keys were matched on, not for what. Raises `Unavailable`."""
         self._refuse_if_late()
         detail = {"level": level, "keys": [_storable(key) for key in keys], "rows": rows}
-        event = Event(kind="query", outcome="done", detail=detail)
+        self.note(principal, Event(kind="query", outcome="done", detail=detail))
+
+    def note(self, principal: Principal, event: Event) -> None:
+        """Note an act that is over; it is written within a second."""
         with self._lock:
             self._acts.append(_Act(principal, event, dt.datetime.now(dt.UTC)))
             self._has_waiting()

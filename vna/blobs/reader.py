@@ -47,12 +47,18 @@ class Source:
     def open(self, opener: PayloadOpener, cut: Cut) -> bytes:
         """Read a cut in one request and open it. Raises `Corrupt`, `NotFound`."""
         with self.rooms.lend(cut.size) as sealed, self.rooms.lend(cut.size) as plain:
-            have = self.backend.read_into(self.name, cut.start, sealed)
-            try:
-                return opener.open(sealed[:have], cut, plain)
-            except Corrupt:
-                BLOB_READS_CORRUPT.inc()
-                raise
+            return bytes(self.open_in(opener, cut, sealed, plain))
+
+    def open_in(
+        self, opener: PayloadOpener, cut: Cut, sealed: memoryview, plain: memoryview
+    ) -> memoryview:
+        """Do the same with the caller's work space; what is given is a view of `plain`."""
+        have = self.backend.read_into(self.name, cut.start, sealed[: cut.size])
+        try:
+            return opener.open_in(sealed[:have], cut, plain)
+        except Corrupt:
+            BLOB_READS_CORRUPT.inc()
+            raise
 
 
 class BlobReader:
@@ -156,9 +162,36 @@ def payload_chunks(
     read: Callable[[int, int], bytes], payload_len: int, offset: int, length: int | None, size: int
 ) -> Iterator[bytes]:
     """Cut a range where segments end, so that none is opened twice, and read piece by piece."""
+    return (read(at, count) for at, count in _steps(payload_len, offset, length, size))
+
+
+def payload_views(
+    source: Source,
+    opener: PayloadOpener,
+    payload_len: int,
+    *,
+    offset: int,
+    length: int | None,
+    size: int,
+) -> Iterator[memoryview]:
+    """Walk a range in one and the same work space: a view is good until the next one is asked for.
+
+    Fresh memory for each piece, and copying it there, cost as much as opening it.
+    """
+    room = max(SEGMENT, size // SEGMENT * SEGMENT)
+    room += room // SEGMENT * TAG
+    with source.rooms.lend(room) as sealed, source.rooms.lend(room) as plain:
+        for at, count in _steps(payload_len, offset, length, size):
+            yield source.open_in(opener, Cut.of(payload_len, at, count), sealed, plain)
+
+
+def _steps(
+    payload_len: int, offset: int, length: int | None, size: int
+) -> Iterator[tuple[int, int]]:
+    """Cut a range where segments end: offset and length of each piece."""
     step = max(SEGMENT, size // SEGMENT * SEGMENT)
     end = payload_len if length is None else min(payload_len, offset + length)
     while offset < end:
         until = min(end, (offset // step + 1) * step)
-        yield read(offset, until - offset)
+        yield offset, until - offset
         offset = until

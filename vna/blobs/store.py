@@ -18,7 +18,7 @@ from vna.blobs.backends import Backend, connect
 from vna.blobs.files import Files
 from vna.blobs.keys import OPEN_S, StudyKey, StudyKeys
 from vna.blobs.layout import ARCHIVE_FILE, BLOBS, blob_name, day_folders, id_of, uuid7
-from vna.blobs.reader import BlobReader, Source, payload_chunks, read_blob
+from vna.blobs.reader import BlobReader, Source, payload_chunks, payload_views, read_blob
 from vna.blobs.recent import Recent
 from vna.blobs.rooms import Rooms
 from vna.blobs.writer import BlobWriter, StoredBlob
@@ -157,6 +157,27 @@ class BlobStore:
             return self.read_range(blob_id, header, payload_len, start, count)
 
         return payload_chunks(read, payload_len, offset, length, size)
+
+    def views(
+        self,
+        blob_id: bytes,
+        header: bytes,
+        payload_len: int,
+        offset: int = 0,
+        length: int | None = None,
+        *,
+        size: int = 1 << 20,
+    ) -> Iterator[memoryview]:
+        """Stream as `chunks` does, without a copy: a view is good until the next is asked for."""
+        opener = self._opener(blob_id, header)
+        try:
+            source = self._source(blob_id)
+            yield from payload_views(
+                source, opener, payload_len, offset=offset, length=length, size=size
+            )
+        except NotFound:
+            self._confirm()
+            raise
 
     def check(self, blob_id: bytes, *, keyed: bool) -> None:
         """Scrub one blob: keyless by its checksum, or keyed by every tag and the digest.

@@ -18,11 +18,14 @@ from types import FrameType
 from vna.app import Archive, opened, tls_files
 from vna.cli.memory import keep_freed_memory, settle
 from vna.config import Settings
+from vna.dimse import roster
 from vna.dimse.scps import services
 from vna.dimse.worker import Worker
 from vna.errors import VNAError
 from vna.ingest.backfill import SearchIndex
 from vna.ingest.recover import Recovery
+from vna.jobs.kinds import handlers
+from vna.jobs.worker import Worker as JobWorker
 from vna.web.asgi import serve
 
 GRACE_S = 20.0  # for what is under way when the archive stops
@@ -70,13 +73,43 @@ def speak_dicom(place: Place, handle: int) -> None:
         with suppress(VNAError):  # on a full disk, say: they are made one by one when needed
             archive.store.make_ready()
         settle()
-        worker = Worker(services(archive.engines, place.settings), place.settings, control)
+        settings = place.settings
+        worker = Worker(
+            services(archive.engines, settings),
+            settings,
+            control,
+            remotes=archive.engines.remotes,
+            roster=roster.own(settings.data, settings.dicom.associations),
+        )
 
         def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 -- a signal handler's
             worker.stop(GRACE_S)
 
         signal.signal(signal.SIGTERM, stop)
         worker.serve()
+
+
+def do_jobs(place: Place) -> None:
+    """Do the work of the queue until SIGTERM; what is in hand then goes on at the next start."""
+    settings = place.settings
+    with opened(settings, place.dsn) as archive:
+        worker = JobWorker(
+            archive.database,
+            handlers(archive.engines, settings),
+            settings.jobs,
+            node=node_of(settings),
+        )
+
+        def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 -- a signal handler's
+            worker.stop()
+
+        signal.signal(signal.SIGTERM, stop)
+        worker.run()
+
+
+def node_of(settings: Settings) -> str:
+    """Name the place where this archive's jobs are done: one process at a time holds its lock."""
+    return f"{socket.gethostname()}:{settings.data}"
 
 
 def keep_house(place: Place, begun: dt.datetime) -> None:
@@ -115,6 +148,7 @@ def recover(archive: Archive, begun: dt.datetime | None) -> None:
     archive.store.sweep_parts(older_s=_PARTS_OLDER_S)
     archive.purge.run()
     archive.engines.transactions.expire()
+    archive.engines.changes.keep_up()
     archive.engines.people.sessions.sweep()
 
 

@@ -20,7 +20,7 @@ from vna.blobs.journal import Journal
 from vna.blobs.store import BlobStore
 from vna.cli import sockets
 from vna.cli.quantities import in_bytes
-from vna.config import Settings
+from vna.config import Settings, addresses
 from vna.crypto.keyring import Keyring
 from vna.db import account, programs, runlock
 from vna.errors import ConfigError, Corrupt, NotFound, VNAError
@@ -183,14 +183,17 @@ def _ports(settings: Settings) -> Iterator[Finding]:
     if (at_it := runlock.holder(settings.data)) is not None:
         yield Finding("ports", OK, f"vna {at_it[0]} is at work, process {at_it[1]}")
         return
-    for name, where in (("http", settings.http.listen), ("dicom", settings.dicom.listen)):
+    places = [("http.listen", settings.http.listen)]
+    places += [("dicom.listen", where) for where in addresses(settings.dicom.listen)]
+    places += [("dicom.tls_listen", where) for where in addresses(settings.dicom.tls_listen)]
+    for name, where in places:
         try:
             sockets.open_one(where).close()
         except ConfigError as exc:
-            advice = f"stop the other program, or choose another {name}.listen"
+            advice = f"stop the other program, or choose another {name}"
             yield Finding("ports", FAIL, str(exc), advice)
         else:
-            yield Finding("ports", OK, f"{name} {where} is free")
+            yield Finding("ports", OK, f"{name.partition('.')[0]} {where} is free")
 
 
 def _keys(settings: Settings) -> Iterator[Finding]:

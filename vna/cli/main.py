@@ -39,12 +39,17 @@ COMMANDS = (
     Command("undelete", "undeleting", "bring back what was deleted, or list what can come back"),
     Command("verify", "verifying", "read every blob and say which are damaged"),
     Command("reindex", "reindexing", "build the index again from the blobs alone"),
+    Command("send", "sending", "send a study to a remote AE"),
+    Command("jobs", "jobs", "work for later: how far it is, try again, cancel"),
+    Command("remote", "remotes", "the remote AEs: who may call, who is called"),
     Command("index", "indexing", "make attributes searchable beyond those always kept"),
     Command("user", "users", "who may sign in: add, list, disable, enable, reset, roles"),
     Command("token", "tokens", "what programs show to be let in: add, list, revoke"),
     Command("role", "roles", "the roles there are"),
     Command("viewer", "viewer", "bring the web viewer, or say whether it is there"),
     Command("status", "status", "what the archive holds, and who is at work"),
+    Command("associations", "associations", "who is connected over DICOM right now"),
+    Command("passcode", "passcode", "hash a passcode for a user of dicom.identities"),
     Command("doctor", "doctor", "look for what is wrong with this machine or folder"),
 )
 

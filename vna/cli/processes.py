@@ -18,7 +18,7 @@ from prometheus_client import multiprocess
 
 from vna import app, telemetry
 from vna.cli import sockets
-from vna.cli.children import GRACE_S, Place, keep_house, speak_dicom, speak_http
+from vna.cli.children import GRACE_S, Place, do_jobs, keep_house, speak_dicom, speak_http
 from vna.cli.supervisor import Supervisor
 from vna.config import Settings
 from vna.db.cluster import Cluster
@@ -35,7 +35,7 @@ _LATE_S = 2.0  # after their grace, before children are killed
 logger = logging.getLogger(__name__)
 
 
-def serve(settings: Settings, http: Sequence[socket.socket], dicom: socket.socket) -> None:
+def serve(settings: Settings, http: Sequence[socket.socket], dicom: sockets.Doors) -> None:
     """Make what is missing, then serve on these sockets until SIGTERM or SIGINT."""
     telemetry.start_logging(settings.log.level)
     made = app.found(settings)
@@ -58,13 +58,15 @@ class _Loop:
         settings: Settings,
         cluster: Cluster | None,
         http: Sequence[socket.socket],
-        dicom: socket.socket,
+        dicom: sockets.Doors,
     ) -> None:
         self._state = settings.data / "run" / STATE
         self._cluster = cluster
         self._http = http
-        self._web, self._dimse = sockets.name_of(http[0]), sockets.name_of(dicom)
-        self._acceptor = Acceptor(settings, dicom)
+        self._web, self._dimse = sockets.name_of(http[0]), sockets.name_of(dicom.plain[0])
+        self._secured = [sockets.name_of(sock) for sock in dicom.secured]
+        first, *others = dicom.plain
+        self._acceptor = Acceptor(settings, first, plain=others, secured=dicom.secured)
         self._supervisor = Supervisor(leave=self._leave, ended=multiprocess.mark_process_dead)
         self._settings = settings
         self._scheme = "http" if settings.dev else "https"
@@ -75,12 +77,13 @@ class _Loop:
         self._look_at = self._pause_s = 0.0
 
     def populate(self, place: Place, dicom_workers: int) -> None:
-        """Name the children: one a HTTP socket, the DICOM workers, and one for upkeep."""
+        """Name the children: one a HTTP socket, the DICOM workers, one for jobs, one for upkeep."""
         add = self._supervisor.add
         for number, sock in enumerate(self._http, 1):
             add(f"http {number}", functools.partial(_with_socket, place, sock))
         for number in range(1, dicom_workers + 1):
             add(f"dicom {number}", functools.partial(self._with_control, place))
+        add("jobs", lambda: (functools.partial(do_jobs, place), ()))
         add("upkeep", lambda: (functools.partial(keep_house, place, self._begun), ()))
 
     def run(self) -> None:
@@ -153,6 +156,7 @@ class _Loop:
             "scheme": self._scheme,
             "http": self._web,
             "dicom": self._dimse,
+            "dicom_tls": self._secured,
             "ae_title": self._settings.dicom.ae_title,
             "children": children,
         }
@@ -162,7 +166,8 @@ class _Loop:
         if is_first:
             print(
                 f"serving {self._settings.data}: DICOMweb {self._scheme}://{self._web}/dicom-web, "
-                f"DICOM {self._settings.dicom.ae_title} at {self._dimse}; Ctrl-C stops it",
+                f"DICOM {self._settings.dicom.ae_title} at {self._dimse}"
+                f"{''.join(f', {name} (TLS)' for name in self._secured)}; Ctrl-C stops it",
                 file=sys.stderr,
             )
 

@@ -25,7 +25,8 @@ _DEV = """
 """
 _CLOSED = """
   HTTP is TLS and asks who is there: people sign in, programs show a token (vna user, vna token).
-  No remote AE is registered, so every association is rejected. On a laptop: vna serve --dev
+  Associations are taken from the remote AEs of `vna remote` only, those with certificates
+  over TLS alone (docs/operations.md). On a laptop: vna serve --dev
 """
 
 
@@ -61,7 +62,9 @@ def run(args: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 --
         http = sockets.open_shared(settings.http.listen, settings.http.workers or _cores())
         for sock in http:
             closing.enter_context(sock)
-        dicom = closing.enter_context(sockets.open_one(settings.dicom.listen))
+        dicom = sockets.open_doors(settings)
+        for sock in (*dicom.plain, *dicom.secured):
+            closing.enter_context(sock)
         print(_DEV if settings.dev else _CLOSED, file=sys.stderr)
         _share_metrics(settings.data / "run" / "metrics")
         # Imported only now: metrics look for their folder when they are declared. And only once,

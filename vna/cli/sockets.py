@@ -4,27 +4,66 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from dataclasses import dataclass
 
-from vna.config import Settings, address
+from vna.config import Settings, address, addresses
 from vna.errors import ConfigError
 
 _BACKLOG = 512
 
 
-def require_loopback(settings: Settings) -> None:
-    """Refuse addresses that others can reach where nobody is told apart. Raises `ConfigError`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doors:
+    """The listening sockets of DICOM; `secured` are those for TLS."""
 
-    That is everything under `--dev`, and DICOM. HTTP may be anywhere else: `require_people`.
+    plain: tuple[socket.socket, ...]
+    secured: tuple[socket.socket, ...] = ()
+
+
+def require_loopback(settings: Settings) -> None:
+    """Refuse addresses where others could read along or call themselves what they like.
+
+    DICOM over TLS may be anywhere, plain DICOM where `dicom.plain_anywhere` says so, HTTP where
+    people sign in (`require_people`), and nothing under `--dev`. Raises `ConfigError`.
     """
-    held = [("dicom", settings.dicom.listen)]
-    if settings.dev:
-        held.append(("http", settings.http.listen))
+    dicom, dev = settings.dicom, settings.dev
+    held = [("http.listen", settings.http.listen)] if dev else []
+    if dev or not dicom.plain_anywhere:
+        held += [("dicom.listen", where) for where in addresses(dicom.listen)]
+    if dev:
+        held += [("dicom.tls_listen", where) for where in addresses(dicom.tls_listen)]
     for name, where in held:
         if not is_loopback(where):
-            why = "--dev serves" if settings.dev else "Without TLS of its own DICOM listens on"
+            why = "--dev serves" if dev else "Without TLS DICOM listens on"
             raise ConfigError(
-                f"{name}.listen is {where}. {why} loopback addresses only; put it on 127.0.0.1."
+                f"{name} is {where}. {why} loopback addresses only; put it on 127.0.0.1."
             )
+
+
+def open_doors(settings: Settings) -> Doors:
+    """Open every listening socket of DICOM. Raises `ConfigError`, for certificates, too."""
+    from vna.access import identities
+    from vna.dimse import tls
+
+    if not addresses(settings.dicom.listen):
+        raise ConfigError("dicom.listen names no address.")
+    if addresses(settings.dicom.tls_listen):
+        tls.acceptor(settings.tls).value()
+    identities.watched(settings.dicom.identities).value()
+    opened: list[socket.socket] = []
+    try:
+        plain = [_kept(opened, where) for where in addresses(settings.dicom.listen)]
+        secured = [_kept(opened, where) for where in addresses(settings.dicom.tls_listen)]
+    except ConfigError:
+        for sock in opened:
+            sock.close()
+        raise
+    return Doors(plain=tuple(plain), secured=tuple(secured))
+
+
+def _kept(opened: list[socket.socket], where: str) -> socket.socket:
+    opened.append(open_one(where))
+    return opened[-1]
 
 
 def is_loopback(where: str) -> bool:

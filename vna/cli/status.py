@@ -137,10 +137,14 @@ def _processes(facts: Facts) -> list[str]:
     command, pid = facts["at_work"]["command"], facts["at_work"]["pid"]
     lines = [f"processes  vna {command}, process {pid}"]
     if (serving := facts["serving"]) is not None:
-        mode = "development mode" if serving["dev"] else "people sign in, programs show tokens"
+        mode = "development mode" if serving["dev"] else "people sign in, remote AEs are registered"
         lines.append(f"           since {serving['since']}, {mode}")
         lines.append(f"           DICOMweb {serving['scheme']}://{serving['http']}/dicom-web")
         lines.append(f"           DICOM {serving['ae_title']} at {serving['dicom']}")
+        lines += [
+            f"           DICOM {serving['ae_title']} at {where}, TLS"
+            for where in serving["dicom_tls"]
+        ]
         for name, child in serving["children"].items():
             resident = child["resident"]
             memory = f", {in_bytes(resident)} resident" if resident is not None else ""

@@ -215,6 +215,10 @@ class PayloadOpener:
 
         `room` is work space of cut.size bytes; what a failure leaves in it must not be used.
         """
+        return bytes(self.open_in(sealed, cut, room))
+
+    def open_in(self, sealed: Buffer, cut: Cut, room: memoryview) -> memoryview:
+        """Give the same as a view of `room`, good for as long as nobody else writes there."""
         view = memoryview(sealed)
         if len(view) != cut.size:
             raise Corrupt("The blob is cut off.")
@@ -229,7 +233,7 @@ class PayloadOpener:
                 )
             except InvalidTag as exc:
                 raise Corrupt(f"Segment {index} of the blob does not verify.") from exc
-        return bytes(room[cut.skip : cut.skip + cut.length])
+        return room[cut.skip : cut.skip + cut.length]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,7 +46,7 @@ _FLOATS = frozenset(("FD", "FL"))
 _GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 _LONGEST_SHORT = 65534
 _LONGEST = 0xFFFFFFFE
-_SMALL = Limits(object_bytes=1 << 20, inflate_bytes=1 << 20, elements=10_000)
+_ELEMENT_BYTES = 100  # at most one element in so many bytes, all told
 _PLAIN_TEXT, _CHARSET_TEXT, _OTHER = range(3)
 
 Encoder = Callable[[str], bytes]
@@ -77,15 +77,17 @@ def encode_dataset(elements: Elements, *, explicit: bool, charset: str = "") -> 
     raise AssertionError("UTF-8 carries every text")
 
 
-def decode_dataset(data: bytes, transfer_syntax: str) -> dict[str, Any]:
+def decode_dataset(data: bytes, transfer_syntax: str, *, most: int = 1 << 20) -> dict[str, Any]:
     """Read a small data set as DICOM JSON elements.
 
-    Raises `MalformedInstance` when it cannot be read, `TooLarge` past 1 MiB, inflated or not.
+    Raises `MalformedInstance` when it cannot be read, `TooLarge` past `most` bytes, inflated or
+    not.
     """
     if not data:
         return {}
     pieces: list[bytes] = []
-    scanner = Scanner(transfer_syntax, _SMALL, json=pieces.append)
+    limits = Limits(object_bytes=most, inflate_bytes=most, elements=most // _ELEMENT_BYTES)
+    scanner = Scanner(transfer_syntax, limits, json=pieces.append)
     scanner.feed(data)
     scanner.finish()
     try:

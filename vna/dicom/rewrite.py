@@ -1,6 +1,7 @@
-"""Rewrite a data set as Explicit VR Little Endian while it streams (PS3.5 A.1 to A.5).
+"""Rewrite a data set as Explicit or Implicit VR Little Endian while it streams (PS3.5 A.1 to A.5).
 
-From Implicit VR Little Endian, Explicit VR Big Endian and Deflated Explicit VR Little Endian.
+From Explicit and Implicit VR Little Endian, Explicit VR Big Endian and Deflated Explicit VR Little
+Endian.
 Memory is constant: headers are read one by one, values pass through in pieces, and sequences and
 items get undefined length because theirs would only be known at their end. Group lengths go.
 
@@ -13,7 +14,7 @@ from __future__ import annotations
 import enum
 import struct
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -21,10 +22,22 @@ from vna.config import Limits
 from vna.dicom import elements as el
 from vna.dicom.deflate import Inflater
 from vna.dicom.headers import Header, read_header
-from vna.dicom.uids import DEFLATED, EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE
+from vna.dicom.uids import (
+    DEFLATED,
+    EXPLICIT_BIG,
+    EXPLICIT_LITTLE,
+    IMPLICIT_BIG_PRIVATE,
+    IMPLICIT_LITTLE,
+)
 from vna.errors import MalformedInstance, TooLarge, UnsupportedMedia
 
-REWRITTEN = frozenset((IMPLICIT_LITTLE, DEFLATED, EXPLICIT_BIG))
+REWRITTEN = frozenset((IMPLICIT_LITTLE, DEFLATED, EXPLICIT_BIG, IMPLICIT_BIG_PRIVATE))
+
+_DECLARED = {
+    IMPLICIT_LITTLE: el.IMPLICIT_LITTLE,
+    EXPLICIT_BIG: el.EXPLICIT_BIG,
+    IMPLICIT_BIG_PRIVATE: el.IMPLICIT_BIG,
+}
 
 _PIXEL_DATA, _BITS_ALLOCATED = 0x7FE00010, 0x00280100
 _NO_LENGTH = b"\xff\xff\xff\xff"
@@ -52,8 +65,44 @@ def to_explicit_little(
         return inflate(chunks, limits)
     if transfer_syntax not in REWRITTEN:
         raise UnsupportedMedia(f"{transfer_syntax} cannot be rewritten as {EXPLICIT_LITTLE}.")
-    declared = el.IMPLICIT_LITTLE if transfer_syntax == IMPLICIT_LITTLE else el.EXPLICIT_BIG
+    declared = _DECLARED[transfer_syntax]
     return _gathered(_Rewriter(_Source(chunks), declared, limits).pieces())
+
+
+def to_implicit_little(
+    chunks: Iterable[bytes], transfer_syntax: str, limits: Limits
+) -> Iterator[bytes]:
+    """Yield the data set as Implicit VR Little Endian, which is what every AE reads (PS3.5 10.1).
+
+    Raises `MalformedInstance` where the bytes stop making sense, `TooLarge` past a limit.
+    """
+    if transfer_syntax == IMPLICIT_LITTLE:
+        return iter(chunks)
+    if transfer_syntax == DEFLATED:
+        chunks, transfer_syntax = inflate(chunks, limits), EXPLICIT_LITTLE
+    if transfer_syntax not in (EXPLICIT_LITTLE, EXPLICIT_BIG):
+        raise UnsupportedMedia(f"{transfer_syntax} cannot be rewritten as {IMPLICIT_LITTLE}.")
+    declared = el.EXPLICIT_BIG if transfer_syntax == EXPLICIT_BIG else el.EXPLICIT_LITTLE
+    return _gathered(_Rewriter(_Source(chunks), declared, limits, explicit=False).pieces())
+
+
+def edited(
+    chunks: Iterable[bytes],
+    transfer_syntax: str,
+    limits: Limits,
+    *,
+    changes: Mapping[int, bytes | None],
+) -> Iterator[bytes]:
+    """Yield the data set up to its Pixel Data as Explicit VR Little Endian, attributes changed.
+
+    `changes` holds attributes of the outermost level: the whole element as it is to stand, or None
+    where it goes. Whatever Transfer Syntax it is: those with compressed Pixel Data are Explicit VR
+    Little Endian before it. Raises as `to_explicit_little` does.
+    """
+    declared = _DECLARED.get(transfer_syntax, el.EXPLICIT_LITTLE)
+    if transfer_syntax == DEFLATED:
+        chunks = inflate(chunks, limits)
+    return _gathered(_Rewriter(_Source(chunks), declared, limits, changes).pieces())
 
 
 def inflate(chunks: Iterable[bytes], limits: Limits) -> Iterator[bytes]:
@@ -129,8 +178,18 @@ class _Source:
 
 
 class _Rewriter:
-    def __init__(self, source: _Source, declared: el.Encoding, limits: Limits) -> None:
+    def __init__(
+        self,
+        source: _Source,
+        declared: el.Encoding,
+        limits: Limits,
+        changes: Mapping[int, bytes | None] | None = None,
+        *,
+        explicit: bool = True,
+    ) -> None:
         self._source = source
+        self._changes = None if changes is None else dict(changes)
+        self._explicit = explicit
         self._limits = limits
         self._elements = 0
         self._flags: set[str] = set()  # the scanner noted them when the object came
@@ -143,12 +202,35 @@ class _Rewriter:
                 if self._source.at > frame.end:
                     raise MalformedInstance("An element reaches past the end of its sequence.")
                 yield self._close()
-            elif len(self._open) == 1 and not self._source.peek(1):
+            elif len(self._open) == 1 and not self._source.peek(8).strip(b"\0"):
+                yield from self._missing(1 << 32)
+                return  # the end, or what some writers pad a file with
+            elif self._is_at_pixels():
+                yield from self._missing(1 << 32)
                 return
             elif frame.kind in (_Kind.SEQUENCE, _Kind.FRAGMENTS):
                 yield from self._item(frame)
             else:
                 yield from self._element(frame)
+
+    # -- changes ---------------------------------------------------------------------------------
+
+    def _is_at_pixels(self) -> bool:
+        """Whether what is to be changed ends here: at the Pixel Data of the outermost level."""
+        if self._changes is None or len(self._open) > 1:
+            return False
+        return self._header(self._open[0]).tag in el.PIXEL_DATA
+
+    def _missing(self, before: int) -> Iterator[bytes]:
+        """Give the changed attributes that stand before a tag and were not there."""
+        if self._changes and len(self._open) == 1:
+            for tag in sorted(tag for tag in self._changes if tag < before):
+                yield self._changes.pop(tag) or b""
+
+    def _is_changed(self, tag: int, length: int) -> bool:
+        if not self._changes or len(self._open) > 1 or length == el.UNDEFINED:
+            return False
+        return tag in self._changes
 
     # -- items -----------------------------------------------------------------------------------
 
@@ -217,14 +299,19 @@ class _Rewriter:
         self._elements += 1
         if self._elements > self._limits.elements:
             raise TooLarge(f"The data set has more than {self._limits.elements} elements.")
+        yield from self._missing(header.tag)
         vr = el.settled_vr(header.vr, signed=frame.signed, single_lut=frame.single)
         if header.length == el.UNDEFINED or (vr == "SQ" and header.length):
             yield from self._nested(frame, header, vr)
+        elif self._is_changed(header.tag, header.length):
+            self._source.skip(header.length)
+            yield from self._missing(header.tag + 1)
         elif not header.tag & 0xFFFF or header.tag >> 16 in (0x0000, 0x0002):
             # a group length is wrong as soon as one length changes; the others are no data set's
             self._source.skip(header.length)
         else:
-            yield _explicit_head(header.tag, vr, header.length)
+            write = _explicit_head if self._explicit else _implicit_head
+            yield write(header.tag, vr, header.length)
             yield from self._value(frame, header.tag, vr, header.length)
 
     def _header(self, frame: _Frame) -> Header:
@@ -240,11 +327,13 @@ class _Rewriter:
     def _nested(self, frame: _Frame, header: Header, vr: str) -> Iterator[bytes]:
         """Enter a sequence, or encapsulated data."""
         if vr in el.BINARY_VRS and vr != "UN":
+            if not self._explicit:
+                raise MalformedInstance("Encapsulated data cannot stand in Implicit VR.")
             kind = "OB" if header.tag in el.PIXEL_DATA else vr
             yield _head(header.tag) + kind.encode("ascii") + b"\0\0" + _NO_LENGTH
             self._enter(frame.within(_Kind.FRAGMENTS, None))
         else:
-            yield _head(header.tag) + b"SQ\0\0" + _NO_LENGTH
+            yield _head(header.tag) + (b"SQ\0\0" if self._explicit else b"") + _NO_LENGTH
             as_unknown = header.written == "UN"
             end = self._end(header.length)
             self._enter(frame.within(_Kind.SEQUENCE, end, as_unknown=as_unknown))
@@ -315,3 +404,7 @@ def _explicit_head(tag: int, vr: str, length: int) -> bytes:
     # PS3.5 6.2.2: a value too long for its VR's length field goes as UN
     kind = "UN" if vr in el.SHORT_VRS else vr
     return _head(tag) + kind.encode("ascii") + b"\0\0" + struct.pack("<I", length)
+
+
+def _implicit_head(tag: int, _vr: str, length: int) -> bytes:
+    return _head(tag) + struct.pack("<I", length)

@@ -17,7 +17,7 @@ EXPLICIT_BIG = "1.2.840.10008.1.2.2"
 IMPLEMENTATION_CLASS = "2.25.231936421270415927134711803127206187301"
 IMPLEMENTATION_VERSION = "VNA_1"
 _MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"  # DICOMDIR: describes a medium, is no composite instance
-_GE_PRIVATE = "1.2.840.113619.5.2"
+IMPLICIT_BIG_PRIVATE = "1.2.840.113619.5.2"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +76,7 @@ _NAMES = {
     "1.2.840.10008.1.2.4.111": "JPEG XL JPEG Recompression",
     "1.2.840.10008.1.2.4.112": "JPEG XL",
     "1.2.840.10008.1.2.8.1": "Deflated Image Frame Compression",
-    _GE_PRIVATE: "Implicit VR Big Endian (private)",
+    IMPLICIT_BIG_PRIVATE: "Implicit VR Big Endian (private)",
 }
 
 
@@ -92,7 +92,9 @@ def _table() -> Mapping[str, TransferSyntax]:
         TransferSyntax(uid=DEFLATED, name=_name(DEFLATED), deflated=True),
         TransferSyntax(uid=EXPLICIT_BIG, name=_name(EXPLICIT_BIG), little=False),
         TransferSyntax(uid=base + "98", name=_name(base + "98"), encapsulated=True),
-        TransferSyntax(uid=_GE_PRIVATE, name=_name(_GE_PRIVATE), explicit=False, little=False),
+        TransferSyntax(
+            uid=IMPLICIT_BIG_PRIVATE, name=_name(IMPLICIT_BIG_PRIVATE), explicit=False, little=False
+        ),
         TransferSyntax(
             uid="1.2.840.10008.1.2.5",
             name=_name("1.2.840.10008.1.2.5"),

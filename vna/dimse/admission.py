@@ -34,11 +34,14 @@ class Admission:
         self._addresses[address] += 1
         return self._last
 
-    def name(self, number: int, title: str) -> bool:
-        """Say whether a connection may be an association of this AE title, and count it if so."""
+    def name(self, number: int, title: str, most: int = 0) -> bool:
+        """Say whether a connection may be an association of this AE title, and count it if so.
+
+        `most` is how many this AE may have; 0: what the settings say.
+        """
         if number not in self._address_of or number in self._title_of:
             return False
-        if self._titles[title] >= self._limits.associations_per_ae:
+        if self._titles[title] >= (most or self._limits.associations_per_ae):
             return False
         self._title_of[number] = title
         self._titles[title] += 1

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import logging
 import socket
+import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from vna.access.watched import Watched
 from vna.config import Settings
-from vna.dimse.associate import principal_of
+from vna.dimse.associate import Caller
 from vna.dimse.buffers import Buffers
+from vna.dimse.callers import Callers, Line
 from vna.dimse.dispatch import Dispatch, Services
 from vna.dimse.exchange import Peer
 from vna.dimse.link import Disconnected, Link, Silence, Stopping, Timing
 from vna.dimse.negotiate import OVER_LIMIT, Negotiated, negotiate
 from vna.dimse.pdu import AssociateRequest
+from vna.dimse.roster import Roster, Row
 from vna.dimse.upper_layer import (
     Aborted,
     AbortReason,
@@ -25,8 +29,8 @@ from vna.dimse.upper_layer import (
     ReleaseRequested,
     UpperLayer,
 )
-from vna.errors import InvalidRequest
-from vna.telemetry import ASSOCIATIONS, ASSOCIATIONS_REFUSED
+from vna.errors import ConfigError, InvalidRequest
+from vna.telemetry import ASSOCIATION_SECONDS, ASSOCIATIONS, ASSOCIATIONS_REFUSED
 
 log = logging.getLogger(__name__)
 
@@ -42,15 +46,26 @@ class House:
     timing: Timing
     buffers: Buffers
     stop_fd: int
+    callers: Callers
+    roster: Roster
+    tls: Watched[ssl.SSLContext]
+    is_stopping: Callable[[], bool]
 
 
 class Association:
     """Serve one connection with `run`; `admit` asks whether the AE may have one more."""
 
     def __init__(
-        self, sock: socket.socket, address: str, house: House, *, admit: Callable[[str], bool]
+        self,
+        sock: socket.socket,
+        address: str,
+        house: House,
+        *,
+        admit: Callable[[str, int], bool],
+        secured: bool = False,
     ) -> None:
         dicom = house.settings.dicom
+        self._secured = secured
         self._address = address
         self._house = house
         self._admit = admit
@@ -65,27 +80,36 @@ class Association:
 
     def run(self) -> None:
         """Serve until the association ends, whoever ends it."""
+        begun = time.monotonic()
         ASSOCIATIONS.inc()
-        dispatch: Dispatch | None = None
-        try:
-            dispatch = self._opened()
-            if dispatch is not None:
-                self._serve(dispatch)
-        except ConnectionError:
-            log.info("peer gone", extra={"address": self._address})
-        finally:
-            if dispatch is not None:
-                dispatch.abort()
-            self._link.close(linger_s=self._house.timing.artim_s)
-            ASSOCIATIONS.dec()
+        with self._house.roster.entered(self._address, secured=self._secured) as row:
+            dispatch: Dispatch | None = None
+            try:
+                dispatch = self._opened(row)
+                if dispatch is not None:
+                    self._serve(dispatch)
+            except ConnectionError:
+                log.info("peer gone", extra={"address": self._address})
+            finally:
+                if dispatch is not None:
+                    dispatch.abort()
+                row.ends()
+                self._link.close(linger_s=self._house.timing.artim_s)
+                ASSOCIATIONS.dec()
+                ASSOCIATION_SECONDS.observe(time.monotonic() - begun)
 
     def hang_up(self) -> None:
         """End the connection from another thread."""
         self._link.hang_up()
 
-    def _opened(self) -> Dispatch | None:
-        event = self._link.event(within_s=self._house.timing.artim_s)
+    def _opened(self, row: Row) -> Dispatch | None:
+        deadline = time.monotonic() + self._house.timing.artim_s
+        if self._secured and not self._has_shaken_hands(deadline):
+            return None
+        event = self._link.event(within_s=deadline - time.monotonic())
         if not isinstance(event, AssociateRequest):
+            if isinstance(event, Silence):
+                self._layer.expired()
             self._count(event, midway=False)
             return None
         answer = self._answered(event)
@@ -94,23 +118,50 @@ class Association:
             return None
         negotiated, peer = answer
         self._layer.accept(negotiated.answer, peer_max_bytes=event.user.max_pdu_bytes)
+        self._link.flush()  # before any answer to a peer that did not wait for it
+        row.opened(peer.calling, peer.called)
         log.info("association", extra={"calling": peer.calling, "address": self._address})
-        return Dispatch(self._link, negotiated.contexts, peer, self._house.services)
+        return Dispatch(
+            self._link,
+            negotiated.contexts,
+            peer,
+            self._house.services,
+            row=row,
+            is_stopping=self._house.is_stopping,
+        )
+
+    def _has_shaken_hands(self, deadline: float) -> bool:
+        try:
+            context = self._house.tls.value()
+        except ConfigError as exc:
+            log.error("no TLS", extra={"why": str(exc)})  # noqa: TRY400 -- a sentence of ours
+            return False
+        if self._link.secure(context, within_s=deadline - time.monotonic()):
+            return True
+        ASSOCIATIONS_REFUSED.labels("tls").inc()
+        log.info("no TLS with this peer", extra={"address": self._address})
+        return False
 
     def _answered(self, request: AssociateRequest) -> tuple[Negotiated, Peer] | Rejected:
         negotiated = negotiate(request, self._house.settings.dicom)
         if isinstance(negotiated, Rejected):
             return negotiated
-        principal = principal_of(request.calling, self._address, self._house.settings)
-        if isinstance(principal, Rejected):
-            return principal
-        if not self._admit(request.calling):
+        line = Line(
+            address=self._address,
+            is_secured=self._link.is_secured,
+            certificate=self._link.certificate,
+        )
+        caller = self._house.callers.named(request, line)
+        if isinstance(caller, Rejected):
+            return caller
+        if not self._admit(request.calling, caller.remote.max_associations if caller.remote else 0):
             return OVER_LIMIT
-        return negotiated, Peer(
+        return _told(negotiated, caller), Peer(
             calling=request.calling,
             called=request.called,
             address=self._address,
-            principal=principal,
+            principal=caller.principal,
+            remote=caller.remote,
         )
 
     def _reject(self, request: AssociateRequest, why: Rejected) -> None:
@@ -146,7 +197,13 @@ class Association:
         if dispatch.midway or self._layer.midway:
             return self._link.flowing(large=dispatch.in_data_set)
         self._link.at_rest()
-        return self._link.event(within_s=self._house.timing.idle_s)
+        idle_s = self._house.timing.idle_s
+        while (due_s := dispatch.notices.due_s()) is not None and due_s < idle_s:
+            event = self._link.event(within_s=due_s)
+            if not isinstance(event, Silence):
+                return event
+            dispatch.notices.tick()
+        return self._link.event(within_s=idle_s)
 
     def _end(self, event: Event | Disconnected | Silence | Stopping, *, midway: bool) -> None:
         if isinstance(event, ReleaseRequested):
@@ -158,12 +215,9 @@ class Association:
         self._count(event, midway=midway)
 
     def _say_goodbye(self) -> None:
-        self._layer.release()
-        deadline = time.monotonic() + min(_GOODBYE_S, self._house.timing.artim_s)
         self._link.ignore_stop()
-        while isinstance(self._link.event(within_s=deadline - time.monotonic()), Fragment):
-            pass  # what was under way when we said goodbye is not answered any more
-        self._layer.abort_if_open()
+        self._link.release(within_s=min(_GOODBYE_S, self._house.timing.artim_s))
+        self._layer.abort()
 
     def _count(self, event: Event | Disconnected | Silence | Stopping, *, midway: bool) -> None:
         if isinstance(event, Silence):
@@ -171,3 +225,12 @@ class Association:
         elif isinstance(event, Aborted) and event.by_us:
             ASSOCIATIONS_REFUSED.labels("protocol").inc()
             log.info("association aborted", extra={"address": self._address, "why": event.message})
+
+
+def _told(negotiated: Negotiated, caller: Caller) -> Negotiated:
+    """Add the answer to User Identity Negotiation, where one was asked for (PS3.7 D.3.3.7.2)."""
+    if caller.response is None:
+        return negotiated
+    answer = negotiated.answer
+    user = replace(answer.user, identity_response=caller.response)
+    return replace(negotiated, answer=replace(answer, user=user))

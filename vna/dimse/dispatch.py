@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 from vna.dimse.exchange import Answer, Exchange, Peer, Service
-from vna.dimse.link import Disconnected, Link
+from vna.dimse.link import Disconnected, Link, Silence
 from vna.dimse.messages import (
     REQUESTS,
     RESPONSE,
@@ -21,9 +21,12 @@ from vna.dimse.messages import (
     response,
 )
 from vna.dimse.negotiate import Context
+from vna.dimse.notices import Notices
+from vna.dimse.roster import Row
 from vna.dimse.sop_classes import Service as Kind
-from vna.dimse.status import FAILED, NO_SUCH_SOP_CLASS, UNRECOGNISED_OPERATION
-from vna.dimse.upper_layer import Event, Fragment
+from vna.dimse.status import FAILED, NO_SUCH_SOP_CLASS, STOPPING, UNRECOGNISED_OPERATION
+from vna.dimse.stores import Stores
+from vna.dimse.upper_layer import AbortReason, Event, Fragment, State
 from vna.errors import InvalidRequest
 from vna.telemetry import DIMSE_SECONDS
 
@@ -42,13 +45,23 @@ class Dispatch:
     """Give it fragments; it answers through the link."""
 
     def __init__(
-        self, link: Link, contexts: Mapping[int, Context], peer: Peer, services: Services
+        self,
+        link: Link,
+        contexts: Mapping[int, Context],
+        peer: Peer,
+        services: Services,
+        *,
+        row: Row,
+        is_stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         self.ended: Event | None = None  # what ended the association while a request was answered
         self._link = link
         self._contexts = contexts
         self._peer = peer
         self._services = services
+        self._row = row
+        self._is_stopping = is_stopping
+        self.notices = Notices(link)
         self._messages = Messages()
         self._exchange: Exchange | None = None
         self._service: Service | None = None
@@ -56,6 +69,7 @@ class Dispatch:
         self._waiting: deque[Command] = deque()  # came while a request was being answered
         self._out: list[bytes] = []
         self._broken: InvalidRequest | None = None
+        self._cancelled: int | None = None  # the request that C-CANCEL named while it was answered
 
     @property
     def midway(self) -> bool:
@@ -87,13 +101,18 @@ class Dispatch:
         if self._service is not None:
             self._service.abort()
             self._service = None
+        self.notices.drop()
 
     def _begin(self, command: Command) -> None:
         if command.field & RESPONSE:
+            if self.notices.is_answered(command):
+                return
             raise InvalidRequest("A response came, but nothing was asked.")
         if command.field == Field.C_CANCEL:
             return  # what it speaks of is answered already (PS3.7 9.3.2.3)
         self._began = time.perf_counter()
+        self._row.begins(command.field)
+        self._cancelled = None
         self._exchange = exchange = self._exchanged(command)
         self._service = self._chosen(exchange)
         if not command.has_data_set:
@@ -104,8 +123,11 @@ class Dispatch:
 
         def respond(status: Status, data_set: bytes | None) -> int:
             how = status, data_set is not None
-            if (answer := written.get(how)) is None:
-                answer = written[how] = response(command, status, has_data_set=how[1])
+            answer = written.get(how)
+            if answer is None:
+                answer = response(command, status, has_data_set=how[1])
+                if status.progress is None:  # those with numbers differ each time
+                    written[how] = answer
             self._out.append(self._link.layer.message(command.context_id, answer, data_set))
             return len(self._out[-1])
 
@@ -116,14 +138,66 @@ class Dispatch:
             respond=respond,
             send=self._send,
             is_cancelled=lambda: self._is_cancelled(command.message_id),
+            stores=lambda: self._stores(command),
+            follow=self.notices.add,
         )
+
+    def _stores(self, command: Command) -> Stores:
+        accepted = {
+            (context.sop_class, context.transfer_syntax): context.context_id
+            for context in self._contexts.values()
+            if context.from_us
+        }
+        return Stores(
+            self._link,
+            accepted,
+            lambda number: self._stored(number, command.message_id),
+            priority=command.priority,
+        )
+
+    def _stored(self, number: int, message_id: int) -> Status:
+        """Wait for the response to a C-STORE of ours; a C-CANCEL of the request may come first.
+
+        Raises `ConnectionError` when there will be none.
+        """
+        while True:
+            event = self._link.answer(within_s=self._link.timing.response_s)
+            if isinstance(event, Fragment):
+                status = self._response(event, number, message_id)
+                if status is not None:
+                    return status
+            elif isinstance(event, Silence):
+                self._link.layer.abort()
+                raise ConnectionAbortedError("The peer did not answer in time.")
+            else:
+                raise ConnectionResetError("The peer ended the association.")
+
+    def _response(self, fragment: Fragment, number: int, message_id: int) -> Status | None:
+        try:
+            message = self._messages.receive(fragment)
+            if not isinstance(message, Command):
+                return None
+            if message.field == Field.C_STORE | RESPONSE and message.responded_id == number:
+                return Status(code=message.status, comment=message.comment)
+            if message.field != Field.C_CANCEL:
+                raise InvalidRequest("Another message came than the response that was due.")
+        except InvalidRequest as exc:
+            self._link.layer.abort(AbortReason.UNEXPECTED_PARAMETER)
+            raise ConnectionAbortedError(str(exc)) from exc
+        if message.responded_id == message_id:
+            self._cancelled = message_id
+        return None
 
     def _chosen(self, exchange: Exchange) -> Service:
         kind, make = self._services.get(exchange.command.field, (None, None))
         if make is None:
             return Answer(exchange, UNRECOGNISED_OPERATION)
-        if kind is not exchange.context.service:
+        # a report comes from the SCP of what we asked for, every other request from an SCU
+        context, is_report = exchange.context, exchange.command.field == Field.N_EVENT_REPORT
+        if kind is not context.service or not (context.from_us if is_report else context.to_us):
             return Answer(exchange, NO_SUCH_SOP_CLASS)
+        if self._is_stopping() and kind is not Kind.VERIFICATION:
+            return Answer(exchange, STOPPING)
         try:
             return make(exchange)
         except Exception:  # the outermost floor: a fault of ours is logged and answered
@@ -151,6 +225,7 @@ class Dispatch:
             self._give_up()
             self._service.finish()
         self._service = None
+        self._row.rests()
         field = self._exchange.command.field
         name = Field(field).name if field in REQUESTS else "unknown"
         DIMSE_SECONDS.labels(name).observe(time.perf_counter() - self._began)
@@ -163,9 +238,13 @@ class Dispatch:
 
     def _send(self) -> None:
         out, self._out = b"".join(self._out), []
+        if self._link.layer.state in (State.CLOSING, State.CLOSED):
+            raise ConnectionAbortedError("The association has ended.")
         self._link.send(out)
 
     def _is_cancelled(self, message_id: int) -> bool:
+        if self._cancelled == message_id:
+            return True
         # a look at the socket; what is no cancel has to wait, and what comes after it, too
         while self.ended is None and self._broken is None and not self._waiting:
             event = self._link.glance()

@@ -7,18 +7,21 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from vna.access.principal import Principal
+from vna.access.remotes import Remote
 from vna.dimse.messages import Command, Status
 from vna.dimse.negotiate import Context
+from vna.dimse.stores import Stores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
-    """Who is on the other side of an association."""
+    """Who is on the other side of an association; `remote` is what is registered of it."""
 
     calling: str
     called: str
     address: str
     principal: Principal
+    remote: Remote | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +29,9 @@ class Exchange:
     """One request: the command, where it came from, and the way to answer.
 
     `respond(status, data_set)` queues a response, `send()` sends what is queued. `is_cancelled()`
-    looks, without waiting, whether the peer sent C-CANCEL for this request.
+    looks, without waiting, whether the peer sent C-CANCEL for this request. `stores` returns what
+    sends C-STORE requests on the same association, to an asker that is an SCP of Storage. `follow`
+    names what is to be told the asker later, while the association rests.
     """
 
     command: Command
@@ -35,6 +40,32 @@ class Exchange:
     respond: Callable[[Status, bytes | None], int]
     send: Callable[[], None]
     is_cancelled: Callable[[], bool]
+    stores: Callable[[], Stores]
+    follow: Callable[[FollowUp], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """An N-EVENT-REPORT request of ours."""
+
+    context_id: int
+    sop_class: str
+    sop_instance: str
+    type_id: int
+    data_set: bytes
+
+
+class FollowUp(Protocol):
+    """What is to be told the asker after its request was answered. Exactly one ending is called."""
+
+    def prepare(self) -> Notice | None:
+        """Say what to send; None when there is nothing to tell here, and no ending follows."""
+
+    def answered(self, status: int) -> None:
+        """Take the asker's answer."""
+
+    def dropped(self) -> None:
+        """Know that there will be none: the association ended, or the asker kept silent."""
 
 
 class Service(Protocol):

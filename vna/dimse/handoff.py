@@ -1,8 +1,9 @@
 """What supervisor and worker say to each other over one stream socket: short records, and sockets.
 
 supervisor -> worker   C number + the accepted socket     serve this connection
+                       T number + the accepted socket     the same, under TLS
                        Y number, N number                 the AE may, may not have one more
-worker -> supervisor   A number AE title                  may this AE have one more?
+worker -> supervisor   A number AE title, limit           may this AE have one more?
                        E number                           the connection ended
 """
 
@@ -13,9 +14,9 @@ import struct
 from collections.abc import Iterator
 
 _TO_WORKER = struct.Struct(">cQ")
-_TO_SUPERVISOR = struct.Struct(">cQ16s")
+_TO_SUPERVISOR = struct.Struct(">cQ16sH")
 
-CONNECTION, YES, NO = b"C", b"Y", b"N"
+CONNECTION, SECURED, YES, NO = b"C", b"T", b"Y", b"N"
 ASK, ENDED = b"A", b"E"
 
 
@@ -51,9 +52,14 @@ def receive_from_supervisor(
     return kind, number, sock
 
 
-def send_to_supervisor(control: socket.socket, kind: bytes, number: int, title: str = "") -> None:
-    """Send one record. Raises `OSError` when the supervisor is gone."""
-    control.sendall(_TO_SUPERVISOR.pack(kind, number, title.encode("ascii", "replace")))
+def send_to_supervisor(
+    control: socket.socket, kind: bytes, number: int, title: str = "", most: int = 0
+) -> None:
+    """Send one record; `most` is the AE's own limit, 0 that of the settings.
+
+    Raises `OSError` when the supervisor is gone.
+    """
+    control.sendall(_TO_SUPERVISOR.pack(kind, number, title.encode("ascii", "replace"), most))
 
 
 class FromWorker:
@@ -62,10 +68,10 @@ class FromWorker:
     def __init__(self) -> None:
         self._rest = b""
 
-    def receive(self, data: bytes) -> Iterator[tuple[bytes, int, str]]:
+    def receive(self, data: bytes) -> Iterator[tuple[bytes, int, str, int]]:
         """Yield the complete records."""
         data = self._rest + data
         whole = len(data) - len(data) % _TO_SUPERVISOR.size
         self._rest = data[whole:]
-        for kind, number, title in _TO_SUPERVISOR.iter_unpack(data[:whole]):
-            yield kind, number, title.rstrip(b"\0").decode("ascii")
+        for kind, number, title, most in _TO_SUPERVISOR.iter_unpack(data[:whole]):
+            yield kind, number, title.rstrip(b"\0").decode("ascii"), most

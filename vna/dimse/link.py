@@ -8,14 +8,18 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vna.dimse.buffers import SMALL_BYTES, Buffers
-from vna.dimse.upper_layer import Event, State, UpperLayer
+from vna.dimse.secured import Certificate, Secured
+from vna.dimse.upper_layer import Event, Fragment, Released, ReleaseRequested, State, UpperLayer
 
+_LAST_WORDS_S = 0.1  # the peer may close the connection first; then we close our half
+_MOST_PARTS = 1000  # of one sendmsg(): IOV_MAX is 1024
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)  # Linux only
 
 
@@ -42,6 +46,8 @@ class Timing:
     idle_s: float
     slowest_bytes_s: int
     slow_window_s: float = 30.0
+    send_s: float = 60.0  # a peer that takes nothing for so long is gone
+    response_s: float = 60.0  # and one that does not answer what we asked
 
 
 class Pace:
@@ -85,12 +91,15 @@ class Link:
     ) -> None:
         self.layer = layer
         self.timing = timing
-        self._sock = sock
+        self._sock: socket.socket | Secured = sock
+        self._is_given_up = False
         self._buffers = buffers
         self._small = memoryview(bytearray(SMALL_BYTES))
         self._large: memoryview | None = None
         self._pending: Iterator[Event] = iter(())
         self._pace = Pace(timing)
+        self._outward = Pace(timing)
+        self._is_given_up = False
         self._measured = False
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
@@ -98,6 +107,42 @@ class Link:
         if stop_fd is not None:
             self._poll.register(stop_fd, select.POLLIN)
         _prepare(sock, timing)
+
+    def secure(self, context: ssl.SSLContext, *, within_s: float, host: str | None = None) -> bool:
+        """Speak TLS from now on, as its client when `host` is given; say whether it came about.
+
+        A connection that is cut or that stops meanwhile is as good as one that failed.
+        """
+        deadline = time.monotonic() + within_s
+        if not isinstance(self._sock, socket.socket):
+            return False
+        try:
+            self._sock = Secured(
+                self._sock,
+                context,
+                host=host,
+                receive_s=self.timing.slow_window_s,
+                send_s=self.timing.send_s,
+            )
+            while (wanted := self._sock.shake_hands()) is not None:
+                self._poll.modify(self._sock, wanted)
+                ready = self._poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
+                if not ready or ready[0][0] == self._stop_fd:
+                    return False
+        except OSError:  # among them ssl.SSLError: no common version or suite, no good certificate
+            return False
+        self._poll.modify(self._sock, select.POLLIN)
+        return True
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """The peer's certificate, when the connection is TLS and the peer showed one."""
+        return self._sock.certificate() if isinstance(self._sock, Secured) else None
+
+    @property
+    def is_secured(self) -> bool:
+        """Whether the connection is TLS."""
+        return isinstance(self._sock, Secured)
 
     def event(self, *, within_s: float) -> Event | Disconnected | Silence | Stopping:
         """Wait for the next event while nothing is under way."""
@@ -121,6 +166,17 @@ class Link:
             if (gone := self._receive(self._buffer(large=large))) is not None:
                 return gone
 
+    def answer(self, *, within_s: float) -> Event | Disconnected | Silence:
+        """Wait for the peer's next word while it works on what we asked; it may take its time."""
+        deadline = time.monotonic() + within_s
+        self._measured = False
+        while True:
+            if (event := next(self._pending, None)) is not None:
+                return event
+            gone = self._receive(self._buffer(large=False))
+            if isinstance(gone, Disconnected) or (gone and time.monotonic() >= deadline):
+                return gone
+
     def glance(self) -> Event | Disconnected | None:
         """Return an event that is there already; do not wait."""
         while True:
@@ -142,25 +198,54 @@ class Link:
             self._poll.unregister(self._stop_fd)
             self._stop_fd = None
 
+    def release(self, *, within_s: float) -> None:
+        """End an open association and wait for the peer's answer; data on its way is dropped."""
+        deadline = time.monotonic() + within_s
+        self.layer.release()
+        while True:
+            event = self.event(within_s=deadline - time.monotonic())
+            if isinstance(event, (ReleaseRequested, Released)):
+                if self.layer.state in (State.COLLIDED_ASKED, State.COLLIDED_AGREED):
+                    self.layer.agree_to_release()
+                if self.layer.state in (State.CLOSING, State.CLOSED):
+                    return
+            elif not isinstance(event, Fragment):
+                return
+
     def send(self, data: bytes) -> None:
         """Send all of it. Raises `ConnectionError` when the peer is gone or takes nothing."""
-        try:
-            self._sock.sendall(data)
-        except OSError as exc:
-            raise ConnectionAbortedError("The peer is gone.") from exc
+        self.send_parts([data])
+
+    def _give_up(self) -> None:
+        # a PDU was cut off: nothing that follows could be read, nor should the system keep the rest
+        self.layer.data_to_send()
+        self._is_given_up = True
+        with contextlib.suppress(OSError):  # it is gone for good
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     def send_parts(self, parts: list[bytes | memoryview]) -> None:
         """Send several pieces without joining them. Raises `ConnectionError`."""
-        left = [memoryview(part) for part in parts if len(part)]
-        while left:
-            try:
-                sent = self._sock.sendmsg(left)
-            except OSError as exc:
-                raise ConnectionAbortedError("The peer is gone.") from exc
-            while left and sent >= len(left[0]):
-                sent -= len(left.pop(0))
-            if sent:
-                left[0] = left[0][sent:]
+        for at in range(0, len(parts), _MOST_PARTS):
+            left = parts[at : at + _MOST_PARTS]
+            while left := self._sent_of(left):
+                pass
+
+    def _sent_of(self, parts: list[bytes | memoryview]) -> list[bytes | memoryview]:
+        """Send once; return what is left."""
+        asked = time.monotonic()
+        try:
+            sent = self._sock.sendmsg(parts)
+        except OSError as exc:  # SO_SNDTIMEO as well: nothing was taken for a long time
+            self._give_up()
+            raise ConnectionAbortedError("The peer is gone.") from exc
+        if self._outward.is_too_slow(sent, time.monotonic() - asked):
+            self._give_up()
+            raise ConnectionAbortedError("The peer takes too little at a time.")
+        for number, part in enumerate(parts):
+            if sent < len(part):
+                return [memoryview(part)[sent:], *parts[number + 1 :]]
+            sent -= len(part)
+        return []
 
     def flush(self) -> None:
         """Send what the Upper Layer wants sent. Raises `ConnectionError`."""
@@ -170,12 +255,30 @@ class Link:
     def close(self, *, linger_s: float = 0.0) -> None:
         """End the connection; the peer may close it first, so that it reads our last word."""
         with contextlib.suppress(OSError):  # the peer was faster: closed is what we want
-            self.flush()
-            if linger_s > 0 and self.layer.state is State.CLOSING:
-                self._sock.shutdown(socket.SHUT_WR)
-                self._drain(linger_s)
+            if not self._is_given_up:
+                self.flush()
+                if linger_s > 0 and self.layer.artim_runs:
+                    self._linger(linger_s)
         self._sock.close()
         self._buffer(large=False)
+
+    def _linger(self, linger_s: float) -> None:
+        deadline = time.monotonic() + linger_s
+        if not self.layer.is_lost:
+            self._drain(min(deadline, time.monotonic() + _LAST_WORDS_S))
+        if self.layer.artim_runs:
+            self._sock.shutdown(socket.SHUT_WR)
+            self._drain(deadline)
+            self.layer.expired()
+
+    def _drain(self, until: float) -> None:
+        """Read until the peer aborts or closes the connection (PS3.8 Sta13)."""
+        while self.layer.artim_runs and self._await_bytes(until) is None:
+            count = self._sock.recv_into(self._small)
+            if not count:
+                self.layer.disconnected()
+            for _ in self.layer.receive(self._small[:count]):
+                pass  # an association that is over has no events
 
     def hang_up(self) -> None:
         """Cut the connection from another thread: the link's own thread sees `Disconnected`."""
@@ -187,6 +290,8 @@ class Link:
             self.flush()
         except ConnectionError:
             return Disconnected()
+        if isinstance(self._sock, Secured) and self._sock.pending():
+            return None
         left = max(0.0, deadline - time.monotonic())
         ready = self._poll.poll(left * 1000)
         if not ready:
@@ -211,8 +316,9 @@ class Link:
         except BlockingIOError:
             return Silence()  # SO_RCVTIMEO, or nothing there
         except OSError:
-            return Disconnected()
+            count = 0
         if not count:
+            self.layer.disconnected()
             return Disconnected()
         if _QUICKACK is not None:
             # else DCMTK's Nagle and our delayed ACK wait for each other; the kernel forgets it
@@ -222,12 +328,6 @@ class Link:
         self._pending = self.layer.receive(buffer[:count])
         return None
 
-    def _drain(self, linger_s: float) -> None:
-        deadline = time.monotonic() + linger_s
-        while self._await_bytes(deadline) is None:
-            if not self._sock.recv_into(self._small):
-                return
-
 
 def _prepare(sock: socket.socket, timing: Timing) -> None:
     sock.setblocking(True)
@@ -235,7 +335,10 @@ def _prepare(sock: socket.socket, timing: Timing) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     # kernel timers instead of socket.settimeout: no poll() before each recv() of a data set
-    for option, seconds in ((socket.SO_RCVTIMEO, timing.slow_window_s), (socket.SO_SNDTIMEO, 60.0)):
+    for option, seconds in (
+        (socket.SO_RCVTIMEO, timing.slow_window_s),
+        (socket.SO_SNDTIMEO, timing.send_s),
+    ):
         whole = int(seconds)
         value = struct.pack("@ll", whole, max(1, int((seconds - whole) * 1e6)))
         sock.setsockopt(socket.SOL_SOCKET, option, value)

@@ -20,7 +20,8 @@ _NO_DATA_SET = 0x0101
 _US = frozenset({0x0100, 0x0110, 0x0120, 0x0700, 0x0800, 0x0900, 0x1002, 0x1008})
 _US |= {0x0903, 0x1005, 0x1020, 0x1021, 0x1022, 0x1023, 0x1031}
 _UI = frozenset({0x0002, 0x0003, 0x1000, 0x1001})
-_TEXT = _UI | {0x0902}
+_TEXT = _UI | {0x0600, 0x0902}
+_PROGRESS = (0x1020, 0x1021, 0x1022, 0x1023)
 
 
 class Field(enum.IntEnum):
@@ -45,12 +46,26 @@ REQUESTS = frozenset(Field)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """The sub-operations of a C-MOVE or C-GET (PS3.7 9.1.4.1.7); `remaining` is None when over."""
+
+    remaining: int | None
+    completed: int
+    failed: int
+    warning: int
+
+
+NO_PROGRESS = Progress(remaining=None, completed=0, failed=0, warning=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """A DIMSE status with its related fields (PS3.7 Annex C). `offending` are attribute tags."""
 
     code: int
     comment: str = ""
     offending: tuple[int, ...] = ()
+    progress: Progress | None = None
 
 
 SUCCESS = Status(code=0x0000)
@@ -69,6 +84,10 @@ class Command:
     has_data_set: bool
     status: int
     comment: str = ""
+    priority: int = 0
+    destination: str = ""
+    progress: Progress = NO_PROGRESS
+    type_id: int = 0  # Action Type ID or Event Type ID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +180,22 @@ def _command(context_id: int, values: Mapping[int, int | str]) -> Command:
         has_data_set=number(0x0800) != _NO_DATA_SET,
         status=number(0x0900),
         comment=str(values.get(0x0902, "")),
+        priority=number(0x0700),
+        destination=str(values.get(0x0600, "")),
+        progress=_progress(values),
+        type_id=number(0x1008) or number(0x1002),
+    )
+
+
+def _progress(values: Mapping[int, int | str]) -> Progress:
+    if values.keys().isdisjoint(_PROGRESS):
+        return NO_PROGRESS
+    remaining, completed, failed, warning = (values.get(element) for element in _PROGRESS)
+    return Progress(
+        remaining=None if remaining is None else int(remaining),
+        completed=int(completed or 0),
+        failed=int(failed or 0),
+        warning=int(warning or 0),
     )
 
 
@@ -198,7 +233,17 @@ def response(command: Command, status: Status, *, has_data_set: bool = False) ->
         elements[0x0901] = status.offending
     if status.comment:
         elements[0x0902] = _short(status.comment)
+    if status.progress is not None:
+        elements |= _counts(status.progress)
     return encode_command(elements)
+
+
+def _counts(progress: Progress) -> dict[int, int]:
+    # numbers of two bytes: of more than 65535 the most that can be said
+    counts = {0x1021: progress.completed, 0x1022: progress.failed, 0x1023: progress.warning}
+    if progress.remaining is not None:
+        counts[0x1020] = progress.remaining
+    return {element: min(count, 0xFFFF) for element, count in counts.items()}
 
 
 def _short(comment: str) -> str:
@@ -214,8 +259,9 @@ def request(
     sop_instance: str = "",
     has_data_set: bool = True,
     priority: int = 0,
+    destination: str = "",
 ) -> bytes:
-    """Write a C-ECHO, C-STORE or C-FIND request."""
+    """Write a C-ECHO, C-STORE, C-FIND, C-GET or C-MOVE request; the last has a `destination`."""
     elements: dict[int, int | str | tuple[int, ...]] = {
         0x0002: sop_class,
         0x0100: field,
@@ -226,7 +272,24 @@ def request(
         elements[0x0700] = priority
     if sop_instance:
         elements[0x1000] = sop_instance
+    if destination:
+        elements[0x0600] = destination
     return encode_command(elements)
+
+
+def notice(field: Field, message_id: int, sop_class: str, sop_instance: str, type_id: int) -> bytes:
+    """Write an N-ACTION or N-EVENT-REPORT request with a data set (PS3.7 10.3.1, 10.3.4)."""
+    requested = field is Field.N_ACTION
+    return encode_command(
+        {
+            0x0003 if requested else 0x0002: sop_class,
+            0x0100: field,
+            0x0110: message_id,
+            0x0800: 0,
+            0x1001 if requested else 0x1000: sop_instance,
+            0x1008 if requested else 0x1002: type_id,
+        }
+    )
 
 
 def cancel(message_id: int) -> bytes:

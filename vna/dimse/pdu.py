@@ -53,8 +53,21 @@ class Role:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UserIdentity:
+    """User Identity Negotiation (PS3.7 D.3.3.7.1); the secrets show in no log and no trace."""
+
+    kind: int
+    wants_response: bool
+    primary: bytes = field(repr=False)
+    secondary: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UserInformation:
-    """The User Information item. `extended` is SOP Class UID -> application information."""
+    """The User Information item. `extended` is SOP Class UID -> application information.
+
+    `identity` is the requestor's, `identity_response` the acceptor's answer (PS3.7 D.3.3.7.2).
+    """
 
     max_pdu_bytes: int
     implementation_class: str = ""
@@ -62,6 +75,8 @@ class UserInformation:
     window: tuple[int, int] | None = None
     roles: tuple[Role, ...] = ()
     extended: tuple[tuple[str, bytes], ...] = ()
+    identity: UserIdentity | None = None
+    identity_response: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +192,16 @@ def _user_bytes(user: UserInformation) -> bytes:
     for sop_class, information in user.extended:
         uid = sop_class.encode()
         out += _item(0x56, _U16.pack(len(uid)) + uid + information)
+    if (identity := user.identity) is not None:
+        flags = bytes((identity.kind, identity.wants_response))
+        out += _item(0x58, flags + _sized(identity.primary) + _sized(identity.secondary))
+    if user.identity_response is not None:
+        out += _item(0x59, _sized(user.identity_response))
     return out
+
+
+def _sized(value: bytes) -> bytes:
+    return _U16.pack(len(value)) + value
 
 
 _Items = list[tuple[int, bytes]]
@@ -266,6 +290,8 @@ class _User:
     window: tuple[int, int] | None = None
     roles: list[Role] = field(default_factory=list)
     extended: list[tuple[str, bytes]] = field(default_factory=list)
+    identity: UserIdentity | None = None
+    identity_response: bytes | None = None
 
 
 def _user(items: Iterable[tuple[int, bytes]]) -> UserInformation:
@@ -282,11 +308,13 @@ def _user(items: Iterable[tuple[int, bytes]]) -> UserInformation:
         window=user.window,
         roles=tuple(user.roles),
         extended=tuple(user.extended),
+        identity=user.identity,
+        identity_response=user.identity_response,
     )
 
 
 def _user_item(user: _User, kind: int, value: bytes) -> None:
-    # 57 (Common Extended Negotiation) and 58 (User Identity, which holds a secret) are passed over
+    # 57 (Common Extended Negotiation) is passed over
     try:
         if kind == 0x51:
             (user.max_pdu_bytes,) = _U32.unpack(value)
@@ -302,8 +330,28 @@ def _user_item(user: _User, kind: int, value: bytes) -> None:
             user.implementation_version = _title(value)
         elif kind == 0x56:
             user.extended.append(_named(value))
+        elif kind == 0x58:
+            user.identity = _identity(value)
+        elif kind == 0x59:
+            user.identity_response = _cut(value, 0)[0]
     except struct.error as exc:
         raise InvalidRequest("A User Information item has the wrong length.") from exc
+
+
+def _identity(value: bytes) -> UserIdentity:
+    kind, wants = struct.unpack_from("BB", value)
+    primary, at = _cut(value, 2)
+    secondary = _cut(value, at)[0] if at < len(value) else b""  # some leave it out altogether
+    return UserIdentity(kind=kind, wants_response=bool(wants), primary=primary, secondary=secondary)
+
+
+def _cut(value: bytes, at: int) -> tuple[bytes, int]:
+    """Take a field that begins with its length; say where the next one begins."""
+    (length,) = _U16.unpack_from(value, at)
+    end = at + 2 + length
+    if end > len(value):
+        raise InvalidRequest("A User Information item is cut off.")
+    return value[at + 2 : end], end
 
 
 def _named(value: bytes) -> tuple[str, bytes]:

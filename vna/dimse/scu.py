@@ -9,23 +9,45 @@ from __future__ import annotations
 
 import itertools
 import socket
-from collections.abc import Iterable, Iterator, Sequence
+import ssl
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 
 from vna.dicom.uids import IMPLEMENTATION_CLASS, IMPLEMENTATION_VERSION
 from vna.dimse.buffers import Buffers
-from vna.dimse.link import Link, Timing
-from vna.dimse.messages import Command, DataSetPart, Field, Messages, Status, cancel, request
-from vna.dimse.pdu import AssociateAccept, AssociateRequest, ProposedContext, UserInformation
+from vna.dimse.link import Link, Silence, Timing
+from vna.dimse.messages import (
+    RESPONSE,
+    Command,
+    DataSetPart,
+    Field,
+    Messages,
+    Status,
+    cancel,
+    notice,
+    request,
+    response,
+)
+from vna.dimse.pdu import (
+    AssociateAccept,
+    AssociateRequest,
+    ProposedContext,
+    Role,
+    UserIdentity,
+    UserInformation,
+)
+from vna.dimse.secured import Certificate
 from vna.dimse.sop_classes import VERIFICATION
-from vna.dimse.upper_layer import Fragment, Rejected, State, UpperLayer
-from vna.errors import InvalidRequest, NotAcceptable, TooLarge, Unavailable
+from vna.dimse.stores import Stores, write
+from vna.dimse.upper_layer import Fragment, Rejected, ReleaseRequested, State, UpperLayer
+from vna.errors import InvalidRequest, NotAcceptable, NotPermitted, TooLarge, Unavailable
+from vna.retrieve.outgoing import Body
 
 _MAX_PDU_BYTES = 131072
 _MAX_ASSOCIATE_BYTES = 65536
 _MAX_IDENTIFIER_BYTES = 1 << 20
-_AT_ONCE = 64  # pieces of one sendmsg(),
-_AT_ONCE_BYTES = 1 << 20  # and their bytes
+_RELEASE_S = 5.0  # for the answer to our release
 _PENDING = frozenset((0xFF00, 0xFF01))
 
 _buffers = Buffers(keep=1)
@@ -47,7 +69,16 @@ class Requestor:
         called: str,
         contexts: Sequence[tuple[str, Sequence[str]]],
         timeout_s: float = 60.0,
+        tls: ssl.SSLContext | None = None,
+        identity: UserIdentity | None = None,
+        roles: Sequence[Role] = (),
     ) -> None:
+        """`tls` is what `vna.dimse.tls.requestor` gives; `identity` goes out under TLS only.
+
+        `roles` are proposed for SCP/SCU Role Selection (PS3.7 D.3.3.4).
+        """
+        if identity is not None and tls is None:
+            raise NotPermitted("A user identity is sent under TLS only.")
         self.status = Status(code=0)  # of the last request
         self._where = (host, port)
         self._timeout_s = timeout_s
@@ -61,6 +92,11 @@ class Requestor:
             for number, (name, syntaxes) in enumerate(contexts)
         )
         self._titles = calling, called
+        self._tls = tls
+        self._identity = identity
+        self._roles = tuple(roles)
+        self._came: deque[tuple[Command, bytes]] = deque()  # requests of the peer
+        self.identity_response: bytes | None = None  # of the peer, to what we said of the user
         self._layer = UpperLayer(
             max_pdu_bytes=_MAX_PDU_BYTES, max_associate_bytes=_MAX_ASSOCIATE_BYTES, acceptor=False
         )
@@ -72,7 +108,13 @@ class Requestor:
             sock = socket.create_connection(self._where, timeout=self._timeout_s)
         except OSError as exc:
             raise Unavailable("The remote AE cannot be reached.") from exc
-        timing = Timing(artim_s=self._timeout_s, idle_s=self._timeout_s, slowest_bytes_s=0)
+        timing = Timing(
+            artim_s=self._timeout_s,
+            idle_s=self._timeout_s,
+            slowest_bytes_s=0,
+            slow_window_s=self._timeout_s,
+            send_s=self._timeout_s,
+        )
         self._link = Link(sock, self._layer, timing, buffers=_buffers)
         try:
             self._open(self._link)
@@ -89,19 +131,23 @@ class Requestor:
     ) -> None:
         """Release the association, or abort it when there was an error."""
         link = self._connected()
+        # a walk that was left early is no error: nothing is under way between two answers
+        is_left = kind is None or issubclass(kind, GeneratorExit)
         if self._layer.state is State.OPEN:
-            if kind is None:
-                self._layer.release()
-                while isinstance(link.event(within_s=self._timeout_s), Fragment):
-                    pass  # late answers to what was cancelled
-            else:
-                self._layer.abort()
-        link.close(linger_s=1.0 if kind is not None else 0.0)
+            if is_left:
+                link.release(within_s=min(self._timeout_s, _RELEASE_S))
+            self._layer.abort()
+        link.close(linger_s=0.0 if is_left else 1.0)
 
     @property
     def accepted(self) -> frozenset[tuple[str, str]]:
         """The pairs of abstract and Transfer Syntax the peer takes."""
         return frozenset(self._accepted)
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """The peer's certificate, when the association is under TLS."""
+        return self._connected().certificate
 
     def echo(self) -> int:
         """Send C-ECHO; return the status code."""
@@ -116,17 +162,35 @@ class Requestor:
         """Send one object, its data set as it comes from `chunks`; return the status."""
         context_id = self._context(sop_class, transfer_syntax)
         command = request(Field.C_STORE, next(self._ids), sop_class, sop_instance=sop_instance)
-        link = self._connected()
-        parts: list[bytes | memoryview] = [self._layer.message(context_id, command)]
-        held = 0
-        for piece, last in _pieces(chunks, self._layer.fragment_bytes):
-            parts += (self._layer.data_header(context_id, len(piece), last=last), piece)
-            held += len(piece)
-            if len(parts) > _AT_ONCE or held >= _AT_ONCE_BYTES:
-                self._send_parts(link, parts)
-                parts, held = [], 0
-        self._send_parts(link, parts)
+        body = Body(length=None, chunks=iter(chunks))
+        try:
+            write(
+                self._connected(), context_id, self._layer.message(context_id, command), b"", body
+            )
+        except ConnectionError as exc:
+            raise Unavailable("The remote AE broke the association.") from exc
         return self._final()
+
+    def stores(
+        self,
+        *,
+        wanted: tuple[str, ...] = (),
+        priority: int = 0,
+        originator: tuple[str, int] | None = None,
+    ) -> Stores:
+        """Return what sends many objects on this association; nothing else may be sent meanwhile.
+
+        `wanted` are the Transfer Syntaxes to prefer, best first; `originator` is the AE title and
+        the Message ID of the C-MOVE the requests belong to.
+        """
+        return Stores(
+            self._connected(),
+            self._accepted,
+            self._answer,
+            wanted=wanted,
+            priority=priority,
+            originator=originator,
+        )
 
     def find(self, model: str, identifier: bytes, *, transfer_syntax: str) -> Iterator[bytes]:
         """Send C-FIND; yield the Identifier of each answer as encoded. Leaving early cancels."""
@@ -137,9 +201,9 @@ class Requestor:
         done = False
         try:
             while True:
-                response, data = self._response()
-                self.status = Status(code=response.status, comment=response.comment)
-                if response.status not in _PENDING:
+                answer, data = self._response()
+                self.status = Status(code=answer.status, comment=answer.comment)
+                if answer.status not in _PENDING:
                     done = True
                     return
                 yield data
@@ -148,8 +212,60 @@ class Requestor:
                 self._send(self._layer.message(context_id, cancel(number)))
                 self._final()
 
+    def notify(
+        self,
+        field: Field,
+        sop_class: str,
+        sop_instance: str,
+        type_id: int,
+        write: Callable[[str], bytes],
+    ) -> Status:
+        """Send N-ACTION or N-EVENT-REPORT, its data set as `write` encodes it; return the status.
+
+        A request the peer sends meanwhile waits for `incoming`.
+        """
+        context_id = self._context(sop_class, None)
+        syntax = next(pair[1] for pair, number in self._accepted.items() if number == context_id)
+        number = next(self._ids)
+        command = notice(field, number, sop_class, sop_instance, type_id)
+        self._send(self._layer.message(context_id, command, write(syntax)))
+        while True:
+            found, data = self._response()
+            if found.field & RESPONSE and found.responded_id == number:
+                return Status(code=found.status, comment=found.comment)
+            if not found.field & RESPONSE:
+                self._came.append((found, data))
+
+    def incoming(self, *, within_s: float, most: int) -> tuple[Command, str, bytes] | None:
+        """Wait for a request of the peer; give it with its Transfer Syntax and data set.
+
+        None when none came, or the peer ended the association. It is to be answered by `respond`.
+        """
+        if self._came:
+            command, data = self._came.popleft()
+        else:
+            event = self._connected().event(within_s=within_s)
+            if not isinstance(event, Fragment):
+                if isinstance(event, ReleaseRequested):
+                    self._layer.agree_to_release()
+                    self._connected().flush()
+                return None
+            command, data = self._response(event, most=most)
+        if command.field & RESPONSE:
+            return None
+        syntaxes = {number: syntax for (_, syntax), number in self._accepted.items()}
+        return command, syntaxes[command.context_id], data
+
+    def respond(self, command: Command, status: Status) -> None:
+        """Answer a request of the peer."""
+        self._send(self._layer.message(command.context_id, response(command, status)))
+
     def _open(self, link: Link) -> None:
         calling, called = self._titles
+        if self._tls is not None and not link.secure(
+            self._tls, within_s=self._timeout_s, host=self._where[0]
+        ):
+            raise Unavailable("There is no TLS with the remote AE: no trust, or no common suite.")
         self._layer.request(
             AssociateRequest(
                 calling=calling,
@@ -159,6 +275,8 @@ class Requestor:
                     max_pdu_bytes=_MAX_PDU_BYTES,
                     implementation_class=IMPLEMENTATION_CLASS,
                     implementation_version=IMPLEMENTATION_VERSION,
+                    identity=self._identity,
+                    roles=self._roles,
                 ),
             )
         )
@@ -168,6 +286,7 @@ class Requestor:
             raise Unavailable(f"The remote AE rejects the association ({why}).")
         if not isinstance(event, AssociateAccept):
             raise Unavailable("The remote AE does not open the association.")
+        self.identity_response = event.user.identity_response
         names = {context.context_id: context.abstract_syntax for context in self._proposed}
         self._accepted = {
             (names[answer.context_id], answer.transfer_syntax): answer.context_id
@@ -195,17 +314,41 @@ class Requestor:
         except ConnectionError as exc:
             raise Unavailable("The remote AE broke the association.") from exc
 
+    def _answer(self, message_id: int) -> Status:
+        # what `Stores` waits for: errors are those of a connection
+        link = self._connected()
+        while True:
+            event = link.answer(within_s=self._timeout_s)
+            if isinstance(event, Silence):
+                self._layer.abort()
+                raise ConnectionAbortedError("The remote AE did not answer in time.")
+            if not isinstance(event, Fragment):
+                raise ConnectionAbortedError("The remote AE broke the association.")
+            try:
+                message = self._messages.receive(event)
+            except InvalidRequest as exc:
+                self._layer.abort()
+                raise ConnectionAbortedError("The remote AE breaks the protocol.") from exc
+            if isinstance(message, Command) and message.responded_id == message_id:
+                if message.has_data_set or message.status in _PENDING:
+                    continue  # not what PS3.7 9.3.1.2 has a C-STORE answered with
+                return Status(code=message.status, comment=message.comment)
+
     def _final(self) -> Status:
         while True:
-            response, _ = self._response()
-            if response.status not in _PENDING:
-                self.status = Status(code=response.status, comment=response.comment)
+            answer, _ = self._response()
+            if answer.status not in _PENDING:
+                self.status = Status(code=answer.status, comment=answer.comment)
                 return self.status
 
-    def _response(self) -> tuple[Command, bytes]:
+    def _response(
+        self, first: Fragment | None = None, *, most: int = _MAX_IDENTIFIER_BYTES
+    ) -> tuple[Command, bytes]:
+        """Take one message in; `first` is the part of it that came already."""
         link, data, command = self._connected(), bytearray(), None
+        event: object = first
         while command is None or self._messages.midway:
-            event = link.event(within_s=self._timeout_s)
+            event = link.event(within_s=self._timeout_s) if event is None else event
             if not isinstance(event, Fragment):
                 raise Unavailable("The remote AE broke the association.")
             try:
@@ -217,24 +360,7 @@ class Requestor:
                 command = message
             elif isinstance(message, DataSetPart):
                 data += message.data
-                if len(data) > _MAX_IDENTIFIER_BYTES:
+                if len(data) > most:
                     raise TooLarge("The remote AE sends too long an Identifier.")
+            event = None
         return command, bytes(data)
-
-
-def _pieces(chunks: Iterable[bytes], size: int) -> Iterator[tuple[memoryview, bool]]:
-    """Cut a stream into even pieces of at most `size`, and say which one is the last."""
-    held: memoryview | None = None
-    odd = b""
-    for chunk in chunks:
-        whole = memoryview(odd + chunk if odd else chunk)
-        odd = bytes(whole[-1:]) if len(whole) % 2 else b""
-        for at in range(0, len(whole) - len(odd), size):
-            if held is not None:
-                yield held, False
-            held = whole[at : min(at + size, len(whole) - len(odd))]
-    if odd:
-        if held is not None:
-            yield held, False
-        held = memoryview(odd)
-    yield held if held is not None else memoryview(b""), True

@@ -6,6 +6,7 @@ by chance. A worker that dies takes its associations with it, and its places are
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import logging
 import selectors
@@ -17,9 +18,19 @@ from dataclasses import dataclass, field
 
 from vna.config import Settings, address
 from vna.dimse.admission import Admission
-from vna.dimse.handoff import ASK, CONNECTION, ENDED, NO, YES, FromWorker, send_to_worker
+from vna.dimse.handoff import (
+    ASK,
+    CONNECTION,
+    ENDED,
+    NO,
+    SECURED,
+    YES,
+    FromWorker,
+    send_to_worker,
+)
 from vna.dimse.negotiate import CONGESTED, OVER_LIMIT
 from vna.dimse.turned_away import TurnedAway
+from vna.dimse.upper_layer import Rejected
 from vna.telemetry import ASSOCIATIONS_REFUSED
 
 log = logging.getLogger(__name__)
@@ -48,11 +59,18 @@ class Acceptor:
     """Run it in a thread of the supervisor or as its main loop. It owns the sockets it is given."""
 
     def __init__(
-        self, settings: Settings, listener: socket.socket, workers: Iterable[socket.socket] = ()
+        self,
+        settings: Settings,
+        listener: socket.socket,
+        workers: Iterable[socket.socket] = (),
+        *,
+        plain: Iterable[socket.socket] = (),
+        secured: Iterable[socket.socket] = (),
     ) -> None:
+        """`plain` are further listeners, `secured` those whose connections speak TLS."""
         self._admission = Admission(settings.dicom)
-        self._listener = listener
-        self._listener.setblocking(False)
+        self._listeners = [(one, CONNECTION) for one in (listener, *plain)]
+        self._listeners += [(one, SECURED) for one in secured]
         self._selector = selectors.DefaultSelector()
         self._turned_away = TurnedAway(self._selector)
         self._workers: list[_Worker] = []
@@ -63,7 +81,7 @@ class Acceptor:
         self._resume_at: float | None = None  # accepting pauses until then
         self._stop_at: float | None = None
         self._selector.register(self._wake_out, selectors.EVENT_READ, self._woken)
-        self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
+        self._listen()
 
     def __len__(self) -> int:
         """Count the open connections of all workers."""
@@ -135,9 +153,10 @@ class Acceptor:
     def _woken(self, sock: socket.socket) -> None:
         sock.recv(4096)
         self._take_in()
-        if self._stop_at is not None and self._listener.fileno() >= 0:
+        if self._stop_at is not None:
             self._pause()
-            self._listener.close()
+            for listener, _ in self._listeners:
+                listener.close()
 
     def _take_in(self) -> None:
         while self._new:
@@ -148,18 +167,27 @@ class Acceptor:
             self._workers.append(_Worker(control))
             self._selector.register(control, selectors.EVENT_READ, self._hear)
 
+    def _listen(self) -> None:
+        for listener, kind in self._listeners:
+            listener.setblocking(False)
+            accept = functools.partial(self._accept, kind)
+            self._selector.register(listener, selectors.EVENT_READ, accept)
+
     def _pause(self) -> None:
-        if self._listener in self._selector.get_map():
-            self._selector.unregister(self._listener)
+        for listener, _ in self._listeners:
+            if listener in self._selector.get_map():
+                self._selector.unregister(listener)
 
     def _breathe(self) -> None:
         if self._resume_at is None or time.monotonic() < self._resume_at:
             return
         self._resume_at = None
         if self._stop_at is None:
-            self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
+            self._listen()
 
-    def _accept(self, listener: socket.socket) -> None:
+    def _accept(self, kind: bytes, listener: socket.socket) -> None:
+        if listener.fileno() < 0 or self._resume_at is not None:
+            return  # closed or paused since the selector looked
         for _ in range(_AT_ONCE):
             try:
                 sock, where = listener.accept()
@@ -171,23 +199,29 @@ class Acceptor:
                 self._pause()
                 self._resume_at = time.monotonic() + _BREATH_S
                 return
-            self._place(sock, _plain(str(where[0])))
+            self._place(kind, sock, _plain(str(where[0])))
 
-    def _place(self, sock: socket.socket, peer: str) -> None:
+    def _place(self, kind: bytes, sock: socket.socket, peer: str) -> None:
         number = self._admission.enter(peer)
         if number is None:
             ASSOCIATIONS_REFUSED.labels("limit").inc()
-            self._turned_away.add(sock, OVER_LIMIT)
-        elif self._is_handed_over(sock, number):
+            self._turn_away(kind, sock, OVER_LIMIT)
+        elif self._is_handed_over(kind, sock, number):
             sock.close()
         else:
             self._admission.leave(number)
             ASSOCIATIONS_REFUSED.labels("no-worker").inc()
-            self._turned_away.add(sock, CONGESTED)
+            self._turn_away(kind, sock, CONGESTED)
 
-    def _is_handed_over(self, sock: socket.socket, number: int) -> bool:
+    def _turn_away(self, kind: bytes, sock: socket.socket, why: Rejected) -> None:
+        if kind == CONNECTION:
+            self._turned_away.add(sock, why)
+        else:  # the rejection would need a handshake, which is no work for the supervisor
+            sock.close()
+
+    def _is_handed_over(self, kind: bytes, sock: socket.socket, number: int) -> bool:
         for worker in sorted(self._workers, key=lambda w: len(w.numbers)):
-            if self._is_told(worker, CONNECTION, number, sock):
+            if self._is_told(worker, kind, number, sock):
                 worker.numbers.add(number)
                 return True
         return False
@@ -213,9 +247,9 @@ class Acceptor:
         if not data:
             self._drop(worker)
             return
-        for kind, number, title in worker.records.receive(data):
+        for kind, number, title, most in worker.records.receive(data):
             if kind == ASK:
-                may = self._admission.name(number, title)
+                may = self._admission.name(number, title, most)
                 self._is_told(worker, YES if may else NO, number)
             elif kind == ENDED:
                 worker.numbers.discard(number)
@@ -236,7 +270,7 @@ class Acceptor:
         for worker in list(self._workers):
             self._drop(worker)
         self._selector.close()
-        for sock in (self._listener, self._wake_in, self._wake_out):
+        for sock in (*(one for one, _ in self._listeners), self._wake_in, self._wake_out):
             sock.close()
 
 

@@ -22,6 +22,14 @@ VERIFICATION = "1.2.840.10008.1.1"
 PATIENT_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.1.1"
 STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 PATIENT_STUDY_ONLY_FIND = "1.2.840.10008.5.1.4.1.2.3.1"  # retired, and still asked for
+PATIENT_ROOT_MOVE = "1.2.840.10008.5.1.4.1.2.1.2"
+PATIENT_ROOT_GET = "1.2.840.10008.5.1.4.1.2.1.3"
+STUDY_ROOT_MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
+STUDY_ROOT_GET = "1.2.840.10008.5.1.4.1.2.2.3"
+PATIENT_STUDY_ONLY_MOVE = "1.2.840.10008.5.1.4.1.2.3.2"
+PATIENT_STUDY_ONLY_GET = "1.2.840.10008.5.1.4.1.2.3.3"
+COMMITMENT_PUSH = "1.2.840.10008.1.20.1"
+COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1.1"  # the well-known one (PS3.4 J.3.5)
 
 
 class Service(enum.Enum):
@@ -30,12 +38,25 @@ class Service(enum.Enum):
     VERIFICATION = "verification"
     STORAGE = "storage"
     FIND = "find"
+    MOVE = "move"
+    GET = "get"
+    COMMITMENT = "commitment"
 
 
 FIND_MODELS: Mapping[str, Model] = {
     PATIENT_ROOT_FIND: Model.PATIENT_ROOT,
     STUDY_ROOT_FIND: Model.STUDY_ROOT,
     PATIENT_STUDY_ONLY_FIND: Model.PATIENT_STUDY_ONLY,
+}
+MOVE_MODELS: Mapping[str, Model] = {
+    PATIENT_ROOT_MOVE: Model.PATIENT_ROOT,
+    STUDY_ROOT_MOVE: Model.STUDY_ROOT,
+    PATIENT_STUDY_ONLY_MOVE: Model.PATIENT_STUDY_ONLY,
+}
+GET_MODELS: Mapping[str, Model] = {
+    PATIENT_ROOT_GET: Model.PATIENT_ROOT,
+    STUDY_ROOT_GET: Model.STUDY_ROOT,
+    PATIENT_STUDY_ONLY_GET: Model.PATIENT_STUDY_ONLY,
 }
 
 STORAGE_SYNTAXES = frozenset(TRANSFER_SYNTAXES)
@@ -72,8 +93,14 @@ def service_of(sop_class: str, *, unknown_storage: bool) -> Service | None:
         return Service.VERIFICATION
     if sop_class in FIND_MODELS:
         return Service.FIND
+    if sop_class in MOVE_MODELS:
+        return Service.MOVE
+    if sop_class in GET_MODELS:
+        return Service.GET
+    if sop_class == COMMITMENT_PUSH:
+        return Service.COMMITMENT
     known = sop_class in UID_dictionary or sop_class in _OTHERS
-    return Service.STORAGE if unknown_storage and not known else None
+    return Service.STORAGE if sop_class and unknown_storage and not known else None
 
 
 _OTHERS = frozenset(
@@ -89,6 +116,6 @@ def syntaxes_of(service: Service) -> frozenset[str]:
     """Return the Transfer Syntaxes a service takes."""
     if service is Service.STORAGE:
         return STORAGE_SYNTAXES
-    if service is Service.FIND:
-        return MESSAGE_SYNTAXES
-    return MESSAGE_SYNTAXES - {DEFLATED}  # a verification has no data set
+    if service is Service.VERIFICATION:
+        return MESSAGE_SYNTAXES - {DEFLATED}  # it has no data set
+    return MESSAGE_SYNTAXES

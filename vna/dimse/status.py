@@ -11,11 +11,22 @@ from vna.ingest.outcome import AlreadyStored, Cause, Caution, Outcome, Stored
 CANCELLED = Status(code=0xFE00)
 PENDING = Status(code=0xFF00)
 PENDING_WITH_UNSUPPORTED_KEYS = Status(code=0xFF01)
+SUBOPERATIONS_FAILED = Status(code=0xA702, comment="No sub-operation was completed.")
+SOME_FAILED = Status(code=0xB000, comment="Some sub-operations failed or had warnings.")
+NO_SUCH_DESTINATION = Status(code=0xA801, comment="The Move Destination is not known.")
 FAILED = Status(code=0x0110, comment="The archive failed to do this.")
 UNRECOGNISED_OPERATION = Status(code=0x0211, comment="This operation is not supported.")
 NO_SUCH_SOP_CLASS = Status(code=0x0122, comment="This SOP Class is not supported.")
+STOPPING = Status(code=0xA700, comment="The archive is stopping; try again later.")
 INVALID_INSTANCE = Status(code=0xA900, comment="Affected SOP Instance UID is not a UID.")
 NO_DATA_SET = Status(code=0xC000, comment="A data set is missing.")
+
+# of normalized services (PS3.7 10.1.1.1.8, 10.1.4.1.10)
+NO_SUCH_INSTANCE = Status(code=0x0112, comment="This is not the well-known SOP Instance.")
+NO_SUCH_EVENT = Status(code=0x0113, comment="There is no such Event Type ID.")
+NOTHING_GIVEN = Status(code=0x0115, comment="A data set is missing.")
+NO_SUCH_NORMALIZED_CLASS = Status(code=0x0118, comment="This SOP Class is not served here.")
+NO_SUCH_ACTION = Status(code=0x0123, comment="There is no such Action Type ID.")
 
 # by class of error; the nearest ancestor in the table counts. C-STORE, C-FIND
 ERRORS: dict[type[errors.VNAError], tuple[int, int]] = {
@@ -33,6 +44,7 @@ ERRORS: dict[type[errors.VNAError], tuple[int, int]] = {
     errors.Gone: (0xA900, 0xC000),
     errors.Conflict: (0xA900, 0xC000),
     errors.NotAcceptable: (0x0122, 0xC000),
+    errors.Undecodable: (0x0122, 0xC000),
     errors.UnsupportedMedia: (0x0122, 0xC000),
     errors.TooLarge: (0xA700, 0xA700),
     errors.Unavailable: (0xA700, 0xA700),
@@ -40,6 +52,24 @@ ERRORS: dict[type[errors.VNAError], tuple[int, int]] = {
     errors.CommitUnknown: (0xA700, 0xA700),
     errors.Corrupt: (0x0110, 0xC000),
     errors.WrongKey: (0x0110, 0xC000),
+}
+
+# C-MOVE and C-GET, where they differ from C-FIND: what could not be counted (PS3.4 Table C.4-2)
+RETRIEVE_ERRORS: dict[type[object], int] = {
+    errors.TooLarge: 0xA701,
+    errors.Unavailable: 0xA701,
+    errors.CommitUnknown: 0xA701,
+}
+
+NORMALIZED_ERRORS: dict[type[object], int] = {
+    errors.VNAError: 0x0110,
+    errors.InvalidRequest: 0x0115,
+    errors.NotAuthenticated: 0x0124,
+    errors.NotPermitted: 0x0124,
+    errors.NotFound: 0x0115,
+    errors.Conflict: 0x0115,
+    errors.TooLarge: 0x0213,
+    errors.Unavailable: 0x0213,
 }
 
 CAUSES: dict[Cause, int] = {
@@ -64,6 +94,11 @@ CAUTIONS: dict[Caution, int] = {
 _ABOUT_VERSIONS = frozenset({Caution.DIFFERS, Caution.ELSEWHERE})
 
 
+def is_warning(code: int) -> bool:
+    """Whether a status says that it was done, but not wholly as asked (PS3.7 Annex C)."""
+    return code in (0x0001, 0x0107, 0x0116) or 0xB000 <= code <= 0xBFFF
+
+
 def of_outcome(outcome: Outcome, *, answer: str) -> Status:
     """Say what a C-STORE is answered; `answer` is the setting `versions.answer`."""
     if isinstance(outcome, AlreadyStored):
@@ -74,6 +109,20 @@ def of_outcome(outcome: Outcome, *, answer: str) -> Status:
             return SUCCESS
         return Status(code=CAUTIONS[caution], comment=outcome.message)
     return Status(code=CAUSES[outcome.cause], comment=outcome.message)
+
+
+def of_retrieve_error(error: errors.VNAError) -> Status:
+    """Say what a C-MOVE or C-GET is answered that ended in this error, before any sub-operation."""
+    kinds = type(error).__mro__
+    found = next((RETRIEVE_ERRORS[kind] for kind in kinds if kind in RETRIEVE_ERRORS), None)
+    return Status(code=_row(error)[1] if found is None else found, comment=str(error))
+
+
+def of_normalized_error(error: errors.VNAError) -> Status:
+    """Say what an N-ACTION or N-EVENT-REPORT is answered that ended in this error."""
+    kinds = type(error).__mro__
+    code = next(NORMALIZED_ERRORS[kind] for kind in kinds if kind in NORMALIZED_ERRORS)
+    return Status(code=code, comment=str(error))
 
 
 def of_store_error(error: errors.VNAError) -> Status:

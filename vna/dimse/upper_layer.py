@@ -2,24 +2,26 @@
 
 A length is checked when its six header bytes are there and before anything is kept. Only
 A-ASSOCIATE bodies are collected; P-DATA is parsed where it lies and delivered as it comes, so a PDU
-of any size costs no memory here. The states, with their names in PS3.8 Table 9-10:
+of any size costs no memory here. The states are those of PS3.8 Table 9-10:
 
     acceptor   AWAITING_REQUEST (Sta2) -> NEGOTIATING (Sta3) -> OPEN (Sta6)
-    requestor  AWAITING_ANSWER (Sta5) -> OPEN (Sta6)
+    requestor  IDLE (Sta1) -> CONNECTING (Sta4) -> AWAITING_ANSWER (Sta5) -> OPEN
     both       OPEN -> RELEASE_ASKED (Sta8) -> CLOSING (Sta13)       the peer released
                OPEN -> RELEASE_SENT (Sta7) -> CLOSED (Sta1)          we released
-               RELEASE_SENT -> COLLIDED (Sta10, Sta11) -> CLOSED     both at once
+               RELEASE_SENT -> COLLIDED_ASKED (Sta9) -> COLLIDED_ANSWERED (Sta11) -> CLOSED
+                               both at once, we being the requestor
+               RELEASE_SENT -> COLLIDED_WAITING (Sta10) -> COLLIDED_AGREED (Sta12) -> CLOSING
+                               both at once, we being the acceptor
                any  -> CLOSING                                       one of us aborted
 
-CLOSING only waits for the peer to close the connection: whatever it still sends is ignored.
+CLOSING only waits for the peer to close the connection: what it still sends is skipped (AA-6), or
+aborted once more where it is no PDU of an ending association (AA-7).
 """
 
 from __future__ import annotations
 
-import enum
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from vna.dimse.pdu import (
     AssociateAccept,
@@ -29,83 +31,40 @@ from vna.dimse.pdu import (
     encode_accept,
     encode_request,
 )
+from vna.dimse.states import (
+    Aborted,
+    AbortReason,
+    Event,
+    Fragment,
+    Rejected,
+    Released,
+    ReleaseRequested,
+    State,
+)
 from vna.errors import InvalidRequest
+
+__all__ = [
+    "SMALLEST_PDU_BYTES",
+    "Aborted",
+    "AbortReason",
+    "Event",
+    "Fragment",
+    "Rejected",
+    "Released",
+    "ReleaseRequested",
+    "State",
+    "UpperLayer",
+    "encode_reject",
+]
 
 _PDU = struct.Struct(">BxI")
 _PDV = struct.Struct(">IBB")
 _REQUEST, _ACCEPT, _REJECT, _DATA, _RELEASE, _RELEASED, _ABORT = range(1, 8)
+_FIXED = frozenset((_REJECT, _RELEASE, _RELEASED, _ABORT))  # four bytes each
 _NO_LIMIT = 0xFFFFFFFF
+_MOST_SKIPPED = 1 << 20  # of a PDU nobody wants; past it, what comes is no PDU
 SMALLEST_PDU_BYTES = 64  # a peer that takes less could be sent nothing useful
 
-
-class State(enum.Enum):
-    """Where an association stands; PS3.8 Table 9-10."""
-
-    IDLE = "idle"
-    AWAITING_REQUEST = "awaiting-request"
-    NEGOTIATING = "negotiating"
-    AWAITING_ANSWER = "awaiting-answer"
-    OPEN = "open"
-    RELEASE_ASKED = "release-asked"
-    RELEASE_SENT = "release-sent"
-    COLLIDED = "collided"
-    CLOSING = "closing"
-    CLOSED = "closed"
-
-
-class AbortReason(enum.IntEnum):
-    """Reasons of the provider (PS3.8 9.3.8)."""
-
-    NOT_SPECIFIED = 0
-    UNRECOGNISED_PDU = 1
-    UNEXPECTED_PDU = 2
-    UNRECOGNISED_PARAMETER = 4
-    UNEXPECTED_PARAMETER = 5
-    INVALID_PARAMETER = 6
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fragment:
-    """A part of one Presentation Data Value. `data` is good until the next bytes are received."""
-
-    context_id: int
-    is_command: bool
-    is_last: bool
-    data: memoryview
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rejected:
-    """A-ASSOCIATE-RJ (PS3.8 9.3.4)."""
-
-    result: int
-    source: int
-    reason: int
-
-
-@dataclass(frozen=True, slots=True)
-class ReleaseRequested:
-    """The peer wants to end the association."""
-
-
-@dataclass(frozen=True, slots=True)
-class Released:
-    """The peer agreed to our release."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Aborted:
-    """The association is over. `by_us`: the peer broke the protocol, A-ABORT is to be sent."""
-
-    source: int
-    reason: int
-    by_us: bool
-    message: str = ""
-
-
-Event = (
-    AssociateRequest | AssociateAccept | Rejected | Fragment | ReleaseRequested | Released | Aborted
-)
 
 # the PDU types a state takes; any other one breaks the protocol (PS3.8 Table 9-10)
 _EXPECTED = {
@@ -115,8 +74,16 @@ _EXPECTED = {
     State.OPEN: {_DATA, _RELEASE, _ABORT},
     State.RELEASE_ASKED: {_ABORT},
     State.RELEASE_SENT: {_DATA, _RELEASE, _RELEASED, _ABORT},
-    State.COLLIDED: {_RELEASED, _ABORT},
+    State.COLLIDED_ASKED: {_ABORT},
+    State.COLLIDED_WAITING: {_RELEASED, _ABORT},
+    State.COLLIDED_ANSWERED: {_RELEASED, _ABORT},
+    State.COLLIDED_AGREED: {_ABORT},
 }
+
+_ENDED = (State.CLOSING, State.CLOSED)
+_MAY_SEND = (State.OPEN, State.RELEASE_ASKED, State.IDLE)  # IDLE: who carries the bytes himself
+_NOTHING_YET = (State.IDLE, State.AWAITING_REQUEST)
+_UNCONNECTED = (State.IDLE, State.CONNECTING, State.CLOSED)
 
 
 class UpperLayer:
@@ -140,6 +107,18 @@ class UpperLayer:
         self._pdv = (0, False, False)  # context, is command, is last
         self._pdv_left = 0
         self._in_pdv = False
+        self._deaf = False  # where the next PDU begins is not known any more
+        self._asked: AssociateRequest | None = None  # waits for the connection
+
+    @property
+    def artim_runs(self) -> bool:
+        """Whether the ARTIM timer runs (PS3.8 9.1.5)."""
+        return self.state in (State.AWAITING_REQUEST, State.CLOSING)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether nothing the peer may still send can be understood."""
+        return self._deaf
 
     @property
     def midway(self) -> bool:
@@ -158,12 +137,14 @@ class UpperLayer:
         What an event asks for (`accept`, `reject`, ...) may be done while walking.
         """
         at = 0
-        while self.state not in (State.CLOSING, State.CLOSED):
+        while self.state not in _UNCONNECTED:
             empty = self._in_pdv and not self._pdv_left  # a PDV without bytes still says "last"
             if at == len(data) and not empty:
                 return
-            event: Event | None
-            if self._in_pdv:
+            event: Event | None = None
+            if self.state is State.CLOSING:
+                at = self._ignore(data, at)
+            elif self._in_pdv:
                 at, event = self._fragment(data, at)
             elif self._kind and self._kind != _DATA:
                 at, event = self._collect(data, at)
@@ -173,22 +154,53 @@ class UpperLayer:
                 yield event
 
     def accept(self, accept: AssociateAccept, *, peer_max_bytes: int) -> None:
-        """Answer the request with A-ASSOCIATE-AC."""
+        """Answer the request with A-ASSOCIATE-AC (AE-7)."""
+        self._require(State.NEGOTIATING)
         self._opened(accept, peer_max_bytes)
         self._out += encode_accept(accept)
 
     def reject(self, rejected: Rejected) -> None:
-        """Answer the request with A-ASSOCIATE-RJ."""
+        """Answer the request with A-ASSOCIATE-RJ (AE-8)."""
+        self._require(State.NEGOTIATING)
         self._out += encode_reject(rejected)
         self.state = State.CLOSING
 
-    def request(self, request: AssociateRequest) -> None:
-        """Ask for an association."""
-        self._out += encode_request(request)
+    def connect(self, request: AssociateRequest) -> None:
+        """Ask for an association; a connection is wanted (AE-1)."""
+        self._require(State.IDLE)
+        self._asked = request
+        self.state = State.CONNECTING
+
+    def connected(self) -> None:
+        """Say that the connection stands: A-ASSOCIATE-RQ goes out (AE-2)."""
+        self._require(State.CONNECTING)
+        if self._asked is not None:
+            self._out += encode_request(self._asked)
         self.state = State.AWAITING_ANSWER
 
+    def request(self, request: AssociateRequest) -> None:
+        """Ask for an association on a connection that stands already."""
+        self.connect(request)
+        self.connected()
+
+    def disconnected(self) -> Aborted | None:
+        """Say that the connection has ended: with an association, that is its abort (AA-4)."""
+        had = self.state not in (*_NOTHING_YET, *_ENDED)
+        self.state = State.CLOSED
+        return Aborted(source=2, reason=0, by_us=False) if had else None
+
+    def expired(self) -> None:
+        """Say that the ARTIM timer has run out: the connection is to be closed (AA-2)."""
+        if self.artim_runs:
+            self.state = State.CLOSED
+
     def message(self, context_id: int, command: bytes, data_set: bytes | None = None) -> bytes:
-        """Return the P-DATA PDUs of a whole message; they are not added to `data_to_send`."""
+        """Return the P-DATA PDUs of a whole message; they are not added to `data_to_send`.
+
+        Nothing when the association is ending: its end may have crossed what was to be said.
+        """
+        if self.state not in _MAY_SEND:
+            return b""
         out = [self._pdus(context_id, command, is_command=True)]
         if data_set is not None:
             out.append(self._pdus(context_id, data_set, is_command=False))
@@ -198,32 +210,58 @@ class UpperLayer:
         """Return the twelve bytes before one data set fragment, at most `fragment_bytes` long."""
         return _PDU.pack(_DATA, length + 6) + _PDV.pack(length + 2, context_id, 2 if last else 0)
 
+    def fragments(
+        self, context_id: int, data: memoryview, *, last: bool
+    ) -> list[bytes | memoryview]:
+        """Cut a part of a data set into P-DATA PDUs without copying it; `last` ends the data set.
+
+        `data` has an even length unless it is the last.
+        """
+        size = self.fragment_bytes
+        end = max(0, (len(data) - 1) // size * size)
+        head = self.data_header(context_id, size, last=False)
+        parts: list[bytes | memoryview] = []
+        for at in range(0, end, size):
+            parts += (head, data[at : at + size])
+        parts += (self.data_header(context_id, len(data) - end, last=last), data[end:])
+        return parts
+
     @property
     def fragment_bytes(self) -> int:
         """The longest fragment the peer takes: even, as PS3.8 Annex E.1 asks."""
         return (self.peer_max_bytes - 6) & ~1
 
     def release(self) -> None:
-        """Ask the peer to end the association."""
+        """Ask the peer to end the association (AR-1)."""
+        self._require(State.OPEN)
         self._out += _PDU.pack(_RELEASE, 4) + bytes(4)
         self.state = State.RELEASE_SENT
 
     def agree_to_release(self) -> None:
-        """Answer the peer's release."""
+        """Answer the peer's release (AR-4; AR-9 when we, the requestor, had asked as well)."""
+        self._require(State.RELEASE_ASKED, State.COLLIDED_ASKED, State.COLLIDED_AGREED)
         self._out += _PDU.pack(_RELEASED, 4) + bytes(4)
-        if self.state is State.RELEASE_ASKED:
-            self.state = State.CLOSING
+        collided = self.state is State.COLLIDED_ASKED
+        self.state = State.COLLIDED_ANSWERED if collided else State.CLOSING
 
     def abort(self, reason: AbortReason | None = None) -> None:
-        """Send A-ABORT: the provider's with its reason, or without one the service user's."""
+        """Send A-ABORT: the provider's with its reason, or without one the service user's (AA-1).
+
+        Without an association there is nothing to do, and with no connection nothing to send.
+        """
+        if self.state is State.CONNECTING:
+            self.state = State.CLOSED
+        elif self.state not in (*_NOTHING_YET, *_ENDED):
+            self._abort(reason)
+
+    def _abort(self, reason: AbortReason | None) -> None:
         source, why = (0, 0) if reason is None else (2, int(reason))
         self._out += _PDU.pack(_ABORT, 4) + bytes((0, 0, source, why))
         self.state = State.CLOSING
 
-    def abort_if_open(self) -> None:
-        """Send the service user's A-ABORT unless the association has ended."""
-        if self.state not in (State.CLOSING, State.CLOSED):
-            self.abort()
+    def _require(self, *states: State) -> None:
+        if self.state not in states:  # a fault of ours, not of the peer
+            raise RuntimeError(f"There is no such primitive in state {self.state.value}.")
 
     def _opened(self, accept: AssociateAccept, peer_max_bytes: int) -> None:
         self.contexts = frozenset(c.context_id for c in accept.contexts if c.result == 0)
@@ -275,6 +313,7 @@ class UpperLayer:
 
     def _pdu_header(self, head: bytes | memoryview) -> Event | None:
         kind, length = _PDU.unpack(head)
+        self._left = length
         if not _REQUEST <= kind <= _ABORT:
             return self._broken(AbortReason.UNRECOGNISED_PDU, "The PDU type is not one of PS3.8.")
         if kind not in _EXPECTED.get(self.state, ()):
@@ -283,19 +322,41 @@ class UpperLayer:
             return self._broken(AbortReason.INVALID_PARAMETER, "The PDU is longer than agreed.")
         if length < (6 if kind == _DATA else 4):
             return self._broken(AbortReason.INVALID_PARAMETER, "The PDU is too short.")
-        self._kind, self._left = kind, length
+        self._kind = kind
         return None
+
+    def _ignore(self, data: memoryview, at: int) -> int:
+        """Skip PDUs while the connection is being closed (Sta13)."""
+        if self._deaf:
+            return len(data)
+        if self._left:
+            skipped = min(self._left, len(data) - at)
+            self._left -= skipped
+            return at + skipped
+        take = min(6 - len(self._head), len(data) - at)
+        self._head += data[at : at + take]
+        if len(self._head) == 6:
+            kind, self._left = _PDU.unpack(self._head)
+            self._head.clear()
+            if kind in _FIXED and self._left != 4:
+                self._abort(AbortReason.INVALID_PARAMETER)  # AA-7
+            elif kind == _ABORT:
+                self.state = State.CLOSED  # AA-2
+            elif kind == _REQUEST or not _REQUEST <= kind <= _ABORT:
+                self._abort(AbortReason.UNEXPECTED_PDU)  # AA-7
+            self._deaf = self._left > _MOST_SKIPPED
+        return at + take
 
     def _pdv_header(self, head: bytes | memoryview) -> Event | None:
         length, context_id, control = _PDV.unpack(head)
-        if length < 2 or length + 4 > self._left:
+        self._left -= 6
+        if not 2 <= length <= self._left + 2:
             return self._broken(AbortReason.INVALID_PARAMETER, "A PDV does not fit its PDU.")
-        if 0 < self._left - length - 4 < 6:
+        if 0 < self._left + 2 - length < 6:
             return self._broken(AbortReason.INVALID_PARAMETER, "Bytes are left behind a PDV.")
         if context_id not in self.contexts:
             return self._broken(AbortReason.INVALID_PARAMETER, "The context is not accepted.")
         self._pdv = (context_id, bool(control & 1), bool(control & 2))
-        self._left -= 6
         self._pdv_left = length - 2
         self._in_pdv = True
         return None
@@ -343,28 +404,26 @@ class UpperLayer:
         self._opened(accept, accept.user.max_pdu_bytes)
         return accept
 
-    def _release_requested(self) -> Event | None:
+    def _release_requested(self) -> Event:
         if self.state is State.OPEN:
             self.state = State.RELEASE_ASKED
-            return ReleaseRequested()
-        # both asked at once (AR-8): the requestor answers first, the acceptor when it is answered
-        self.state = State.COLLIDED
-        if not self._acceptor:
-            self.agree_to_release()
-        return None
+        else:  # both asked at once (AR-8): the requestor answers first
+            self.state = State.COLLIDED_WAITING if self._acceptor else State.COLLIDED_ASKED
+        return ReleaseRequested()
 
     def _released(self) -> Event:
-        if self.state is State.COLLIDED and self._acceptor:
-            self.agree_to_release()
-        self.state = State.CLOSED
+        collided = self.state is State.COLLIDED_WAITING  # AR-10: now the acceptor answers, too
+        self.state = State.COLLIDED_AGREED if collided else State.CLOSED
         return Released()
 
     def _broken(self, reason: AbortReason, message: str) -> Event:
         # before there is an association the service user aborts (AA-1), later the provider (AA-8)
-        early = self.state in (State.AWAITING_REQUEST, State.IDLE)
-        self.abort(None if early else reason)
-        self._kind = self._left = 0
+        early = self.state is State.AWAITING_REQUEST
+        self._abort(None if early else reason)
+        self._kind = 0
         self._in_pdv = False
+        if self._left > _MOST_SKIPPED:
+            self._deaf = True
         return Aborted(
             source=0 if early else 2, reason=0 if early else reason, by_us=True, message=message
         )

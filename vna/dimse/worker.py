@@ -8,19 +8,23 @@ import socket
 import threading
 import time
 
+from vna.access.remotes import Remotes
 from vna.config import Settings
+from vna.dimse import tls
 from vna.dimse.association import Association, House
 from vna.dimse.buffers import Buffers
+from vna.dimse.callers import Callers
 from vna.dimse.dispatch import Services
 from vna.dimse.handoff import (
     ASK,
-    CONNECTION,
     ENDED,
+    SECURED,
     YES,
     receive_from_supervisor,
     send_to_supervisor,
 )
 from vna.dimse.link import Timing
+from vna.dimse.roster import Roster
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +43,9 @@ class Worker:
         settings: Settings,
         control: socket.socket,
         *,
+        remotes: Remotes | None = None,
         slow_window_s: float = 30.0,
+        roster: Roster | None = None,
     ) -> None:
         dicom = settings.dicom
         self._control = control
@@ -52,9 +58,15 @@ class Worker:
                 idle_s=dicom.idle_s,
                 slowest_bytes_s=dicom.slowest_bytes_s,
                 slow_window_s=slow_window_s,
+                send_s=dicom.response_s,
+                response_s=dicom.response_s,
             ),
             buffers=Buffers(),
             stop_fd=self._stop_out.fileno(),
+            callers=Callers(settings, remotes),
+            roster=roster or Roster(),
+            tls=tls.acceptor(settings.tls),
+            is_stopping=lambda: self.is_stopping,
         )
         self._lock = threading.Lock()
         self._open: dict[int, tuple[threading.Thread, Association]] = {}
@@ -64,6 +76,11 @@ class Worker:
     def __len__(self) -> int:
         """Count the open connections."""
         return len(self._open)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether `stop` was called."""
+        return self._grace_s is not None
 
     def stop(self, grace_s: float) -> None:
         """End `serve`: idle associations are released, others may finish their object.
@@ -85,6 +102,7 @@ class Worker:
                 if self._control in ready and not self._has_taken():
                     self.stop(0.0)
             self._see_off(selector)
+        self._house.roster.close()
         self._control.close()
         self._stop_in.close()
         self._stop_out.close()
@@ -98,19 +116,23 @@ class Worker:
             log.warning("supervisor gone")
             return False
         kind, number, sock = record
-        if kind == CONNECTION and sock is not None:
-            self._start(number, sock)
+        if sock is not None:
+            self._start(number, sock, secured=kind == SECURED)
         elif (asked := self._asked.get(number)) is not None:
             answered, answer = asked
             answer.append(kind == YES)
             answered.set()
         return True
 
-    def _start(self, number: int, sock: socket.socket) -> None:
+    def _start(self, number: int, sock: socket.socket, *, secured: bool) -> None:
         try:
             peer = str(sock.getpeername()[0])
             association = Association(
-                sock, peer, self._house, admit=lambda title: self._is_admitted(number, title)
+                sock,
+                peer,
+                self._house,
+                admit=lambda title, most: self._is_admitted(number, title, most),
+                secured=secured,
             )
         except OSError:
             sock.close()  # the peer went before it was served
@@ -137,18 +159,18 @@ class Worker:
                 self._open.pop(number, None)
             self._tell(ENDED, number)
 
-    def _is_admitted(self, number: int, title: str) -> bool:
+    def _is_admitted(self, number: int, title: str, most: int) -> bool:
         answered, answer = threading.Event(), list[bool]()
         self._asked[number] = answered, answer
-        self._tell(ASK, number, title)
+        self._tell(ASK, number, title, most)
         answered.wait(_ADMIT_S)
         del self._asked[number]
         return bool(answer and answer[0])
 
-    def _tell(self, kind: bytes, number: int, title: str = "") -> None:
+    def _tell(self, kind: bytes, number: int, title: str = "", most: int = 0) -> None:
         try:
             with self._lock:
-                send_to_supervisor(self._control, kind, number, title)
+                send_to_supervisor(self._control, kind, number, title, most)
         except OSError:
             log.debug("supervisor gone")
 

@@ -12,7 +12,16 @@ from typing import Any, LiteralString
 from psycopg import sql
 
 from vna.db.pool import Connection
-from vna.dicom.matching import AnyOf, Empty, Item, MatchingKey, MomentRange, Query
+from vna.dicom.matching import (
+    AnyOf,
+    Empty,
+    Item,
+    MatchingKey,
+    MomentRange,
+    Query,
+    Single,
+    UidList,
+)
 from vna.dicom.refs import Level
 from vna.index.arrays import Longs
 from vna.index.assemble import fetch
@@ -21,19 +30,22 @@ from vna.index.clauses import Clause, all_of, on_terms
 NEAR_MOST = 10_000
 """Rows that are worth listing: with more, walking in the order of the search soon meets some."""
 
+_SELECTIVE = frozenset(("0020000D", "0020000E", "00080018", "00100020", "00080050"))
 _TERMS = sql.SQL("x.terms")
+# OFFSET 0 keeps a condition one that is asked row by row: as a join the planner would find all that
+# match first, since it believes that next to nothing does
 _EXTRA: dict[Level, LiteralString] = {
     Level.STUDY: "SELECT FROM study_extra x"
     " JOIN study_state fs ON fs.study_pk = x.study_pk"
     " JOIN instance f ON f.blob_id = fs.first_blob"
     " JOIN instance_extra y ON y.instance_pk = f.instance_pk AND y.study_hash = x.hash"
-    " WHERE x.study_pk = s.study_pk AND {}",
+    " WHERE x.study_pk = s.study_pk AND {} OFFSET 0",
     Level.SERIES: "SELECT FROM series_extra x"
     " JOIN series_state fs ON fs.series_pk = x.series_pk"
     " JOIN instance f ON f.blob_id = fs.first_blob"
     " JOIN instance_extra y ON y.instance_pk = f.instance_pk AND y.series_hash = x.hash"
-    " WHERE x.series_pk = e.series_pk AND {}",
-    Level.IMAGE: "SELECT FROM instance_extra x WHERE x.instance_pk = i.instance_pk AND {}",
+    " WHERE x.series_pk = e.series_pk AND {} OFFSET 0",
+    Level.IMAGE: "SELECT FROM instance_extra x WHERE x.instance_pk = i.instance_pk AND {} OFFSET 0",
 }
 _TABLE: dict[Level, tuple[LiteralString, LiteralString, LiteralString]] = {
     Level.STUDY: ("study_pk", "study_extra", "s.study_pk"),
@@ -63,6 +75,8 @@ def narrowed(conn: Connection, query: Query) -> list[Clause]:
     has it would walk through all of them in the order of the search.
     """
     found: list[Clause] = []
+    if any(_is_selective(key) for key in query.keys):
+        return found
     for level, keys in _by_level(query).items():
         listable = [key for key in keys if not isinstance(key.condition, Empty)]
         listable = [key for key in listable if not _looks_at_study(key)]
@@ -80,6 +94,11 @@ def narrowed(conn: Connection, query: Query) -> list[Clause]:
             listed = Longs(key for (key,) in rows)
             found.append(Clause(sql.SQL("{} = ANY (%s)").format(target), (listed,)))
     return found
+
+
+def _is_selective(key: MatchingKey) -> bool:
+    """Whether a key leaves so few rows that each may be looked at."""
+    return not key.added and key.tag in _SELECTIVE and isinstance(key.condition, Single | UidList)
 
 
 def _by_level(query: Query) -> dict[Level, list[MatchingKey]]:

@@ -46,7 +46,7 @@ def instances(conn: Connection, ref: Ref, *, within: Within | None) -> list[Loca
     """
     cursor = conn.cursor(binary=True)
     cursor.execute(_statement(ref), parameters(ref), prepare=True)
-    found = [_located(ref, row) for row in cursor.fetchall()]
+    found = [from_row(ref, row) for row in cursor.fetchall()]
     if within is None or covers(within, ref):
         return found
     return [located for located in found if covers(within, located.ref)]
@@ -60,7 +60,7 @@ def with_frames(
         return None
     cursor = conn.cursor(binary=True)
     row = cursor.execute(SQL.locate_instance, parameters(ref), prepare=True).fetchone()
-    return None if row is None else (_located(ref, row), row[21])
+    return None if row is None else (from_row(ref, row), row[21])
 
 
 def version(conn: Connection, ref: InstanceRef, blob_id: bytes) -> Located | None:
@@ -68,7 +68,7 @@ def version(conn: Connection, ref: InstanceRef, blob_id: bytes) -> Located | Non
     cursor = conn.cursor(binary=True)
     asked = parameters(ref) | {"blob_id": blob_id}
     row = cursor.execute(SQL.locate_version, asked, prepare=True).fetchone()
-    return None if row is None else _located(ref, row)
+    return None if row is None else from_row(ref, row)
 
 
 def covers(within: Within, ref: Ref) -> bool:
@@ -95,7 +95,8 @@ def _statement(ref: Ref) -> LiteralString:
     return SQL.locate_series if isinstance(ref, SeriesRef) else SQL.locate_instance
 
 
-def _located(asked: Ref, row: tuple[Any, ...]) -> Located:
+def from_row(asked: Ref, row: tuple[Any, ...]) -> Located:
+    """Take a row as the statements that locate give it."""
     above = asked if isinstance(asked, SeriesRef | InstanceRef) else SeriesRef(asked.study, row[0])
     pixel = (row[13], row[14], row[15], row[16]) if row[13] is not None else None
     ref = InstanceRef(above.study, above.series, row[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from vna.access.audit import Audit
@@ -18,13 +19,16 @@ MOST = 1000
 """Changes of one page."""
 
 _ORDERED = 5000  # changes put in order at once
+_ORDER_S = 1.0  # before an answer
+_KEEP_UP_S = 60.0  # by the upkeep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """Changes behind `after`, as far as the asker may see them.
 
-    `following` is the place to ask from next, `last` that of the newest change there is.
+    `following` is the place to ask from next, `last` that of the newest change there is, unless
+    others are still to be put in order (`is_behind`).
     """
 
     feed: str
@@ -32,11 +36,12 @@ class Page:
     after: int
     following: int
     last: int
+    is_behind: bool
 
     @property
     def has_more(self) -> bool:
         """Whether there are changes behind this page."""
-        return self.following < self.last
+        return self.is_behind or self.following < self.last
 
 
 class ChangeFeed:
@@ -55,10 +60,7 @@ class ChangeFeed:
         require(principal, Action.QUERY)
         self._audit.require_writable()
         limit = min(limit, MOST)
-        with self._database.reading() as conn:
-            is_behind = feed.is_behind(conn)
-        if is_behind:
-            self._database.changing(lambda tx: feed.order(tx, most=_ORDERED))
+        is_behind = not self.order(_ORDER_S)
         with self._database.reading() as conn:
             current, last = feed.state(conn)
             found = feed.after(conn, after, most=limit) if limit else []
@@ -69,5 +71,33 @@ class ChangeFeed:
             self._audit.asked(principal, "CHANGES", [], len(seen))
         following = found[-1].sequence if found else after
         return Page(
-            feed=current, changes=seen, after=after, following=following, last=max(last, following)
+            feed=current,
+            changes=seen,
+            after=after,
+            following=following,
+            last=max(last, following),
+            is_behind=is_behind,
         )
+
+    def order(self, most_s: float) -> bool:
+        """Put in order what waits for that, for so many seconds at most; False when some is left.
+
+        The first to ask of a large archive finds a long trail.
+        """
+        with self._database.reading() as conn:
+            if not feed.is_behind(conn):
+                return True
+        until = time.monotonic() + most_s
+        while True:
+            count = self._database.changing(lambda tx: feed.order(tx, most=_ORDERED))
+            if count < _ORDERED:
+                return True
+            if time.monotonic() >= until:
+                return False
+
+    def keep_up(self) -> None:
+        """Put in order what waits for that, where the feed is in use at all."""
+        with self._database.reading() as conn:
+            _, last = feed.state(conn)
+        if last:
+            self.order(_KEEP_UP_S)

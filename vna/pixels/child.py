@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from vna.pixels import confine, encoders, unpacking
+from vna.pixels import confine, encoders, render, unpacking
 from vna.pixels.description import FrameSource
 from vna.pixels.faults import Fault, OutOfMemory
+from vna.pixels.rendering import Rendering
 from vna.pixels.wire import ANSWER, DONE, read_request, write_all
 
 Work = Callable[[FrameSource, dict[str, Any]], bytes]  # what was asked, as JSON has it
@@ -17,7 +18,12 @@ def _transcode(frame: FrameSource, asked: dict[str, Any]) -> bytes:
     return encoders.transcoded(frame, asked["target"])
 
 
-WORKS: dict[str, Work] = {"transcode": _transcode, "unpack": unpacking.unpacked}
+def _render(frame: FrameSource, asked: dict[str, Any]) -> bytes:
+    how = Rendering.of(asked["how"])
+    return render.rendered(frame, how, asked["members"].encode(), asked["number"])
+
+
+WORKS: dict[str, Work] = {"transcode": _transcode, "render": _render, "unpack": unpacking.unpacked}
 
 
 def serve(asks: int, answers: int, processor_s: int) -> None:
@@ -44,3 +50,4 @@ def warm_up() -> None:
     """Load every library and table now: a child can open no file."""
     unpacking.warm_up()
     encoders.warm_up()
+    render.warm_up()

@@ -194,6 +194,8 @@ def _jpeg_xl_lossless(data: bytes, description: PixelDescription) -> tuple[Array
 
 
 def _rle(data: bytes, description: PixelDescription) -> tuple[Array, str]:
+    if description.bits_allocated == 1:
+        return _rle_bits(data, description), description.photometric
     raw = rle.rle.decode_frame(data, description.pixels, description.bits_allocated, "<")
     array: Array = np.frombuffer(raw, dtype_of(description))
     if array.size != description.pixels * description.samples:
@@ -202,6 +204,16 @@ def _rle(data: bytes, description: PixelDescription) -> tuple[Array, str]:
         planes = (description.samples, description.rows, description.columns)
         array = np.moveaxis(array.reshape(planes), 0, -1)
     return array, description.photometric
+
+
+def _rle_bits(data: bytes, description: PixelDescription) -> Array:
+    """One-bit pixels are met both packed before they were compressed, and one in a byte."""
+    try:
+        packed = rle.rle.decode_frame(data, (description.pixels + 7) // 8, 8, "<")
+    except ValueError:
+        return np.frombuffer(rle.rle.decode_frame(data, description.pixels, 8, "<"), "u1") & 1
+    cells = np.frombuffer(packed, "u1")
+    return np.unpackbits(cells, bitorder="little", count=description.pixels)
 
 
 def _inflated(data: bytes, description: PixelDescription) -> tuple[Array, str]:
@@ -237,16 +249,16 @@ _DECODERS: dict[str, Callable[[bytes, PixelDescription], tuple[Array, str]]] = {
 }
 
 
-def corrected(array: Array, frame: FrameSource) -> Array:
-    """Let the bits above Bits Stored say nothing (PS3.5 8.1.1): what a viewer does with them.
+def is_kept(frame: FrameSource) -> bool:
+    """Tell whether bits above Bits Stored count: in grey JPEG 2000 they are lossy overshoot."""
+    return frame.transfer_syntax in _WAVELETS and frame.description.samples == 1
 
-    Grey JPEG 2000 is left alone: what a lossy stream has there are values that overshoot.
-    """
+
+def corrected(array: Array, frame: FrameSource) -> Array:
+    """Let the bits above Bits Stored say nothing (PS3.5 8.1.1): what a viewer does with them."""
     description = frame.description
     spare = array.dtype.itemsize * 8 - description.bits_stored
-    if description.floating or description.bits_allocated == 1 or not spare:
-        return array
-    if frame.transfer_syntax in _WAVELETS and description.samples == 1:
+    if description.floating or description.bits_allocated == 1 or not spare or is_kept(frame):
         return array
     if description.is_signed:
         return (array << spare) >> spare

@@ -59,9 +59,7 @@ CODECS: Mapping[str, Codec] = MappingProxyType(
         DEFLATED: Codec(decoder="NumPy"),
         EXPLICIT_BIG: Codec(decoder="NumPy"),
         "1.2.840.113619.5.2": Codec(decoder="NumPy"),
-        RLE: Codec(
-            decoder="pylibjpeg-rle", encoder="pylibjpeg-rle", bits=frozenset((1, 8, 16, 32))
-        ),
+        RLE: Codec(decoder="pylibjpeg-rle", encoder="pylibjpeg-rle", bits=frozenset((8, 16, 32))),
         DEFLATED_FRAME: Codec(decoder="zlib", encoder="zlib", bits=_ANY_BITS),
         BASELINE: _JPEG8,
         EXTENDED: _JPEG8,

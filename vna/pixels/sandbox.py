@@ -29,6 +29,7 @@ from vna.errors import NotAcceptable, TooLarge, Unavailable, Undecodable
 from vna.pixels import pictures, registry
 from vna.pixels.description import FrameSource, PixelDescription
 from vna.pixels.faults import FAULTS, Damaged, Fault
+from vna.pixels.rendering import Rendering
 from vna.pixels.wire import ANSWER, DONE, PIPE_BYTES, request
 
 _BEGIN_S = 60.0  # a busy machine may need long to load the codecs
@@ -137,6 +138,20 @@ class PixelPool:
         most = frame.description.decoded_bytes * 2 + _SLACK
         return self._call([request("transcode", frame, target=target), frame.data], most)
 
+    def render(
+        self, frame: FrameSource, how: Rendering, *, members: bytes = b"{}", number: int = 1
+    ) -> bytes:
+        """Show frame `number` of an image as a picture in `how.media`.
+
+        `members` is what `looks` makes of the instance's DICOM JSON. Raises as `transcode` does.
+        """
+        self.check(frame)
+        pixels = frame.description.pixels
+        if how.viewport is not None:
+            pixels = max(how.viewport.width * how.viewport.height, pixels)
+        asked = request("render", frame, how=how.told(), members=members.decode(), number=number)
+        return self._call([asked, frame.data], pixels * 4 + _SLACK)
+
     def unpack(self, media: str, data: bytes) -> tuple[PixelDescription, bytes]:
         """Make a PNG or GIF native: what one frame is like, and all frames, one behind the other.
 
@@ -158,8 +173,12 @@ class PixelPool:
             raise Undecodable(
                 f"Pixels stored in Transfer Syntax {frame.transfer_syntax} cannot be decoded."
             )
+        self.check_size(frame.description, len(frame.data))
+
+    def check_size(self, description: PixelDescription, size: int) -> None:
+        """Refuse a frame of `size` stored bytes that is too large, before it is read."""
         most = self._settings.frame_bytes
-        if max(frame.description.decoded_bytes, len(frame.data)) > most:
+        if max(description.decoded_bytes, size) > most:
             raise TooLarge(f"A frame must not be larger than {most} bytes when it is decoded.")
 
     def close(self) -> None:

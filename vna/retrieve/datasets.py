@@ -10,10 +10,11 @@ import orjson
 from vna.blobs.meta import read
 from vna.blobs.store import BlobStore
 from vna.config import Limits
-from vna.dicom.rewrite import to_explicit_little
-from vna.dicom.uids import EXPLICIT_LITTLE, syntax
+from vna.dicom.rewrite import REWRITTEN, to_explicit_little, to_implicit_little
+from vna.dicom.uids import EXPLICIT_LITTLE, IMPLICIT_LITTLE, syntax
 from vna.errors import Corrupt, TooLarge
 from vna.index.locate import Located
+from vna.retrieve.payload import Buffer, Stretch
 
 _WORD = {"OW": 2, "US": 2, "SS": 2, "OF": 4, "OL": 4, "FL": 4, "UL": 4, "SL": 4}
 _WORD.update({"OD": 8, "OV": 8, "FD": 8, "UV": 8, "SV": 8})
@@ -24,12 +25,28 @@ def stored_chunks(store: BlobStore, located: Located) -> Iterator[bytes]:
     return store.chunks(located.blob_id, located.header, located.payload_len)
 
 
+def stored_stretch(
+    store: BlobStore, located: Located, offset: int = 0, length: int | None = None
+) -> Stretch:
+    """The data set as received, or a range of it, to be walked from anywhere."""
+    size = located.payload_len - offset if length is None else length
+
+    def walk(start: int, end: int) -> Iterator[Buffer]:
+        return store.views(
+            located.blob_id, located.header, located.payload_len, offset + start, end - start
+        )
+
+    return Stretch(size, walk)
+
+
 def in_syntax(
     store: BlobStore, located: Located, transfer_syntax: str, limits: Limits
 ) -> Iterator[bytes]:
-    """The data set in `transfer_syntax`: the stored one, or Explicit VR Little Endian."""
+    """The data set in `transfer_syntax`: the stored one, Explicit or Implicit VR Little Endian."""
     chunks = stored_chunks(store, located)
-    if transfer_syntax == located.transfer_syntax or transfer_syntax != EXPLICIT_LITTLE:
+    if transfer_syntax == IMPLICIT_LITTLE:
+        return to_implicit_little(chunks, located.transfer_syntax, limits)
+    if transfer_syntax != EXPLICIT_LITTLE or located.transfer_syntax not in REWRITTEN:
         return chunks
     return to_explicit_little(chunks, located.transfer_syntax, limits)
 
@@ -43,16 +60,26 @@ def value_bytes(
     """
     vr, offset, length = place
     if syntax(located.transfer_syntax).deflated:
-        chunks = _inflated_range(stored_chunks(store, located), offset, length, limits)
-    else:
-        chunks = store.chunks(located.blob_id, located.header, located.payload_len, offset, length)
+        return _inflated_range(stored_chunks(store, located), offset, length, limits)
     word = 1 if syntax(located.transfer_syntax).little else _word(store, located, vr, offset)
-    return chunks if word == 1 else _swapped(chunks, word)
+    # a frame of an odd number of bytes begins or ends inside a word of its Pixel Data
+    start = located.pixel[2] if located.pixel is not None else offset
+    lead = (offset - start) % word if offset >= start else 0
+    whole = lead + length + (-(lead + length) % word)
+    chunks = store.chunks(
+        located.blob_id, located.header, located.payload_len, offset - lead, whole
+    )
+    return chunks if word == 1 else _cut(_swapped(chunks, word), lead, length)
 
 
-def small_value(store: BlobStore, located: Located, offset: int, length: int) -> bytes:
-    """One value as stored, in one read."""
-    return store.read_range(located.blob_id, located.header, located.payload_len, offset, length)
+def _cut(chunks: Iterator[bytes], lead: int, length: int) -> Iterator[bytes]:
+    """Leave out `lead` bytes, then give `length` of them."""
+    for chunk in chunks:
+        piece = chunk[lead : lead + length]
+        lead = max(0, lead - len(chunk))
+        length -= len(piece)
+        if piece:
+            yield piece
 
 
 def is_plain(transfer_syntax: str) -> bool:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from vna.blobs.meta import read
+import orjson
+
+from vna.blobs.meta import BlobMeta, read
 from vna.blobs.sealing import open_json
 from vna.blobs.store import BlobStore
 from vna.config import Limits
+from vna.dicom.matching import Path
 from vna.dicom.refs import InstanceRef, Ref
 from vna.dicom.scan import Scanner
 from vna.errors import Corrupt
@@ -18,6 +22,7 @@ from vna.index.metadata import Sealed
 
 _URI = '"BulkDataURI":"{}bulkdata/'  # a quote inside a JSON string is escaped: this is no value
 _RELATIVE = _URI.format("").encode()
+_IDENTIFYING = frozenset({("00080016",), ("00080018",), ("0020000D",), ("0020000E",)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,11 @@ class Description:
             yield uri
             yield piece
 
+    def members(self) -> dict[str, Any]:
+        """The attributes as values."""
+        read: dict[str, Any] = orjson.loads(self.json())
+        return read
+
     @property
     def size(self) -> int:
         """How many bytes it holds."""
@@ -52,6 +62,31 @@ class Description:
 def describe(ref: InstanceRef, json: bytes) -> Description:
     """Cut the DICOM JSON of an instance, as it is kept, at its relative BulkDataURIs."""
     return Description(ref, tuple(json.split(_RELATIVE)))
+
+
+def selected(one: Description, includes: frozenset[Path]) -> Description:
+    """Keep the attributes asked for, and the UIDs that say whose they are.
+
+    A private attribute brings its creator with it.
+    """
+    kept = _kept(one.members(), includes | _IDENTIFYING)
+    return describe(one.ref, orjson.dumps(kept))
+
+
+def _kept(members: dict[str, Any], paths: Iterable[Path]) -> dict[str, Any]:
+    below: dict[str, set[Path]] = {}
+    for path in paths:
+        below.setdefault(path[0], set()).add(path[1:])
+    for tag in [tag for tag in below if int(tag[3], 16) % 2 and tag[4:6] != "00"]:
+        below.setdefault(f"{tag[:4]}00{tag[4:6]}", {()})
+    kept = {}
+    for tag in sorted(below.keys() & members.keys()):
+        element = members[tag]
+        if () not in below[tag] and element["vr"] == "SQ" and "Value" in element:
+            items = [_kept(item, below[tag]) for item in element["Value"]]
+            element = {"vr": "SQ", "Value": items}
+        kept[tag] = element
+    return kept
 
 
 Described = list[Description]
@@ -104,10 +139,12 @@ def unsealed(store: BlobStore, row: Sealed, limits: Limits) -> bytes:
     return from_blob(store, row.blob_id, limits)
 
 
-def from_blob(store: BlobStore, blob_id: bytes, limits: Limits) -> bytes:
+def from_blob(
+    store: BlobStore, blob_id: bytes, limits: Limits, meta: BlobMeta | None = None
+) -> bytes:
     """The same from the blob's meta, or, past the meta's cap, from the payload itself."""
     reader = store.reader(blob_id)
-    meta = read(reader.meta())
+    meta = meta or read(reader.meta())
     if meta.json is not None:
         return meta.json
     pieces: list[bytes] = []

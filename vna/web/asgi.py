@@ -18,8 +18,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from vna.config import Settings
 from vna.errors import NotFound, VNAError
 from vna.web import health, problems, server
-from vna.web.dicomweb.routes import ROOT, DicomWeb
-from vna.web.exchange import Counter
+from vna.web.dicomweb.routes import DicomWeb
+from vna.web.exchange import ROOT, URI_ROOT, Counter
 from vna.web.identity import Identity
 from vna.web.portal.routes import routes as portal
 from vna.web.threads import Threads
@@ -37,8 +37,11 @@ def create(engines: Engines) -> ASGIApp:
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         # DICOMweb goes its own way: a frame is too short a thing for layers of middleware.
-        if scope["type"] == "http" and scope["path"].startswith(f"{ROOT}/"):
+        path = scope["path"] if scope["type"] == "http" else ""
+        if path.startswith(f"{ROOT}/") or path == ROOT:
             await dicomweb({**scope, "root_path": scope["root_path"] + ROOT}, receive, send)
+        elif path in (URI_ROOT, f"{URI_ROOT}/"):
+            await dicomweb({**scope, "root_path": scope["root_path"] + URI_ROOT}, receive, send)
         else:
             await house(scope, receive, send)
 

@@ -15,12 +15,15 @@ from vna.dicom.refs import UID, InstanceRef, Ref, SeriesRef, StudyRef, uid
 from vna.errors import InvalidRequest
 from vna.web.identity import Identity
 from vna.web.problems import ALWAYS, Headers
-from vna.web.threads import Threads
+from vna.web.threads import Buffer, Threads
 
 if TYPE_CHECKING:
     from vna.engines import Engines
 
 T = TypeVar("T")
+
+ROOT, URI_ROOT = "/dicom-web", "/wado"
+"""Where the services stand: RESTful, and WADO-URI."""
 
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?", re.ASCII)
 
@@ -88,6 +91,10 @@ class Ask:
             host = f"{host}:{server[1]}"
         return f"{self.scope['scheme']}://{host}{self.scope.get('root_path', '')}"
 
+    def restful(self) -> str:
+        """Return the absolute URL of the RESTful service, whichever was called."""
+        return self.root().removesuffix(URI_ROOT).removesuffix(ROOT) + ROOT
+
     def url(self) -> str:
         """Return the absolute URL of what is asked for, without its query."""
         return f"{self.root()}{below(self.scope)}"
@@ -117,14 +124,15 @@ class Ask:
 class Reply:
     """An answer: complete in `body`, or `body` followed by `rest`, which is pulled by threads.
 
-    `length` is that of everything, where it is known; without `rest` it need not be given.
+    `length` is that of everything, where it is known; without `rest` it need not be given. What
+    `rest` gives may be views that are good until the next one is asked for.
     """
 
     status: int = 200
     media: str = ""
     headers: Headers = field(default_factory=list)
     body: Sequence[bytes] = ()
-    rest: Iterator[bytes] | None = None
+    rest: Iterator[Buffer] | None = None
     length: int | None = None
 
     def all_headers(self) -> Headers:

@@ -24,6 +24,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from vna import telemetry
 from vna.config import Http
 from vna.web import problems
+from vna.web.direct import EXTENSION, Direct
 
 if TYPE_CHECKING:
     from uvicorn._types import (
@@ -245,6 +246,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """Start the application; an answer that comes before a long body ends the connection."""
+        cycle.scope["extensions"] = {EXTENSION: self._direct(cycle)}  # type: ignore[dict-item]  # our own
         length = self._body_bytes
         if length is not None and length <= _DRAIN_BYTES:
             super()._start_asgi_task(cycle, app)
@@ -262,6 +264,17 @@ class LimitedProtocol(HttpToolsProtocol):
             await app(scope, receive, send_on)
 
         super()._start_asgi_task(cycle, announcing)  # type: ignore[arg-type]  # HTTP alone comes here
+
+    def _direct(self, cycle: RequestResponseCycle) -> Direct:
+        def sent(count: int) -> None:
+            cycle.expected_content_length -= count
+
+        return Direct(
+            self.transport,
+            idle_s=self._limits.body_idle_s,
+            is_gone=lambda: cycle.disconnected,
+            sent=sent,
+        )
 
     def close_gently(self) -> None:
         """Close, but let the client read its answer first if it is still sending."""

@@ -17,6 +17,7 @@ from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+Buffer = bytes | bytearray | memoryview
 
 PIECE = 1 << 20
 STREAM_THREADS = 32
@@ -135,7 +136,7 @@ class Threads:
 class Pull:
     """Walks an iterator in the stream threads, one piece ahead of its reader."""
 
-    def __init__(self, threads: Threads, chunks: Iterator[bytes]) -> None:
+    def __init__(self, threads: Threads, chunks: Iterator[Buffer]) -> None:
         self._pool = threads.streams
         self._chunks = chunks
         self._ahead: asyncio.Future[tuple[bytes, bool]] | None = self._start()
@@ -162,13 +163,22 @@ class Pull:
         return self._pool.start(lambda: gather(self._chunks, PIECE))
 
 
-def gather(chunks: Iterator[bytes], least: int) -> tuple[bytes, bool]:
-    """Take chunks until there are `least` bytes; the flag says that there are no more."""
+def take(chunks: Iterator[Buffer], least: int) -> tuple[list[bytes], bool]:
+    """Take chunks until there are `least` bytes; the flag says that there are no more.
+
+    A chunk that is a view is copied: it is good only until the next one is asked for.
+    """
     taken: list[bytes] = []
     size = 0
     for chunk in chunks:
-        taken.append(chunk)
+        taken.append(chunk if isinstance(chunk, bytes) else bytes(chunk))
         size += len(chunk)
         if size >= least:
-            return (taken[0] if len(taken) == 1 else b"".join(taken)), False
-    return b"".join(taken), True
+            return taken, False
+    return taken, True
+
+
+def gather(chunks: Iterator[Buffer], least: int) -> tuple[bytes, bool]:
+    """Take chunks as `take` does, and join them."""
+    taken, is_last = take(chunks, least)
+    return (taken[0] if len(taken) == 1 else b"".join(taken)), is_last

@@ -22,7 +22,10 @@ PLAIN_JSON = "application/json"
 XML = "application/dicom+xml"
 CSV = "text/csv"  # an extension of ours for searches
 OCTETS = "application/octet-stream"
-ANY = "*"
+ZIP = "application/zip"
+WADL = "application/vnd.sun.wadl+xml"
+ANY, EASY = "*", "~"
+"""As stored; and uncompressed where that takes no codec, else as stored."""
 
 
 class Resource(enum.Enum):
@@ -34,18 +37,32 @@ class Resource(enum.Enum):
     SEARCH = enum.auto()
     STORED = enum.auto()
     COMMITMENT = enum.auto()
+    CAPABILITIES = enum.auto()
     FRAMES = enum.auto()
     FRAME = enum.auto()
     BULK = enum.auto()
+    BULKS = enum.auto()
+
+
+Wish = str | tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One acceptable representation. `syntaxes` None: no Transfer Syntax was named."""
+    """One acceptable representation. `syntaxes` None: no Transfer Syntax was named.
+
+    `directory` is for a ZIP file: whether a DICOMDIR is to be in it.
+    """
 
     media: str
     multipart: bool
     syntaxes: tuple[str, ...] | None = None
+    directory: bool = False
+
+    @property
+    def is_bulk(self) -> bool:
+        """Whether it holds values rather than whole instances."""
+        return self.media not in (DICOM, ZIP, JSON, PLAIN_JSON, XML)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +84,28 @@ class Acceptable:
         named = (w.syntaxes or (EXPLICIT_LITTLE,) for w in self.wanted)
         return tuple(dict.fromkeys(syntax for syntaxes in named for syntax in syntaxes))
 
+    @property
+    def wishes(self) -> tuple[Wish, ...] | None:
+        """The same, those of one media type named without any together: the stored one is first."""
+        if all(wanted.syntaxes is None for wanted in self.wanted):
+            return None
+        named = (w.syntaxes or (EXPLICIT_LITTLE,) for w in self.wanted)
+        return tuple(dict.fromkeys(one[0] if len(one) == 1 else one for one in named))
+
+    def kinds(self) -> Iterator[Acceptable]:
+        """Split by what is made: DICOM files, a ZIP file of them, or bulk data; best first."""
+        kinds: dict[str, list[Wanted]] = {}
+        for wanted in self.wanted:
+            kinds.setdefault("bulk" if wanted.is_bulk else wanted.media, []).append(wanted)
+        return (Acceptable(tuple(found)) for found in kinds.values())
+
     def form(self, media: str, syntax: str | None) -> Wanted:
         """Return the entry under which something in `media` and `syntax` goes out.
 
         Raises `NotAcceptable` when there is none.
         """
         for wanted in self.wanted:
-            if ANY in (wanted.syntaxes or ()):
+            if not {ANY, EASY}.isdisjoint(wanted.syntaxes or ()):
                 return wanted
             if wanted.media == media.lower() and (
                 not wanted.syntaxes or syntax in (None, *wanted.syntaxes)
@@ -103,22 +135,24 @@ ALIASES = {
 _RENDERED = frozenset(
     ("image/png", "image/gif", "text/html", "text/plain", "text/xml", "text/rtf", "application/pdf")
 )
-_PIXELS = frozenset((Resource.FRAMES, Resource.FRAME, Resource.BULK))
+_PIXELS = frozenset((Resource.FRAMES, Resource.FRAME, Resource.BULK, Resource.BULKS))
 _BULK_OFFERS = tuple((media, True) for media in (OCTETS, *COMPRESSED))
 _BULK_SINGLE = tuple((media, False) for media in (OCTETS, *COMPRESSED))
 # (media type, multipart): the first is the default, which a matching wildcard asks for.
 _OFFERS: dict[Resource, tuple[tuple[str, bool], ...]] = {
-    Resource.INSTANCES: ((DICOM, True),),
-    Resource.INSTANCE: ((DICOM, True), (DICOM, False)),
+    Resource.INSTANCES: ((DICOM, True), (ZIP, False), *_BULK_OFFERS),
+    Resource.INSTANCE: ((DICOM, True), (DICOM, False), (ZIP, False), *_BULK_OFFERS),
     Resource.METADATA: ((JSON, False), (PLAIN_JSON, False), (XML, True)),
     Resource.SEARCH: ((JSON, False), (PLAIN_JSON, False), (XML, True), (CSV, False)),
     Resource.STORED: ((JSON, False), (PLAIN_JSON, False), (XML, False)),
     Resource.COMMITMENT: (
         *((JSON, False), (PLAIN_JSON, False), (XML, False), (JSON, True), (XML, True)),
     ),
+    Resource.CAPABILITIES: ((WADL, False), (PLAIN_JSON, False)),
     Resource.FRAMES: _BULK_OFFERS,
     Resource.FRAME: (*_BULK_OFFERS, *_BULK_SINGLE),
     Resource.BULK: (*_BULK_SINGLE, *_BULK_OFFERS),
+    Resource.BULKS: _BULK_OFFERS,
 }
 _CACHED_MOST = 1024  # characters: clients say the same short thing again and again
 _Q = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?", re.ASCII)
@@ -130,6 +164,7 @@ class _Range:
     multipart: bool | None  # None: */*, which covers both
     syntax: str | None
     q: float
+    directory: bool = False
 
     def covers(self, media: str, multipart: bool) -> bool:
         if self.multipart not in (None, multipart):
@@ -182,9 +217,14 @@ def _negotiated(
 _cached = functools.lru_cache(maxsize=1024)(_negotiated)
 
 
+def offers(resource: Resource) -> tuple[tuple[str, bool], ...]:
+    """List what a resource is given as: media type, and whether in a multipart; default first."""
+    return _OFFERS[resource]
+
+
 def _possible(resource: Resource) -> str:
-    offers = (f'multipart/related; type="{m}"' if multi else m for m, multi in _OFFERS[resource])
-    return f"This resource is given as one of: {', '.join(offers)}."
+    given = (f'multipart/related; type="{m}"' if multi else m for m, multi in _OFFERS[resource])
+    return f"This resource is given as one of: {', '.join(given)}."
 
 
 def _ranges(entries: Iterable[MediaType]) -> Iterator[_Range]:
@@ -196,7 +236,11 @@ def _ranges(entries: Iterable[MediaType]) -> Iterator[_Range]:
         if media in ("multipart/related", "multipart/*"):
             media, multipart = (entry.parameter("type") or "*/*").lower(), True
         yield _Range(
-            ALIASES.get(media, media), multipart, entry.parameter("transfer-syntax"), float(q)
+            ALIASES.get(media, media),
+            multipart,
+            entry.parameter("transfer-syntax"),
+            float(q),
+            entry.parameter("dicomdir") == "true",
         )
 
 
@@ -217,29 +261,30 @@ def _refuse_mixture(resource: Resource, ranges: Iterable[_Range]) -> None:
 
 
 def _wanted(resource: Resource, ranges: Iterable[_Range]) -> Iterator[Wanted]:
-    offers = _OFFERS[resource]
+    given = _OFFERS[resource]
     ordered = sorted(ranges, key=lambda r: -r.q)
     refused = {(r.media, r.multipart) for r in ordered if r.q == 0}
     for entry in ordered:
         if entry.q == 0:
             continue
         if not entry.is_wildcard:
-            if (entry.media, bool(entry.multipart)) in offers:
-                yield Wanted(entry.media, bool(entry.multipart), _named(resource, entry))
+            if (entry.media, bool(entry.multipart)) in given:
+                named = _named(entry)
+                yield Wanted(entry.media, bool(entry.multipart), named, entry.directory)
             continue
-        for media, multipart in offers:
+        for media, multipart in given:
             if (media, multipart) not in refused and entry.covers(media, multipart):
                 yield Wanted(media, multipart, _unnamed(resource, entry))
                 break
 
 
-def _named(resource: Resource, entry: _Range) -> tuple[str, ...] | None:
+def _named(entry: _Range) -> tuple[str, ...] | None:
     """Transfer Syntaxes of an entry that names its media type."""
-    if resource not in _PIXELS and entry.media != DICOM:
-        return None
     if entry.media in COMPRESSED and entry.syntax in (None, ANY):
         return COMPRESSED[entry.media]
-    return (entry.syntax,) if entry.syntax else _default(resource)
+    if entry.media == OCTETS:
+        return (entry.syntax or EXPLICIT_LITTLE,)
+    return (entry.syntax,) if entry.syntax and entry.media in (DICOM, ZIP, *COMPRESSED) else None
 
 
 def _unnamed(resource: Resource, entry: _Range) -> tuple[str, ...] | None:
@@ -248,8 +293,4 @@ def _unnamed(resource: Resource, entry: _Range) -> tuple[str, ...] | None:
         return (entry.syntax,)
     if resource in _PIXELS:
         return (ANY,)
-    return (EXPLICIT_LITTLE, ANY) if resource in (Resource.INSTANCE, Resource.INSTANCES) else None
-
-
-def _default(resource: Resource) -> tuple[str, ...] | None:
-    return (EXPLICIT_LITTLE,) if resource in _PIXELS else None
+    return (EASY,) if resource in (Resource.INSTANCE, Resource.INSTANCES) else None

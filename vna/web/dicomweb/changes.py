@@ -54,7 +54,8 @@ async def changes(ask: Ask) -> Reply:
     fields = [*caching.headers(state), (b"link", f'<{url}>; rel="next"'.encode("latin-1"))]
     if page.has_more:
         count = page.last - page.following
-        fields.append(warning(root, f"There are {count} more changes that can be requested"))
+        some = f"{count} more" if not page.is_behind else f"more than {count}"
+        fields.append(warning(root, f"There are {some} changes that can be requested"))
     body = orjson.dumps(
         {
             "feed": page.feed,

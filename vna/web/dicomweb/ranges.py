@@ -1,13 +1,11 @@
-"""Range requests for a value given by itself (RFC 9110 14, PS3.18 8.6.1)."""
+"""Range requests: which part of an answer is wanted (RFC 9110 14, PS3.18 8.6.1)."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from vna.web.exchange import Ask
-from vna.web.threads import PIECE
 
 _RANGE = re.compile(r"(\d{0,18})-(\d{0,18})", re.ASCII)
 
@@ -38,9 +36,10 @@ def wanted(ask: Ask, whole: int, etag: str, most: int) -> Wanted | None:
 
     A malformed Range, another unit, and several ranges mean the whole (RFC 9110 14.2 allows that);
     more than `most` of them are refused. Under If-Range a part is given only of the same state.
+    HEAD knows no ranges (14.2).
     """
     text = ask.header(b"range")
-    if text is None or not text.lower().startswith("bytes="):
+    if text is None or ask.is_head or not text.lower().startswith("bytes="):
         return None
     condition = ask.header(b"if-range")
     if condition is not None and condition != etag:
@@ -63,10 +62,3 @@ def _part(first: str, last: str, whole: int) -> Wanted | None:
     if last and int(last) < start:
         return None
     return Wanted(start, max(end - start + 1, 0), whole)
-
-
-def chunks(read: Callable[[int, int], bytes], part: Wanted) -> Iterator[bytes]:
-    """Read a part, a mebibyte at a time."""
-    end = part.start + part.length
-    for at in range(part.start, end, PIECE):
-        yield read(at, min(PIECE, end - at))

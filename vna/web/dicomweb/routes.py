@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import unquote
 
 from starlette.types import Receive, Scope, Send
@@ -16,13 +16,26 @@ from starlette.types import Receive, Scope, Send
 from vna import telemetry
 from vna.errors import NotFound, UnsupportedMedia
 from vna.web import problems
-from vna.web.dicomweb import changes, commitment, deletion, qido, stow, wado
-from vna.web.exchange import Ask, ClientGone, Counter, Reply, below
+from vna.web.dicomweb import (
+    caching,
+    capabilities,
+    changes,
+    commitment,
+    cors,
+    deletion,
+    qido,
+    rendered,
+    stow,
+    uri,
+    wado,
+)
+from vna.web.dicomweb.accept import WADL, Resource
+from vna.web.exchange import ROOT, URI_ROOT, Ask, ClientGone, Counter, Reply, below
 from vna.web.sending import send_reply
 
 log = logging.getLogger(__name__)
 
-ROOT = "/dicom-web"
+__all__ = ["ROOT", "ROUTES", "URI_ROOT", "DicomWeb", "Route", "find"]
 
 Endpoint = Callable[[Ask], Awaitable[Reply]]
 
@@ -39,6 +52,8 @@ class Route:
 _STUDY = "studies/{study}"
 _SERIES = f"{_STUDY}/series/{{series}}"
 _INSTANCE = f"{_SERIES}/instances/{{instance}}"
+_LEVELS = (_STUDY, _SERIES, _INSTANCE)
+_VISIBLE = (_STUDY, _SERIES, _INSTANCE, f"{_INSTANCE}/frames/{{frames}}")
 
 ROUTES: tuple[Route, ...] = (
     Route("studies", "studies", {"GET": qido.studies, "POST": stow.store}),
@@ -58,7 +73,11 @@ ROUTES: tuple[Route, ...] = (
     Route(_INSTANCE, "instance", {"GET": wado.instances, "DELETE": deletion.delete}),
     Route(f"{_INSTANCE}/metadata", "metadata", {"GET": wado.metadata}),
     Route(f"{_INSTANCE}/frames/{{frames}}", "frames", {"GET": wado.frames}),
-    Route(f"{_INSTANCE}/bulkdata/{{path}}", "bulkdata", {"GET": wado.bulkdata}),
+    Route(f"{_INSTANCE}/bulkdata/{{path}}", "bulkdata", {"GET": wado.one_value}),
+    *(Route(f"{level}/bulkdata", "all-bulkdata", {"GET": wado.bulkdata}) for level in _LEVELS),
+    *(Route(f"{level}/pixeldata", "pixeldata", {"GET": wado.pixeldata}) for level in _LEVELS),
+    *(Route(f"{of}/rendered", "rendered", {"GET": rendered.rendered}) for of in _VISIBLE),
+    *(Route(f"{of}/thumbnail", "thumbnail", {"GET": rendered.thumbnail}) for of in _VISIBLE),
     Route(
         "commitment-requests/{transaction}",
         "commitment",
@@ -66,6 +85,14 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("changefeed", "changefeed", {"GET": changes.changes}),
 )
+
+
+URI_ROUTE = Route("", "uri", {"GET": uri.retrieve})
+"""The URI service has one resource, its root (PS3.18 9.1)."""
+
+_SERVICE = Route("", "service", {})
+TOLD = tuple(capabilities.Told(route.path, tuple(route.methods)) for route in ROUTES)
+URI_TOLD = (capabilities.Told("", ("GET",), uri.PARAMETERS),)
 
 
 @dataclass(slots=True)
@@ -97,19 +124,35 @@ def find(path: str) -> tuple[Route, dict[str, str]]:
 
     Raises `NotFound`.
     """
+    node, names, _ = _walk(path)
+    if node.route is None:
+        raise NotFound
+    return node.route, names
+
+
+def template(path: str) -> str:
+    """Find what a path below the service is an example of; empty for the service itself.
+
+    Raises `NotFound`.
+    """
+    return _walk(path)[2] if path.strip("/") else ""
+
+
+def _walk(path: str) -> tuple[_Node, dict[str, str], str]:
     node = _TOP
     names: dict[str, str] = {}
+    steps = []
     for step in path.removeprefix("/").removesuffix("/").split("/"):
         below = node.steps.get(step)
+        steps.append(step)
         if below is None or not step:
             below = node.steps.get("")
             if below is None or not step:
                 raise NotFound
             names[node.variable] = unquote(step) if "%" in step else step
+            steps[-1] = f"{{{node.variable}}}"
         node = below
-    if node.route is None:
-        raise NotFound
-    return node.route, names
+    return node, names, "/".join(steps)
 
 
 class DicomWeb:
@@ -123,14 +166,20 @@ class DicomWeb:
         begun = time.perf_counter()
         name = "unknown"
         try:
-            route, names = find(below(scope))
-            name = route.name
-            reply = await self._reply(route, names, scope, receive)
+            if scope["method"] == "OPTIONS":
+                name = "capabilities"
+                reply = await self._options(scope, receive)
+            else:
+                route, names = self._find(scope)
+                name = route.name
+                reply = await self._reply(route, names, scope, receive)
         except ClientGone:
             return
         except Exception as exc:  # the table knows them all, and what is our fault is logged
             status, fields, content = problems.answer(exc, name)
             reply = Reply(status=status, media="application/json", headers=fields, body=(content,))
+        if more := cors.fields_of(scope, self._counter.engines.settings):
+            reply = replace(reply, headers=[*reply.headers, *more])
         await send_reply(reply, scope, receive, send, threads=self._counter.threads, resource=name)
         seconds = time.perf_counter() - begun
         telemetry.HTTP_SECONDS.labels(name, str(reply.status)).observe(seconds)
@@ -138,6 +187,33 @@ class DicomWeb:
         if log.isEnabledFor(level):
             about = {"resource": name, "method": scope["method"], "status": reply.status}
             log.log(level, "answered", extra={**about, "ms": round(seconds * 1000, 2)})
+
+    def _find(self, scope: Scope) -> tuple[Route, dict[str, str]]:
+        if scope.get("root_path", "").endswith(URI_ROOT):
+            return URI_ROUTE, {}
+        return find(below(scope))
+
+    async def _options(self, scope: Scope, receive: Receive) -> Reply:
+        """Tell what can be done here: a browser in its preflight, all others as capabilities."""
+        settings = self._counter.engines.settings
+        is_uri = scope.get("root_path", "").endswith(URI_ROOT)
+        told = "" if is_uri else template(below(scope))
+        found = [URI_ROUTE] if is_uri else [route for route in ROUTES if route.path == told]
+        methods = _allowed(found[0] if found else _SERVICE)
+        if cors.is_preflight(scope):
+            return cors.preflight(scope, settings, methods)
+        principal = await self._counter.identity.principal(scope)
+        ask = Ask(scope, receive, counter=self._counter, principal=principal, names={})
+        form = wado.accepted(ask, Resource.CAPABILITIES).best
+        routes = URI_TOLD if is_uri else TOLD
+        described = capabilities.describe(ask.root(), routes, told)
+        written = capabilities.wadl if form.media == WADL else capabilities.json
+        content = written(described)
+        state = caching.State([content.decode()], is_strong=True)
+        if caching.is_fresh(ask, state):
+            return caching.not_modified(state)
+        fields = [*caching.headers(state), (b"allow", methods.encode("ascii"))]
+        return Reply(media=form.media, headers=fields, body=(content,))
 
     async def _reply(
         self, route: Route, names: dict[str, str], scope: Scope, receive: Receive
@@ -160,8 +236,13 @@ class DicomWeb:
             raise found from exc
 
 
+def _allowed(route: Route) -> str:
+    methods = [*route.methods, *(("HEAD",) if "GET" in route.methods else ()), "OPTIONS"]
+    return ", ".join(methods)
+
+
 def _not_allowed(route: Route) -> Reply:
-    allowed = ", ".join([*route.methods, *(("HEAD",) if "GET" in route.methods else ())])
+    allowed = _allowed(route)
     content = problems.body(405, "MethodNotAllowed", f"This resource knows {allowed}.")
     return Reply(
         status=405,

@@ -1,8 +1,7 @@
 """Retrieve transaction (PS3.18 10.4): instances, metadata, frames, bulk data. GET and HEAD.
 
 An endpoint reads the request, makes one hop into a thread, and replies with complete bytes where
-they are few; what is large follows in pieces. Everything that can be refused is refused before the
-first byte; what fails later breaks the connection and never looks like a short answer.
+they are few; what is large follows in pieces (answering.py).
 """
 
 from __future__ import annotations
@@ -12,72 +11,111 @@ from collections.abc import Iterable, Iterator
 
 import orjson
 
-from vna.dicom.uids import EXPLICIT_LITTLE, transfer_syntax
+from vna.dicom.parameters import read_parameters
+from vna.dicom.refs import Ref
 from vna.errors import InvalidRequest, NotAcceptable
-from vna.retrieve.metadata import Description
+from vna.retrieve.metadata import Description, selected
 from vna.retrieve.payload import Payload, path_of
-from vna.web.dicomweb import caching, ranges
-from vna.web.dicomweb.accept import DICOM, OCTETS, XML, Acceptable, Resource, Wanted, negotiate
+from vna.web.dicomweb import answering, caching
+from vna.web.dicomweb.accept import (
+    DICOM,
+    OCTETS,
+    XML,
+    ZIP,
+    Acceptable,
+    Resource,
+    Wanted,
+    negotiate,
+)
+from vna.web.dicomweb.archives import zipped
 from vna.web.dicomweb.xml import native_model
-from vna.web.exchange import Ask, Reply
+from vna.web.exchange import Ask, Reply, warning
 from vna.web.multipart import closing, multipart_type, new_boundary, part_head
-from vna.web.threads import gather
 
-READY = 4 << 20  # up to this size an answer is made in one hop
+_WARNINGS_MOST = 8
 METADATA_READY = 12 << 20  # metadata is many small pieces: one hop for a thousand instances
+FRAMES_MOST = 10_000
 _NUMBERS = re.compile(r"[1-9]\d{0,8}(,[1-9]\d{0,8})*", re.ASCII)
 
 
 async def instances(ask: Ask) -> Reply:
-    """GET a study, series or instance as DICOM files (PS3.18 10.4.1.1.1)."""
+    """GET a study, series or instance as DICOM files, in a ZIP file, or as bulk data (10.4.1.1.1).
+
+    The last is what octets asked of these resources have meant in all editions (Table 10.4.4-1).
+    """
     ref = ask.ref()
     resource = Resource.INSTANCE if "instance" in ask.names else Resource.INSTANCES
     acceptable = accepted(ask, resource)
     root = ask.root()
+    return await ask.hop(lambda: _first_given(ask, acceptable, root, ref=ref))
 
-    def retrieve() -> Reply:
-        engine = ask.counter.engines.retrieve
-        found = engine.instances(ask.principal, ref)
-        chosen = [(item, engine.choose(item, acceptable.syntaxes)) for item in found]
-        syntaxes = {syntax for _, syntax in chosen}
-        form = acceptable.form(DICOM, chosen[0][1])
-        state = caching.State(
-            [item.blob_id.hex() for item in found] + sorted(syntaxes),
-            is_strong=not form.multipart,
-            changed_at=max(item.changed_at for item in found),
-        )
-        if caching.is_fresh(ask, state):
-            return caching.not_modified(state)
-        payloads = (engine.part10(item, syntax) for item, syntax in chosen)
-        if form.multipart:
-            media, chunks = _multipart(DICOM, payloads, root, next(iter(syntaxes), None))
-            return _reply(ask, media, chunks, caching.headers(state))
-        return _single(ask, next(payloads), root, state)
 
-    return await ask.hop(retrieve)
+def _first_given(ask: Ask, acceptable: Acceptable, root: str, *, ref: Ref) -> Reply:
+    """Answer with the best kind of representation that can be given."""
+    refusal: NotAcceptable | None = None
+    for part in acceptable.kinds():
+        try:
+            if part.best.media == ZIP:
+                return zipped(ask, ref, part.best)
+            if part.best.is_bulk:
+                return _bulk(ask, ref, part, root, pixels_only=False)
+            return _files(ask, ref, part, root)
+        except NotAcceptable as exc:
+            refusal = refusal or exc
+    raise refusal or NotAcceptable
+
+
+def _files(ask: Ask, ref: Ref, acceptable: Acceptable, root: str) -> Reply:
+    engine = ask.counter.engines.retrieve
+    found = engine.instances(ask.principal, ref)
+    chosen, refused = engine.given(found, acceptable.wishes)
+    form = acceptable.form(DICOM, chosen[0][1])
+    payloads = [engine.part10(item, syntax) for item, syntax in chosen]
+    if not form.multipart:
+        return answering.single(ask, payloads[0], root)
+    if any(payload.length is None for payload in payloads):
+        told = [f"{item.blob_id.hex()}{syntax}" for item, syntax in chosen]
+        since = max(item.changed_at for item, _ in chosen)
+        state = caching.State([root, *told], changed_at=since)
+        return answering.converted(ask, payloads, root, state, refused=refused)
+    status, fields = answering.told(root, refused)
+    return answering.multipart(ask, payloads, root, status=status, fields=fields)
 
 
 async def metadata(ask: Ask) -> Reply:
-    """GET the attributes of a study, series or instance without their bulk data (10.4.1.1.2)."""
+    """GET the attributes of a study, series or instance without their bulk data (10.4.1.1.2).
+
+    `includefield` names the attributes wanted, as a search does; the UIDs come with them.
+    """
     ref = ask.ref()
     form = accepted(ask, Resource.METADATA).best
     root = ask.root()
     is_zipped = caching.takes_gzip(ask)
+    asked = read_parameters(pair for pair in ask.query() if pair[0] == "includefield")
+    includes = None if asked.everything or not asked.includes else asked.includes
+    fields = [warning(root, text) for text in asked.deviations[:_WARNINGS_MOST]]
 
     def retrieve() -> Reply:
         engine = ask.counter.engines.retrieve
-        state = caching.State([engine.revision(ask.principal, ref), form.media])
+        revision, changed_at = engine.state(ask.principal, ref)
+        state = caching.State(
+            [revision, form.media, root, repr(sorted(includes or ()))],
+            changed_at=changed_at,
+        )
         if caching.is_fresh(ask, state):
             return caching.not_modified(state)
         found = engine.metadata(ask.principal, ref)
+        if includes is not None:
+            found = (selected(one, includes) for one in found)
         media, chunks = form.media, _json_array(found, root)
         if form.multipart:
             media, chunks = _xml_parts(one.json(f"{root}{path_of(one.ref)}/") for one in found)
-        fields = [*caching.headers(state), (b"content-location", ask.url().encode("latin-1"))]
+        fields.extend(caching.headers(state))
+        fields.append((b"content-location", ask.url().encode("latin-1")))
         if is_zipped:
             chunks = caching.gzipped(chunks)
             fields.append((b"content-encoding", b"gzip"))
-        return _reply(ask, media, chunks, fields, ready=METADATA_READY)
+        return answering.streamed(ask, media, chunks, fields, most=METADATA_READY)
 
     return await ask.hop(retrieve)
 
@@ -91,13 +129,13 @@ async def frames(ask: Ask) -> Reply:
 
     def retrieve() -> Reply:
         engine = ask.counter.engines.retrieve
-        payloads = engine.frames(ask.principal, ref, numbers, acceptable.syntaxes)
-        return _parts_reply(ask, payloads, acceptable, root)
+        payloads = engine.frames(ask.principal, ref, numbers, acceptable.wishes)
+        return _parts(ask, payloads, acceptable, root)
 
     return await ask.hop(retrieve)
 
 
-async def bulkdata(ask: Ask) -> Reply:
+async def one_value(ask: Ask) -> Reply:
     """GET the value behind a BulkDataURI, or a range of it (10.4.1.1.5, 8.6.1)."""
     ref = ask.instance()
     acceptable = accepted(ask, Resource.BULK)
@@ -105,17 +143,52 @@ async def bulkdata(ask: Ask) -> Reply:
 
     def retrieve() -> Reply:
         engine = ask.counter.engines.retrieve
-        payloads = engine.bulkdata(ask.principal, ref, ask.names["path"])
-        return _parts_reply(ask, payloads, acceptable, root)
+        path = ask.names["path"]
+        return _parts(
+            ask, engine.bulkdata(ask.principal, ref, path, acceptable.wishes), acceptable, root
+        )
 
     return await ask.hop(retrieve)
+
+
+async def bulkdata(ask: Ask) -> Reply:
+    """GET every bulk value of a study, series or instance (10.4.1.1.5)."""
+    return await _all_values(ask, pixels_only=False)
+
+
+async def pixeldata(ask: Ask) -> Reply:
+    """GET the Pixel Data of a study, series or instance (10.4.1.1.5, 10.4.3.3.3)."""
+    return await _all_values(ask, pixels_only=True)
+
+
+async def _all_values(ask: Ask, *, pixels_only: bool) -> Reply:
+    ref = ask.ref()
+    acceptable = accepted(ask, Resource.BULKS)
+    root = ask.root()
+    return await ask.hop(lambda: _bulk(ask, ref, acceptable, root, pixels_only=pixels_only))
+
+
+def _bulk(ask: Ask, ref: Ref, acceptable: Acceptable, root: str, *, pixels_only: bool) -> Reply:
+    engine = ask.counter.engines.retrieve
+    found = engine.bulk(ask.principal, ref, acceptable.wishes, pixels_only=pixels_only)
+    if isinstance(found.payloads, list):
+        status, fields = answering.told(root, found.refused)
+        return answering.multipart(ask, found.payloads, root, status=status, fields=fields)
+    state = caching.State(
+        [root, str(pixels_only), repr(acceptable.wishes), *found.revisions],
+        changed_at=found.changed_at,
+    )
+    return answering.converted(ask, found.payloads, root, state, refused=found.refused)
 
 
 def frame_numbers(text: str) -> list[int]:
     """Read a frame list: numbers from 1, separated by commas. Raises `InvalidRequest`."""
     if not _NUMBERS.fullmatch(text):
-        raise InvalidRequest("Frames are numbers from 1, separated by commas.")
-    return [int(number) for number in text.split(",")]
+        raise InvalidRequest("The frames of the path are numbers from 1, separated by commas.")
+    numbers = [int(number) for number in text.split(",")]
+    if len(numbers) > FRAMES_MOST:
+        raise InvalidRequest(f"The path may name {FRAMES_MOST} frames.")
+    return numbers
 
 
 def accepted(ask: Ask, resource: Resource) -> Acceptable:
@@ -124,35 +197,12 @@ def accepted(ask: Ask, resource: Resource) -> Acceptable:
     return negotiate(resource, ask.header(b"accept"), ask.accept_parameters(), strict=strict)
 
 
-def content_type(payload: Payload) -> str:
-    """Write the Content-Type of a payload; Explicit VR Little Endian is not said (8.7.3)."""
-    syntax = payload.transfer_syntax
-    known = transfer_syntax(syntax) if syntax else None
-    if syntax in (None, EXPLICIT_LITTLE) or (
-        payload.media_type == OCTETS and not (known and known.encapsulated)
-    ):
-        return payload.media_type  # native frames are little endian, whatever they came in
-    return f"{payload.media_type}; transfer-syntax={syntax}"
-
-
-def _parts_reply(ask: Ask, payloads: list[Payload], acceptable: Acceptable, root: str) -> Reply:
+def _parts(ask: Ask, payloads: list[Payload], acceptable: Acceptable, root: str) -> Reply:
     """Frames and bulk data: one part each, or the only one by itself."""
-    first = payloads[0]
-    form = acceptable.form(first.media_type, first.transfer_syntax)
-    state = caching.State(
-        [first.revision or "", first.location or "", str(len(payloads))],
-        is_strong=not _is_multipart(form, payloads),
-    )
-    if first.revision and caching.is_fresh(ask, state):
-        return caching.not_modified(state)
-    fields = caching.headers(state if first.revision else None)
-    if not _is_multipart(form, payloads):
-        return _single(ask, first, root, state)
-    media, chunks = _multipart(first.media_type, payloads, root, None)
-    length = sum(payload.length or 0 for payload in payloads)
-    if length > READY or any(payload.length is None for payload in payloads) or ask.is_head:
-        return _reply(ask, media, chunks, fields)
-    return Reply(media=media, headers=fields, body=list(chunks))
+    form = acceptable.form(payloads[0].media_type, payloads[0].transfer_syntax)
+    if _is_multipart(form, payloads):
+        return answering.multipart(ask, payloads, root)
+    return answering.single(ask, payloads[0], root)
 
 
 def _is_multipart(form: Wanted, payloads: list[Payload]) -> bool:
@@ -160,47 +210,6 @@ def _is_multipart(form: Wanted, payloads: list[Payload]) -> bool:
     if len(payloads) > 1 and not form.multipart and form.media != OCTETS:
         raise NotAcceptable("This has several parts: ask for multipart/related.")
     return form.multipart or len(payloads) > 1
-
-
-def _single(ask: Ask, payload: Payload, root: str, state: caching.State) -> Reply:
-    """One payload by itself, whole or a range."""
-    media = content_type(payload)
-    fields = caching.headers(state)
-    if payload.location:
-        fields.append((b"content-location", f"{root}{payload.location}".encode("latin-1")))
-    if payload.length is None or payload.read is None:
-        return _reply(ask, media, payload.chunks, fields, payload.length)
-    fields.append((b"accept-ranges", b"bytes"))
-    most = ask.counter.engines.settings.limits.ranges
-    wanted = ranges.wanted(ask, payload.length, state.etag, most)
-    if wanted is None:
-        return _reply(ask, media, payload.chunks, fields, payload.length)
-    fields.append((b"content-range", wanted.content_range))
-    if wanted.is_outside:
-        return Reply(status=416, headers=fields)
-    chunks = ranges.chunks(payload.read, wanted)
-    return _reply(ask, media, chunks, fields, wanted.length, status=206)
-
-
-def _multipart(
-    media: str, payloads: Iterable[Payload], root: str, syntax: str | None
-) -> tuple[str, Iterator[bytes]]:
-    boundary = new_boundary()
-
-    def parts() -> Iterator[bytes]:
-        for number, payload in enumerate(payloads):
-            yield part_head(
-                boundary,
-                content_type(payload),
-                first=number == 0,
-                length=payload.length,
-                location=f"{root}{payload.location}" if payload.location else None,
-            )
-            yield from payload.chunks
-        yield closing(boundary)
-
-    named = None if syntax == EXPLICIT_LITTLE else syntax
-    return multipart_type(media, boundary, named), parts()
 
 
 def _json_array(found: Iterable[Description], root: str) -> Iterator[bytes]:
@@ -223,21 +232,3 @@ def _xml_parts(objects: Iterable[bytes]) -> tuple[str, Iterator[bytes]]:
         yield closing(boundary)
 
     return multipart_type(XML, boundary), parts()
-
-
-def _reply(
-    ask: Ask,
-    media: str,
-    chunks: Iterator[bytes],
-    fields: list[tuple[bytes, bytes]],
-    length: int | None = None,
-    *,
-    status: int = 200,
-    ready: int = READY,
-) -> Reply:
-    """Make the reply complete where it is small; for HEAD nothing is read at all."""
-    if ask.is_head:
-        return Reply(status=status, media=media, headers=fields, rest=chunks, length=length)
-    data, is_last = gather(chunks, ready)
-    rest = None if is_last else chunks
-    return Reply(status=status, media=media, headers=fields, body=(data,), rest=rest, length=length)

@@ -1,0 +1,396 @@
+"""The rendering pipeline against pydicom's own processing, pixel by pixel."""
+
+from __future__ import annotations
+
+import copy
+import math
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from numpy.typing import NDArray
+from pydicom import Dataset
+from pydicom.pixels.processing import (
+    apply_color_lut,
+    apply_modality_lut,
+    apply_voi_lut,
+    convert_color_space,
+)
+
+from tests.pixels.images import Image, expected, image, paths
+from vna.pixels.colour import to_rgb
+from vna.pixels.decoders import decoded
+from vna.pixels.description import FrameSource, PixelDescription
+from vna.pixels.faults import Fault
+from vna.pixels.grey import stored_window
+from vna.pixels.looks import Looks, looks
+from vna.pixels.render import shown
+from vna.pixels.rendering import Function, Rendering, Window
+
+Array = NDArray[Any]
+EXPLICIT = "1.2.840.10008.1.2.1"
+HOW = Rendering()
+
+
+def looks_of(found: Image) -> Looks:
+    """What decides the looks of a sample, its large values as pydicom has them."""
+    dataset = found.dataset()
+
+    def fetch(uri: str) -> bytes:
+        inside: Any = dataset
+        for step in uri.removeprefix("bulkdata/").split("."):
+            inside = inside[int(step) - 1] if len(step) < 8 else inside[int(step, 16)].value
+        if isinstance(inside, bytes) and not dataset.original_encoding[1]:
+            inside = np.frombuffer(inside, ">u2").astype("<u2").tobytes()
+        return bytes(inside)
+
+    return looks(found.members, fetch)
+
+
+def picture(found: Image, number: int, window: Window | None = None) -> Array:
+    frame = found.frames[number - 1]
+    array, photometric = decoded(frame)
+    members = looks_of(found).of_frame(number)
+    return shown(array, photometric, frame, members, Rendering(window=window))
+
+
+def flat(found: Image, number: int) -> Dataset:
+    """The data set with the functional groups of one frame at its top, as pydicom wants it."""
+    dataset = copy.deepcopy(found.dataset())
+    for group in (
+        *dataset.get("SharedFunctionalGroupsSequence", []),
+        *dataset.get("PerFrameFunctionalGroupsSequence", [])[number - 1 : number],
+    ):
+        for name in ("FrameVOILUTSequence", "PixelValueTransformationSequence"):
+            for item in group.get(name, []):
+                dataset.update(item)
+    return dataset
+
+
+def close_to(got: Array, level: Array) -> None:
+    """Compare 8 bits with exact levels: what lies on the border of two may be either."""
+    wanted = np.floor(level + 0.5)
+    on_border = np.abs(level + 0.5 - np.round(level + 0.5)) < 1e-6
+    differs = got.astype(int) != wanted.astype(int)
+    assert not (differs & ~on_border).any()
+    assert np.abs(got.astype(int) - wanted)[on_border].max(initial=0) <= 1
+
+
+GREY = ("MONOCHROME1", "MONOCHROME2")
+
+
+def grey_paths() -> list[Path]:
+    found = [opened(path) for path in paths()]
+    grey = [one for one in found if one.description.photometric in GREY]
+    return [one.path for one in grey if "00281101" not in one.members]
+
+
+def opened(path: Path) -> Image:
+    found = image(path)
+    assert found is not None
+    return found
+
+
+def by_pydicom(found: Image, array: Array, dataset: Dataset) -> tuple[Array, float, float] | None:
+    """What pydicom makes of grey values, and between which ends they lie."""
+    if dataset.get("VOILUTSequence") is None and stored_window(found.members) is None:
+        first = looks_of(found).of_frame(1)
+        if stored_window(orjson.loads(first)) is None:
+            return None
+    values = apply_modality_lut(array, dataset)
+    if sequence := dataset.get("VOILUTSequence"):
+        top = 2 ** sequence[0].LUTDescriptor[2] - 1
+        return apply_voi_lut(values, dataset), 0.0, float(top)
+    bits, signed = dataset.BitsStored, dataset.PixelRepresentation
+    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+    ends = [float(low), float(high)]
+    if dataset.get("ModalityLUTSequence"):
+        ends = [0.0, float(2 ** dataset.ModalityLUTSequence[0].LUTDescriptor[2] - 1)]
+    if "RescaleSlope" in dataset and "RescaleIntercept" in dataset:
+        ends = [end * dataset.RescaleSlope + dataset.RescaleIntercept for end in ends]
+    return apply_voi_lut(values, dataset), ends[0], ends[1]
+
+
+@pytest.mark.parametrize("path", grey_paths(), ids=lambda path: path.name)
+def test_grey_values_are_shown_as_pydicom_computes_them(path: Path) -> None:
+    found = opened(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        raw = expected(found, 1, raw=True)
+        try:
+            dataset = flat(found, 1)
+            computed = None if raw is None else by_pydicom(found, raw[0], dataset)
+        except (OSError, ValueError, NotImplementedError, KeyError, AttributeError):
+            computed = None  # a window or table pydicom does not take
+    if raw is None or computed is None:
+        pytest.skip("pydicom does not decode it, or it says nothing of its looks")
+    values, low, high = computed
+    level = np.clip((values.astype(float) - low) / (high - low), 0, 1) * 255
+    got = picture(found, 1)
+    padding = dataset.get("PixelPaddingValue")
+    if found.description.photometric == "MONOCHROME1":
+        got = 255 - got
+    if padding is not None:
+        mask = found.dataset().BitsAllocated
+        inside = raw[0].astype(int) % 2**mask != int(padding) % 2**mask
+        assert (picture(found, 1)[~inside] == 0).all()
+        got, level = got[inside], level[inside]
+    close_to(got, level)
+
+
+COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT", "PALETTE COLOR")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [p for p in paths() if opened(p).description.photometric in COLOUR],
+    ids=lambda path: path.name,
+)
+def test_colours_are_shown_as_pydicom_computes_them(path: Path) -> None:
+    found = opened(path)
+    wanted = expected(found, 1, raw=False)
+    if wanted is None:
+        pytest.skip("pydicom does not decode it")
+    array = wanted[0]
+    if found.description.photometric == "PALETTE COLOR":
+        dataset = found.dataset()
+        if not dataset.original_encoding[1]:  # pydicom reads palettes in the machine's byte order
+            for colour in ("Red", "Green", "Blue"):
+                name = f"{colour}PaletteColorLookupTableData"
+                if name in dataset:
+                    turned = np.frombuffer(dataset[name].value, ">u2").astype("<u2")
+                    setattr(dataset, name, turned.tobytes())
+        array = apply_color_lut(array, dataset)
+        spare = array.dtype.itemsize * 8 - 8
+    else:
+        spare = max(found.description.bits_stored - 8, 0)
+    np.testing.assert_array_equal(picture(found, 1), (array >> spare).astype(np.uint8))
+
+
+# ---- what no sample has: made by hand ----------------------------------------------------------
+
+
+def made(array: Array, bits_stored: int | None = None, **more: Any) -> FrameSource:
+    size = array.dtype.itemsize * 8
+    description = PixelDescription(
+        rows=array.shape[0],
+        columns=array.shape[1],
+        bits_allocated=size,
+        bits_stored=bits_stored or size,
+        is_signed=array.dtype.kind == "i",
+        floating=array.dtype.kind == "f",
+        **more,
+    )
+    return FrameSource(transfer_syntax=EXPLICIT, data=array.tobytes(), description=description)
+
+
+def dataset_of(frame: FrameSource, **values: Any) -> Dataset:
+    dataset = Dataset()
+    about = frame.description
+    dataset.BitsStored, dataset.BitsAllocated = about.bits_stored, about.bits_allocated
+    dataset.PixelRepresentation = int(about.is_signed)
+    dataset.PhotometricInterpretation = about.photometric
+    for name, value in values.items():
+        setattr(dataset, name, value)
+    return dataset
+
+
+def show(frame: FrameSource, dataset: Dataset, window: Window | None = None) -> Array:
+    members = looks(dataset.to_json_dict(), lambda uri: b"").of_frame(1)
+    array, photometric = decoded(frame)
+    return shown(array, photometric, frame, members, Rendering(window=window))
+
+
+RAMPS = {
+    "unsigned 16": np.arange(65536, dtype="<u2").reshape(256, 256),
+    "signed 16": np.arange(65536, dtype="<u2").view("<i2").reshape(256, 256),
+    "unsigned 8": np.arange(256, dtype="u1").reshape(16, 16),
+    "signed 8": np.arange(256, dtype="u1").view("i1").reshape(16, 16),
+    "unsigned 32": np.arange(0, 40000 * 100003, 100003, dtype="<u4").reshape(200, 200),
+    "signed 32": (np.arange(40000, dtype="<i4") - 20000).reshape(200, 200),
+}
+
+
+@pytest.mark.parametrize("function", list(Function))
+@pytest.mark.parametrize("slope", [1.0, 0.1, 7.25, -2.0])
+@pytest.mark.parametrize("ramp", RAMPS)
+def test_windows_of_every_function_are_pydicoms(ramp: str, slope: float, function: str) -> None:
+    frame = made(RAMPS[ramp].copy())
+    for center, width in ((40.0, 400.0), (-10.5, 1.0), (127.25, 2.5), (30000.0, 65535.0)):
+        dataset = dataset_of(
+            frame,
+            RescaleSlope=slope,
+            RescaleIntercept=-1024.0,
+            WindowCenter=center,
+            WindowWidth=width,
+            VOILUTFunction=str(function),
+        )
+        with np.errstate(over="ignore"):
+            values = apply_voi_lut(apply_modality_lut(RAMPS[ramp], dataset), dataset)
+        bits, signed = frame.description.bits_stored, frame.description.is_signed
+        low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+        low, high = low * slope - 1024, high * slope - 1024
+        close_to(show(frame, dataset), np.clip((values - low) / (high - low), 0, 1) * 255)
+        asked = Window(center=center, width=width, function=Function(function))
+        bare = dataset_of(frame, RescaleSlope=slope, RescaleIntercept=-1024.0)
+        np.testing.assert_array_equal(show(frame, bare, asked), show(frame, dataset))
+
+
+def lut(first: int, bits: int, entries: list[int]) -> list[Dataset]:
+    item = Dataset()
+    item.add_new("LUTDescriptor", "US" if first >= 0 else "SS", [len(entries), first, bits])
+    item.add_new("LUTData", "US", entries)
+    return [item]
+
+
+@pytest.mark.parametrize("first", [0, 100, -100])
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+def test_modality_and_voi_tables_are_pydicoms(first: int, bits: int) -> None:
+    ramp = RAMPS["signed 16" if first < 0 else "unsigned 16"]
+    frame = made(ramp.copy())
+    entries = [(n * n) % 2**bits for n in range(500)]
+    for name in ("ModalityLUTSequence", "VOILUTSequence"):
+        depth = bits if name == "VOILUTSequence" or bits in (8, 16) else 16
+        dataset = dataset_of(frame, **{name: lut(first, depth, entries)})
+        if name == "ModalityLUTSequence":
+            values = apply_modality_lut(np.clip(ramp, -32000, 32000), dataset)
+            top = 2**depth - 1
+            dataset.WindowCenter, dataset.WindowWidth = top / 2 + 0.5, top + 1.0
+        else:
+            # past the table pydicom counts in 16 bits and wraps round: only the table is compared
+            values = apply_voi_lut(ramp, dataset)
+            top = 2**bits - 1
+        near = (ramp >= first) & (ramp < first + 500)
+        close_to(show(frame, dataset)[near], values[near].astype(float) / top * 255)
+        past = show(frame, dataset)[ramp >= first + 500]
+        assert len(np.unique(past)) == 1
+
+
+def test_the_first_of_several_windows_is_used_and_a_bad_one_is_passed_over() -> None:
+    frame = made(RAMPS["unsigned 16"].copy())
+    several = dataset_of(frame, WindowCenter=[100, 200], WindowWidth=[50, 60])
+    first = Window(center=100, width=50)
+    np.testing.assert_array_equal(show(frame, several), show(frame, dataset_of(frame), first))
+    bad = dataset_of(frame, WindowCenter=[100, 200], WindowWidth=[0, 60])
+    second = Window(center=200, width=60)
+    np.testing.assert_array_equal(show(frame, bad), show(frame, dataset_of(frame), second))
+
+
+def test_without_a_window_deep_images_are_spread_from_least_to_largest() -> None:
+    ramp = np.linspace(500, 1500, 64 * 64).astype("<u2").reshape(64, 64)
+    frame = made(ramp, bits_stored=12)
+    got = show(frame, dataset_of(frame))
+    level = (ramp.astype(float) - ramp.min()) / (ramp.max() - ramp.min()) * 255
+    close_to(got, level)
+    padded = dataset_of(frame, PixelPaddingValue=1500)
+    rest = ramp < 1500
+    level = (ramp.astype(float) - 500) / (ramp[rest].max() - 500) * 255
+    got = show(frame, padded)
+    close_to(got[rest], level[rest])
+    assert (got[~rest] == 0).all()
+
+
+def test_eight_bits_without_a_window_are_shown_as_they_are() -> None:
+    ramp = RAMPS["unsigned 8"]
+    np.testing.assert_array_equal(show(made(ramp), dataset_of(made(ramp))), ramp)
+
+
+def test_the_least_value_of_monochrome1_is_white_and_its_padding_black() -> None:
+    ramp = RAMPS["unsigned 8"]
+    frame = made(ramp, photometric="MONOCHROME1")
+    dataset = dataset_of(frame, PixelPaddingValue=0, PixelPaddingRangeLimit=9)
+    got = show(frame, dataset).reshape(-1)
+    assert got[:10].tolist() == [0] * 10
+    np.testing.assert_array_equal(got[10:], 255 - ramp.reshape(-1)[10:])
+
+
+def test_padding_of_signed_pixels_may_be_told_unsigned() -> None:
+    ramp = np.array([[-2000, -1999, 0, 2000]], "<i2")
+    frame = made(ramp)
+    members = {"00280120": {"vr": "US", "Value": [63536]}, "00281050": {"vr": "DS", "Value": [0]}}
+    members["00281051"] = {"vr": "DS", "Value": [10.0]}
+    array, photometric = decoded(frame)
+    got = shown(array, photometric, frame, orjson.dumps(members), HOW)
+    assert got.tolist()[0][0] == 0
+
+
+@pytest.mark.parametrize("kind", ["<f4", "<f8"])
+def test_floating_pixels_are_spread_and_what_is_no_number_is_black(kind: str) -> None:
+    values = np.array([[0.0, 0.5, 1.0, math.nan, math.inf]], kind)
+    frame = made(values)
+    got = show(frame, dataset_of(frame))
+    assert got.tolist()[0][:4] == [0, 128, 255, 0]
+    windowed = show(
+        frame, dataset_of(frame), Window(center=0.5, width=1, function=Function.LINEAR_EXACT)
+    )
+    assert windowed.tolist()[0][:3] == [0, 128, 255]
+
+
+def test_luma_and_chroma_become_rgb_as_pydicom_rounds_but_for_ties() -> None:
+    chroma = np.stack(np.meshgrid(np.arange(256), np.arange(256), indexing="ij"), -1)
+    ties = 0
+    for luma in range(0, 256, 17):
+        cells = np.concatenate([np.full((256, 256, 1), luma), chroma], -1).astype("u1")
+        differs = to_rgb(cells, "YBR_FULL").astype(int) - convert_color_space(
+            cells, "YBR_FULL", "RGB"
+        )
+        assert np.abs(differs).max() <= 1
+        ties += int((differs != 0).sum())
+    assert ties < 10  # of three million
+
+
+def test_a_supplemental_palette_lies_over_grey() -> None:
+    ramp = np.array([[0, 100, 200, 201]], "u1")
+    frame = made(ramp)
+    dataset = dataset_of(frame, PixelPresentation="COLOR")
+    for number, colour in enumerate(("Red", "Green", "Blue")):
+        setattr(dataset, f"{colour}PaletteColorLookupTableDescriptor", [2, 200, 16])
+        data = np.array([0xFF00 * (number == 0), 0xFF00 * (number == 1)], "<u2").tobytes()
+        setattr(dataset, f"{colour}PaletteColorLookupTableData", data)
+    got = show(frame, dataset)
+    assert got[0].tolist() == [[0, 0, 0], [100, 100, 100], [255, 0, 0], [0, 255, 0]]
+
+
+def test_a_segmented_palette_is_expanded() -> None:
+    ramp = np.arange(8, dtype="u1").reshape(1, 8)
+    frame = made(ramp, photometric="PALETTE COLOR")
+    dataset = dataset_of(frame)
+    # two discrete entries, three on a line to 10, then the first segment again
+    data = np.array([0, 2, 4 << 8, 6 << 8, 1, 3, 12 << 8, 2, 1, 0, 0, 0], "<u2")
+    for colour in ("Red", "Green", "Blue"):
+        setattr(dataset, f"{colour}PaletteColorLookupTableDescriptor", [7, 0, 16])
+        setattr(dataset, f"Segmented{colour}PaletteColorLookupTableData", data[:10].tobytes())
+    got = show(frame, dataset)
+    wanted = [4, 6, 8, 10, 12, 4, 6, 6]
+    assert got[0, :, 0].tolist() == wanted
+
+
+def test_frames_have_the_windows_of_their_functional_groups() -> None:
+    window = {"00281050": {"vr": "DS", "Value": [10]}, "00281051": {"vr": "DS", "Value": [20]}}
+    own = {"00281050": {"vr": "DS", "Value": [100]}, "00281051": {"vr": "DS", "Value": [50]}}
+
+    def group(inside: dict[str, Any]) -> dict[str, Any]:
+        return {"00289132": {"vr": "SQ", "Value": [inside]}}
+
+    members = {
+        "52009229": {"vr": "SQ", "Value": [group(window)]},
+        "52009230": {"vr": "SQ", "Value": [{}, group(own)]},
+    }
+    found = looks(members, lambda uri: b"")
+    assert stored_window(orjson.loads(found.of_frame(1))) == Window(center=10, width=20)
+    assert stored_window(orjson.loads(found.of_frame(2))) == Window(center=100, width=50)
+
+
+def test_a_colour_nobody_can_show_is_a_fault() -> None:
+    frame = made(np.zeros((2, 2), "u1"), photometric="HSV", samples=1)
+    colour = PixelDescription(
+        rows=1, columns=1, samples=3, photometric="HSV", bits_allocated=8, bits_stored=8
+    )
+    source = FrameSource(transfer_syntax=EXPLICIT, data=bytes(3), description=colour)
+    assert show(frame, dataset_of(frame)).shape == (2, 2)
+    array, photometric = decoded(source)
+    with pytest.raises(Fault):
+        to_rgb(array, photometric)

@@ -1,0 +1,84 @@
+"""JSON Web Tokens (RFC 7519) of issuers the archive knows, in the compact form of RFC 7515."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from vna.crypto.signatures import PublicKey
+from vna.errors import NotAuthenticated
+
+MAX_TOKEN_BYTES = 16384
+_LEEWAY_S = 60  # clocks differ
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issuer:
+    """Who may say who somebody is. `name` is the claim `iss`, `audience` must be in `aud`."""
+
+    name: str
+    audience: str
+    key: PublicKey
+
+
+def subject_of(token: bytes, issuers: Iterable[Issuer], now: float | None = None) -> str:
+    """Return whom a token speaks of (`sub`). Raises `NotAuthenticated`.
+
+    It must be signed by an issuer's key, name that issuer and our audience, and be valid now; one
+    without an end (`exp`) is not taken.
+    """
+    if len(token) > MAX_TOKEN_BYTES or token.count(b".") != 2:
+        raise NotAuthenticated("The token is not a signed JSON Web Token.")
+    signed, _, signature = token.rpartition(b".")
+    head, claims = (_json(part) for part in signed.split(b"."))
+    issuer = next((one for one in issuers if one.name == claims.get("iss")), None)
+    # "crit" names what must be understood (RFC 7515 4.1.11), and nothing of it is
+    if issuer is None or "crit" in head:
+        raise NotAuthenticated("The token is of no issuer known here.")
+    if not issuer.key.verifies(str(head.get("alg")), _bytes(signature), signed):
+        raise NotAuthenticated("The token is not signed by its issuer.")
+    return _valid(claims, issuer, time.time() if now is None else now)
+
+
+def _valid(claims: dict[str, Any], issuer: Issuer, now: float) -> str:
+    audience = claims.get("aud")
+    named = audience if isinstance(audience, list) else [audience]
+    if issuer.audience not in named:
+        raise NotAuthenticated("The token is meant for somebody else.")
+    end, begin = _time(claims.get("exp")), _time(claims.get("nbf")) or 0.0
+    if end is None or not begin - _LEEWAY_S <= now < end + _LEEWAY_S:
+        raise NotAuthenticated("The token is not valid now.")
+    subject = claims.get("sub")
+    if not isinstance(subject, str) or not subject:
+        raise NotAuthenticated("The token names nobody.")
+    return subject
+
+
+def _time(value: object) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise NotAuthenticated("A time of the token is not a number.")
+    return float(value)
+
+
+def _json(part: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(_bytes(part))
+    except (ValueError, RecursionError) as exc:
+        raise NotAuthenticated("The token is not a signed JSON Web Token.") from exc
+    if not isinstance(found, dict):
+        raise NotAuthenticated("The token is not a signed JSON Web Token.")
+    return found
+
+
+def _bytes(part: bytes) -> bytes:
+    try:
+        return base64.b64decode(part + b"=" * (-len(part) % 4), altchars=b"-_", validate=True)
+    except binascii.Error as exc:
+        raise NotAuthenticated("The token is not a signed JSON Web Token.") from exc

@@ -1,0 +1,105 @@
+"""Who calls: what the connection, the AE title and User Identity Negotiation prove together.
+
+An AE title with certificates in `dicom.identities` is taken only from who shows one of them. User
+identities are verified under TLS alone, where the passcode was not read on its way; elsewhere they
+are passed over without an answer, as PS3.7 D.3.3.7 lets an acceptor do.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+
+from vna.access.identities import Verifier, watched
+from vna.access.remotes import Remotes
+from vna.config import Settings
+from vna.dimse.associate import Caller, caller_of
+from vna.dimse.negotiate import NOT_AUTHENTICATED, UNKNOWN_CALLING
+from vna.dimse.pdu import AssociateRequest, UserIdentity
+from vna.dimse.secured import Certificate
+from vna.dimse.upper_layer import Rejected
+from vna.errors import NotAuthenticated
+
+log = logging.getLogger(__name__)
+
+_NAME, _PASSCODE, _TOKEN = 1, 2, 5  # User-Identity-Type (PS3.7 D.3.3.7.1)
+_MOST_NAME_BYTES = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """What is known of a connection before anything is said on it."""
+
+    address: str
+    is_secured: bool = False
+    certificate: Certificate | None = None
+
+
+class Callers:
+    """Names the callers of one process."""
+
+    def __init__(self, settings: Settings, remotes: Remotes | None) -> None:
+        self._settings = settings
+        self._remotes = remotes
+        self._identities = watched(settings.dicom.identities)
+        self._identities.value()  # a file that cannot be read is told at the start
+        self._verifier = Verifier(self._identities)
+
+    def named(self, request: AssociateRequest, line: Line) -> Caller | Rejected:
+        """Say who asks for this association, or why nobody may."""
+        identities, dev = self._identities.value(), self._settings.dev
+        proven = line.certificate is not None and identities.proves(
+            request.calling,
+            fingerprint=line.certificate.fingerprint,
+            subject=line.certificate.subject,
+        )
+        if identities.is_certified(request.calling) and not proven and not dev:
+            return UNKNOWN_CALLING
+        caller = caller_of(
+            request.calling,
+            line.address,
+            self._settings,
+            self._remotes,
+            is_secured=line.is_secured,
+        )
+        if isinstance(caller, Rejected):
+            return caller
+        identity = request.user.identity
+        if identity is None or not line.is_secured or not self._settings.dicom.identities:
+            return caller
+        try:
+            user = self._user(identity, line.address)
+        except NotAuthenticated as exc:
+            why = {"calling": request.calling, "address": line.address, "why": str(exc)}
+            log.warning("user not verified", extra=why)
+            return NOT_AUTHENTICATED
+        return _with_user(caller, user, identity)
+
+    def _user(self, identity: UserIdentity, address: str) -> str | None:
+        """Return the user's name, None for a kind of identity we do not verify."""
+        if identity.kind == _TOKEN:
+            return self._verifier.by_token(identity.primary)
+        if identity.kind not in (_NAME, _PASSCODE):
+            return None
+        name = _text(identity.primary)
+        if identity.kind == _NAME:
+            return self._verifier.by_name(name, address=address)
+        return self._verifier.by_passcode(name, _text(identity.secondary), address=address)
+
+
+def _with_user(caller: Caller, user: str | None, identity: UserIdentity) -> Caller:
+    if user is None:
+        return caller
+    principal = replace(caller.principal, name=f"{user}@{caller.principal.name}")
+    # the answer to all three kinds has no content: only tickets and assertions are answered
+    response = b"" if identity.wants_response else None
+    return replace(caller, principal=principal, response=response)
+
+
+def _text(value: bytes) -> str:
+    try:
+        if 0 < len(value) <= _MOST_NAME_BYTES:
+            return value.decode()
+    except UnicodeDecodeError:
+        pass  # answered as an unknown name is
+    raise NotAuthenticated("A user's name and passcode are UTF-8 of 1 to 256 bytes.")

@@ -1,0 +1,234 @@
+"""C-MOVE and C-GET: Identifier -> what matches -> C-STORE sub-operations (PS3.4 C.4.2, C.4.3).
+
+Both are one story: the matches are counted, then sent one after the other, and the asker is told
+how far it is. They differ in where the sub-operations go: C-GET uses the association it came on,
+C-MOVE the associations of a sender to a registered AE.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from vna.access.remotes import Remote, Remotes
+from vna.config import Settings
+from vna.dicom.encode import decode_dataset
+from vna.dicom.identifiers import Model
+from vna.dimse.calling import connecting
+from vna.dimse.exchange import Answer, Exchange, Service
+from vna.dimse.messages import SUCCESS, Progress, Status
+from vna.dimse.sender import Sender
+from vna.dimse.sop_classes import GET_MODELS, MOVE_MODELS
+from vna.dimse.status import (
+    CANCELLED,
+    NO_DATA_SET,
+    NO_SUCH_DESTINATION,
+    PENDING,
+    SOME_FAILED,
+    SUBOPERATIONS_FAILED,
+    of_retrieve_error,
+)
+from vna.dimse.stores import Backlog, Result, Sent
+from vna.dimse.syntaxes import encode_identifier
+from vna.errors import TooLarge, VNAError
+from vna.retrieve.keys import selection
+from vna.retrieve.retrieval import Retrieval, Tally
+
+if TYPE_CHECKING:
+    from vna.engines import Engines
+    from vna.retrieve.engine import RetrieveEngine
+
+MAX_IDENTIFIER_BYTES = 1 << 20
+FAILED_INSTANCES = "00080058"
+_PENDING_S = 0.05  # between two Pending responses; each costs the asker more than an instance us
+
+Carry = Callable[[Retrieval], Generator[Sent, None, None]]
+"""What sends the instances of a retrieval, and says of each how it went."""
+
+
+def moving(engines: Engines, settings: Settings) -> Callable[[Exchange], Service]:
+    """Return what serves C-MOVE."""
+
+    def begin(exchange: Exchange) -> Service:
+        command = exchange.command
+        if not command.has_data_set:
+            return Answer(exchange, NO_DATA_SET)
+        try:
+            remote = _destination(exchange, engines.remotes)
+        except VNAError as exc:
+            return Answer(exchange, of_retrieve_error(exc))
+        if remote is None:
+            return Answer(exchange, NO_SUCH_DESTINATION)
+        return _Retrieving(
+            exchange,
+            engines.retrieve,
+            MOVE_MODELS[exchange.context.sop_class],
+            _sending(exchange, remote, settings),
+            to=remote.ae_title,
+        )
+
+    return begin
+
+
+def getting(engines: Engines) -> Callable[[Exchange], Service]:
+    """Return what serves C-GET."""
+
+    def begin(exchange: Exchange) -> Service:
+        if not exchange.command.has_data_set:
+            return Answer(exchange, NO_DATA_SET)
+        model = GET_MODELS[exchange.context.sop_class]
+
+        def carry(found: Retrieval) -> Generator[Sent, None, None]:
+            return exchange.stores().run(Backlog(found.instances()))
+
+        return _Retrieving(exchange, engines.retrieve, model, carry, to=exchange.peer.calling)
+
+    return begin
+
+
+def _destination(exchange: Exchange, remotes: Remotes) -> Remote | None:
+    """Find the Move Destination: a registered AE, and one this caller may send to."""
+    title = exchange.command.destination
+    caller = exchange.peer.remote
+    if caller is not None and caller.destinations is not None and title not in caller.destinations:
+        return None
+    return remotes.find(title)
+
+
+def _sending(exchange: Exchange, remote: Remote, settings: Settings) -> Carry:
+    command = exchange.command
+
+    def carry(found: Retrieval) -> Generator[Sent, None, None]:
+        sender = Sender(
+            connecting(remote, settings),
+            found.kinds,
+            wanted=remote.transfer_syntaxes,
+            priority=command.priority,
+            originator=(exchange.peer.calling, command.message_id),
+            parallel=remote.parallel,
+        )
+        return sender.send(found.instances())
+
+    return carry
+
+
+class _Retrieving:
+    """One request: its Identifier is small and collected, then answered while it is carried out."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        retrieve: RetrieveEngine,
+        model: Model,
+        carry: Carry,
+        *,
+        to: str,
+    ) -> None:
+        self._exchange = exchange
+        self._retrieve = retrieve
+        self._model = model
+        self._carry = carry
+        self._to = to
+        self._what = exchange.context.service.value
+        self._identifier = bytearray()
+        self._is_too_long = False
+        self._told_at = 0.0
+
+    def feed(self, data: memoryview) -> None:
+        """Collect it, up to the limit."""
+        if len(self._identifier) + len(data) > MAX_IDENTIFIER_BYTES:
+            self._is_too_long = True
+            self._identifier.clear()
+        if not self._is_too_long:
+            self._identifier += data
+
+    def finish(self) -> None:
+        """Carry it out and answer."""
+        exchange = self._exchange
+        try:
+            status, data = self._answer()
+        except VNAError as exc:
+            status, data = of_retrieve_error(exc), None
+        exchange.respond(status, data)
+        exchange.send()
+
+    def abort(self) -> None:
+        """Nothing is held."""
+
+    def _answer(self) -> tuple[Status, bytes | None]:
+        if self._is_too_long:
+            raise TooLarge("The Identifier is longer than 1 MiB.")
+        context, who = self._exchange.context, self._exchange.peer.principal
+        elements = decode_dataset(bytes(self._identifier), context.transfer_syntax)
+        asked = selection(self._model, elements, relational=context.options.relational)
+        found = self._retrieve.retrieval(who, asked, what=self._what)
+        tally = Tally(len(found))
+        how = "broken off"
+        try:
+            is_cancelled = self._carried(found, tally)
+            how = "cancelled" if is_cancelled else "done"
+        finally:
+            if tally.total:
+                self._retrieve.sent(who, found, tally, what=self._what, to=self._to, how=how)
+        return self._final(tally, is_cancelled=is_cancelled)
+
+    def _carried(self, found: Retrieval, tally: Tally) -> bool:
+        """Send what was found; say whether the asker cancelled it before its end."""
+        if not tally.total:
+            return False
+        self._tell(tally)
+        with closing(self._carry(found)) as results:
+            for sent in results:
+                _count(tally, sent)
+                if not tally.remaining:
+                    continue  # to the end of the walk, which tells whether the association stands
+                if self._exchange.is_cancelled():
+                    return True
+                if time.monotonic() - self._told_at >= _PENDING_S:
+                    self._tell(tally)
+        return False
+
+    def _tell(self, tally: Tally) -> None:
+        """Say how far it is (PS3.4 C.4.2.3.1): optional, and not for every instance."""
+        self._told_at = time.monotonic()
+        self._exchange.respond(_with_counts(PENDING, tally, remaining=tally.remaining), None)
+        self._exchange.send()
+
+    def _final(self, tally: Tally, *, is_cancelled: bool) -> tuple[Status, bytes | None]:
+        if is_cancelled:
+            status = _with_counts(CANCELLED, tally, remaining=tally.remaining)
+        elif tally.failed == tally.total > 0:
+            status = _with_counts(SUBOPERATIONS_FAILED, tally)
+        else:
+            clean = not (tally.failed or tally.warning)
+            status = _with_counts(SUCCESS if clean else SOME_FAILED, tally)
+        if not tally.failures:
+            return status, None
+        elements = {FAILED_INSTANCES: {"vr": "UI", "Value": tally.failures}}
+        syntax = self._exchange.context.transfer_syntax
+        return status, encode_identifier(elements, syntax, charset="")
+
+
+def _count(tally: Tally, sent: Sent) -> None:
+    if sent.result is Result.COMPLETED:
+        tally.completed += 1
+    elif sent.result is Result.WARNING:
+        tally.warning += 1
+    else:
+        tally.failed += 1
+        tally.failures.append(sent.outgoing.ref.instance)
+
+
+def _with_counts(status: Status, tally: Tally, *, remaining: int | None = None) -> Status:
+    return Status(
+        code=status.code,
+        comment=status.comment,
+        progress=Progress(
+            remaining=remaining,
+            completed=tally.completed,
+            failed=tally.failed,
+            warning=tally.warning,
+        ),
+    )

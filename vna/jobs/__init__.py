@@ -1,0 +1,1 @@
+"""Work the house gives itself: a queue in PostgreSQL, a worker, and what each kind of job does."""

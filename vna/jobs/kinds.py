@@ -1,0 +1,20 @@
+"""The kinds of jobs there are: what a worker of this archive is given to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from vna.config import Settings
+from vna.engines import Engines
+from vna.jobs import commit, forward
+from vna.jobs.task import Handler
+from vna.operate.pushes import ASK, REPORT
+
+
+def handlers(engines: Engines, settings: Settings) -> Mapping[str, Handler]:
+    """Say what does each kind."""
+    return {
+        forward.KIND: forward.forwarding(engines, settings),
+        REPORT: commit.reporting(engines, settings),
+        ASK: commit.asking(engines, settings),
+    }

@@ -1,0 +1,375 @@
+"""What can be looked at: images as pictures, reports as text, documents and video as they are.
+
+Frames are rendered in the sandbox (vna/pixels); what was rendered lately is kept in memory.
+PS3.18 10.4.1.1.3, 10.4.1.1.4, 8.3.5.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from typing import Any
+
+import orjson
+
+from vna import telemetry
+from vna.access.audit import Audit
+from vna.access.policy import require
+from vna.access.principal import Action, Principal
+from vna.blobs.store import BlobStore
+from vna.config import Settings
+from vna.db.pool import Database
+from vna.dicom.refs import InstanceRef, Ref
+from vna.dicom.uids import syntax
+from vna.errors import NotAcceptable, NotFound, TooLarge, Unavailable, Undecodable
+from vna.index import locate
+from vna.index import metadata as rows
+from vna.index.locate import Located
+from vna.pixels.description import FrameSource, PixelDescription
+from vna.pixels.looks import Looks, for_image, looks
+from vna.pixels.sandbox import PixelPool
+from vna.retrieve import documents, frames
+from vna.retrieve.animation import animated
+from vna.retrieve.datasets import value_bytes
+from vna.retrieve.kept import Lately
+from vna.retrieve.kinds import Kind, kind_of, offers
+from vna.retrieve.legend import frame_ms, legend
+from vna.retrieve.metadata import unsealed
+from vna.retrieve.payload import Payload, path_of
+from vna.retrieve.state import Referenced, State, referenced
+from vna.retrieve.wish import Wish
+
+GIF = "image/gif"
+
+Found = list[Located]
+"""Instances that may be seen, in the archive's order."""
+
+_TABLES = 8 << 20  # bytes of frame tables
+_KNOWN = 64 << 20  # bytes of descriptions, by the size of the JSON they were read from
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of one image: its frame table, and what its looks depend on."""
+
+    table: bytes | None
+    description: PixelDescription
+    looks: Looks
+    texts: dict[str, tuple[str, ...]]
+    frame_ms: float
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """One image as it is to be seen: under a presentation state, or by itself."""
+
+    located: Located
+    known: Known
+    state: State | None = None
+
+
+class RenderEngine:
+    """Gives things out to be looked at. One a process, shared by its threads."""
+
+    def __init__(
+        self,
+        *,
+        store: BlobStore,
+        database: Database,
+        audit: Audit,
+        settings: Settings,
+        pixels: PixelPool,
+    ) -> None:
+        self._store = store
+        self._database = database
+        self._audit = audit
+        self._limits = settings.limits
+        self._pool = pixels
+        self._tables: Lately[bytes] = Lately(_TABLES, lambda table: len(table) + 100)
+        self._known: Lately[Known] = Lately(_KNOWN, lambda known: known.weight)
+        self._pictures: Lately[bytes] = Lately(settings.pixels.cache_bytes, len)
+
+    def find(self, principal: Principal, ref: Ref, what: str = "rendered") -> list[Located]:
+        """Every current instance of `ref` in the archive's order. Raises `NotFound` when none."""
+        require(principal, Action.RETRIEVE, ref)
+        within = principal.scope.within()
+        with self._database.reading() as conn:
+            if isinstance(ref, InstanceRef):  # the same query gives the frame table
+                one = locate.with_frames(conn, ref, within=within)
+                found = [] if one is None else [one[0]]
+            else:
+                one, found = None, locate.instances(conn, ref, within=within)
+        if not found:
+            raise NotFound
+        if one is not None:
+            self._tables.get(one[0].blob_id, lambda: one[1] or b"")
+        self._audit.read(principal, ref.study, what, count=len(found), size=0)
+        telemetry.RETRIEVALS.labels(what).inc(len(found))
+        return found
+
+    def rendered(
+        self,
+        principal: Principal,
+        found: Sequence[Located],
+        wish: Wish,
+        *,
+        numbers: Sequence[int] | None = None,
+        state: Located | None = None,
+    ) -> tuple[Iterator[Payload], int]:
+        """Render instances of `find`, and say how many of them cannot be.
+
+        `numbers` are the frames of the only one; `state` a presentation state to show it under.
+        Raises `NotAcceptable` when there is nothing `wish` takes, `NotFound` for a frame outside:
+        for one instance before anything is given, of many those that fail are left out.
+        """
+        require(principal, Action.RETRIEVE)
+        chosen = [(located, wish.choose(offers(located))) for located in found]
+        given = [(located, media) for located, media in chosen if media is not None]
+        for _, media in given:
+            wish.require_profile(media)
+        if not given:
+            raise NotAcceptable(_possible(found))
+        if len(found) > 1:
+            return self._each(principal, given, wish.but(all_frames=True)), len(found) - len(given)
+        located, media = given[0]
+        if numbers is not None or state is not None:
+            if kind_of(located) is not Kind.IMAGE:
+                raise NotFound("This instance has no frames that can be rendered.")
+            shown = Sight(located, self._know(located), self._state(state) if state else None)
+            return self._frames(shown, media, wish, numbers), 0
+        return self._shown(principal, located, media, wish), 0
+
+    def _each(
+        self, principal: Principal, given: Sequence[tuple[Located, str]], wish: Wish
+    ) -> Iterator[Payload]:
+        """Every instance in turn; one that turns out to be damaged is left out."""
+        for located, media in given:
+            try:
+                yield from self._shown(principal, located, media, wish)
+            except (NotAcceptable, NotFound, TooLarge):
+                continue  # one damaged image of a study must not hide the others
+
+    def thumbnail(
+        self,
+        principal: Principal,
+        found: Sequence[Located],
+        wish: Wish,
+        *,
+        number: int | None = None,
+    ) -> Payload:
+        """Render what stands for all of `find`: the image in the middle of the first series of any.
+
+        `number` is a frame of it, else that in the middle. Raises `NotFound` without an image.
+        """
+        require(principal, Action.RETRIEVE)
+        images = [located for located in found if kind_of(located) is Kind.IMAGE]
+        if not images:
+            raise NotFound("There is no image here to make a thumbnail of.")
+        first = [located for located in images if located.ref.series == images[0].ref.series]
+        located = first[len(first) // 2]
+        media = wish.choose(offers(located))
+        if media is None:
+            raise NotAcceptable(_possible([located]))
+        known = self._know(located)
+        count = frames.count(known.table)
+        if number is not None and number > count:
+            raise NotFound(f"This instance has {count} frames.")
+        return self._picture(Sight(located, known), number or (count + 1) // 2, media, wish)
+
+    def state(self, principal: Principal, ref: InstanceRef) -> Located:
+        """Find a presentation state by its UIDs. Raises `NotFound`."""
+        located = self.find(principal, ref)[0]
+        if kind_of(located) is not Kind.STATE:
+            raise NotFound("There is no presentation state under these UIDs.")
+        return located
+
+    # -- one instance --------------------------------------------------------------------------
+
+    def _shown(
+        self, principal: Principal, located: Located, media: str, wish: Wish
+    ) -> Iterator[Payload]:
+        kind = kind_of(located)
+        if kind in (Kind.REPORT, Kind.PDF, Kind.CDA):
+            members = self._read(located)[0]
+            fetch = partial(self._fetch, located)
+            return iter((documents.document(located, members, media, fetch),))
+        if kind is Kind.STATE:
+            return self._presented(principal, located, media, wish)
+        if kind is Kind.VIDEO:
+            return iter((self._stored_frame(located, self._frame_table(located), 1),))
+        return self._frames(Sight(located, self._know(located)), media, wish, None)
+
+    def _frames(
+        self, sight: Sight, media: str, wish: Wish, numbers: Sequence[int] | None
+    ) -> Iterator[Payload]:
+        count = frames.count(sight.known.table)
+        chosen = list(numbers or range(1, count + 1))
+        if not count:
+            raise Undecodable("No frame can be found in the Pixel Data of this instance.")
+        if max(chosen) > count:
+            raise NotFound(f"This instance has {count} frames.")
+        wish.require_region(sight.known.description)
+        if numbers is None and media == GIF and count > 1:
+            return iter((self._moving(sight, wish),))
+        if numbers is None and not wish.all_frames:
+            chosen = chosen[:1]
+        made = (self._picture(sight, number, media, wish) for number in chosen)
+        return chain((next(made),), made)  # what fails, fails before anything goes out
+
+    def _moving(self, sight: Sight, wish: Wish) -> Payload:
+        """All frames as one moving picture."""
+        known, located = sight.known, sight.located
+        made = (
+            b"".join(self._picture(sight, number, GIF, wish).chunks)
+            for number in range(1, frames.count(known.table) + 1)
+        )
+        return Payload(
+            ref=located.ref,
+            media_type=GIF,
+            transfer_syntax=None,
+            length=None,
+            chunks=animated(chain((next(made),), made), frame_ms=known.frame_ms),
+            location=path_of(located.ref),
+            revision=located.blob_id.hex(),
+        )
+
+    def _picture(self, sight: Sight, number: int, media: str, wish: Wish) -> Payload:
+        """One frame, from what is kept or from the sandbox."""
+        known, located = sight.known, sight.located
+        state = sight.state
+        key = (located.blob_id, number, media, wish.looks(), state.blob_id if state else None)
+        data = self._pictures.get(key, lambda: self._made(sight, number, media, wish))
+        telemetry.BYTES_SENT.labels("rendered").inc(len(data))
+        of_frame = "" if frames.count(known.table) == 1 else f"/frames/{number}"
+        return Payload(
+            ref=located.ref,
+            media_type=media,
+            transfer_syntax=None,
+            length=len(data),
+            chunks=iter((data,)),
+            location=path_of(located.ref) + of_frame,
+            revision=located.blob_id.hex(),
+        )
+
+    def _made(self, sight: Sight, number: int, media: str, wish: Wish) -> bytes:
+        known, located, state = sight.known, sight.located, sight.state
+        stored = self._stored_frame(located, known.table, number)
+        self._pool.check_size(known.description, stored.length or 0)
+        source = FrameSource(
+            transfer_syntax=located.transfer_syntax,
+            data=b"".join(stored.chunks),
+            description=known.description,
+        )
+        applied = for_image(state.looks, located.ref.instance, number) if state else None
+        members = known.looks.of_frame(number, applied)
+        how = wish.rendering(media, known.texts)
+        return self._pool.render(source, how, members=members, number=number)
+
+    # -- presentation states -------------------------------------------------------------------
+
+    def _presented(
+        self, principal: Principal, located: Located, media: str, wish: Wish
+    ) -> Iterator[Payload]:
+        """Render every image a presentation state is of, in its order."""
+        state = self._state(located)
+        every = wish.but(all_frames=True)
+        made = chain.from_iterable(
+            self._of_state(principal, image, media, every, state)
+            for image in referenced(located.ref.study, state.members)
+        )
+        first = next(made, None)
+        if first is None:
+            raise NotFound("The images this presentation state is of are not here.")
+        return chain((first,), made)
+
+    def _of_state(
+        self, principal: Principal, image: Referenced, media: str, wish: Wish, state: State
+    ) -> Iterator[Payload]:
+        try:
+            found = self.find(principal, image.ref)[0]
+        except NotFound:
+            return iter(())
+        if kind_of(found) is not Kind.IMAGE:
+            return iter(())
+        sight = Sight(found, self._know(found), state)
+        return self._frames(sight, media, wish, image.frames or None)
+
+    def _state(self, located: Located) -> State:
+        members, _ = self._read(located)
+        return State.of(located.blob_id, members, partial(self._fetch, located))
+
+    # -- what is stored ------------------------------------------------------------------------
+
+    def _know(self, located: Located) -> Known:
+        def read() -> Known:
+            members, weight = self._read(located)
+            table = self._frame_table(located)
+            return Known(
+                table,
+                PixelDescription.of(members),
+                looks(members, partial(self._fetch, located)),
+                legend(members),
+                frame_ms(members),
+                weight + len(table or b""),
+            )
+
+        return self._known.get(located.blob_id, read)
+
+    def _read(self, located: Located) -> tuple[dict[str, Any], int]:
+        """Read the DICOM JSON of an instance that may be seen, and its size."""
+        with self._database.reading() as conn:
+            found = rows.sealed(conn, located.ref, within=None)
+        if not found:
+            raise NotFound
+        _require_same(located, found[0].blob_id)
+        data = unsealed(self._store, found[0], self._limits)
+        return orjson.loads(data), len(data)
+
+    def _frame_table(self, located: Located) -> bytes | None:
+        def read() -> bytes:
+            with self._database.reading() as conn:
+                found = locate.with_frames(conn, located.ref, within=None)
+            if found is None:
+                raise NotFound
+            _require_same(located, found[0].blob_id)
+            return found[1] or b""
+
+        return self._tables.get(located.blob_id, read) or None
+
+    def _stored_frame(self, located: Located, table: bytes | None, number: int) -> Payload:
+        return frames.frame(
+            self._store,
+            located,
+            table,
+            number,
+            transfer_syntax=located.transfer_syntax,
+            limits=self._limits,
+        )
+
+    def _fetch(self, located: Located, uri: str) -> bytes:
+        """Read the value behind a relative BulkDataURI; empty when there is none."""
+        path = uri.removeprefix("bulkdata/")
+        for found, vr, offset, length in orjson.loads(located.bulk or b"[]"):
+            if found == path and length <= self._limits.metadata_bytes:
+                return b"".join(
+                    value_bytes(self._store, located, (vr, offset, length), self._limits)
+                )
+        return b""
+
+
+def _require_same(located: Located, blob_id: bytes) -> None:
+    """Refuse to mix what was found with what has taken its place since."""
+    if located.blob_id != blob_id:
+        raise Unavailable("This instance has just been replaced; ask again.")
+
+
+def _possible(found: Sequence[Located]) -> str:
+    """Say what can be had instead (PS3.18 8.5: 406 lists what is possible)."""
+    possible = dict.fromkeys(chain.from_iterable(offers(located) for located in found))
+    if not possible:
+        held = syntax(found[0].transfer_syntax).name
+        return f"This cannot be rendered: there is no picture or text in it we can show ({held})."
+    return f"This can be rendered as {', '.join(possible)}."
