@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -77,12 +78,16 @@ class Serving:
         top = psutil.Process(self.process.pid)
         return [top, *top.children(recursive=True)]
 
-    def get(self, path: str) -> tuple[int, bytes]:
+    def get(self, path: str, **headers: str) -> tuple[int, bytes]:
         """Ask over HTTP; a connection waits in the listening socket until a worker is there."""
-        host, port = self.state()["http"].split(":")
-        conn = http.client.HTTPConnection(host, int(port), timeout=WAIT_S)
+        state = self.state()
+        port = int(state["http"].rpartition(":")[2])
+        conn = http.client.HTTPConnection("127.0.0.1", port, timeout=WAIT_S)
+        if state["scheme"] == "https":
+            ours = ssl.create_default_context(cafile=self.data / "tls" / "server.crt")
+            conn = http.client.HTTPSConnection("127.0.0.1", port, timeout=WAIT_S, context=ours)
         with contextlib.closing(conn):
-            conn.request("GET", path)
+            conn.request("GET", path, headers=headers)
             answer = conn.getresponse()
             return answer.status, answer.read()
 

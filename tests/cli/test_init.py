@@ -21,10 +21,52 @@ def test_init_says_what_it_made_and_then_that_there_is_nothing_to_do(vna: Vna, d
     lines = first.stdout.splitlines()
     assert [kind for kind in kinds if any(line.startswith(kind) for line in lines)] == kinds
     second = vna("init", "--data", data)
-    assert (second.returncode, second.stdout) == (
-        0,
-        f"nothing to do: the archive in {data} is complete\n",
-    )
+    assert second.returncode == 0
+    assert second.stdout.splitlines()[0] == f"nothing to do: the archive in {data} is complete"
+
+
+def test_init_prints_the_first_administrator_s_link_and_a_fingerprint(vna: Vna, data: Path) -> None:
+    first, second = vna("init", "--data", data), vna("init", "--data", data)
+    link = re.compile(r"https://127\.0\.0\.1:8080/enrol#([\w-]{43})\n")
+    found = [link.findall(done.stdout) for done in (first, second)]
+    assert [len(one) for one in found] == [1, 1]
+    assert found[0] != found[1]
+    assert re.search(r"SHA-256 fingerprint (?:[0-9A-F]{2}:){31}[0-9A-F]{2}\n", first.stdout)
+    assert stat.S_IMODE((data / "tls" / "server.key").stat().st_mode) == 0o400
+    shown = vna("user", "list", "--data", data).stdout
+    assert shown.split() == [
+        "admin", "person,", "invited:", "system-administrator", "archive-administrator"
+    ]  # fmt: skip
+
+
+def test_accounts_and_tokens_at_the_shell(vna: Vna, archive: Path) -> None:
+    where = ("--data", archive)
+    assert vna("user", "add", "ada", "--role", "king", *where).returncode == 1
+    added = vna("user", "add", "Ada", "--role", "auditor", "--role", "radiologist", *where)
+    assert "one-time link of Ada" in added.stdout
+    assert vna("user", "add", "ada", "--role", "auditor", *where).returncode == 1
+    assert vna("user", "disable", "ada", *where).returncode == 0
+    assert vna("user", "reset", "ada", *where).returncode == 1
+    assert vna("user", "enable", "ada", *where).returncode == 0
+    assert "/enrol#" in vna("user", "reset", "ada", *where).stdout
+    assert vna("user", "roles", "ada", "referring", *where).returncode == 0
+    assert vna("user", "add", "pacs", "--service", *where).returncode == 0
+    assert vna("token", "add", "ada", "x", *where).returncode == 1
+    made = vna("token", "add", "pacs", "x", "--days", "2", *where)
+    assert re.search(r"\n    vna_[\w-]{43}\n", made.stdout)
+    found = json.loads(vna("user", "list", "--json", *where).stdout)
+    assert [(a["login"], a["kind"], a["state"], a["roles"]) for a in found] == [
+        ("ada", "person", "invited", ["referring"]),
+        ("admin", "person", "invited", ["system-administrator", "archive-administrator"]),
+        ("pacs", "service", "active", ["service"]),
+    ]
+    tokens = json.loads(vna("token", "list", "--json", *where).stdout)
+    assert [(t["login"], t["state"], t["may"]) for t in tokens] == [("pacs", "good", None)]
+    assert "vna_" not in vna("token", "list", *where).stdout
+    assert vna("token", "revoke", str(tokens[0]["token"]), *where).returncode == 0
+    assert vna("token", "revoke", "99", *where).returncode == 1
+    roles = vna("role", "list", *where)
+    assert "archive-administrator" in roles.stdout
 
 
 def test_what_is_secret_is_closed_to_others(archive: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -81,13 +82,49 @@ def test_the_first_start_makes_what_is_missing(data: Path) -> None:
         assert any("migration 0001" in line for line in made)
 
 
-def test_without_dev_nobody_is_let_in(archive: Path) -> None:
+def test_without_dev_nobody_is_let_in_unknown_and_nothing_goes_in_plain(archive: Path) -> None:
     with serving(archive, dev=False) as server:
+        assert server.state()["scheme"] == "https"
         assert server.get("/readyz")[0] == 200
         assert server.get("/dicom-web/studies")[0] == 401
+        assert server.get("/")[0] == 303
         with pytest.raises(Unavailable):
             server.echo()
         assert any("remote AEs of `vna remote` only" in line for line in server.lines)
+        host, port = server.state()["http"].split(":")
+        with socket.create_connection((host, int(port)), WAIT_S) as plain:
+            plain.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+            with contextlib.suppress(ConnectionResetError):
+                assert b"HTTP/" not in plain.recv(4096)
+
+
+def test_people_and_tokens_are_made_beside_a_running_archive(archive: Path) -> None:
+    with serving(archive, dev=False) as server:
+        added = run("user", "add", "pacs", "--service", "--data", archive)
+        assert added.returncode == 0, added.stderr
+        made = run("token", "add", "pacs", "test", "--may", "query", "--data", archive)
+        assert made.returncode == 0, made.stderr
+        secret = made.stdout.splitlines()[1].strip()
+        status, _ = server.get("/dicom-web/studies", authorization=f"Bearer {secret}")
+        assert status == 200
+        assert server.get("/metrics", authorization=f"Bearer {secret}")[0] == 403
+        number = made.stdout.split()[1]
+        assert run("token", "revoke", number, "--data", archive).returncode == 0
+        until = time.monotonic() + 1.0
+        while server.get("/dicom-web/studies", authorization=f"Bearer {secret}")[0] == 200:
+            assert time.monotonic() < until
+        link = run("user", "add", "ada", "--role", "auditor", "--data", archive).stdout
+        where = server.state()["http"]
+        assert f"https://{where}/enrol#" in link
+
+
+def test_others_are_served_once_there_is_an_administrator(data: Path, archive: Path) -> None:
+    flags = ["--http", "0.0.0.0:0", "--dicom", "127.0.0.1:0"]
+    refused = run("serve", "--data", data, *flags)
+    assert refused.returncode == 2
+    assert "no administrator yet" in refused.stderr
+    with serving(archive, *flags[:2], dev=False) as server:
+        assert server.get("/readyz")[0] == 200
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -176,8 +213,7 @@ def test_a_port_in_use_is_a_configuration_error(data: Path) -> None:
             assert refused.stderr.startswith(f"vna: The archive cannot listen on {where}")
 
 
-@pytest.mark.parametrize("dev", [True, False])
-@pytest.mark.parametrize("flag", ["--http", "--dicom"])
+@pytest.mark.parametrize(("flag", "dev"), [("--http", True), ("--dicom", True), ("--dicom", False)])
 @pytest.mark.parametrize("where", ["0.0.0.0:0", "[::]:0", "example.org:0"])
 def test_only_loopback_is_listened_on(data: Path, flag: str, where: str, *, dev: bool) -> None:
     refused = run("serve", *(["--dev"] if dev else []), "--data", data, flag, where)

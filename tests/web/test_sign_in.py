@@ -125,6 +125,7 @@ def test_a_form_without_its_token_or_from_another_site_is_refused(site: Site) ->
         ({"form": surfer(site).token("/login")}, {}),
         ({"form": token}, {"origin": "https://evil.example"}),
         ({"form": token}, {"sec-fetch-site": "cross-site"}),
+        ({"form": token}, {"origin": "null", "sec-fetch-site": "cross-site"}),
     ):
         assert emil.client.post(url, data=fields, headers=headers).status_code == 403
     assert emil.client.post(url, json={"form": token}).status_code == 400
@@ -295,9 +296,8 @@ PAGES = ["/login", "/enrol", "/", "/account", "/viewer/", "/static/portal.css"]
 
 @pytest.mark.parametrize("path", PAGES)
 def test_every_page_carries_what_keeps_it_to_itself(site: Site, path: str) -> None:
-    visitor = (
-        surfer(site) if path in ("/login", "/enrol") else signed_in(site, f"m{PAGES.index(path)}")
-    )
+    is_open = path in ("/login", "/enrol")
+    visitor = surfer(site) if is_open else signed_in(site, f"m{PAGES.index(path)}")
     headers = visitor.get(path).headers
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "no-referrer"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from vna.access import roles
+from vna.cli.acts import take_common
 from vna.config import Settings
 
 
@@ -12,6 +13,8 @@ def options(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     words = parser.add_subparsers(dest="act", metavar="ACT", required=True)
     words.add_parser("list", help="show every role, what it may do and how far it reaches")
+    for inner in words.choices.values():
+        take_common(inner)
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:

@@ -7,6 +7,7 @@ import json
 
 from vna.access.api_tokens import Token
 from vna.app import at_work
+from vna.cli.acts import take_common
 from vna.cli.shell import shell
 from vna.config import Settings
 
@@ -24,6 +25,8 @@ def options(parser: argparse.ArgumentParser) -> None:
     shown = words.add_parser("list", help="show the tokens, never their secrets")
     shown.add_argument("--json", action="store_true", help="one JSON object, for programs")
     words.add_parser("revoke", help="let nobody in with it").add_argument("token", type=int)
+    for inner in words.choices.values():
+        take_common(inner)
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:

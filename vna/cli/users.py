@@ -9,6 +9,7 @@ import sys
 from vna.access.accounts import PERSON, SERVICE, Account
 from vna.app import Archive, at_work
 from vna.cli import links
+from vna.cli.acts import take_common
 from vna.cli.shell import shell
 from vna.config import Settings
 from vna.errors import ConfigError
@@ -33,6 +34,8 @@ def options(parser: argparse.ArgumentParser) -> None:
     roles = words.add_parser("roles", help="replace its roles")
     roles.add_argument("login")
     roles.add_argument("role", nargs="+")
+    for inner in words.choices.values():
+        take_common(inner)
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:

@@ -1,0 +1,223 @@
+"""Every route of the house, asked by every role: who is let in, who is refused, who is led away.
+
+The routes come from the tables that serve them. A route without a row here fails the build.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from starlette.routing import Route
+
+from tests.conftest import TestPostgres
+from tests.factories import ct
+from tests.web.conftest import Site, body_of, serving
+from tests.web.people import SHELL, Surfer, bearer, people_of, signed_in, surfer, token_of
+from vna.access import roles
+from vna.access.principal import Action
+from vna.web.asgi import _house
+from vna.web.dicomweb import routes as dicomweb
+from vna.web.exchange import Counter
+from vna.web.identity import Identity
+from vna.web.multipart import multipart_type
+from vna.web.threads import Threads
+
+ROLES = roles.load()
+FILE = ct()
+STUDY, SERIES, INSTANCE = FILE.study, FILE.series, FILE.instance
+
+# DICOMweb: method and path of the route table -> the action its engine asks for
+NEEDED: dict[tuple[str, str], Action] = {
+    ("GET", "studies"): Action.QUERY,
+    ("POST", "studies"): Action.STORE,
+    ("GET", "series"): Action.QUERY,
+    ("GET", "instances"): Action.QUERY,
+    ("GET", "studies/{study}"): Action.RETRIEVE,
+    ("POST", "studies/{study}"): Action.STORE,
+    ("DELETE", "studies/{study}"): Action.DELETE,
+    ("GET", "studies/{study}/metadata"): Action.RETRIEVE,
+    ("GET", "studies/{study}/series"): Action.QUERY,
+    ("GET", "studies/{study}/instances"): Action.QUERY,
+    ("GET", "studies/{study}/series/{series}"): Action.RETRIEVE,
+    ("DELETE", "studies/{study}/series/{series}"): Action.DELETE,
+    ("GET", "studies/{study}/series/{series}/metadata"): Action.RETRIEVE,
+    ("GET", "studies/{study}/series/{series}/instances"): Action.QUERY,
+    ("GET", "studies/{study}/series/{series}/instances/{instance}"): Action.RETRIEVE,
+    ("DELETE", "studies/{study}/series/{series}/instances/{instance}"): Action.DELETE,
+    ("GET", "studies/{study}/series/{series}/instances/{instance}/metadata"): Action.RETRIEVE,
+    ("GET", "studies/{study}/series/{series}/instances/{instance}/frames/{frames}"): (
+        Action.RETRIEVE
+    ),
+    ("GET", "studies/{study}/series/{series}/instances/{instance}/bulkdata/{path}"): (
+        Action.RETRIEVE
+    ),
+    ("POST", "commitment-requests/{transaction}"): Action.COMMIT,
+    ("GET", "commitment-requests/{transaction}"): Action.COMMIT,
+    ("GET", "changefeed"): Action.QUERY,
+}
+
+# Pages: who may have them. "all" tells nothing; "nobody" is for who is not signed in yet
+OPEN, NOBODY, PERSON, ENROLLING, HALF = "all", "nobody", "person", "enrolling", "half"
+PAGES: dict[tuple[str, str], str | Action] = {
+    ("GET", "/livez"): OPEN,
+    ("GET", "/readyz"): OPEN,
+    ("GET", "/metrics"): Action.MONITOR,
+    ("GET", "/"): Action.QUERY,
+    ("GET", "/static/portal.css"): OPEN,
+    ("GET", "/static/icon.svg"): OPEN,
+    ("GET", "/static/sign-in.js"): OPEN,
+    ("GET", "/viewer/app-config.js"): PERSON,
+    ("GET", "/viewer"): PERSON,
+    ("GET", "/viewer/{path:path}"): PERSON,
+    ("GET", "/login"): NOBODY,
+    ("POST", "/login"): NOBODY,
+    ("GET", "/login/factor"): HALF,
+    ("POST", "/login/factor"): HALF,
+    ("POST", "/login/passkey/begin"): NOBODY,
+    ("POST", "/login/passkey"): NOBODY,
+    ("POST", "/logout"): PERSON,
+    ("GET", "/enrol"): NOBODY,
+    ("POST", "/enrol"): NOBODY,
+    ("GET", "/enrol/passphrase"): ENROLLING,
+    ("POST", "/enrol/passphrase"): ENROLLING,
+    ("GET", "/enrol/factor"): ENROLLING,
+    ("POST", "/enrol/factor"): ENROLLING,
+    ("POST", "/enrol/passkey/begin"): ENROLLING,
+    ("POST", "/enrol/passkey"): ENROLLING,
+    ("POST", "/enrol/done"): ENROLLING,
+    ("GET", "/account"): PERSON,
+    ("POST", "/account/sessions/end"): PERSON,
+    ("POST", "/account/recovery-codes"): PERSON,
+    ("POST", "/account/passkeys/begin"): PERSON,
+    ("POST", "/account/passkeys"): PERSON,
+    ("POST", "/account/passkeys/remove"): PERSON,
+}
+
+
+@dataclass(slots=True)
+class World:
+    """A site with a study in it, a person and a program of each role."""
+
+    site: Site
+    people: dict[str, Surfer]
+    tokens: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def world(postgres: TestPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with serving(postgres, tmp_path_factory.mktemp("site"), dev=False) as site:
+        site.archive.take(FILE.part10())
+        people = {name: signed_in(site, f"p-{name}", name) for name in ROLES.by_name}
+        tokens = {name: token_of(site, f"s-{name}", name) for name in ROLES.by_name}
+        yield World(site, people, tokens)
+
+
+def test_every_route_of_dicomweb_has_its_row() -> None:
+    served = {(m, r.path) for r in dicomweb.ROUTES for m in r.methods}
+    assert served == set(NEEDED)
+
+
+def test_every_page_has_its_row(world: World) -> None:
+    engines = world.site.engines
+    threads = Threads(1)
+    house = _house(Counter(engines=engines, threads=threads, identity=Identity(engines, threads)))
+    threads.close()
+    served = set()
+    for route in house.routes:
+        assert isinstance(route, Route)
+        served |= {(m, route.path) for m in route.methods or () if m != "HEAD"}
+    assert served == set(PAGES)
+
+
+def asked(path: str, *, study: str = STUDY) -> str:
+    names = {
+        "study": study, "series": SERIES, "instance": INSTANCE, "frames": "1",
+        "path": "7FE00010", "transaction": "1.2.3.4.5",
+    }  # fmt: skip
+    return "/" + path.format(**names)
+
+
+def send(world: World, method: str, path: str, headers: dict[str, str]) -> int:
+    """Send a request the engine behind the route understands; return its status."""
+    url = world.site.root + path
+    content = b""
+    if method == "POST" and path.startswith("/studies"):
+        content = body_of(FILE.part10())
+        headers = {**headers, "content-type": multipart_type("application/dicom", "b")}
+    elif method == "POST":
+        content = (
+            b'{"00081199": {"vr": "SQ", "Value": [{"00081150": {"vr": "UI", "Value": ["1.2"]},'
+        )
+        content += b'"00081155": {"vr": "UI", "Value": ["1.2"]}}]}}'
+        headers = {**headers, "content-type": "application/dicom+json"}
+    return world.site.client.request(method, url, content=content, headers=headers).status_code
+
+
+@pytest.mark.parametrize("role", [None, *ROLES.by_name])
+@pytest.mark.parametrize("route", NEEDED, ids=lambda r: f"{r[0]} {r[1]}")
+def test_dicomweb_asks_each_role_for_its_action(
+    world: World, route: tuple[str, str], role: str | None
+) -> None:
+    method, path = route
+    if role is None:
+        assert send(world, method, asked(path), {}) == 401
+        return
+    found = ROLES.by_name[role]
+    # what is deleted stays for the other rows: a study that is not there is asked for
+    where = asked(path, study="9.9.9") if method == "DELETE" else asked(path)
+    status = send(world, method, where, bearer(world.tokens[role]))
+    if NEEDED[route] not in found.actions:
+        assert status == 403
+    elif not found.scope.everything and "{study}" in path and NEEDED[route] is Action.RETRIEVE:
+        assert status == 404
+    else:
+        assert status not in (401, 403, 500)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("role", [None, *ROLES.by_name])
+def test_pages_are_for_whom_the_table_says(world: World, method: str, role: str | None) -> None:
+    for (verb, path), whose in PAGES.items():
+        if verb != method or path == "/logout":
+            continue
+        who = surfer(world.site) if role is None else world.people[role]
+        url = world.site.address.url + path.replace("{path:path}", "x")
+        answer = who.client.request(verb, url)
+        if whose == OPEN:
+            assert answer.status_code == 200
+        elif isinstance(whose, Action) and role is None:
+            assert answer.status_code in (303, 401)
+        elif isinstance(whose, Action):
+            has = whose in ROLES.by_name[str(role)].actions
+            assert answer.status_code == (200 if has else 403)
+        elif (whose == PERSON and role is None) or (whose != PERSON and role is not None):
+            assert answer.status_code == 303
+        elif whose in (ENROLLING, HALF):
+            assert answer.headers["location"] == "/login"
+        elif verb == "POST":  # let in, and refused: no form of ours came with it
+            assert answer.status_code in (400, 403)
+        else:
+            assert answer.status_code in (200, 503)
+
+
+def test_granted_reach_sees_nothing_of_what_is_there(world: World) -> None:
+    headers = bearer(world.tokens["referring"])
+    there = world.site.client.get(world.site.root + asked("studies/{study}"), headers=headers)
+    absent = world.site.client.get(
+        world.site.root + asked("studies/{study}", study="9.9.9"), headers=headers
+    )
+    assert (there.status_code, there.content) == (absent.status_code, absent.content)
+    assert there.status_code == 404
+    assert world.site.client.get(f"{world.site.root}/studies", headers=headers).json() == []
+
+
+def test_a_narrower_token_does_less_than_its_account(world: World) -> None:
+    people_of(world.site).accounts.find("s-service")
+    _, secret = people_of(world.site).tokens.add(
+        SHELL, "s-service", name="narrow", days=1, actions=["query"]
+    )
+    assert send(world, "GET", "/studies", bearer(secret)) == 200
+    assert send(world, "GET", asked("studies/{study}"), bearer(secret)) == 403
+    assert send(world, "POST", "/studies", bearer(secret)) == 403
