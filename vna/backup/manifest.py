@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from vna.errors import ConfigError, Corrupt, NotFound
+from vna.errors import ConfigError, Corrupt, NotFound, Unavailable
 
 FORMAT = "vna backup 1"
 SUMMARY = "backup.json"
@@ -68,6 +68,8 @@ class Summary:
                 said = f"The backup in {folder} was begun and never finished: it is incomplete."
                 raise NotFound(said) from None
             raise NotFound(f"There is no backup in {folder}.") from None
+        except OSError as exc:
+            raise Unavailable(f"The backup in {folder} cannot be read: {exc.strerror}.") from exc
         if values.get("format") != FORMAT:
             raise ConfigError(f"The backup in {folder} has a format this release does not know.")
         try:

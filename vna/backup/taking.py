@@ -1,8 +1,8 @@
 """Takes a backup: PostgreSQL first, blobs second, `backup.json` last.
 
 A blob is durable before its row, so every row of the copied database has its blob among those
-copied after it. Within the store it is blobs, then journal, then keys: a key is durable before the first
-blob under it and a deletion is written down after the blobs it names, so nothing copied lacks
+copied after it. Within the store it is blobs, then journal, then keys: a key is durable before the
+first blob under it and a deletion is written down after the blobs it names, so nothing copied lacks
 either. Sealed objects are never changed, so those that are there are not copied again, and a run
 that is cut off leaves the backup before it as it was.
 """

@@ -29,8 +29,8 @@ def options(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.description = (
         "Copies PostgreSQL, then the sealed objects, their keys and the journal into DIR, while "
-        "the archive serves and takes in. Run again into the same DIR it copies only what is new. The "
-        "root key is left out: keep it elsewhere, without it no backup can be read. DIR holds "
+        "the archive serves and takes in. Run again into the same DIR it copies only what is new. "
+        "The root key is left out: keep it elsewhere, without it no backup can be read. DIR holds "
         "names and identifiers in plain, as the database does: keep it as safe as the archive."
     )
     parser.add_argument("dir", type=Path, metavar="DIR", help="the folder of the backup")
@@ -91,7 +91,13 @@ def _take(
     finally:
         backend.close()
     _note(database, taken)
+    mark(settings).write_text(taken.summary.begun, encoding="ascii")
     return taken
+
+
+def mark(settings: Settings) -> Path:
+    """Say where the time of the last backup is noted, for `vna doctor`."""
+    return settings.data / "run" / "backup"
 
 
 def _copy_database(into: Path, settings: Settings, index: Index, shown: Bar) -> tuple[str, str]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from vna import app
 from vna.blobs.journal import Journal
 from vna.blobs.store import BlobStore
-from vna.cli import sockets
+from vna.cli import backing, sockets
 from vna.cli.quantities import in_bytes
 from vna.config import Settings, addresses
 from vna.crypto.keyring import Keyring
@@ -29,6 +29,7 @@ OK, WARN, FAIL = "ok", "warn", "fail"
 
 _SYNCS = 20
 _SLOW_SYNC_MS = 10.0
+_BACKUP_DAYS = 7  # without one it is time
 _FILES = 4096  # 500 associations, 1000 connections, and room for blobs
 _WRITTEN = dt.datetime(2025, 1, 1, tzinfo=dt.UTC)  # no clock shows less than when this was written
 
@@ -234,6 +235,27 @@ def _journal(settings: Settings) -> Iterator[Finding]:
             yield Finding("journal", OK, f"{count} entries, all whole")
 
 
+def _backup(settings: Settings) -> Iterator[Finding]:
+    """Whether there is a copy, as far as this data folder knows."""
+    try:
+        BlobStore.describe(app.blobs_at(settings))
+    except NotFound:
+        yield Finding("backup", OK, "no archive yet")
+        return
+    try:
+        last = dt.datetime.fromisoformat(backing.mark(settings).read_text(encoding="ascii"))
+        days = (dt.datetime.now(dt.UTC) - last).days
+    except (FileNotFoundError, ValueError, TypeError):
+        advice = "vna backup DIR, on another disk; and keep a copy of the root key elsewhere"
+        yield Finding("backup", WARN, "none was taken by `vna backup`", advice)
+        return
+    seen = f"taken {last:%Y-%m-%d}, {days} days ago"
+    if days >= _BACKUP_DAYS:
+        yield Finding("backup", WARN, seen, "vna backup DIR: it copies only what is new")
+    else:
+        yield Finding("backup", OK, seen)
+
+
 def _limits(settings: Settings) -> Iterator[Finding]:  # noqa: ARG001 -- one signature for all
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < _FILES:
@@ -252,6 +274,7 @@ CHECKS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
     "ports": _ports,
     "keys": _keys,
     "journal": _journal,
+    "backup": _backup,
     "limits": _limits,
 }
 

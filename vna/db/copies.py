@@ -172,6 +172,8 @@ def _unpack(archive: Path, target: Path, account: Account) -> None:
                     account.own(path)
                 else:
                     raise Corrupt(f"The file {archive.name} of the backup holds a link.")
+    except OSError as exc:
+        raise Unavailable(f"PostgreSQL cannot be restored: {exc.strerror}.") from exc
     except tarfile.TarError as exc:
         raise Corrupt(f"The file {archive.name} of the backup is damaged.") from exc
 
