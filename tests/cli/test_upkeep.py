@@ -17,6 +17,7 @@ from vna.dicom.refs import StudyRef, uid
 from vna.engines import Engines
 from vna.errors import Corrupt
 from vna.index.register import clear
+from vna.operate.sealing import Sealer
 
 
 @pytest.fixture
@@ -111,6 +112,9 @@ def opened(archive: Archive) -> Opened:
             ingest=archive.ingest,
             query=archive.query,
             retrieve=archive.retrieve,
+            render=archive.render,
+            remotes=archive.remotes,
+            pushes=archive.pushes,
             commitment=archive.commitment,
             transactions=archive.transactions,
             lifecycle=archive.lifecycle,
@@ -121,4 +125,6 @@ def opened(archive: Archive) -> Opened:
         ),
         recovery=archive.recovery,
         purge=archive.purge,
+        search_index=archive.search_index,
+        sealer=Sealer(archive.database, archive.store.checkpoints),
     )
