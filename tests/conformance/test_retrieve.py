@@ -688,6 +688,8 @@ def _pixels_of(file: Path, ds: Any) -> list[bytes] | None:
     syntax = UID(getattr(ds.file_meta, "TransferSyntaxUID", None) or IMPLICIT)
     if "PixelData" not in ds or file.name in PYDICOM_CANNOT or ds.get("BitsAllocated") == 1:
         return None
+    if not syntax.is_transfer_syntax:
+        return None
     count = int(ds.get("NumberOfFrames", 1) or 1)
     if not syntax.is_compressed:
         size = ds.Rows * ds.Columns * ds.SamplesPerPixel * ds.BitsAllocated // 8

@@ -111,7 +111,7 @@ def test_under_dev_any_other_one_may_do_all(archive: Archive) -> None:
     assert (caller.remote, caller.principal.actions) == (None, frozenset(Action))
     known = caller_of("CT1", "127.0.0.1", Settings(dev=True), archive.remotes)
     assert isinstance(known, Caller)
-    assert known.principal.actions == {Action.STORE, Action.RETRIEVE}
+    assert known.principal.actions == {Action.STORE, Action.COMMIT, Action.RETRIEVE}
 
 
 def test_when_nobody_can_be_looked_up_callers_come_again(

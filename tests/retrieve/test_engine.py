@@ -163,6 +163,23 @@ def test_bulk_data_of_a_big_endian_object_is_little_endian(archive: Archive) -> 
     assert data(archive.retrieve.frames(archive.who, ref, [1], None)[0]) == bytes(little)
 
 
+def test_frames_of_an_odd_number_of_bytes_begin_inside_a_big_endian_word(archive: Archive) -> None:
+    pixels = bytes(range(18))
+    stored = bytearray(pixels)
+    stored[0::2], stored[1::2] = pixels[1::2], pixels[0::2]
+    made = factories.multi_frame(
+        2,
+        rows=3,
+        columns=3,
+        pixels=bytes(stored),
+        transfer_syntax=factories.BIG_ENDIAN,
+        values={"00280100": 8, "00280101": 8, "00280102": 7},
+    )
+    ref = store(archive, made)
+    found = archive.retrieve.frames(archive.who, ref, [1, 2], None)
+    assert [data(frame) for frame in found] == [pixels[:9], pixels[9:]]
+
+
 @pytest.mark.parametrize("name", ["rtdose_expb.dcm", "MR_small_bigendian.dcm"])
 def test_big_endian_pixels_are_turned_round_by_whole_cells(archive: Archive, name: str) -> None:
     path = get_testdata_file(name, download=False)

@@ -58,7 +58,7 @@ class Worker:
         self._over = threading.Event()  # nothing is in hand any more
         self._rung = threading.Condition()
         self._rings = 0
-        self._stop_out, self._stop_in = socket.socketpair()
+        self._stop_in: socket.socket | None = None
 
     def stop(self) -> None:
         """End `run` as soon as each job in hand can be left; may be called from a signal handler.
@@ -66,19 +66,21 @@ class Worker:
         What is left goes on later where it stands.
         """
         self._stopping.set()
-        with suppress(OSError):  # it has ended already
-            self._stop_in.send(b"s")  # never read: whoever waits sees it
+        if self._stop_in is not None:
+            with suppress(OSError):  # it has ended already
+                self._stop_in.send(b"s")  # never read: whoever waits sees it
 
     def run(self) -> None:
         """Work until stopped."""
         hands = [threading.Thread(target=self._work, name=f"job-{n}") for n in self._hands()]
         holder = threading.Thread(target=self._hold, name="job-lease")
         bell = Bell(self._database.dsn, CHANNEL)
+        stop_out, self._stop_in = socket.socketpair()
         try:
             self._take_over()
             for thread in (holder, *hands):
                 thread.start()
-            self._listen(bell)
+            self._listen(bell, stop_out.fileno())
         finally:
             self._stopping.set()
             self._ring()
@@ -86,7 +88,7 @@ class Worker:
             self._over.set()
             _joined([holder])
             bell.close()
-            self._stop_out.close()
+            stop_out.close()
             self._stop_in.close()
 
     def do_one(self) -> bool:
@@ -112,7 +114,7 @@ class Worker:
         if freed:
             log.info("jobs taken over", extra={"jobs": freed})
 
-    def _listen(self, bell: Bell) -> None:
+    def _listen(self, bell: Bell, stop_fd: int) -> None:
         prune_at = 0.0
         while not self._stopping.is_set():
             wait_s = _LOOK_S
@@ -125,7 +127,7 @@ class Worker:
                 wait_s = _LOOK_S if due_s is None else min(due_s + 0.01, _LOOK_S)
             except VNAError as exc:
                 log.warning("queue not read", extra={"why": str(exc)})
-            bell.wait(wait_s, stop_fd=self._stop_out.fileno())
+            bell.wait(wait_s, stop_fd=stop_fd)
             self._ring()
 
     def _ring(self) -> None:

@@ -60,11 +60,26 @@ def value_bytes(
     """
     vr, offset, length = place
     if syntax(located.transfer_syntax).deflated:
-        chunks = _inflated_range(stored_chunks(store, located), offset, length, limits)
-    else:
-        chunks = store.chunks(located.blob_id, located.header, located.payload_len, offset, length)
+        return _inflated_range(stored_chunks(store, located), offset, length, limits)
     word = 1 if syntax(located.transfer_syntax).little else _word(store, located, vr, offset)
-    return chunks if word == 1 else _swapped(chunks, word)
+    # a frame of an odd number of bytes begins or ends inside a word of its Pixel Data
+    start = located.pixel[2] if located.pixel is not None else offset
+    lead = (offset - start) % word if offset >= start else 0
+    whole = lead + length + (-(lead + length) % word)
+    chunks = store.chunks(
+        located.blob_id, located.header, located.payload_len, offset - lead, whole
+    )
+    return chunks if word == 1 else _cut(_swapped(chunks, word), lead, length)
+
+
+def _cut(chunks: Iterator[bytes], lead: int, length: int) -> Iterator[bytes]:
+    """Leave out `lead` bytes, then give `length` of them."""
+    for chunk in chunks:
+        piece = chunk[lead : lead + length]
+        lead = max(0, lead - len(chunk))
+        length -= len(piece)
+        if piece:
+            yield piece
 
 
 def is_plain(transfer_syntax: str) -> bool:
