@@ -38,7 +38,7 @@ def test_the_metrics_are_those_of_all_processes(served: Serving) -> None:
 def test_every_process_is_in_the_supervisor_s_session(served: Serving) -> None:
     session = os.getsid(served.process.pid)
     children = psutil.Process(served.process.pid).children()
-    assert len(children) == 4  # http, dicom, upkeep, postgres
+    assert len(children) == 5  # http, dicom, jobs, upkeep, postgres
     assert {os.getsid(child.pid) for child in children} == {session}
 
 

@@ -338,7 +338,8 @@ def test_implicit_reads_the_same_as_explicit(path: Path) -> None:
     before, after = scanned(data, syntax), scanned(whole, IMPLICIT_LITTLE)
     known = [tag for tag in before if after.get(tag, {}).get("vr") == before[tag]["vr"]]
     assert sorted(before) == sorted(after)
-    assert len(known) > len(before) // 2  # private attributes have no VR of their own any more
+    public = [tag for tag in before if int(tag[:4], 16) % 2 == 0]
+    assert len(known) > len(public) // 2  # private attributes have no VR of their own any more
     assert {tag: before[tag] for tag in known if before[tag]["vr"] != "SQ"} == {
         tag: after[tag] for tag in known if after[tag]["vr"] != "SQ"
     }

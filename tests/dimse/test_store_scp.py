@@ -169,7 +169,7 @@ STORE = request(Field.C_STORE, 1, wire.CT, sop_instance="1.2.3")
         (request(Field.C_MOVE, 1, wire.CT, has_data_set=False), 0x0122),
         (request(Field.C_GET, 1, wire.CT, has_data_set=False), 0x0122),
         (request(Field.N_CREATE, 1, wire.CT, has_data_set=False), 0x0211),
-        (request(Field.N_ACTION, 1, wire.CT, has_data_set=False), 0x0211),
+        (request(Field.N_ACTION, 1, wire.CT, has_data_set=False), 0x0122),
     ],
     ids=["store", "find", "echo", "move", "get", "create", "action"],
 )

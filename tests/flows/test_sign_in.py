@@ -118,7 +118,7 @@ def test_the_first_administrator_enrols_signs_in_and_out(
     page.get_by_role("button", name="Go on").click()
     shoot(page, "sign-in-factor")
     page.get_by_label("Code").fill(app.at(int(time.time()) + 30))
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
     page.get_by_role("heading", name="Studies").wait_for()
     shoot(page, "studies-signed-in")
     page.get_by_role("link", name="admin").click()

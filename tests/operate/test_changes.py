@@ -70,7 +70,11 @@ def test_other_content_that_is_shown_now_is_an_update(archive: Archive) -> None:
         versions=dataclasses.replace(archive.settings.versions, policy="newest"),
     )
     archive.ingest.__init__(  # type: ignore[misc]
-        store=archive.store, database=archive.database, audit=archive.audit, settings=settings
+        store=archive.store,
+        database=archive.database,
+        audit=archive.audit,
+        settings=settings,
+        pixels=archive.ingest._pixels,
     )
     first = factories.ct()
     archive.take(first.part10())

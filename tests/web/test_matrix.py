@@ -19,7 +19,7 @@ from vna.access import roles
 from vna.access.principal import Action
 from vna.web.asgi import _house
 from vna.web.dicomweb import routes as dicomweb
-from vna.web.exchange import Counter
+from vna.web.exchange import URI_ROOT, Counter
 from vna.web.identity import Identity
 from vna.web.multipart import multipart_type
 from vna.web.threads import Threads
@@ -57,6 +57,14 @@ NEEDED: dict[tuple[str, str], Action] = {
     ("GET", "commitment-requests/{transaction}"): Action.COMMIT,
     ("GET", "changefeed"): Action.QUERY,
 }
+
+_STUDY = "studies/{study}"
+_SERIES = f"{_STUDY}/series/{{series}}"
+_INSTANCE = f"{_SERIES}/instances/{{instance}}"
+for _level in (_STUDY, _SERIES, _INSTANCE):
+    NEEDED["GET", f"{_level}/bulkdata"] = NEEDED["GET", f"{_level}/pixeldata"] = Action.RETRIEVE
+for _level in (_STUDY, _SERIES, _INSTANCE, f"{_INSTANCE}/frames/{{frames}}"):
+    NEEDED["GET", f"{_level}/rendered"] = NEEDED["GET", f"{_level}/thumbnail"] = Action.RETRIEVE
 
 # Pages: who may have them. "all" tells nothing; "nobody" is for who is not signed in yet
 OPEN, NOBODY, PERSON, ENROLLING, HALF = "all", "nobody", "person", "enrolling", "half"
@@ -200,6 +208,30 @@ def test_pages_are_for_whom_the_table_says(world: World, method: str, role: str 
             assert answer.status_code in (400, 403)
         else:
             assert answer.status_code in (200, 503)
+
+
+@pytest.mark.parametrize("role", [None, *ROLES.by_name])
+def test_the_uri_service_asks_each_role_too(world: World, role: str | None) -> None:
+    url = f"{world.site.address.url}{URI_ROOT}"
+    names = {"studyUID": STUDY, "seriesUID": SERIES, "objectUID": INSTANCE}
+    asked = {"requestType": "WADO", "contentType": "application/dicom", **names}
+    headers = {} if role is None else bearer(world.tokens[role])
+    status = world.site.client.get(url, params=asked, headers=headers).status_code
+    found = None if role is None else ROLES.by_name[role]
+    if found is None:
+        assert status == 401
+    elif Action.RETRIEVE not in found.actions:
+        assert status == 403
+    else:
+        assert status == (200 if found.scope.everything else 404)
+
+
+@pytest.mark.parametrize("path", ["/dicom-web/studies", "/dicom-web/", URI_ROOT])
+def test_capabilities_are_told_to_who_is_known(world: World, path: str) -> None:
+    url = world.site.address.url + path
+    assert world.site.client.options(url).status_code == 401
+    known = world.site.client.options(url, headers=bearer(world.tokens["auditor"]))
+    assert known.status_code == 200
 
 
 def test_granted_reach_sees_nothing_of_what_is_there(world: World) -> None:

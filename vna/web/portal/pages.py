@@ -16,6 +16,15 @@ _POLICY = (
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 
+# the first sign found counts: Edge calls itself Chrome, and Chrome Safari
+_BROWSERS = (
+    ("Edg", "Edge"), ("Firefox", "Firefox"), ("Chrome", "Chrome"), ("Safari", "Safari")
+)  # fmt: skip
+_SYSTEMS = (
+    ("Android", "Android"), ("iPhone", "iPhone"), ("iPad", "iPad"), ("Windows", "Windows"),
+    ("Mac OS", "macOS"), ("Linux", "Linux"),
+)  # fmt: skip
+
 
 class Pages:
     """Renders templates. One a process; `always` is known to every template."""
@@ -29,12 +38,20 @@ class Pages:
             lstrip_blocks=True,
         )
         self._templates.globals.update(always)
+        self._templates.filters["browser"] = browser
 
     def page(self, name: str, *, status: int = 200, **shown: Any) -> Response:
         """Render one page; what it shows may be a patient's, so nobody keeps a copy."""
         nonce = secrets.token_urlsafe(16)
         text = self._templates.get_template(name).render(nonce=nonce, **shown)
         return Response(text, status, headers(nonce), "text/html")
+
+
+def browser(agent: str) -> str:
+    """Name a browser and its system so that its owner knows it; what it says proves nothing."""
+    name = next((shown for sign, shown in _BROWSERS if sign in agent), "a browser")
+    system = next((shown for sign, shown in _SYSTEMS if sign in agent), "")
+    return f"{name} on {system}" if system else name
 
 
 def headers(nonce: str) -> dict[str, str]:
