@@ -22,7 +22,7 @@ from tests.flows.serving import Serving
 
 NPM = Path(__file__).parent / "npm"
 BY_NPM = ("CT_small.dcm", "MR_small.dcm")
-BY_PYTHON = ("examples_overlay.dcm", "MR_small_padded.dcm")
+BY_PYTHON = ("examples_overlay.dcm",)
 
 
 @pytest.fixture(scope="module")
