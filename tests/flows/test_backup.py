@@ -188,6 +188,7 @@ def test_what_was_acknowledged_before_a_backup_comes_back_after_the_server_is_de
     finally:
         assert second.stop() == 0
     assert main(["verify", "--keyed", "--data", str(second.data)]) == 0
+    assert main(["audit", "verify", "--data", str(second.data)]) == 0
     print(f"{len(before)} before, {after - len(before)} during, {len(found)} came back")
 
 

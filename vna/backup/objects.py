@@ -44,6 +44,7 @@ class Objects:
     backend: Backend
     target: Path
     needed: Callable[[Sequence[str]], set[str]]
+    first: Sequence[str] = ()  # what was there before the database was copied, and no more of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,8 @@ class Copier:
         """Copy what is new, and list all that the backup holds then, in order of names."""
         objects = self._objects
         objects.target.mkdir(mode=0o700, exist_ok=True)
-        names = chain([ARCHIVE_FILE], *(objects.backend.list(prefix) for prefix in ORDER))
+        prefixes = (objects.backend.list(prefix) for prefix in ORDER)
+        names = chain(objects.first, [ARCHIVE_FILE], *prefixes)
         wanted = _merged(names, before)
         while batch := list(islice(wanted, _BATCH)):
             kept = self._still_needed(batch)

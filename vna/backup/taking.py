@@ -24,6 +24,7 @@ from vna.backup import manifest
 from vna.backup.manifest import Entry, Summary, SumsWriter, digest_of
 from vna.backup.objects import Copied, Copier, Objects
 from vna.blobs.backends import Backend
+from vna.blobs.layout import CHECKPOINTS
 from vna.errors import ConfigError, NotFound, Unavailable
 
 BLOBS_FOLDER = "blobs"
@@ -73,11 +74,14 @@ def _take(
     manifest.write_json(folder, manifest.BEGUN, {"archive_id": archive, "begun": begun.isoformat()})
     database = folder / f"postgres-{stamp}"
     database.mkdir(mode=0o700)
+    # a checkpoint signs audit rows: none may come along that is younger than the rows do
+    checkpoints = list(order.backend.list(CHECKPOINTS))
     kind, major = order.copy_database(database)
     known = manifest.entries(folder, before) if before else iter(())
     sums = SumsWriter(folder, stamp)
     try:
-        objects = Objects(order.backend, folder / BLOBS_FOLDER, order.needed)
+        target = folder / BLOBS_FOLDER
+        objects = Objects(order.backend, target, order.needed, first=checkpoints)
         with Copier(objects) as copier:
             for entry in copier.run(_blobs_of(known)):
                 sums.add(Entry(f"{BLOBS_FOLDER}/{entry.path}", entry.digest))
