@@ -273,7 +273,17 @@ SELECT s.session_id, s.account_id, a.login, a.roles, s.level,
    AND s.ends_at > now()
    AND s.seen_at > now() - make_interval(secs => %(idle_s)s)
    AND a.disabled_at IS NULL
-   AND (s.level = 0 OR a.enrolled_at IS NOT NULL);
+   AND CASE WHEN s.level > 0 THEN a.enrolled_at IS NOT NULL
+            ELSE a.enrolled_at IS NULL
+                 AND EXISTS (SELECT FROM invitation i
+                              WHERE i.account_id = a.account_id AND i.ends_at > now()) END;
+
+-- name: hold_session
+-- Make sure that a session is one still, and keep it so until the transaction ends.
+SELECT session_id
+  FROM session
+ WHERE session_id = %s AND account_id = %s AND level = %s AND ends_at > now()
+   FOR UPDATE;
 
 -- name: touch_session
 -- Somebody is there.

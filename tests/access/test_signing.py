@@ -40,12 +40,43 @@ def test_a_link_is_good_once(house: House) -> None:
     visitor = house.visitor(signing.follow_link(second, B))
     signing.choose_passphrase(visitor, PASSPHRASE)
     signing.confirm_app(visitor, pyotp.TOTP(signing.offer_app(visitor).secret).now())
-    beside = house.visitor(signing.follow_link(second, B))
     signing.finish(visitor, B)
     with pytest.raises(NotAuthenticated):
         signing.follow_link(second, B)
-    with pytest.raises(NotPermitted):
-        signing.finish(beside, B)
+
+
+def test_who_opened_a_link_before_its_owner_can_add_nothing(house: House) -> None:
+    accounts, signing = house.people.accounts, house.people.signing
+    accounts.add(house.who, "ada", ["radiologist"])
+    link = accounts.invite(house.who, "ada")
+    thief = signing.follow_link(link, B)
+    stale = house.visitor(thief)
+    signing.choose_passphrase(stale, "known to the thief")
+    signing.confirm_app(stale, pyotp.TOTP(signing.offer_app(stale).secret).now())
+    owner = house.visitor(signing.follow_link(link, B))
+    account = accounts.find("ada")
+    assert (account.has_totp, account.passkeys) == (False, 0)
+    assert house.people.sessions.visitor(thief, None) is None
+    for act in (
+        lambda: signing.choose_passphrase(stale, "known to the thief"),
+        lambda: signing.finish(stale, B),
+    ):
+        with pytest.raises(NotAuthenticated):
+            act()
+    signing.choose_passphrase(owner, PASSPHRASE)
+    signing.confirm_app(owner, pyotp.TOTP(signing.offer_app(owner).secret).now())
+    signing.finish(owner, B)
+    with pytest.raises(NotAuthenticated):
+        signing.choose_passphrase(owner, "after the end of it")
+
+
+def test_an_enrolling_browser_is_out_when_its_link_is_void(house: House) -> None:
+    accounts, signing = house.people.accounts, house.people.signing
+    accounts.add(house.who, "ada", ["radiologist"])
+    cookie = signing.follow_link(accounts.invite(house.who, "ada"), B)
+    accounts.disable(house.who, "ada")
+    accounts.enable(house.who, "ada")
+    assert house.people.sessions.visitor(cookie, None) is None
 
 
 def test_a_code_of_the_app_is_good_once(house: House) -> None:

@@ -83,9 +83,9 @@ def test_flags_win_over_variables_and_those_over_the_file(vna: Vna, tmp_path: Pa
     config = tmp_path / "vna.toml"
     config.write_text("[http]\nlisten = '0.0.0.0:1'\n[dicom]\nlisten = '0.0.0.0:1'\n")
     variables = {"VNA_CONFIG": str(config), "VNA_HTTP_LISTEN": "0.0.0.0:2"}
-    assert "dicom.listen is 0.0.0.0:1" in vna("serve", "--dev", **variables).stderr
-    flagged = vna("serve", "--dev", "--dicom", "127.0.0.1:0", **variables).stderr
-    assert "http.listen is 0.0.0.0:2" in flagged
+    assert "http.listen is 0.0.0.0:2" in vna("serve", "--dev", **variables).stderr
+    flagged = vna("serve", "--dev", "--http", "127.0.0.1:0", **variables).stderr
+    assert "dicom.listen is 0.0.0.0:1" in flagged
 
 
 @pytest.mark.parametrize("word", ["status", "verify", "reindex"])

@@ -84,6 +84,7 @@ class SignIn:
         factor = "app" if is_app else "recovery-code"
         self._count(limits, visitor.principal, factor)
         with self._database.transaction() as tx:
+            _hold(tx, visitor)
             if is_app:
                 is_right = self._factors.is_app_code(tx, visitor.account_id, code)
             else:
@@ -126,13 +127,18 @@ class SignIn:
     def follow_link(self, secret: str, browser: Browser) -> str:
         """Begin to enrol by a one-time link; it is good until both factors stand.
 
-        Raises `NotAuthenticated`, `TooMany`.
+        Only one browser enrols at a time: opening the link again begins anew, so that whoever
+        looked at it before can add nothing of their own. Raises `NotAuthenticated`, `TooMany`.
         """
         nobody = person("unknown", browser.address)
         limits = rates.address(browser.address, "link", 10)
         self._count(limits, nobody, "link")
         with self._database.transaction() as tx:
             row = tx.execute(_SQL.find_invitation, (digest(secret.strip()),)).fetchone()
+            if row is not None:  # whoever opened it before is out, with all they brought
+                tx.execute(_SQL.end_sessions, (row[0], None))
+                for statement in (_SQL.reset_account, _SQL.drop_totp, _SQL.drop_passkeys):
+                    tx.execute(statement, (row[0],))
             cookie = row and self._sessions.open(tx, row[0], Level.ENROLLING, browser)
         if not cookie:
             self._refuse(nobody, "link", "This link is not good any more; ask for a new one.")
@@ -145,6 +151,7 @@ class SignIn:
         check_passphrase(passphrase, visitor.login)
         kept = self._vault.hash_passphrase(passphrase)
         with self._database.transaction() as tx:
+            _hold(tx, visitor)
             tx.execute(_SQL.keep_passphrase, (kept, visitor.account_id))
             self._tell(tx, visitor.principal, "factor.added", factor="passphrase")
 
@@ -159,6 +166,7 @@ class SignIn:
         limits = rates.factor(visitor.account_id)
         self._count(limits, visitor.principal, "app")
         with self._database.transaction() as tx:
+            _hold(tx, visitor)
             is_right = self._factors.is_app_code(tx, visitor.account_id, code, confirming=True)
             if is_right:
                 self._tell(tx, visitor.principal, "factor.added", factor="app")
@@ -175,6 +183,7 @@ class SignIn:
         """Take a passkey. Raises `NotAuthenticated`."""
         _require_any(visitor, Level.ENROLLING, Level.SIGNED_IN)
         with self._database.transaction() as tx:
+            _hold(tx, visitor)
             self._passkeys.register(tx, browser.secret or "", visitor.account_id, site, answer)
             self._tell(tx, visitor.principal, "factor.added", factor="passkey")
 
@@ -185,6 +194,7 @@ class SignIn:
         """
         _require(visitor, Level.ENROLLING)
         with self._database.transaction() as tx:
+            _hold(tx, visitor)
             account = tx.execute(_SQL.find_account_by_id, (visitor.account_id,)).fetchone()
             if account is None or not (account[6] or account[7]):
                 raise NotPermitted("A second factor is still missing.")
@@ -192,6 +202,7 @@ class SignIn:
             if void or tx.execute(_SQL.enrol_account, (visitor.account_id,)).rowcount != 1:
                 raise NotPermitted("This link is not good any more; ask for a new one.")
             codes = self._factors.renew_recovery_codes(tx, visitor.account_id)
+            tx.execute(_SQL.end_sessions, (visitor.account_id, None))
             secret = self._sessions.open(tx, visitor.account_id, Level.SIGNED_IN, browser)
             self._tell(tx, visitor.principal, "account.enrolled")
         return secret, codes
@@ -202,6 +213,7 @@ class SignIn:
         """Make new recovery codes; the old ones are void."""
         _require(visitor, Level.SIGNED_IN)
         with self._database.transaction() as tx:
+            _hold(tx, visitor)
             codes = self._factors.renew_recovery_codes(tx, visitor.account_id)
             self._tell(tx, visitor.principal, "factor.added", factor="recovery-codes")
         return codes
@@ -210,6 +222,7 @@ class SignIn:
         """Forget a passkey; the last second factor stays. Raises `NotPermitted`."""
         _require(visitor, Level.SIGNED_IN)
         with self._database.transaction() as tx:
+            _hold(tx, visitor)
             account = tx.execute(_SQL.find_account_by_id, (visitor.account_id,)).fetchone()
             if account is None or not (account[6] or account[7] > 1):
                 raise NotPermitted("This is your only second factor; add another first.")
@@ -261,3 +274,10 @@ def _require(visitor: Visitor, level: Level) -> None:
 def _require_any(visitor: Visitor, *levels: Level) -> None:
     if visitor.level not in levels:
         raise NotPermitted
+
+
+def _hold(tx: Connection, visitor: Visitor) -> None:
+    """Make sure of a session that was believed for a moment, before it changes anything."""
+    asked = (visitor.session_id, visitor.account_id, int(visitor.level))
+    if tx.execute(_SQL.hold_session, asked).fetchone() is None:
+        raise NotAuthenticated("This session is over; sign in again.")
