@@ -41,6 +41,7 @@ ca = "{authority.path}"
 """
     )
     with serving(archive, "--config", str(config), dev=False) as server:
+        server.authority = authority.path
         done = run("remote", "add", "CT1", "127.0.0.1", "104", "--data", archive)
         assert done.returncode == 0, done.stderr
         ports = [address(where)[1] for where in server.state()["dicom_tls"]]

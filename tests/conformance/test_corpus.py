@@ -58,16 +58,20 @@ class Library:
 
 def samples() -> Iterator[Sample]:
     """Every file outside `bad` that our reading understands, each with a UID of its own."""
-    seen: set[str] = set()
     numbers = itertools.count(100)  # all of three digits: none ends as another does
-    for file in files():
-        if file.name in REFUSED or "bad" in file.parts:
-            continue
-        data = file.read_bytes()
-        reading = read(data)
+    read_already = [
+        (file, file.read_bytes())
+        for file in files()
+        if file.name not in REFUSED and "bad" not in file.parts
+    ]
+    theirs = {str(read(data).scan.sop_instance) for _, data in read_already}
+    seen: set[str] = set()
+    for file, whole in read_already:
+        data, reading = whole, read(whole)
         uid = reading.scan.sop_instance
         if uid in seen and reading.meta.transfer_syntax != DEFLATED:
-            data = data.replace(uid.encode(), renumbered(uid, next(numbers)).encode())
+            free = next(new for n in numbers if (new := renumbered(uid, n)) not in theirs | seen)
+            data = data.replace(uid.encode(), free.encode())
             reading = read(data)
         seen.add(str(reading.scan.sop_instance))
         yield Sample(file, data, reading)
