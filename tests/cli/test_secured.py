@@ -57,7 +57,10 @@ ca = "{authority.path}"
         ):
             pass
         assert run("status", "--data", archive).stdout.count(", TLS\n") == 2
-        metrics = server.get("/metrics")[1].decode()
+        assert run("user", "add", "watch", "--service", "--data", archive).returncode == 0
+        made = run("token", "add", "watch", "it", "--may", "monitor", "--data", archive)
+        secret = made.stdout.splitlines()[1].strip()
+        metrics = server.get("/metrics", authorization=f"Bearer {secret}")[1].decode()
     assert "vna_association_seconds_count 3.0" in metrics
     assert 'vna_associations_refused_total{cause="rejected-1-1-3"} 1.0' in metrics
 
