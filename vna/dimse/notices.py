@@ -7,12 +7,15 @@ so first, and never has to wait for what it does not expect.
 from __future__ import annotations
 
 import itertools
+import logging
 import time
 from collections import deque
 
 from vna.dimse.exchange import FollowUp
 from vna.dimse.link import Link
 from vna.dimse.messages import RESPONSE, Command, Field, notice
+
+log = logging.getLogger(__name__)
 
 _QUIET_S = 0.5
 
@@ -71,7 +74,12 @@ class Notices:
             self._waiting.popleft()[1].dropped()
 
     def _begin(self, follow: FollowUp) -> None:
-        what = follow.prepare()
+        try:
+            what = follow.prepare()
+        except Exception:  # a fault of ours ends no association
+            log.exception("notice failed")
+            follow.dropped()
+            return
         if what is None:
             return
         number = next(self._numbers)
