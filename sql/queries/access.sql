@@ -43,32 +43,20 @@ RETURNING account_id;
 
 -- name: list_accounts
 -- Every account with what it has to sign in with.
-SELECT account_id, login, kind, roles, enrolled_at, disabled_at,
-       EXISTS (SELECT FROM totp t
-                WHERE t.account_id = a.account_id AND t.confirmed_at IS NOT NULL),
-       (SELECT count(*) FROM passkey p WHERE p.account_id = a.account_id),
-       (SELECT count(*) FROM recovery_code r WHERE r.account_id = a.account_id)
-  FROM account a
+SELECT account_id, login, kind, roles, enrolled_at, disabled_at, has_totp, passkeys, recovery_codes
+  FROM account_standing
  ORDER BY login;
 
 -- name: find_account
 -- One account by its login.
-SELECT account_id, login, kind, roles, enrolled_at, disabled_at,
-       EXISTS (SELECT FROM totp t
-                WHERE t.account_id = a.account_id AND t.confirmed_at IS NOT NULL),
-       (SELECT count(*) FROM passkey p WHERE p.account_id = a.account_id),
-       (SELECT count(*) FROM recovery_code r WHERE r.account_id = a.account_id)
-  FROM account a
+SELECT account_id, login, kind, roles, enrolled_at, disabled_at, has_totp, passkeys, recovery_codes
+  FROM account_standing
  WHERE login = %s;
 
 -- name: find_account_by_id
 -- One account by its number.
-SELECT account_id, login, kind, roles, enrolled_at, disabled_at,
-       EXISTS (SELECT FROM totp t
-                WHERE t.account_id = a.account_id AND t.confirmed_at IS NOT NULL),
-       (SELECT count(*) FROM passkey p WHERE p.account_id = a.account_id),
-       (SELECT count(*) FROM recovery_code r WHERE r.account_id = a.account_id)
-  FROM account a
+SELECT account_id, login, kind, roles, enrolled_at, disabled_at, has_totp, passkeys, recovery_codes
+  FROM account_standing
  WHERE account_id = %s;
 
 -- name: has_account_with_role

@@ -172,3 +172,12 @@ CREATE UNLOGGED TABLE rate (
 COMMENT ON TABLE rate IS 'How often was tried within a window; a crash of the server forgets it.';
 CREATE INDEX rate_by_end ON rate (ends_at);
 COMMENT ON INDEX rate_by_end IS 'sweep: windows that are over';
+
+CREATE VIEW account_standing AS
+SELECT a.account_id, a.login, a.kind, a.roles, a.enrolled_at, a.disabled_at,
+       EXISTS (SELECT FROM totp t
+                WHERE t.account_id = a.account_id AND t.confirmed_at IS NOT NULL) AS has_totp,
+       (SELECT count(*) FROM passkey p WHERE p.account_id = a.account_id) AS passkeys,
+       (SELECT count(*) FROM recovery_code r WHERE r.account_id = a.account_id) AS recovery_codes
+  FROM account a;
+COMMENT ON VIEW account_standing IS 'An account with what it has to sign in with, never the secrets.';
