@@ -207,57 +207,15 @@ JOIN instance_blob b USING (instance_pk)
 WHERE i.blob_id = %(blob_id)s AND i.sop_instance_uid = %(instance)s
     AND s.study_uid = %(study)s AND e.series_uid = %(series)s;
 
--- name: list_of_patient
--- What a retrieval of a Patient ID, whoever issued it sends, in order.
+-- name: list_retrieval
+-- What a retrieval sends, in order; `key` is the condition of its level (vna/index/select.py).
 SELECT
     s.study_uid, e.series_uid, i.sop_instance_uid, s.patient_id, i.sop_class_uid,
     i.transfer_syntax_uid, i.instance_pk, i.size
 FROM study s
 JOIN series e USING (study_pk)
 JOIN instance i USING (series_pk)
-WHERE s.patient_id = %(patient)s AND i.current
-ORDER BY
-    s.study_pk, COALESCE(e.series_number, 9223372036854775807), e.series_pk,
-    COALESCE(i.instance_number, 9223372036854775807), i.instance_pk
-LIMIT %(most)s;
-
--- name: list_of_studies
--- What a retrieval of these studies sends, in order.
-SELECT
-    s.study_uid, e.series_uid, i.sop_instance_uid, s.patient_id, i.sop_class_uid,
-    i.transfer_syntax_uid, i.instance_pk, i.size
-FROM study s
-JOIN series e USING (study_pk)
-JOIN instance i USING (series_pk)
-WHERE s.study_uid = ANY(%(studies)s) AND i.current
-ORDER BY
-    s.study_pk, COALESCE(e.series_number, 9223372036854775807), e.series_pk,
-    COALESCE(i.instance_number, 9223372036854775807), i.instance_pk
-LIMIT %(most)s;
-
--- name: list_of_series
--- What a retrieval of these series sends, in order.
-SELECT
-    s.study_uid, e.series_uid, i.sop_instance_uid, s.patient_id, i.sop_class_uid,
-    i.transfer_syntax_uid, i.instance_pk, i.size
-FROM study s
-JOIN series e USING (study_pk)
-JOIN instance i USING (series_pk)
-WHERE e.series_uid = ANY(%(series)s) AND i.current
-ORDER BY
-    s.study_pk, COALESCE(e.series_number, 9223372036854775807), e.series_pk,
-    COALESCE(i.instance_number, 9223372036854775807), i.instance_pk
-LIMIT %(most)s;
-
--- name: list_of_instances
--- What a retrieval of these SOP Instance UIDs sends, in order.
-SELECT
-    s.study_uid, e.series_uid, i.sop_instance_uid, s.patient_id, i.sop_class_uid,
-    i.transfer_syntax_uid, i.instance_pk, i.size
-FROM study s
-JOIN series e USING (study_pk)
-JOIN instance i USING (series_pk)
-WHERE i.sop_instance_uid = ANY(%(instances)s) AND i.current
+WHERE {key} AND i.current
 ORDER BY
     s.study_pk, COALESCE(e.series_number, 9223372036854775807), e.series_pk,
     COALESCE(i.instance_number, 9223372036854775807), i.instance_pk

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from tests.conftest import TestPostgres
 from vna.db.pool import Connection, Database
@@ -22,9 +23,9 @@ from vna.dicom.matching import (
     Wildcard,
 )
 from vna.dicom.refs import Level
-from vna.index.locate import SQL
 from vna.index.rows import Cursor
 from vna.index.search import search, statement
+from vna.index.select import STATEMENTS
 
 _FILL = """
 SET search_path = vna, public;
@@ -142,15 +143,15 @@ def test_a_search_uses_the_index_made_for_it(large: Database, shape: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("name", "index"),
+    ("level", "index"),
     [
-        ("list_of_patient", "study_by_patient_id"),
-        ("list_of_studies", "study_uid_once"),
-        ("list_of_series", "series_by_uid"),
-        ("list_of_instances", "instance_current_once"),
+        (Level.PATIENT, "study_by_patient_id"),
+        (Level.STUDY, "study_uid_once"),
+        (Level.SERIES, "series_by_uid"),
+        (Level.IMAGE, "instance_current_once"),
     ],
 )
-def test_a_retrieval_uses_the_index_made_for_it(large: Database, name: str, index: str) -> None:
+def test_a_retrieval_uses_the_index_made_for_it(large: Database, level: Level, index: str) -> None:
     asked = {
         "patient": "P7",
         "studies": ["1.2.7", "1.2.8"],
@@ -159,7 +160,7 @@ def test_a_retrieval_uses_the_index_made_for_it(large: Database, name: str, inde
         "most": 1000,
     }
     with large.reading() as conn:
-        rows = conn.execute("EXPLAIN " + SQL[name], asked).fetchall()  # type: ignore[call-overload]  # a named statement
+        rows = conn.execute(sql.SQL("EXPLAIN ") + STATEMENTS[level], asked).fetchall()
     found = "\n".join(line for (line,) in rows)
     assert index in found, found
     assert "Seq Scan on study " not in found

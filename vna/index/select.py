@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, LiteralString, NamedTuple
+from typing import Any, NamedTuple
+
+from psycopg import sql
 
 from vna.db.pool import Connection
 from vna.dicom.refs import UID, InstanceRef, Level, StudyRef, Within
 from vna.errors import TooLarge
 from vna.index.locate import SQL, Located, covers, from_row
 
-__all__ = ["Selected", "Selection", "located", "select"]
+__all__ = ["STATEMENTS", "Selected", "Selection", "located", "select"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +53,7 @@ def select(
     are more than `most`.
     """
     cursor = conn.cursor(binary=True)
-    cursor.execute(_STATEMENTS[asked.level], _parameters(asked, most), prepare=True)
+    cursor.execute(STATEMENTS[asked.level], _parameters(asked, most), prepare=True)
     rows = cursor.fetchall()
     if len(rows) > most:
         raise TooLarge(f"More than {most} instances match: ask for less at a time.")
@@ -98,9 +100,12 @@ def _listed(row: tuple[Any, ...], same: dict[str, str]) -> Selected:
     return Selected(ref, one(row[4]), one(row[5]), row[6], row[7])
 
 
-_STATEMENTS: dict[Level, LiteralString] = {
-    Level.PATIENT: SQL.list_of_patient,
-    Level.STUDY: SQL.list_of_studies,
-    Level.SERIES: SQL.list_of_series,
-    Level.IMAGE: SQL.list_of_instances,
+STATEMENTS = {
+    level: sql.SQL(SQL.list_retrieval).format(key=sql.SQL(key))
+    for level, key in (
+        (Level.PATIENT, "s.patient_id = %(patient)s"),
+        (Level.STUDY, "s.study_uid = ANY(%(studies)s)"),
+        (Level.SERIES, "e.series_uid = ANY(%(series)s)"),
+        (Level.IMAGE, "i.sop_instance_uid = ANY(%(instances)s)"),
+    )
 }
