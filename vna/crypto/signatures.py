@@ -1,4 +1,4 @@
-"""Signatures of tokens (RFC 7518 3), verified with public keys in PEM.
+"""Signatures of JSON Web Tokens (RFC 7515), verified with public keys in PEM.
 
 The key decides which algorithms may be used, never the token: a token that says "none", or that
 takes the PEM text for an HMAC secret, has no algorithm of its key's kind.
@@ -6,44 +6,56 @@ takes the PEM text for an HMAC secret, has no algorithm of its key's kind.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import warnings
 from dataclasses import dataclass
+from typing import Any
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from joserfc import jws
+from joserfc.errors import JoseError, SecurityWarning
+from joserfc.jwk import ECKey, OKPKey, RSAKey
 
-from vna.errors import ConfigError
+from vna.errors import ConfigError, NotAuthenticated
 
 _LEAST_RSA_BITS = 2048
-_HASHES: dict[str, hashes.HashAlgorithm] = {
-    "256": hashes.SHA256(),
-    "384": hashes.SHA384(),
-    "512": hashes.SHA512(),
-}
-_CURVES = {"secp256r1": "256", "secp384r1": "384", "secp521r1": "512"}
-
-_Verify = Callable[[bytes, bytes], None]
+_OF_RSA = tuple(f"{kind}{size}" for kind in ("RS", "PS") for size in (256, 384, 512))
+_OF_CURVE = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
+_HEADER_BYTES = 8192  # some issuers send their certificates along
 
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:
-    """A key, as what it can verify: the name of an algorithm (RFC 7518 3.1) -> how."""
+    """A key, and the algorithms (RFC 7518 3.1) it may verify by."""
 
-    verifiers: dict[str, _Verify]
+    key: RSAKey | ECKey | OKPKey
+    algorithms: tuple[str, ...]
 
-    def verifies(self, algorithm: str, signature: bytes, data: bytes) -> bool:
-        """Say whether this is a signature of the data by this key's owner."""
-        verify = self.verifiers.get(algorithm)
-        if verify is None:
-            return False
+    def verified(self, token: bytes) -> dict[str, Any]:
+        """Return the claims of a token signed by this key's owner. Raises `NotAuthenticated`."""
         try:
-            verify(signature, data)
-        except (InvalidSignature, ValueError):
-            return False
-        return True
+            with warnings.catch_warnings():
+                # RFC 9864 renames EdDSA to Ed25519; issuers will say EdDSA for long
+                warnings.simplefilter("ignore", SecurityWarning)
+                signed = jws.deserialize_compact(
+                    token, self.key, registry=_registry(self.algorithms)
+                )
+        except (JoseError, ValueError) as exc:
+            raise NotAuthenticated("The token is not signed by its issuer.") from exc
+        return _object(signed.payload)
+
+
+def claims_of(token: bytes) -> dict[str, Any]:
+    """Read the claims of a token before anything is verified: they are nobody's word yet.
+
+    Raises `NotAuthenticated`.
+    """
+    try:
+        return _object(jws.extract_compact(token, registry=_registry(())).payload)
+    except (JoseError, ValueError) as exc:
+        raise NotAuthenticated("The token is not a signed JSON Web Token.") from exc
 
 
 def public_key(pem: bytes) -> PublicKey:
@@ -56,31 +68,25 @@ def public_key(pem: bytes) -> PublicKey:
     except (ValueError, UnsupportedAlgorithm) as exc:
         raise ConfigError("A public key in PEM is expected.") from exc
     if isinstance(key, rsa.RSAPublicKey) and key.key_size >= _LEAST_RSA_BITS:
-        return PublicKey(_of_rsa(key))
-    if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in _CURVES:
-        return PublicKey(_of_curve(key))
+        return PublicKey(RSAKey.import_key(pem), _OF_RSA)
+    if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in _OF_CURVE:
+        return PublicKey(ECKey.import_key(pem), (_OF_CURVE[key.curve.name],))
     if isinstance(key, ed25519.Ed25519PublicKey):
-        return PublicKey({"EdDSA": key.verify})
+        return PublicKey(OKPKey.import_key(pem), ("EdDSA", "Ed25519"))
     raise ConfigError("A public key must be RSA of 2048 bits, EC of a NIST curve, or Ed25519.")
 
 
-def _of_rsa(key: rsa.RSAPublicKey) -> dict[str, _Verify]:
-    out: dict[str, _Verify] = {}
-    for size, digest in _HASHES.items():
-        pss = padding.PSS(padding.MGF1(digest), padding.PSS.DIGEST_LENGTH)
-        out[f"RS{size}"] = lambda s, d, h=digest: key.verify(s, d, padding.PKCS1v15(), h)  # type: ignore[misc]  # a default binds it
-        out[f"PS{size}"] = lambda s, d, h=digest, p=pss: key.verify(s, d, p, h)  # type: ignore[misc]  # as above
-    return out
+def _registry(algorithms: tuple[str, ...]) -> jws.JWSRegistry:
+    registry = jws.JWSRegistry(algorithms=algorithms, strict_check_header=False)
+    registry.max_header_length = _HEADER_BYTES
+    return registry
 
 
-def _of_curve(key: ec.EllipticCurvePublicKey) -> dict[str, _Verify]:
-    size = _CURVES[key.curve.name]
-    width = (key.curve.key_size + 7) // 8
-
-    def verify(signature: bytes, data: bytes) -> None:
-        if len(signature) != 2 * width:  # RFC 7518 3.4: both numbers, side by side
-            raise InvalidSignature
-        numbers = (int.from_bytes(half, "big") for half in (signature[:width], signature[width:]))
-        key.verify(encode_dss_signature(*numbers), data, ec.ECDSA(_HASHES[size]))
-
-    return {f"ES{size}": verify}
+def _object(payload: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(payload)
+    except (ValueError, RecursionError) as exc:
+        raise NotAuthenticated("The token is not a signed JSON Web Token.") from exc
+    if not isinstance(found, dict):
+        raise NotAuthenticated("The token is not a signed JSON Web Token.")
+    return found
