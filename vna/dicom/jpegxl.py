@@ -20,7 +20,7 @@ _COLORS = ((0, 0), (0, 1), (4, 2), (6, 18))
 _GREY = 1
 
 
-class _Bits:
+class Bits:
     """Bits of the header, the least significant of each byte first."""
 
     def __init__(self, data: bytes) -> None:
@@ -49,8 +49,8 @@ def jpeg_xl(read: Read, size: int) -> Described:
     offset, length = _codestream(read, size)
     if read(offset, 2) != b"\xff\x0a":
         raise MalformedInstance("The stream does not begin as JPEG XL does.")
-    bits = _Bits(read(offset + 2, min(_HEAD_BYTES, length - 2)))
-    rows, columns = _size(bits)
+    bits = Bits(read(offset + 2, min(_HEAD_BYTES, length - 2)))
+    rows, columns = size_of(bits)
     if max(rows, columns) > 0xFFFF:
         raise MalformedInstance("The JPEG XL image has a size no instance can have.")
     depth, is_xyb, is_grey = _metadata(bits)
@@ -67,7 +67,8 @@ def jpeg_xl(read: Read, size: int) -> Described:
     )
 
 
-def _size(bits: _Bits) -> tuple[int, int]:
+def size_of(bits: Bits) -> tuple[int, int]:
+    """Read the size header: rows and columns (ISO 18181-1 D.2). Raises `MalformedInstance`."""
     is_small = bits.take(1)
     rows = (bits.take(5) + 1) * 8 if is_small else bits.one_of(_SIZES)
     ratio = bits.take(3)
@@ -77,14 +78,14 @@ def _size(bits: _Bits) -> tuple[int, int]:
     return rows, (bits.take(5) + 1) * 8 if is_small else bits.one_of(_SIZES)
 
 
-def _metadata(bits: _Bits) -> tuple[int, bool, bool]:
+def _metadata(bits: Bits) -> tuple[int, bool, bool]:
     """Read bits a sample, whether the colours are XYB, whether there is but one."""
     if bits.take(1):
         return 8, True, False
     if bits.take(1):
         bits.take(3)
         if bits.take(1):
-            _size(bits)
+            size_of(bits)
         if bits.take(2):
             raise UnsupportedMedia("JPEG XL with a preview or an animation is not taken.")
     if bits.take(1):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field
 
+from vna.dicom import jpegxl
+from vna.errors import MalformedInstance
 from vna.pixels.faults import Damaged
 
 _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -12,7 +14,6 @@ _JPEG_LS_FRAME = 0xF7
 _STANDALONE = frozenset((0x01, *range(0xD0, 0xD9)))
 _JP2 = b"\x00\x00\x00\x0cjP  "
 _JXL = b"\x00\x00\x00\x0cJXL "
-_FIXED_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,14 +107,11 @@ def jpeg_xl(data: bytes) -> Declared:
         data = _boxed(data, (b"jxlc", b"jxlp"))
     if data[:2] != b"\xff\x0a":
         raise Damaged
-    bits = _Bits(data[2:16])
-    is_small = bits.take(1)
-    rows = (bits.take(5) + 1) * 8 if is_small else bits.size()
-    ratio = bits.take(3)
-    if ratio:
-        wide, high = _FIXED_RATIOS[ratio - 1]
-        return Declared(rows=rows, columns=rows * wide // high)
-    return Declared(rows=rows, columns=(bits.take(5) + 1) * 8 if is_small else bits.size())
+    try:
+        rows, columns = jpegxl.size_of(jpegxl.Bits(data[2:16]))
+    except MalformedInstance as exc:
+        raise Damaged from exc
+    return Declared(rows=rows, columns=columns)
 
 
 def _boxed(data: bytes, kinds: tuple[bytes, ...]) -> bytes:
@@ -144,22 +142,3 @@ def bare_jpeg_xl(data: bytes) -> bytes:
             pieces.append(data[at + (8 if kind == b"jxlc" else 12) : end])
         at = end
     return b"".join(pieces)
-
-
-class _Bits:
-    """Bits of a JPEG XL header, least significant first."""
-
-    def __init__(self, data: bytes) -> None:
-        self._value = int.from_bytes(data, "little")
-        self._left = len(data) * 8
-
-    def take(self, count: int) -> int:
-        self._left -= count
-        if self._left < 0:
-            raise Damaged
-        found = self._value & ((1 << count) - 1)
-        self._value >>= count
-        return found
-
-    def size(self) -> int:
-        return self.take((9, 13, 18, 30)[self.take(2)]) + 1
