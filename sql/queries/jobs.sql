@@ -16,6 +16,10 @@ SELECT %s, item.number, item.sop_class, item.instance, item.study
   FROM unnest(%s::text[], %s::text[], %s::text[])
        WITH ORDINALITY AS item (sop_class, instance, study, number);
 
+-- name: one_claimer
+-- Claims come one after the other: each sees what the ones before it took.
+SELECT pg_advisory_xact_lock(hashtextextended('claim a job of ' || current_schema(), 0));
+
 -- name: claim_job
 -- Take the job that is due for the longest time and nobody holds. A remote AE is called for one
 -- job of a kind at a time, so that one that is slow keeps no other waiting.

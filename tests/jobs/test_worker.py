@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -154,6 +155,31 @@ def test_a_remote_that_is_slow_keeps_only_its_own_waiting(archive: Archive, boar
         assert [entry(board, one).state for one in slow] == [State.RUNNING, State.WAITING]
         release.set()
         wait_for(lambda: all(entry(board, one).state is State.DONE for one in slow))
+
+
+def test_two_claims_at_the_same_time_take_no_two_jobs_of_one_remote(archive: Archive) -> None:
+    first = ask(archive, "SLOW")
+    ask(archive, "SLOW")
+    quick = ask(archive, "QUICK")
+
+    def claim() -> int | None:
+        with archive.database.transaction() as tx:
+            job = work.claim(tx, [KIND], "there", lease_s=60)
+            return None if job is None else job.job_id
+
+    def is_waited_for() -> bool:
+        with archive.database.reading() as conn:
+            rows = conn.execute("SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+            return bool(rows.fetchall())
+
+    with ThreadPoolExecutor(1) as other:
+        with archive.database.transaction() as tx:
+            held = work.claim(tx, [KIND], "here", lease_s=60)
+            assert held is not None
+            beside = other.submit(claim)
+            wait_for(lambda: beside.done() or is_waited_for())
+        assert (held.job_id, beside.result()) == (first, quick)
+    assert claim() is None
 
 
 def test_a_job_is_cancelled_while_it_runs(archive: Archive, board: Board) -> None:

@@ -79,6 +79,8 @@ class Settled:
 def claim(tx: Connection, kinds: Sequence[str], node: str, *, lease_s: float) -> Job | None:
     """Take the job that is due for the longest time; None when there is none."""
     asked = {"kinds": list(kinds), "node": node, "lease_s": lease_s}
+    # two claims side by side would each find the remote AE free, and skip the other's row
+    tx.execute(_SQL.one_claimer)
     row = tx.execute(_SQL.claim_job, asked).fetchone()
     return None if row is None else _job(row)
 
