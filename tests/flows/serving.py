@@ -123,9 +123,18 @@ class Serving:
 
     def json(self, path: str) -> Any:
         """Get DICOM JSON below the DICOMweb root."""
-        status, body, _ = self.ask("GET", f"/dicom-web{path}", Accept="application/dicom+json")
+        status, body = self.settled("GET", f"/dicom-web{path}", Accept="application/dicom+json")
         assert status == 200, (status, body[:300])
         return json.loads(body)
+
+    def settled(self, method: str, path: str, **headers: str) -> tuple[int, bytes]:
+        """Ask again while the archive says to try again later: a process of it was killed."""
+        deadline = time.monotonic() + READY_S
+        while True:
+            status, body, _ = self.ask(method, path, **headers)
+            if status != 503 or time.monotonic() > deadline:
+                return status, body
+            select_nothing(0.05)
 
     def log(self) -> str:
         """What the server wrote so far."""

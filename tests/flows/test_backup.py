@@ -16,8 +16,8 @@ import pytest
 
 from tests import factories
 from tests.conftest import TestPostgres
+from tests.flows.ledger import Ledger, Sender, agrees_with_find, digest_of, everything
 from tests.flows.serving import ROOT, Serving, select_nothing
-from tests.flows.test_crash import Ledger, Sender, _agrees_with_find, _digest, _everything
 from vna import app
 from vna.backup import manifest
 from vna.backup.manifest import Summary
@@ -136,7 +136,7 @@ def taken(
 def served(serving: Serving, count: int) -> dict[str, tuple[str, str]]:
     """Wait until that many instances are found, and return them."""
     for _ in range(600):
-        found = _everything(serving)
+        found = everything(serving)
         if len(found) == count and "looked for orphaned blobs" in serving.log():
             return found
         select_nothing(0.1)
@@ -183,8 +183,8 @@ def test_what_was_acknowledged_before_a_backup_comes_back_after_the_server_is_de
         found = served(second, blobs)
         assert set(before) <= set(found)
         for sop, (study, series) in found.items():
-            assert ledger.rows[sop] == (study, series, _digest(second, study, series, sop))
-        _agrees_with_find(second, found)
+            assert ledger.rows[sop] == (study, series, digest_of(second, study, series, sop))
+        agrees_with_find(second, found)
     finally:
         assert second.stop() == 0
     assert main(["verify", "--keyed", "--data", str(second.data)]) == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -236,15 +237,15 @@ def test_followers_of_many_writers_miss_nothing_and_agree(archive: Archive) -> N
             after = page.following
 
     followers: list[list[str]] = [[], []]
-    writers = [threading.Thread(target=write, args=(n,)) for n in range(1, 5)]
-    readers = [threading.Thread(target=follow, args=(seen,)) for seen in followers]
-    for thread in (*readers, *writers):
-        thread.start()
-    for thread in writers:
-        thread.join()
-    stop.set()
-    for thread in readers:
-        thread.join()
+    with ThreadPoolExecutor(6) as pool:  # what goes wrong in a thread is told, not taken for a gap
+        readers = [pool.submit(follow, seen) for seen in followers]
+        try:
+            for writer in [pool.submit(write, n) for n in range(1, 5)]:
+                writer.result()
+        finally:
+            stop.set()
+        for reader in readers:
+            reader.result()
     assert followers[0] == followers[1]
     assert sorted(followers[0]) == sorted(stored)
 
