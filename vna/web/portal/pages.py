@@ -13,8 +13,10 @@ from starlette.responses import Response
 _HERE = Path(__file__).parent
 _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self' 'nonce-{nonce}'; img-src 'self'; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'{also}"
 )
+_FRAMED = "; frame-src 'self'; media-src 'self'"
+_FRAMING = frozenset({"light.html"})  # pages that show documents and video
 
 # the first sign found counts: Edge calls itself Chrome, and Chrome Safari
 _BROWSERS = (
@@ -37,14 +39,16 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.globals.update(always)
+        self._templates.globals.update({"lang": "en", "_": str, **always})
         self._templates.filters["browser"] = browser
 
     def page(self, name: str, *, status: int = 200, **shown: Any) -> Response:
         """Render one page; what it shows may be a patient's, so nobody keeps a copy."""
         nonce = secrets.token_urlsafe(16)
         text = self._templates.get_template(name).render(nonce=nonce, **shown)
-        return Response(text, status, headers(nonce), "text/html")
+        return Response(
+            text, status, headers(nonce, also=_FRAMED if name in _FRAMING else ""), "text/html"
+        )
 
 
 def browser(agent: str) -> str:
@@ -54,10 +58,10 @@ def browser(agent: str) -> str:
     return f"{name} on {system}" if system else name
 
 
-def headers(nonce: str) -> dict[str, str]:
-    """Give the header fields of a page."""
+def headers(nonce: str, *, also: str = "") -> dict[str, str]:
+    """Give the header fields of a page; `also` is what its policy allows beyond the usual."""
     return {
-        "Content-Security-Policy": _POLICY.format(nonce=nonce),
+        "Content-Security-Policy": _POLICY.format(nonce=nonce, also=also),
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",
         "Cross-Origin-Opener-Policy": "same-origin",
