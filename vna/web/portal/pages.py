@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context, select_autoescape
+from jinja2.runtime import Context
 from starlette.responses import Response
+
+from vna.texts import ENGLISH, Texts
 
 _HERE = Path(__file__).parent
 _POLICY = (
@@ -38,17 +41,37 @@ class Pages:
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
+            extensions=["jinja2.ext.i18n"],
         )
-        self._templates.globals.update({"lang": "en", "_": str, **always})
+        # values put into a text are escaped like any other (new style); the text itself is ours
+        self._templates.install_gettext_callables(  # type: ignore[attr-defined]  # the extension's
+            _gettext, _ngettext, newstyle=True
+        )
+        self._templates.globals.update(always)
         self._templates.filters["browser"] = browser
 
-    def page(self, name: str, *, status: int = 200, **shown: Any) -> Response:
-        """Render one page; what it shows may be a patient's, so nobody keeps a copy."""
+    def page(
+        self, name: str, *, status: int = 200, language: str = ENGLISH, **shown: Any
+    ) -> Response:
+        """Render one page; what it shows may be a patient's, so nobody keeps a copy.
+
+        Its template translates by `{% trans %}` and `_`, and writes dates by `texts`.
+        """
         nonce = secrets.token_urlsafe(16)
-        text = self._templates.get_template(name).render(nonce=nonce, **shown)
-        return Response(
-            text, status, headers(nonce, also=_FRAMED if name in _FRAMING else ""), "text/html"
-        )
+        template = self._templates.get_template(name)
+        text = template.render(nonce=nonce, texts=Texts(language), **shown)
+        also = _FRAMED if name in _FRAMING else ""
+        return Response(text, status, headers(nonce, also=also), "text/html")
+
+
+@pass_context
+def _gettext(context: Context, text: str) -> str:
+    return str(context["texts"].gettext(text))
+
+
+@pass_context
+def _ngettext(context: Context, one: str, many: str, count: int) -> str:
+    return str(context["texts"].ngettext(one, many, count))
 
 
 def browser(agent: str) -> str:
