@@ -13,6 +13,7 @@ from pathlib import Path
 from vna.access.audit import Audit
 from vna.access.people import people
 from vna.access.remotes import Remotes
+from vna.access.trail import Trail
 from vna.blobs.layout import uuid7
 from vna.blobs.store import BlobStore
 from vna.config import Settings, address
@@ -294,6 +295,7 @@ def _assembled(
                 restore=recovery.restore,
             ),
             people=people(database=database, audit=audit, keyring=store.keyring, settings=settings),
+            trail=Trail(database, audit),
             settings=settings,
             check=check,
         ),

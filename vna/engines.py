@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from vna.access.people import People
 from vna.access.remotes import Remotes
+from vna.access.trail import Trail
 from vna.config import Settings
 from vna.ingest.engine import IngestEngine
 from vna.operate.changes import ChangeFeed
@@ -38,5 +39,6 @@ class Engines:
     lifecycle: LifecycleEngine
     changes: ChangeFeed
     people: People
+    trail: Trail
     settings: Settings
     check: Callable[[], None]

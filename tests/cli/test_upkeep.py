@@ -10,6 +10,7 @@ import pytest
 
 from tests.archive import Archive, open_archive
 from tests.factories import ct
+from vna.access.trail import Trail
 from vna.app import Archive as Opened
 from vna.cli.children import adopt_orphans, recover
 from vna.db.pool import Database
@@ -120,6 +121,7 @@ def opened(archive: Archive) -> Opened:
             lifecycle=archive.lifecycle,
             changes=archive.changes,
             people=archive.people,
+            trail=Trail(archive.database, archive.audit),
             settings=archive.settings,
             check=lambda: None,
         ),

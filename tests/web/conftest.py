@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 
 from tests.archive import Archive, open_archive
 from tests.conftest import SCHEMA, TestPostgres
+from vna.access.trail import Trail
 from vna.config import Http, Limits
 from vna.db.pool import Database
 from vna.engines import Engines
@@ -149,6 +150,7 @@ def serving(
                 lifecycle=archive.lifecycle,
                 changes=archive.changes,
                 people=archive.people,
+                trail=Trail(database, archive.audit),
                 settings=dataclasses.replace(archive.settings, dev=dev),
                 check=lambda: ask(database),
             )
