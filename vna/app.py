@@ -38,6 +38,7 @@ from vna.operate.sealing import Sealer
 from vna.operate.transactions import CommitmentTransactions
 from vna.pixels.sandbox import PixelPool
 from vna.query.engine import QueryEngine
+from vna.retrieve.disc import DiscEngine
 from vna.retrieve.engine import RetrieveEngine
 from vna.retrieve.render import RenderEngine
 
@@ -253,6 +254,12 @@ def _assembled(
     ingest = IngestEngine(
         store=store, database=database, audit=audit, settings=settings, pixels=pixels
     )
+    retrieve = RetrieveEngine(
+        store=store, database=database, audit=audit, settings=settings, pixels=pixels
+    )
+    render = RenderEngine(
+        store=store, database=database, audit=audit, settings=settings, pixels=pixels
+    )
     commitment = CommitmentEngine(store=store, database=database)
     graveyard = Graveyard(store=store, database=database, audit=audit, settings=settings)
     recovery = Recovery(
@@ -273,11 +280,15 @@ def _assembled(
         engines=Engines(
             ingest=ingest,
             query=QueryEngine(store=store, database=database, audit=audit, settings=settings),
-            retrieve=RetrieveEngine(
-                store=store, database=database, audit=audit, settings=settings, pixels=pixels
-            ),
-            render=RenderEngine(
-                store=store, database=database, audit=audit, settings=settings, pixels=pixels
+            retrieve=retrieve,
+            render=render,
+            discs=DiscEngine(
+                store=store,
+                database=database,
+                audit=audit,
+                settings=settings,
+                retrieve=retrieve,
+                render=render,
             ),
             remotes=Remotes(database, audit),
             commitment=commitment,

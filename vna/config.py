@@ -201,6 +201,15 @@ class Jobs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Discs:
+    """Images of discs."""
+
+    bytes: int = 8_500_000_000
+    pictures: int = 300
+    keep_days: float = 7.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
     """What is logged."""
 
@@ -228,6 +237,7 @@ class Settings:
     commitment: Commitment = field(default_factory=Commitment)
     pixels: Pixels = field(default_factory=Pixels)
     jobs: Jobs = field(default_factory=Jobs)
+    discs: Discs = field(default_factory=Discs)
     log: Log = field(default_factory=Log)
 
 

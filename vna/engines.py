@@ -16,6 +16,7 @@ from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.pushes import CommitmentPushes
 from vna.operate.transactions import CommitmentTransactions
 from vna.query.engine import QueryEngine
+from vna.retrieve.disc import DiscEngine
 from vna.retrieve.engine import RetrieveEngine
 from vna.retrieve.render import RenderEngine
 
@@ -32,6 +33,7 @@ class Engines:
     query: QueryEngine
     retrieve: RetrieveEngine
     render: RenderEngine
+    discs: DiscEngine
     remotes: Remotes
     commitment: CommitmentEngine
     transactions: CommitmentTransactions

@@ -114,6 +114,7 @@ def opened(archive: Archive) -> Opened:
             query=archive.query,
             retrieve=archive.retrieve,
             render=archive.render,
+            discs=archive.discs,
             remotes=archive.remotes,
             pushes=archive.pushes,
             commitment=archive.commitment,

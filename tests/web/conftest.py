@@ -143,6 +143,7 @@ def serving(
                 query=archive.query,
                 retrieve=archive.retrieve,
                 render=archive.render,
+                discs=archive.discs,
                 remotes=archive.remotes,
                 commitment=archive.commitment,
                 transactions=archive.transactions,

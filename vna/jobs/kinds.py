@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 from vna.config import Settings
 from vna.engines import Engines
-from vna.jobs import commit, forward
+from vna.jobs import commit, disc, forward
 from vna.jobs.task import Handler
 from vna.operate.pushes import ASK, REPORT
+from vna.retrieve.disc import KIND as DISC
 
 
 def handlers(engines: Engines, settings: Settings) -> Mapping[str, Handler]:
@@ -17,4 +18,5 @@ def handlers(engines: Engines, settings: Settings) -> Mapping[str, Handler]:
         forward.KIND: forward.forwarding(engines, settings),
         REPORT: commit.reporting(engines, settings),
         ASK: commit.asking(engines, settings),
+        DISC: disc.mastering(engines),
     }
