@@ -23,6 +23,7 @@ from vna.db import migrate, runlock, statements
 from vna.db.cluster import Cluster
 from vna.db.place import make_data
 from vna.db.pool import Database
+from vna.delivery.messages import Messages
 from vna.engines import Engines
 from vna.errors import ConfigError, NotFound, Unavailable
 from vna.ingest.backfill import SearchIndex
@@ -307,6 +308,9 @@ def _assembled(
             ),
             people=people(database=database, audit=audit, keyring=store.keyring, settings=settings),
             trail=Trail(database, audit),
+            messages=Messages(
+                database=database, audit=audit, keyring=store.keyring, settings=settings
+            ),
             settings=settings,
             check=check,
         ),

@@ -9,6 +9,7 @@ from vna.access.people import People
 from vna.access.remotes import Remotes
 from vna.access.trail import Trail
 from vna.config import Settings
+from vna.delivery.messages import Messages
 from vna.ingest.engine import IngestEngine
 from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
@@ -42,5 +43,6 @@ class Engines:
     changes: ChangeFeed
     people: People
     trail: Trail
+    messages: Messages
     settings: Settings
     check: Callable[[], None]

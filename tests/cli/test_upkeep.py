@@ -123,6 +123,7 @@ def opened(archive: Archive) -> Opened:
             changes=archive.changes,
             people=archive.people,
             trail=Trail(archive.database, archive.audit),
+            messages=archive.messages,
             settings=archive.settings,
             check=lambda: None,
         ),

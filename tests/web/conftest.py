@@ -152,6 +152,7 @@ def serving(
                 changes=archive.changes,
                 people=archive.people,
                 trail=Trail(database, archive.audit),
+                messages=archive.messages,
                 settings=dataclasses.replace(archive.settings, dev=dev),
                 check=lambda: ask(database),
             )
