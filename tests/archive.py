@@ -35,6 +35,7 @@ from vna.operate.pushes import CommitmentPushes
 from vna.operate.transactions import CommitmentTransactions
 from vna.pixels.sandbox import PixelPool
 from vna.query.engine import QueryEngine
+from vna.retrieve.disc import DiscEngine
 from vna.retrieve.engine import RetrieveEngine
 from vna.retrieve.render import RenderEngine
 
@@ -53,6 +54,7 @@ class Archive:
     query: QueryEngine
     retrieve: RetrieveEngine
     render: RenderEngine
+    discs: DiscEngine
     recovery: Recovery
     remotes: Remotes
     commitment: CommitmentEngine
@@ -115,6 +117,7 @@ def open_archive(
     pixels = PixelPool(dataclasses.replace(settings.pixels, children=1))
     rooms = {"store": store, "database": database, "audit": audit, "settings": settings}
     retrieve = RetrieveEngine(**rooms, pixels=pixels)
+    render = RenderEngine(**rooms, pixels=pixels)
     commitment = CommitmentEngine(store=store, database=database)
     graveyard = Graveyard(**rooms)
     recovery = Recovery(**rooms, lay=graveyard.lay)
@@ -128,7 +131,8 @@ def open_archive(
             query=QueryEngine(**rooms),
             retrieve=retrieve,
             remotes=Remotes(database, audit),
-            render=RenderEngine(**rooms, pixels=pixels),
+            render=render,
+            discs=DiscEngine(**rooms, retrieve=retrieve, render=render),
             recovery=recovery,
             commitment=commitment,
             transactions=CommitmentTransactions(

@@ -13,6 +13,7 @@ from pathlib import Path
 from vna.access.audit import Audit
 from vna.access.people import people
 from vna.access.remotes import Remotes
+from vna.access.trail import Trail
 from vna.blobs.layout import uuid7
 from vna.blobs.store import BlobStore
 from vna.config import Settings, address
@@ -38,6 +39,7 @@ from vna.operate.sealing import Sealer
 from vna.operate.transactions import CommitmentTransactions
 from vna.pixels.sandbox import PixelPool
 from vna.query.engine import QueryEngine
+from vna.retrieve.disc import DiscEngine
 from vna.retrieve.engine import RetrieveEngine
 from vna.retrieve.render import RenderEngine
 
@@ -253,6 +255,12 @@ def _assembled(
     ingest = IngestEngine(
         store=store, database=database, audit=audit, settings=settings, pixels=pixels
     )
+    retrieve = RetrieveEngine(
+        store=store, database=database, audit=audit, settings=settings, pixels=pixels
+    )
+    render = RenderEngine(
+        store=store, database=database, audit=audit, settings=settings, pixels=pixels
+    )
     commitment = CommitmentEngine(store=store, database=database)
     graveyard = Graveyard(store=store, database=database, audit=audit, settings=settings)
     recovery = Recovery(
@@ -273,11 +281,15 @@ def _assembled(
         engines=Engines(
             ingest=ingest,
             query=QueryEngine(store=store, database=database, audit=audit, settings=settings),
-            retrieve=RetrieveEngine(
-                store=store, database=database, audit=audit, settings=settings, pixels=pixels
-            ),
-            render=RenderEngine(
-                store=store, database=database, audit=audit, settings=settings, pixels=pixels
+            retrieve=retrieve,
+            render=render,
+            discs=DiscEngine(
+                store=store,
+                database=database,
+                audit=audit,
+                settings=settings,
+                retrieve=retrieve,
+                render=render,
             ),
             remotes=Remotes(database, audit),
             commitment=commitment,
@@ -295,6 +307,7 @@ def _assembled(
                 restore=recovery.restore,
             ),
             people=people(database=database, audit=audit, keyring=store.keyring, settings=settings),
+            trail=Trail(database, audit),
             messages=Messages(
                 database=database, audit=audit, keyring=store.keyring, settings=settings
             ),

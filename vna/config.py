@@ -240,6 +240,15 @@ class Outbound:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Discs:
+    """Images of discs."""
+
+    bytes: int = 8_500_000_000
+    pictures: int = 300
+    keep_days: float = 7.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
     """What is logged."""
 
@@ -270,6 +279,7 @@ class Settings:
     mail: Mail = field(default_factory=Mail)
     sms: Sms = field(default_factory=Sms)
     outbound: Outbound = field(default_factory=Outbound)
+    discs: Discs = field(default_factory=Discs)
     log: Log = field(default_factory=Log)
 
 

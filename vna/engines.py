@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from vna.access.people import People
 from vna.access.remotes import Remotes
+from vna.access.trail import Trail
 from vna.config import Settings
 from vna.delivery.messages import Messages
 from vna.ingest.engine import IngestEngine
@@ -16,6 +17,7 @@ from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.pushes import CommitmentPushes
 from vna.operate.transactions import CommitmentTransactions
 from vna.query.engine import QueryEngine
+from vna.retrieve.disc import DiscEngine
 from vna.retrieve.engine import RetrieveEngine
 from vna.retrieve.render import RenderEngine
 
@@ -32,6 +34,7 @@ class Engines:
     query: QueryEngine
     retrieve: RetrieveEngine
     render: RenderEngine
+    discs: DiscEngine
     remotes: Remotes
     commitment: CommitmentEngine
     transactions: CommitmentTransactions
@@ -39,6 +42,7 @@ class Engines:
     lifecycle: LifecycleEngine
     changes: ChangeFeed
     people: People
+    trail: Trail
     messages: Messages
     settings: Settings
     check: Callable[[], None]

@@ -10,6 +10,7 @@ import pytest
 
 from tests.archive import Archive, open_archive
 from tests.factories import ct
+from vna.access.trail import Trail
 from vna.app import Archive as Opened
 from vna.cli.children import adopt_orphans, recover
 from vna.db.pool import Database
@@ -113,6 +114,7 @@ def opened(archive: Archive) -> Opened:
             query=archive.query,
             retrieve=archive.retrieve,
             render=archive.render,
+            discs=archive.discs,
             remotes=archive.remotes,
             pushes=archive.pushes,
             commitment=archive.commitment,
@@ -120,6 +122,7 @@ def opened(archive: Archive) -> Opened:
             lifecycle=archive.lifecycle,
             changes=archive.changes,
             people=archive.people,
+            trail=Trail(archive.database, archive.audit),
             messages=archive.messages,
             settings=archive.settings,
             check=lambda: None,

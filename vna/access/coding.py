@@ -54,6 +54,7 @@ _CODINGS = {
     "query": Coding("110112", "E", balp="Query"),
     "read": Coding("110103", "R", balp="Read"),
     "sent": Coding("110104", "C"),
+    "disc": Coding("110106", "E"),
     "export": Coding("110106", "R", balp="PrivacyDisclosure.Source"),
     "instance.stored": Coding("110107", "C", balp="Create"),
     "instance.version": Coding("110107", "C", balp="Create"),
