@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from vna.access.peers import Peers
 from vna.access.people import People
 from vna.access.remotes import Remotes
+from vna.access.routes import Routes
 from vna.config import Settings
 from vna.ingest.engine import IngestEngine
 from vna.operate.changes import ChangeFeed
@@ -32,6 +34,8 @@ class Engines:
     retrieve: RetrieveEngine
     render: RenderEngine
     remotes: Remotes
+    peers: Peers
+    routes: Routes
     commitment: CommitmentEngine
     transactions: CommitmentTransactions
     pushes: CommitmentPushes

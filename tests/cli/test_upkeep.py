@@ -114,6 +114,8 @@ def opened(archive: Archive) -> Opened:
             retrieve=archive.retrieve,
             render=archive.render,
             remotes=archive.remotes,
+            peers=archive.peers,
+            routes=archive.routes,
             pushes=archive.pushes,
             commitment=archive.commitment,
             transactions=archive.transactions,

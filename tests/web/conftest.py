@@ -143,6 +143,8 @@ def serving(
                 retrieve=archive.retrieve,
                 render=archive.render,
                 remotes=archive.remotes,
+                peers=archive.peers,
+                routes=archive.routes,
                 commitment=archive.commitment,
                 transactions=archive.transactions,
                 pushes=archive.pushes,

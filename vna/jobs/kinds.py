@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from vna.config import Settings
 from vna.engines import Engines
-from vna.jobs import commit, forward
+from vna.jobs import commit, forward, stow
 from vna.jobs.task import Handler
 from vna.operate.pushes import ASK, REPORT
 
@@ -15,6 +15,7 @@ def handlers(engines: Engines, settings: Settings) -> Mapping[str, Handler]:
     """Say what does each kind."""
     return {
         forward.KIND: forward.forwarding(engines, settings),
+        stow.KIND: stow.storing(engines, settings),
         REPORT: commit.reporting(engines, settings),
         ASK: commit.asking(engines, settings),
     }
