@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from vna.access.audit import Audit
+from vna.access.peers import Peers
 from vna.access.people import People, people
 from vna.access.principal import Principal, developer
 from vna.access.remotes import Remotes
+from vna.access.routes import Routes
 from vna.blobs.files import Files
 from vna.blobs.layout import uuid7
 from vna.blobs.store import BlobStore
 from vna.config import Settings
-from vna.crypto.credentials import Cost
+from vna.crypto.credentials import Cost, Vault
 from vna.crypto.keyring import Keyring, RootKey
 from vna.db.pool import Database
 from vna.delivery.messages import Messages
@@ -26,6 +28,7 @@ from vna.ingest.backfill import SearchIndex
 from vna.ingest.engine import IngestEngine
 from vna.ingest.outcome import Expected, Outcome, Source
 from vna.ingest.recover import Recovery
+from vna.ingest.routing import Router
 from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
 from vna.operate.graveyard import Graveyard
@@ -57,6 +60,8 @@ class Archive:
     discs: DiscEngine
     recovery: Recovery
     remotes: Remotes
+    peers: Peers
+    routes: Routes
     commitment: CommitmentEngine
     transactions: CommitmentTransactions
     pushes: CommitmentPushes
@@ -120,19 +125,25 @@ def open_archive(
     render = RenderEngine(**rooms, pixels=pixels)
     commitment = CommitmentEngine(store=store, database=database)
     graveyard = Graveyard(**rooms)
-    recovery = Recovery(**rooms, lay=graveyard.lay)
+    routes = Routes(database, audit, settings)
+    router = Router(routes, store, settings)
+    recovery = Recovery(**rooms, lay=graveyard.lay, router=router)
     try:
         yield Archive(
             settings=settings,
             store=store,
             database=database,
             audit=audit,
-            ingest=IngestEngine(**rooms, pixels=pixels),
+            ingest=IngestEngine(**rooms, pixels=pixels, router=router),
             query=QueryEngine(**rooms),
             retrieve=retrieve,
             remotes=Remotes(database, audit),
             render=render,
             discs=DiscEngine(**rooms, retrieve=retrieve, render=render),
+            peers=Peers(
+                database=database, audit=audit, vault=Vault(keyring, CHEAP), settings=settings
+            ),
+            routes=routes,
             recovery=recovery,
             commitment=commitment,
             transactions=CommitmentTransactions(

@@ -11,13 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vna.access.audit import Audit
+from vna.access.peers import Peers
 from vna.access.people import people
 from vna.access.remotes import Remotes
+from vna.access.routes import Routes
 from vna.access.trail import Trail
 from vna.blobs.layout import uuid7
 from vna.blobs.store import BlobStore
 from vna.config import Settings, address
 from vna.crypto import certificates
+from vna.crypto.credentials import Vault
 from vna.crypto.keyring import Keyring, RootKey, make_root_key
 from vna.db import migrate, runlock, statements
 from vna.db.cluster import Cluster
@@ -29,6 +32,7 @@ from vna.errors import ConfigError, NotFound, Unavailable
 from vna.ingest.backfill import SearchIndex
 from vna.ingest.engine import IngestEngine
 from vna.ingest.recover import Recovery
+from vna.ingest.routing import Router
 from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
 from vna.operate.graveyard import Graveyard
@@ -252,8 +256,15 @@ def _agree(database: Database, archive_id: bytes) -> None:
 def _assembled(
     settings: Settings, store: BlobStore, database: Database, audit: Audit, pixels: PixelPool
 ) -> Archive:
+    routes = Routes(database, audit, settings)
+    router = Router(routes, store, settings)
     ingest = IngestEngine(
-        store=store, database=database, audit=audit, settings=settings, pixels=pixels
+        store=store,
+        database=database,
+        audit=audit,
+        settings=settings,
+        pixels=pixels,
+        router=router,
     )
     retrieve = RetrieveEngine(
         store=store, database=database, audit=audit, settings=settings, pixels=pixels
@@ -264,7 +275,12 @@ def _assembled(
     commitment = CommitmentEngine(store=store, database=database)
     graveyard = Graveyard(store=store, database=database, audit=audit, settings=settings)
     recovery = Recovery(
-        store=store, database=database, audit=audit, settings=settings, lay=graveyard.lay
+        store=store,
+        database=database,
+        audit=audit,
+        settings=settings,
+        lay=graveyard.lay,
+        router=router,
     )
 
     def check() -> None:
@@ -292,6 +308,13 @@ def _assembled(
                 render=render,
             ),
             remotes=Remotes(database, audit),
+            peers=Peers(
+                database=database,
+                audit=audit,
+                vault=Vault(store.keyring),
+                settings=settings,
+            ),
+            routes=routes,
             commitment=commitment,
             transactions=CommitmentTransactions(
                 commitment, database=database, audit=audit, settings=settings

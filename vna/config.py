@@ -200,6 +200,7 @@ class Jobs:
     give_up_s: float = 259_200.0
     report_s: float = 3600.0
     keep_days: float = 30.0
+    gather_s: float = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from vna.access.peers import Peers
 from vna.access.people import People
 from vna.access.remotes import Remotes
+from vna.access.routes import Routes
 from vna.access.trail import Trail
 from vna.config import Settings
 from vna.delivery.messages import Messages
@@ -36,6 +38,8 @@ class Engines:
     render: RenderEngine
     discs: DiscEngine
     remotes: Remotes
+    peers: Peers
+    routes: Routes
     commitment: CommitmentEngine
     transactions: CommitmentTransactions
     pushes: CommitmentPushes

@@ -116,6 +116,8 @@ def opened(archive: Archive) -> Opened:
             render=archive.render,
             discs=archive.discs,
             remotes=archive.remotes,
+            peers=archive.peers,
+            routes=archive.routes,
             pushes=archive.pushes,
             commitment=archive.commitment,
             transactions=archive.transactions,

@@ -145,6 +145,8 @@ def serving(
                 render=archive.render,
                 discs=archive.discs,
                 remotes=archive.remotes,
+                peers=archive.peers,
+                routes=archive.routes,
                 commitment=archive.commitment,
                 transactions=archive.transactions,
                 pushes=archive.pushes,

@@ -70,6 +70,8 @@ _CODINGS = {
     "job.queued": Coding("110102", "E"),
     "job": Coding("110113", "E", "110131"),
     "remote": Coding("110113", "E", "110128"),
+    "peer": Coding("110113", "E", "110128"),
+    "route": Coding("110113", "E", "110128"),
     "index": Coding("110113", "E", "110131"),
     "reindex": Coding("110113", "E", "110131"),
     "audit.read": Coding("110101", "R"),
