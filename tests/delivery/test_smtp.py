@@ -80,7 +80,7 @@ def test_nothing_in_a_mail_is_loaded_from_anywhere(
     assert page.count("http") == 2  # the link, and the link written out
 
 
-def test_tls_from_the_first_byte_and_a_sign_in(ca: tuple[trustme.CA, Path]) -> None:
+def test_tls_may_stand_from_the_first_byte(ca: tuple[trustme.CA, Path]) -> None:
     with relaying(ca[0], security="tls") as relay:
         assert isinstance(smtp(relay, ca, security="tls").send(outgoing()), Taken)
         assert relay.was_tls[0]

@@ -88,7 +88,7 @@ class Sender:
         MESSAGES.labels(outgoing.kind, outcome).inc()
         log.warning(
             "message not sent",
-            extra={"message": message_id, "cause": result.cause.value, "again_s": again_s},
+            extra={"number": message_id, "cause": result.cause.value, "again_s": again_s},
         )
         return Attempt(is_over=again_s is None, cause=result.cause, again_s=again_s)
 

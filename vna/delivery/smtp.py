@@ -66,9 +66,9 @@ class Smtp:
         mail["Message-ID"] = f"<{outgoing.token.hex()}@{self._domain}>"
         mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: no holiday notes in answer
         mail["X-Auto-Response-Suppress"] = "All"
-        mail["Content-Language"] = outgoing.language
         mail.set_content(outgoing.letter.text)
         mail.add_alternative(outgoing.letter.html, subtype="html")
+        mail["Content-Language"] = outgoing.language
         return mail
 
     def envelope(self, token: bytes) -> str:
