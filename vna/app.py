@@ -21,7 +21,7 @@ from vna.crypto.keyring import Keyring, RootKey, make_root_key
 from vna.db import migrate, runlock, statements
 from vna.db.cluster import Cluster
 from vna.db.place import make_data
-from vna.db.pool import Database
+from vna.db.pool import Connection, Database
 from vna.engines import Engines
 from vna.errors import ConfigError, NotFound, Unavailable
 from vna.ingest.backfill import SearchIndex
@@ -39,6 +39,8 @@ from vna.pixels.sandbox import PixelPool
 from vna.query.engine import QueryEngine
 from vna.retrieve.engine import RetrieveEngine
 from vna.retrieve.render import RenderEngine
+from vna.sharing.engine import SharingEngine
+from vna.sharing.rooms import NoOutbox
 
 _CHECK_S = 2.0  # longest wait for the database when asked whether the archive can work
 
@@ -254,9 +256,15 @@ def _assembled(
     )
     commitment = CommitmentEngine(store=store, database=database)
     graveyard = Graveyard(store=store, database=database, audit=audit, settings=settings)
-    recovery = Recovery(
-        store=store, database=database, audit=audit, settings=settings, lay=graveyard.lay
+    sharing = SharingEngine(
+        store=store, database=database, audit=audit, settings=settings, outbox=NoOutbox()
     )
+
+    def lay(tx: Connection) -> None:
+        graveyard.lay(tx)
+        sharing.lay(tx)
+
+    recovery = Recovery(store=store, database=database, audit=audit, settings=settings, lay=lay)
 
     def check() -> None:
         with database.reading(statement_s=_CHECK_S) as conn:
@@ -294,6 +302,7 @@ def _assembled(
                 restore=recovery.restore,
             ),
             people=people(database=database, audit=audit, keyring=store.keyring, settings=settings),
+            sharing=sharing,
             settings=settings,
             check=check,
         ),

@@ -17,6 +17,7 @@ from vna.operate.transactions import CommitmentTransactions
 from vna.query.engine import QueryEngine
 from vna.retrieve.engine import RetrieveEngine
 from vna.retrieve.render import RenderEngine
+from vna.sharing.engine import SharingEngine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,5 +39,6 @@ class Engines:
     lifecycle: LifecycleEngine
     changes: ChangeFeed
     people: People
+    sharing: SharingEngine
     settings: Settings
     check: Callable[[], None]
