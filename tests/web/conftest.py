@@ -155,6 +155,7 @@ def serving(
                 people=archive.people,
                 trail=Trail(database, archive.audit),
                 messages=archive.messages,
+                sharing=archive.sharing,
                 settings=dataclasses.replace(archive.settings, dev=dev),
                 check=lambda: ask(database),
             )
