@@ -23,6 +23,8 @@ class Site:
 
     issuer: str = "LOCAL"
     timezone: str = "UTC"
+    name: str = "Medical image archive"
+    help: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,6 +203,43 @@ class Jobs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Mail:
+    """The relay that mails go through."""
+
+    host: str = ""
+    port: int = 587
+    security: str = "starttls"
+    user: str = ""
+    password: str = field(default="", repr=False)
+    sender: str = ""
+    bounces: str = ""
+    ca: str = ""
+    timeout_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sms:
+    """The gateway that short messages go through."""
+
+    provider: str = ""
+    url: str = "https://api.twilio.com"
+    account: str = ""
+    secret: str = field(default="", repr=False)
+    sender: str = ""
+    callback: str = ""
+    countries: str = ""
+    timeout_s: float = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outbound:
+    """Which other programs the archive calls by HTTP."""
+
+    allow: str = ""
+    ca: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Discs:
     """Images of discs."""
 
@@ -237,6 +276,9 @@ class Settings:
     commitment: Commitment = field(default_factory=Commitment)
     pixels: Pixels = field(default_factory=Pixels)
     jobs: Jobs = field(default_factory=Jobs)
+    mail: Mail = field(default_factory=Mail)
+    sms: Sms = field(default_factory=Sms)
+    outbound: Outbound = field(default_factory=Outbound)
     discs: Discs = field(default_factory=Discs)
     log: Log = field(default_factory=Log)
 
@@ -250,6 +292,8 @@ _CHOICES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("keys", "root"): ("file", "env"),
     ("versions", "answer"): ("warning", "success"),
     ("versions", "policy"): ("first", "newest", "reject"),
+    ("mail", "security"): ("starttls", "tls", "none"),
+    ("sms", "provider"): ("", "twilio", "webhook"),
     ("log", "level"): ("DEBUG", "INFO", "WARNING", "ERROR"),
 }
 

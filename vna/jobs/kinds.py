@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from vna.config import Settings
+from vna.delivery.messages import KIND as NOTIFY
 from vna.engines import Engines
-from vna.jobs import commit, disc, forward
+from vna.jobs import commit, disc, forward, notify
 from vna.jobs.task import Handler
 from vna.operate.pushes import ASK, REPORT
 from vna.retrieve.disc import KIND as DISC
@@ -18,5 +19,6 @@ def handlers(engines: Engines, settings: Settings) -> Mapping[str, Handler]:
         forward.KIND: forward.forwarding(engines, settings),
         REPORT: commit.reporting(engines, settings),
         ASK: commit.asking(engines, settings),
+        NOTIFY: notify.notifying(engines, settings),
         DISC: disc.mastering(engines),
     }
