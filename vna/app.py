@@ -22,7 +22,7 @@ from vna.crypto.keyring import Keyring, RootKey, make_root_key
 from vna.db import migrate, runlock, statements
 from vna.db.cluster import Cluster
 from vna.db.place import make_data
-from vna.db.pool import Database
+from vna.db.pool import Connection, Database
 from vna.delivery.messages import Messages
 from vna.engines import Engines
 from vna.errors import ConfigError, NotFound, Unavailable
@@ -42,6 +42,7 @@ from vna.query.engine import QueryEngine
 from vna.retrieve.disc import DiscEngine
 from vna.retrieve.engine import RetrieveEngine
 from vna.retrieve.render import RenderEngine
+from vna.sharing.engine import SharingEngine
 
 _CHECK_S = 2.0  # longest wait for the database when asked whether the archive can work
 
@@ -263,9 +264,16 @@ def _assembled(
     )
     commitment = CommitmentEngine(store=store, database=database)
     graveyard = Graveyard(store=store, database=database, audit=audit, settings=settings)
-    recovery = Recovery(
-        store=store, database=database, audit=audit, settings=settings, lay=graveyard.lay
+    messages = Messages(database=database, audit=audit, keyring=store.keyring, settings=settings)
+    sharing = SharingEngine(
+        store=store, database=database, audit=audit, settings=settings, outbox=messages
     )
+
+    def lay(tx: Connection) -> None:
+        graveyard.lay(tx)
+        sharing.lay(tx)
+
+    recovery = Recovery(store=store, database=database, audit=audit, settings=settings, lay=lay)
 
     def check() -> None:
         with database.reading(statement_s=_CHECK_S) as conn:
@@ -308,9 +316,8 @@ def _assembled(
             ),
             people=people(database=database, audit=audit, keyring=store.keyring, settings=settings),
             trail=Trail(database, audit),
-            messages=Messages(
-                database=database, audit=audit, keyring=store.keyring, settings=settings
-            ),
+            messages=messages,
+            sharing=sharing,
             settings=settings,
             check=check,
         ),

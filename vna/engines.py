@@ -20,6 +20,7 @@ from vna.query.engine import QueryEngine
 from vna.retrieve.disc import DiscEngine
 from vna.retrieve.engine import RetrieveEngine
 from vna.retrieve.render import RenderEngine
+from vna.sharing.engine import SharingEngine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,5 +45,6 @@ class Engines:
     people: People
     trail: Trail
     messages: Messages
+    sharing: SharingEngine
     settings: Settings
     check: Callable[[], None]

@@ -124,6 +124,7 @@ def opened(archive: Archive) -> Opened:
             people=archive.people,
             trail=Trail(archive.database, archive.audit),
             messages=archive.messages,
+            sharing=archive.sharing,
             settings=archive.settings,
             check=lambda: None,
         ),

@@ -153,6 +153,7 @@ def serving(
                 people=archive.people,
                 trail=Trail(database, archive.audit),
                 messages=archive.messages,
+                sharing=archive.sharing,
                 settings=dataclasses.replace(archive.settings, dev=dev),
                 check=lambda: ask(database),
             )
