@@ -63,6 +63,7 @@ class Message:
 class Posted:
     """An outbox that keeps what is left in it; a test reads it as its addressee would."""
 
+    outbox: Messages
     messages: list[Message] = field(default_factory=list)
     cancelled: list[int] = field(default_factory=list)
 
@@ -75,16 +76,18 @@ class Posted:
         values: Mapping[str, str],
         grant_id: int | None,
         until: dt.datetime | None,
-        **about: object,
+        **about: Any,
     ) -> int:
         """Keep a message."""
         self.messages.append(Message(to, template, dict(values), grant_id, until))
-        return len(self.messages)
+        return self.outbox.post(
+            tx, to=to, template=template, values=values, grant_id=grant_id, until=until, **about
+        )
 
     def cancel_grant(self, tx: Connection, grant_id: int) -> int:
         """Note which grant's messages are not wanted any more."""
         self.cancelled.append(grant_id)
-        return 0
+        return self.outbox.cancel_grant(tx, grant_id)
 
     def last(self, template: str, to: Channel | None = None) -> Message:
         """Give the latest message of a template."""
@@ -185,7 +188,8 @@ def open_archive(
     graveyard = Graveyard(**rooms)
     routes = Routes(database, audit, settings)
     router = Router(routes, store, settings)
-    posted = Posted()
+    messages = Messages(database=database, audit=audit, keyring=keyring, settings=settings)
+    posted = Posted(messages)
     sharing = SharingEngine(**rooms, outbox=posted, cost=CHEAP)
 
     def lay(tx: Connection) -> None:
@@ -222,7 +226,7 @@ def open_archive(
             people=people(
                 database=database, audit=audit, keyring=keyring, settings=settings, cost=CHEAP
             ),
-            messages=Messages(database=database, audit=audit, keyring=keyring, settings=settings),
+            messages=messages,
             sharing=sharing,
             posted=posted,
             who=developer("test"),

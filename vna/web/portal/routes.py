@@ -9,7 +9,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from vna.web.exchange import Counter
-from vna.web.portal import account, enrol, login, studies, study, viewing_pages
+from vna.web.portal import account, discs, enrol, login, studies, study, viewing_pages
 from vna.web.portal.guard import guarded
 from vna.web.portal.pages import Pages
 from vna.web.portal.viewer import Viewer
@@ -20,6 +20,7 @@ _FILES = {
     "portal.css": "text/css",
     "staff.css": "text/css",
     "icon.svg": "image/svg+xml",
+    "staff.js": "text/javascript",
     "sign-in.js": "text/javascript",
     "light.css": "text/css",
     "light.js": "text/javascript",
@@ -51,6 +52,7 @@ def routes(counter: Counter) -> list[Route]:
     return [
         Route("/", guarded(counter, pages, studies.page(counter, has_viewer))),
         *study.routes(counter, pages, has_viewer),
+        *discs.routes(counter, pages),
         *(static(name) for name in _FILES),
         *viewing_pages.routes(counter, pages),
         *viewer_routes(viewer, counter, pages),
