@@ -20,7 +20,7 @@ from vna.blobs.store import BlobStore
 from vna.config import Settings
 from vna.crypto.credentials import Cost
 from vna.crypto.keyring import Keyring, RootKey
-from vna.db.pool import Database
+from vna.db.pool import Connection, Database
 from vna.ingest.backfill import SearchIndex
 from vna.ingest.engine import IngestEngine
 from vna.ingest.outcome import Expected, Outcome, Source
@@ -28,6 +28,7 @@ from vna.ingest.recover import Recovery
 from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
 from vna.operate.graveyard import Graveyard
+from vna.operate.labels import LabelEngine
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.purge import Purge
 from vna.operate.pushes import CommitmentPushes
@@ -61,6 +62,7 @@ class Archive:
     changes: ChangeFeed
     purge: Purge
     search_index: SearchIndex
+    labels: LabelEngine
     people: People
     who: Principal
 
@@ -115,7 +117,14 @@ def open_archive(
     retrieve = RetrieveEngine(**rooms, pixels=pixels)
     commitment = CommitmentEngine(store=store, database=database)
     graveyard = Graveyard(**rooms)
-    recovery = Recovery(**rooms, lay=graveyard.lay)
+    known = people(database=database, audit=audit, keyring=keyring, settings=settings, cost=CHEAP)
+    labels = LabelEngine(store=store, database=database, audit=audit, labels=known.labels)
+
+    def lay(tx: Connection) -> None:
+        graveyard.lay(tx)
+        labels.lay(tx)
+
+    recovery = Recovery(**rooms, lay=lay)
     try:
         yield Archive(
             settings=settings,
@@ -137,9 +146,8 @@ def open_archive(
             lifecycle=LifecycleEngine(**rooms, graveyard=graveyard, restore=recovery.restore),
             purge=Purge(store=store, database=database, audit=audit),
             search_index=SearchIndex(**rooms),
-            people=people(
-                database=database, audit=audit, keyring=keyring, settings=settings, cost=CHEAP
-            ),
+            labels=labels,
+            people=known,
             who=developer("test"),
         )
     finally:

@@ -21,7 +21,7 @@ from vna.crypto.keyring import Keyring, RootKey, make_root_key
 from vna.db import migrate, runlock, statements
 from vna.db.cluster import Cluster
 from vna.db.place import make_data
-from vna.db.pool import Database
+from vna.db.pool import Connection, Database
 from vna.engines import Engines
 from vna.errors import ConfigError, NotFound, Unavailable
 from vna.ingest.backfill import SearchIndex
@@ -30,6 +30,7 @@ from vna.ingest.recover import Recovery
 from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
 from vna.operate.graveyard import Graveyard
+from vna.operate.labels import LabelEngine
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.purge import Purge
 from vna.operate.pushes import CommitmentPushes
@@ -254,9 +255,15 @@ def _assembled(
     )
     commitment = CommitmentEngine(store=store, database=database)
     graveyard = Graveyard(store=store, database=database, audit=audit, settings=settings)
-    recovery = Recovery(
-        store=store, database=database, audit=audit, settings=settings, lay=graveyard.lay
-    )
+    known = people(database=database, audit=audit, keyring=store.keyring, settings=settings)
+    labels = LabelEngine(store=store, database=database, audit=audit, labels=known.labels)
+    journalled = (graveyard.lay, labels.lay)  # what the journal keeps, in the order it is laid
+
+    def lay(tx: Connection) -> None:
+        for each in journalled:
+            each(tx)
+
+    recovery = Recovery(store=store, database=database, audit=audit, settings=settings, lay=lay)
 
     def check() -> None:
         with database.reading(statement_s=_CHECK_S) as conn:
@@ -293,7 +300,8 @@ def _assembled(
                 graveyard=graveyard,
                 restore=recovery.restore,
             ),
-            people=people(database=database, audit=audit, keyring=store.keyring, settings=settings),
+            labels=labels,
+            people=known,
             settings=settings,
             check=check,
         ),

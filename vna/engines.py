@@ -11,6 +11,7 @@ from vna.config import Settings
 from vna.ingest.engine import IngestEngine
 from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
+from vna.operate.labels import LabelEngine
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.pushes import CommitmentPushes
 from vna.operate.transactions import CommitmentTransactions
@@ -37,6 +38,7 @@ class Engines:
     pushes: CommitmentPushes
     lifecycle: LifecycleEngine
     changes: ChangeFeed
+    labels: LabelEngine
     people: People
     settings: Settings
     check: Callable[[], None]

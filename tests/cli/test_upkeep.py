@@ -119,6 +119,7 @@ def opened(archive: Archive) -> Opened:
             transactions=archive.transactions,
             lifecycle=archive.lifecycle,
             changes=archive.changes,
+            labels=archive.labels,
             people=archive.people,
             settings=archive.settings,
             check=lambda: None,

@@ -148,6 +148,7 @@ def serving(
                 pushes=archive.pushes,
                 lifecycle=archive.lifecycle,
                 changes=archive.changes,
+                labels=archive.labels,
                 people=archive.people,
                 settings=dataclasses.replace(archive.settings, dev=dev),
                 check=lambda: ask(database),
