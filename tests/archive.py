@@ -33,6 +33,7 @@ from vna.ingest.routing import Router
 from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
 from vna.operate.graveyard import Graveyard
+from vna.operate.labels import LabelEngine
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.purge import Purge
 from vna.operate.pushes import CommitmentPushes
@@ -128,6 +129,7 @@ class Archive:
     changes: ChangeFeed
     purge: Purge
     search_index: SearchIndex
+    labels: LabelEngine
     people: People
     messages: Messages
     sharing: SharingEngine
@@ -192,8 +194,12 @@ def open_archive(
     posted = Posted(messages)
     sharing = SharingEngine(**rooms, outbox=posted, cost=CHEAP)
 
+    known = people(database=database, audit=audit, keyring=keyring, settings=settings, cost=CHEAP)
+    labels = LabelEngine(store=store, database=database, audit=audit, labels=known.labels)
+
     def lay(tx: Connection) -> None:
         graveyard.lay(tx)
+        labels.lay(tx)
         sharing.lay(tx)
 
     recovery = Recovery(**rooms, lay=lay, router=router)
@@ -223,12 +229,11 @@ def open_archive(
             lifecycle=LifecycleEngine(**rooms, graveyard=graveyard, restore=recovery.restore),
             purge=Purge(store=store, database=database, audit=audit),
             search_index=SearchIndex(**rooms),
-            people=people(
-                database=database, audit=audit, keyring=keyring, settings=settings, cost=CHEAP
-            ),
             messages=messages,
             sharing=sharing,
             posted=posted,
+            labels=labels,
+            people=known,
             who=developer("test"),
         )
     finally:

@@ -9,7 +9,17 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from vna.web.exchange import Counter
-from vna.web.portal import account, discs, enrol, login, studies, study, viewing_pages
+from vna.web.portal import (
+    account,
+    confirm,
+    discs,
+    emergency,
+    enrol,
+    login,
+    studies,
+    study,
+    viewing_pages,
+)
 from vna.web.portal.guard import guarded
 from vna.web.portal.pages import Pages
 from vna.web.portal.viewer import Viewer
@@ -59,4 +69,6 @@ def routes(counter: Counter) -> list[Route]:
         *([] if settings.dev else login.routes(counter, pages)),
         *([] if settings.dev else enrol.routes(counter, pages)),
         *([] if settings.dev else account.routes(counter, pages)),
+        *([] if settings.dev else confirm.routes(counter, pages)),
+        *([] if settings.dev else emergency.routes(counter, pages)),
     ]
