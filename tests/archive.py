@@ -21,6 +21,7 @@ from vna.config import Settings
 from vna.crypto.credentials import Cost
 from vna.crypto.keyring import Keyring, RootKey
 from vna.db.pool import Database
+from vna.delivery.messages import Messages
 from vna.ingest.backfill import SearchIndex
 from vna.ingest.engine import IngestEngine
 from vna.ingest.outcome import Expected, Outcome, Source
@@ -62,6 +63,7 @@ class Archive:
     purge: Purge
     search_index: SearchIndex
     people: People
+    messages: Messages
     who: Principal
 
     def take(self, data: bytes, *, chunk: int = 1 << 16, **expected: str) -> Outcome:
@@ -140,6 +142,7 @@ def open_archive(
             people=people(
                 database=database, audit=audit, keyring=keyring, settings=settings, cost=CHEAP
             ),
+            messages=Messages(database=database, audit=audit, keyring=keyring, settings=settings),
             who=developer("test"),
         )
     finally:

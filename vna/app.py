@@ -22,6 +22,7 @@ from vna.db import migrate, runlock, statements
 from vna.db.cluster import Cluster
 from vna.db.place import make_data
 from vna.db.pool import Database
+from vna.delivery.messages import Messages
 from vna.engines import Engines
 from vna.errors import ConfigError, NotFound, Unavailable
 from vna.ingest.backfill import SearchIndex
@@ -294,6 +295,9 @@ def _assembled(
                 restore=recovery.restore,
             ),
             people=people(database=database, audit=audit, keyring=store.keyring, settings=settings),
+            messages=Messages(
+                database=database, audit=audit, keyring=store.keyring, settings=settings
+            ),
             settings=settings,
             check=check,
         ),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from vna.access.people import People
 from vna.access.remotes import Remotes
 from vna.config import Settings
+from vna.delivery.messages import Messages
 from vna.ingest.engine import IngestEngine
 from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
@@ -38,5 +39,6 @@ class Engines:
     lifecycle: LifecycleEngine
     changes: ChangeFeed
     people: People
+    messages: Messages
     settings: Settings
     check: Callable[[], None]

@@ -120,6 +120,7 @@ def opened(archive: Archive) -> Opened:
             lifecycle=archive.lifecycle,
             changes=archive.changes,
             people=archive.people,
+            messages=archive.messages,
             settings=archive.settings,
             check=lambda: None,
         ),

@@ -149,6 +149,7 @@ def serving(
                 lifecycle=archive.lifecycle,
                 changes=archive.changes,
                 people=archive.people,
+                messages=archive.messages,
                 settings=dataclasses.replace(archive.settings, dev=dev),
                 check=lambda: ask(database),
             )

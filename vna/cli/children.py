@@ -155,6 +155,7 @@ def recover(archive: Archive, begun: dt.datetime | None) -> None:
     archive.engines.transactions.expire()
     archive.engines.changes.keep_up()
     archive.engines.people.sessions.sweep()
+    archive.engines.messages.sweep()
 
 
 def _commit(archive: Archive, stop: threading.Event) -> None:
