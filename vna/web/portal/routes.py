@@ -9,7 +9,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from vna.web.exchange import Counter
-from vna.web.portal import account, enrol, login, studies, viewing_pages
+from vna.web.portal import account, enrol, guest_pages, login, studies, viewing_pages
 from vna.web.portal.guard import guarded
 from vna.web.portal.pages import Pages
 from vna.web.portal.viewer import Viewer
@@ -20,6 +20,7 @@ _FILES = {
     "portal.css": "text/css",
     "icon.svg": "image/svg+xml",
     "sign-in.js": "text/javascript",
+    "guest.js": "text/javascript",
     "light.css": "text/css",
     "light.js": "text/javascript",
 }
@@ -48,6 +49,7 @@ def routes(counter: Counter) -> list[Route]:
         Route("/", guarded(counter, pages, studies.page(counter, lambda: bool(viewer.files())))),
         *(static(name) for name in _FILES),
         *viewing_pages.routes(counter, pages),
+        *guest_pages.routes(counter, pages),
         *viewer_routes(viewer, counter, pages),
         *([] if settings.dev else login.routes(counter, pages)),
         *([] if settings.dev else enrol.routes(counter, pages)),
