@@ -21,7 +21,7 @@ from vna.crypto.keyring import Keyring, RootKey, make_root_key
 from vna.db import migrate, runlock, statements
 from vna.db.cluster import Cluster
 from vna.db.place import make_data
-from vna.db.pool import Database
+from vna.db.pool import Connection, Database
 from vna.delivery.messages import Messages
 from vna.engines import Engines
 from vna.errors import ConfigError, NotFound, Unavailable
@@ -40,6 +40,7 @@ from vna.pixels.sandbox import PixelPool
 from vna.query.engine import QueryEngine
 from vna.retrieve.engine import RetrieveEngine
 from vna.retrieve.render import RenderEngine
+from vna.sharing.engine import SharingEngine
 
 _CHECK_S = 2.0  # longest wait for the database when asked whether the archive can work
 
@@ -255,9 +256,16 @@ def _assembled(
     )
     commitment = CommitmentEngine(store=store, database=database)
     graveyard = Graveyard(store=store, database=database, audit=audit, settings=settings)
-    recovery = Recovery(
-        store=store, database=database, audit=audit, settings=settings, lay=graveyard.lay
+    messages = Messages(database=database, audit=audit, keyring=store.keyring, settings=settings)
+    sharing = SharingEngine(
+        store=store, database=database, audit=audit, settings=settings, outbox=messages
     )
+
+    def lay(tx: Connection) -> None:
+        graveyard.lay(tx)
+        sharing.lay(tx)
+
+    recovery = Recovery(store=store, database=database, audit=audit, settings=settings, lay=lay)
 
     def check() -> None:
         with database.reading(statement_s=_CHECK_S) as conn:
@@ -295,9 +303,8 @@ def _assembled(
                 restore=recovery.restore,
             ),
             people=people(database=database, audit=audit, keyring=store.keyring, settings=settings),
-            messages=Messages(
-                database=database, audit=audit, keyring=store.keyring, settings=settings
-            ),
+            messages=messages,
+            sharing=sharing,
             settings=settings,
             check=check,
         ),

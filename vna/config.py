@@ -176,6 +176,19 @@ class Commitment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sharing:
+    """What is given on by links, and for how long."""
+
+    url: str = ""
+    patient_days: float = 90.0
+    other_days: float = 30.0
+    most_days: float = 366.0
+    most_items: int = 50_000
+    idle_s: float = 1800.0
+    session_s: float = 28800.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pixels:
     """The sandboxed processes that decode and render pixels, and their limits."""
 
@@ -226,6 +239,7 @@ class Settings:
     ingest: Ingest = field(default_factory=Ingest)
     deletion: Deletion = field(default_factory=Deletion)
     commitment: Commitment = field(default_factory=Commitment)
+    sharing: Sharing = field(default_factory=Sharing)
     pixels: Pixels = field(default_factory=Pixels)
     jobs: Jobs = field(default_factory=Jobs)
     log: Log = field(default_factory=Log)

@@ -18,6 +18,7 @@ from vna.operate.transactions import CommitmentTransactions
 from vna.query.engine import QueryEngine
 from vna.retrieve.engine import RetrieveEngine
 from vna.retrieve.render import RenderEngine
+from vna.sharing.engine import SharingEngine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,5 +41,6 @@ class Engines:
     changes: ChangeFeed
     people: People
     messages: Messages
+    sharing: SharingEngine
     settings: Settings
     check: Callable[[], None]

@@ -121,6 +121,7 @@ def opened(archive: Archive) -> Opened:
             changes=archive.changes,
             people=archive.people,
             messages=archive.messages,
+            sharing=archive.sharing,
             settings=archive.settings,
             check=lambda: None,
         ),

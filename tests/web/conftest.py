@@ -150,6 +150,7 @@ def serving(
                 changes=archive.changes,
                 people=archive.people,
                 messages=archive.messages,
+                sharing=archive.sharing,
                 settings=dataclasses.replace(archive.settings, dev=dev),
                 check=lambda: ask(database),
             )

@@ -73,9 +73,7 @@ class Caller:
         """Send the form of a page."""
         found = _FORM.search(self.get(page).text)
         assert found is not None
-        return self.client.post(
-            self.site.address.url + path, data={"form": found[1], **fields}
-        )
+        return self.client.post(self.site.address.url + path, data={"form": found[1], **fields})
 
     def open(self, secret: str) -> httpx.Response:
         """Press the button of the first page."""

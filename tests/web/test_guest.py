@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import TestPostgres
 from tests.factories import ct
 from tests.web.conftest import Site, running, serving
-from tests.web.guests import NAME, Caller, caller, coded, inside, offered
+from tests.web.guests import NAME, caller, coded, inside, offered
 from tests.web.people import signed_in
 from vna.crypto import certificates
 from vna.web.asgi import create
@@ -120,8 +120,8 @@ def test_wrong_passcodes_are_counted_and_the_last_locks_for_good(site: Site) -> 
 
 
 def test_a_code_goes_out_when_a_person_opened_and_its_way_is_masked(site: Site) -> None:
-    share = offered(site, FILE, **coded())
-    secret = link_secret(site, share.share_id)
+    offered(site, FILE, **coded())
+    secret = site.archive.posted.secret()
     gray = caller(site)
     opened = gray.open(secret)
     assert re.fullmatch(r"/s/prove\?wait=\d+", opened.headers["location"])
@@ -131,7 +131,7 @@ def test_a_code_goes_out_when_a_person_opened_and_its_way_is_masked(site: Site) 
     assert "7700" not in asked
     wrong = gray.prove("00000000", way="sms")
     assert wrong.status_code == 401
-    assert gray.prove(code_for(site, share.share_id), way="sms").headers["location"] == "/s/home"
+    assert gray.prove(site.archive.posted.code(), way="sms").headers["location"] == "/s/home"
 
 
 def test_a_link_that_ended_says_why_and_what_to_do(site: Site) -> None:
@@ -196,7 +196,9 @@ def test_cookies_of_a_share_are_hosts_own_strict_and_no_staff_cookie(
         with httpx.Client(verify=False, base_url=url) as client:  # noqa: S501 -- made above
             first = client.get("/s")
             door = first.headers["set-cookie"]
-            assert re.match(r"__Host-vna-door=[\w-]{43}; HttpOnly; Path=/; SameSite=lax; Secure", door)
+            assert re.match(
+                r"__Host-vna-door=[\w-]{43}; HttpOnly; Path=/; SameSite=lax; Secure", door
+            )
             token = re.search(r'name="form" value="([^"]+)"', first.text)
             assert token is not None
             sent = {"form": token[1], "link": str(share.secret)}
@@ -280,25 +282,3 @@ def test_who_may_not_give_on_finds_no_such_page(site: Site) -> None:
     gray = inside(site, offered(site, FILE))
     assert gray.get("/s/forward").status_code == 404
     assert "/s/forward" not in gray.get("/s/home").text
-
-
-def link_secret(site: Site, share_id: int) -> str:
-    """Read the link out of the message it went by."""
-    found = re.search(r"/s#([\w-]{43})", message(site, share_id, "link"))
-    assert found is not None
-    return found[1]
-
-
-def code_for(site: Site, share_id: int) -> str:
-    """Read the code out of the message it went by."""
-    found = re.search(r"\b(\d{8})\b", message(site, share_id, "code"))
-    assert found is not None
-    return found[1]
-
-
-def message(site: Site, share_id: int, template: str) -> str:
-    """Read the latest message of a share, sealed as it lies in the table."""
-    raise AssertionError((site, share_id, template))
-
-
-__all__ = ["Caller"]
