@@ -15,6 +15,7 @@ from vna.web.portal import (
     discs,
     emergency,
     enrol,
+    guest_pages,
     login,
     studies,
     study,
@@ -32,6 +33,7 @@ _FILES = {
     "icon.svg": "image/svg+xml",
     "staff.js": "text/javascript",
     "sign-in.js": "text/javascript",
+    "guest.js": "text/javascript",
     "light.css": "text/css",
     "light.js": "text/javascript",
 }
@@ -65,6 +67,7 @@ def routes(counter: Counter) -> list[Route]:
         *discs.routes(counter, pages),
         *(static(name) for name in _FILES),
         *viewing_pages.routes(counter, pages),
+        *guest_pages.routes(counter, pages),
         *viewer_routes(viewer, counter, pages),
         *([] if settings.dev else login.routes(counter, pages)),
         *([] if settings.dev else enrol.routes(counter, pages)),
