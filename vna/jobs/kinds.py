@@ -11,6 +11,9 @@ from vna.jobs import commit, forward, notify
 from vna.jobs.task import Handler
 from vna.operate.pushes import ASK, REPORT
 
+URGENT = frozenset({NOTIFY})
+"""What somebody sits and waits for."""
+
 
 def handlers(engines: Engines, settings: Settings) -> Mapping[str, Handler]:
     """Say what does each kind."""

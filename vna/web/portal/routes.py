@@ -9,7 +9,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from vna.web.exchange import Counter
-from vna.web.portal import account, enrol, login, studies
+from vna.web.portal import account, enrol, inbox, login, studies
 from vna.web.portal.guard import guarded
 from vna.web.portal.pages import Pages
 from vna.web.portal.viewer import Viewer
@@ -46,6 +46,7 @@ def routes(counter: Counter) -> list[Route]:
         Route("/", guarded(counter, pages, studies.page(counter, lambda: bool(viewer.files())))),
         *(static(name) for name in _FILES),
         *viewer_routes(viewer, counter, pages),
+        *(inbox.routes(counter, pages) if settings.dev else []),
         *([] if settings.dev else login.routes(counter, pages)),
         *([] if settings.dev else enrol.routes(counter, pages)),
         *([] if settings.dev else account.routes(counter, pages)),
