@@ -178,6 +178,19 @@ class Commitment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sharing:
+    """What is given on by links, and for how long."""
+
+    url: str = ""
+    patient_days: float = 90.0
+    other_days: float = 30.0
+    most_days: float = 366.0
+    most_items: int = 50_000
+    idle_s: float = 1800.0
+    session_s: float = 28800.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pixels:
     """The sandboxed processes that decode and render pixels, and their limits."""
 
@@ -200,6 +213,7 @@ class Jobs:
     give_up_s: float = 259_200.0
     report_s: float = 3600.0
     keep_days: float = 30.0
+    gather_s: float = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,6 +254,15 @@ class Outbound:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Discs:
+    """Images of discs."""
+
+    bytes: int = 8_500_000_000
+    pictures: int = 300
+    keep_days: float = 7.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
     """What is logged."""
 
@@ -265,11 +288,13 @@ class Settings:
     ingest: Ingest = field(default_factory=Ingest)
     deletion: Deletion = field(default_factory=Deletion)
     commitment: Commitment = field(default_factory=Commitment)
+    sharing: Sharing = field(default_factory=Sharing)
     pixels: Pixels = field(default_factory=Pixels)
     jobs: Jobs = field(default_factory=Jobs)
     mail: Mail = field(default_factory=Mail)
     sms: Sms = field(default_factory=Sms)
     outbound: Outbound = field(default_factory=Outbound)
+    discs: Discs = field(default_factory=Discs)
     log: Log = field(default_factory=Log)
 
 

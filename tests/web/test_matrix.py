@@ -76,6 +76,10 @@ PAGES: dict[tuple[str, str], str | Action] = {
     ("GET", "/static/portal.css"): OPEN,
     ("GET", "/static/icon.svg"): OPEN,
     ("GET", "/static/sign-in.js"): OPEN,
+    ("GET", "/static/light.css"): OPEN,
+    ("GET", "/static/light.js"): OPEN,
+    ("GET", "/view/{study}"): Action.RETRIEVE,
+    ("GET", "/view/{study}/{series}"): Action.RETRIEVE,
     ("GET", "/viewer/app-config.js"): PERSON,
     ("GET", "/viewer"): PERSON,
     ("GET", "/viewer/{path:path}"): PERSON,
@@ -191,7 +195,10 @@ def test_pages_are_for_whom_the_table_says(world: World, method: str, role: str 
         if verb != method or path == "/logout":
             continue
         who = surfer(world.site) if role is None else world.people[role]
-        url = world.site.address.url + path.replace("{path:path}", "x")
+        names = {"{path:path}": "x", "{study}": STUDY, "{series}": SERIES}
+        url = world.site.address.url + path
+        for name, value in names.items():
+            url = url.replace(name, value)
         answer = who.client.request(verb, url)
         if whose == OPEN:
             assert answer.status_code == 200
@@ -199,7 +206,8 @@ def test_pages_are_for_whom_the_table_says(world: World, method: str, role: str 
             assert answer.status_code in (303, 401)
         elif isinstance(whose, Action):
             has = whose in ROLES.by_name[str(role)].actions
-            assert answer.status_code == (200 if has else 403)
+            is_hidden = has and "{study}" in path and not ROLES.by_name[str(role)].scope.everything
+            assert answer.status_code == (404 if is_hidden else 200 if has else 403)
         elif (whose == PERSON and role is None) or (whose != PERSON and role is not None):
             assert answer.status_code == 303
         elif whose in (ENROLLING, HALF):

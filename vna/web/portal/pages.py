@@ -16,8 +16,10 @@ from vna.texts import ENGLISH, Texts
 _HERE = Path(__file__).parent
 _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self' 'nonce-{nonce}'; img-src 'self'; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'{also}"
 )
+_FRAMED = "; frame-src 'self'; media-src 'self'"
+_FRAMING = frozenset({"light.html"})  # pages that show documents and video
 
 # the first sign found counts: Edge calls itself Chrome, and Chrome Safari
 _BROWSERS = (
@@ -58,7 +60,8 @@ class Pages:
         nonce = secrets.token_urlsafe(16)
         template = self._templates.get_template(name)
         text = template.render(nonce=nonce, texts=Texts(language), **shown)
-        return Response(text, status, headers(nonce), "text/html")
+        also = _FRAMED if name in _FRAMING else ""
+        return Response(text, status, headers(nonce, also=also), "text/html")
 
 
 @pass_context
@@ -78,10 +81,10 @@ def browser(agent: str) -> str:
     return f"{name} on {system}" if system else name
 
 
-def headers(nonce: str) -> dict[str, str]:
-    """Give the header fields of a page."""
+def headers(nonce: str, *, also: str = "") -> dict[str, str]:
+    """Give the header fields of a page; `also` is what its policy allows beyond the usual."""
     return {
-        "Content-Security-Policy": _POLICY.format(nonce=nonce),
+        "Content-Security-Policy": _POLICY.format(nonce=nonce, also=also),
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",
         "Cross-Origin-Opener-Policy": "same-origin",
