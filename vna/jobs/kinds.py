@@ -12,6 +12,9 @@ from vna.jobs.task import Handler
 from vna.operate.pushes import ASK, REPORT
 from vna.retrieve.disc import KIND as DISC
 
+URGENT = frozenset({NOTIFY})
+"""What somebody sits and waits for."""
+
 
 def handlers(engines: Engines, settings: Settings) -> Mapping[str, Handler]:
     """Say what does each kind."""
