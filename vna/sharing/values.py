@@ -142,7 +142,7 @@ class Offer:
 
     `to` is where the link goes; without it the link is handed over by who offers, or `printed`.
     `by` is where one-time codes go. `max_opens` counts sessions that got in. `without_images` says
-    that documents alone are meant.
+    that documents alone are meant. `notify` is told when this is shared, opened, locked, refused.
     """
 
     studies: frozenset[StudyRef] = frozenset()
@@ -163,6 +163,7 @@ class Offer:
     legal_basis: str | None = None
     printed: bool = False
     without_images: bool = False
+    notify: Channel | None = None
     language: str = "en"
 
 
