@@ -76,6 +76,10 @@ PAGES: dict[tuple[str, str], str | Action] = {
     ("GET", "/static/portal.css"): OPEN,
     ("GET", "/static/icon.svg"): OPEN,
     ("GET", "/static/sign-in.js"): OPEN,
+    ("GET", "/static/light.css"): OPEN,
+    ("GET", "/static/light.js"): OPEN,
+    ("GET", "/view/{study}"): Action.RETRIEVE,
+    ("GET", "/view/{study}/{series}"): Action.RETRIEVE,
     ("GET", "/viewer/app-config.js"): PERSON,
     ("GET", "/viewer"): PERSON,
     ("GET", "/viewer/{path:path}"): PERSON,
@@ -101,6 +105,15 @@ PAGES: dict[tuple[str, str], str | Action] = {
     ("POST", "/account/passkeys/begin"): PERSON,
     ("POST", "/account/passkeys"): PERSON,
     ("POST", "/account/passkeys/remove"): PERSON,
+    ("GET", "/confirm"): PERSON,
+    ("POST", "/confirm"): PERSON,
+    ("POST", "/confirm/passkey/begin"): PERSON,
+    ("POST", "/confirm/passkey"): PERSON,
+    ("GET", "/emergency"): Action.EMERGENCY,
+    ("POST", "/emergency"): Action.EMERGENCY,
+    ("POST", "/emergency/end"): PERSON,
+    ("GET", "/emergencies"): Action.AUDIT,
+    ("POST", "/emergencies"): Action.AUDIT,
 }
 
 
@@ -191,7 +204,10 @@ def test_pages_are_for_whom_the_table_says(world: World, method: str, role: str 
         if verb != method or path == "/logout":
             continue
         who = surfer(world.site) if role is None else world.people[role]
-        url = world.site.address.url + path.replace("{path:path}", "x")
+        names = {"{path:path}": "x", "{study}": STUDY, "{series}": SERIES}
+        url = world.site.address.url + path
+        for name, value in names.items():
+            url = url.replace(name, value)
         answer = who.client.request(verb, url)
         if whose == OPEN:
             assert answer.status_code == 200
@@ -199,7 +215,9 @@ def test_pages_are_for_whom_the_table_says(world: World, method: str, role: str 
             assert answer.status_code in (303, 401)
         elif isinstance(whose, Action):
             has = whose in ROLES.by_name[str(role)].actions
-            assert answer.status_code == (200 if has else 403)
+            is_hidden = has and "{study}" in path and not ROLES.by_name[str(role)].scope.everything
+            let_in = 200 if verb == "GET" else 400  # a POST without a form of ours
+            assert answer.status_code == (404 if is_hidden else let_in if has else 403)
         elif (whose == PERSON and role is None) or (whose != PERSON and role is not None):
             assert answer.status_code == 303
         elif whose in (ENROLLING, HALF):

@@ -54,6 +54,7 @@ _CODINGS = {
     "query": Coding("110112", "E", balp="Query"),
     "read": Coding("110103", "R", balp="Read"),
     "sent": Coding("110104", "C"),
+    "disc": Coding("110106", "E"),
     "export": Coding("110106", "R", balp="PrivacyDisclosure.Source"),
     "instance.stored": Coding("110107", "C", balp="Create"),
     "instance.version": Coding("110107", "C", balp="Create"),
@@ -69,9 +70,12 @@ _CODINGS = {
     "job.queued": Coding("110102", "E"),
     "job": Coding("110113", "E", "110131"),
     "remote": Coding("110113", "E", "110128"),
+    "peer": Coding("110113", "E", "110128"),
+    "route": Coding("110113", "E", "110128"),
     "index": Coding("110113", "E", "110131"),
     "reindex": Coding("110113", "E", "110131"),
     "audit.read": Coding("110101", "R"),
+    "message": Coding("110113", "E", "110131"),
     "login": Coding("110114", "E", "110122"),
     "session": Coding("110114", "E", "110123"),
     "patient": Coding("110110", "U", balp="Update"),
@@ -87,6 +91,9 @@ _CODINGS = {
     "access.refused": Coding("110113", "E", "110147"),
     "glass.broken": Coding("110113", "E", "110127"),
     "glass.ended": Coding("110113", "E", "110138"),
+    "glass.reviewed": Coding("110113", "E", "110137"),
+    "label": Coding("110113", "E", "110135"),
+    "care": Coding("110113", "E", "110135"),
 }
 
 _FAILED = {"refused": 4, "cancelled": 4, "failed": 8, "broken off": 8}

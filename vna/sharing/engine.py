@@ -13,9 +13,9 @@ from vna.blobs.store import BlobStore
 from vna.config import Settings
 from vna.crypto.credentials import Cost
 from vna.db.pool import Connection, Database
+from vna.delivery.channels import Channel
 from vna.dicom.refs import StudyRef
 from vna.sharing.board import Board
-from vna.sharing.channels import Channel
 from vna.sharing.consents import Consents
 from vna.sharing.ends import Ends
 from vna.sharing.forwarding import Forwarding

@@ -10,9 +10,9 @@ import orjson
 
 from vna.crypto import shares
 from vna.crypto.credentials import new_secret
+from vna.delivery.channels import Channel
 from vna.errors import Conflict
 from vna.sharing import records
-from vna.sharing.channels import Channel, Kind
 from vna.sharing.ids import new_id
 from vna.sharing.keys import Made
 from vna.sharing.rooms import SQL, Act, Rooms, Runs, now
@@ -221,8 +221,7 @@ def open_channel(rooms: Rooms, tx: Runs, number: int) -> Channel:
     row = tx.execute(SQL.open_channel, (number,)).fetchone()
     if row is None:
         raise Conflict("The address is not there any more.")
-    kind: Kind = "email" if row[1] == "email" else "sms"
-    return Channel(kind, rooms.keys.unseal(_CHANNEL, row[0], row[2]).decode())
+    return Channel(row[1], rooms.keys.unseal(_CHANNEL, row[0], row[2]).decode())
 
 
 def seal_owner_key(rooms: Rooms, share_id: int, share_key: bytes) -> bytes:

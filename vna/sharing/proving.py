@@ -14,9 +14,9 @@ from vna.access.audit import Event
 from vna.access.principal import Principal
 from vna.crypto import shares
 from vna.crypto.credentials import digest
+from vna.delivery.channels import Channel
 from vna.errors import InvalidRequest, NotAuthenticated, TooMany
 from vna.sharing import granting
-from vna.sharing.channels import Channel
 from vna.sharing.guests import KEY, MOST_WRONG, ROOT, Guests
 from vna.sharing.rooms import SQL, Act, Rooms, guest_named
 from vna.sharing.values import Guest, Level, Protection, Reason, Refused, Sent, Wrong

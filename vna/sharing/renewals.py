@@ -7,10 +7,10 @@ from typing import Any
 
 from vna.access.audit import Event
 from vna.access.principal import Principal
+from vna.delivery.channels import Channel
 from vna.errors import Conflict, InvalidRequest
 from vna.index.arrays import Longs
 from vna.sharing import granting, records
-from vna.sharing.channels import Channel
 from vna.sharing.held import GrantRow, ShareRow, hold_both, hold_share
 from vna.sharing.keys import Made
 from vna.sharing.rooms import SQL, Act, Rooms, now

@@ -10,8 +10,10 @@ import enum
 from dataclasses import dataclass, field
 
 from vna.access.principal import Principal
+from vna.delivery import channels
+from vna.delivery.channels import Channel
 from vna.dicom.refs import InstanceRef, SeriesRef, StudyRef
-from vna.sharing.channels import Channel, channel
+from vna.errors import InvalidRequest
 
 __all__ = [
     "Channel",
@@ -364,3 +366,12 @@ class Preview:
     download: bool
     asked: tuple[frozenset[Protection], ...]  # of each grant that holds
     until: dt.datetime
+
+
+def channel(kind: str, typed: str) -> Channel:
+    """Read an address or a number as somebody typed it. Raises `InvalidRequest`."""
+    if kind == channels.EMAIL:
+        return channels.email(typed)
+    if kind == channels.SMS:
+        return channels.phone(typed)
+    raise InvalidRequest("A message goes by e-mail or by SMS.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, quote
 
 from starlette.requests import ClientDisconnect, Request
@@ -19,7 +19,8 @@ from vna.access import forms
 from vna.access.passkeys import Site
 from vna.access.people import People
 from vna.access.sessions import Browser, Level, Visitor
-from vna.errors import InvalidRequest, NotPermitted, TooLarge, Unavailable, VNAError
+from vna.errors import InvalidRequest, NotPermitted, NotProven, TooLarge, Unavailable, VNAError
+from vna.texts import chosen
 from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.identity import (
@@ -84,8 +85,12 @@ class Visit:
         name = host if host.startswith("[") else host.partition(":")[0]
         return Site(name=name, origin=origin_of(self.request.scope))
 
-    def show(self, page: str, *, status: int = 200, **shown: object) -> Response:
-        """Render a page with what every page of this sort needs."""
+    def language(self) -> str:
+        """Say which of our languages the browser asks for."""
+        return chosen(self.request.headers.get("accept-language"))
+
+    def show(self, page: str, *, status: int = 200, **shown: Any) -> Response:  # by the page
+        """Render a page with what every page of this sort needs; `language` may be among it."""
         answer = self.pages.page(
             page, status=status, form=forms.token(self.secret), visitor=self.visitor, **shown
         )
@@ -201,6 +206,8 @@ def guarded(counter: Counter, pages: Pages, page: Page, *levels: Level | None) -
                     return visit.go(_way(request, level))
                 visit = _with(visit, found)
             return await page(visit)
+        except NotProven:
+            return visit.go("/confirm")
         except VNAError as exc:
             status, fields, _ = problems.answer(exc, "page")
             answer = visit.show("trouble.html", status=status, trouble=str(exc))
