@@ -92,12 +92,12 @@ RETURNING share_id, number;
 INSERT INTO share
     (share_id, number, owner, purpose, consent_id, legal_basis, issuer, patient_id, person,
      studies, items_sha256, reports, download, forward, created_at, ends_at, max_opens, owner_key,
-     state)
+     notify, language, state)
 VALUES
     (%(share_id)s, %(number)s, %(owner)s, %(purpose)s, %(consent_id)s, %(legal_basis)s,
      %(issuer)s, %(patient_id)s, %(person)s, %(studies)s, %(items_sha256)s, %(reports)s,
      %(download)s, %(forward)s, %(created_at)s, %(ends_at)s, %(max_opens)s, %(owner_key)s,
-     %(state)s)
+     %(notify)s, %(language)s, %(state)s)
 ON CONFLICT (share_id) DO NOTHING
 RETURNING share_id;
 
@@ -123,7 +123,7 @@ VALUES
      %(only_parts)s::jsonb, %(reports)s, %(download)s, %(forward)s, %(created_at)s,
      %(issued_at)s, %(ends_at)s, %(state)s)
 ON CONFLICT (grant_id) DO UPDATE
-   SET locator = excluded.locator, link_wrap = excluded.link_wrap, printed = excluded.printed,
+   SET by_channel = excluded.by_channel, locator = excluded.locator, link_wrap = excluded.link_wrap, printed = excluded.printed,
        printed_salt = excluded.printed_salt, printed_wrap = excluded.printed_wrap,
        passcode_salt = excluded.passcode_salt, pepper = excluded.pepper,
        stretch = excluded.stretch, issued_at = excluded.issued_at, ends_at = excluded.ends_at,
@@ -362,6 +362,25 @@ UPDATE one_time_code
 UPDATE share_grant
    SET state = 'factor_pending'
  WHERE grant_id = %s AND state IN ('pending', 'invited', 'link_opened');
+
+-- name: whom_to_tell
+-- Who is told what becomes of a grant: the one it came from, or whom the share names.
+SELECT COALESCE(p.to_channel, s.notify), COALESCE(p.language, s.language), s.number, g.opens
+  FROM share_grant g
+  JOIN share s USING (share_id)
+  LEFT JOIN share_grant p ON p.grant_id = g.parent_id
+ WHERE g.grant_id = %s;
+
+-- name: count_instances
+-- How much a choice holds, before any of it is read.
+SELECT COALESCE((SELECT sum(t.instances)
+                   FROM study s JOIN study_state t USING (study_pk)
+                  WHERE s.study_uid = ANY (%(studies)s)), 0)
+     + COALESCE((SELECT sum(t.instances)
+                   FROM unnest(%(of_studies)s, %(series)s) AS u (study_uid, series_uid)
+                   JOIN study s USING (study_uid)
+                   JOIN series e USING (study_pk, series_uid)
+                   JOIN series_state t USING (series_pk)), 0);
 
 -- name: line_below
 -- A grant and all that was forwarded from it, held, from the top down.

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 
 from vna.access.audit import Event
 from vna.access.principal import Principal
-from vna.db.pool import Connection
 from vna.dicom.refs import StudyRef
 from vna.errors import Conflict, InvalidRequest, NotFound
 from vna.index.arrays import Longs
-from vna.sharing import records
-from vna.sharing.offers import hold_share
-from vna.sharing.rooms import SQL, Rooms, now
+from vna.sharing import granting, records
+from vna.sharing.held import hold_share
+from vna.sharing.rooms import SQL, Act, Rooms, now
 from vna.telemetry import SHARE_ACTS
 
 _MOST_REASON = 300
+_NOTICES = {"locked": "locked", "refused": "not-me"}
 
 
 class Ends:
@@ -28,7 +28,7 @@ class Ends:
         """End a share, or one grant of it with what was forwarded from it; count the grants."""
         _check_reason(reason)
 
-        def work(tx: Connection) -> int:
+        def work(tx: Act) -> int:
             hold_share(tx, who, share_id)
             if grant_id is not None:
                 row = tx.execute(SQL.share_of_grant, (grant_id,)).fetchone()
@@ -44,20 +44,18 @@ class Ends:
             if tx.execute(SQL.end_share, ended).fetchone() is None:
                 raise Conflict("This share was revoked before.")
             target = {"share": share_id}
-            self._rooms.write_down(tx, records.SHARE_END, target, ended, who.name)
+            tx.write_down(records.SHARE_END, target, ended, who.name)
             grants = [row[0] for row in tx.execute(SQL.grants_of, (share_id,)).fetchall()]
             self._out(tx, grants)
             detail = {"share": share_id, "grants": len(grants), "reason": reason}
             self._rooms.tell(tx, who, Event(kind="share.revoked", outcome="done", detail=detail))
             return len(grants)
 
-        count = self._rooms.database.changing(work)
+        count = self._rooms.act(work)
         SHARE_ACTS.labels("revoked").inc()
         return count
 
-    def end_grant(
-        self, tx: Connection, who: Principal, grant_id: int, state: str, reason: str
-    ) -> int:
+    def end_grant(self, tx: Act, who: Principal, grant_id: int, state: str, reason: str) -> int:
         """End a grant in a transaction: as locked alone, else with what was forwarded from it.
 
         Who goes on under it is out, what was not sent yet is not sent. Counts the grants.
@@ -79,7 +77,7 @@ class Ends:
                 "reason": reason,
             }
             count += tx.execute(SQL.end_grants, row).rowcount
-            self._rooms.write_down(tx, records.GRANT_END, {"grant": grant_id}, row, who.name)
+            tx.write_down(records.GRANT_END, {"grant": grant_id}, row, who.name)
         self._out(tx, grants)
         share = tx.execute(SQL.share_of_grant, (grant_id,)).fetchone()
         detail = {
@@ -89,13 +87,15 @@ class Ends:
             "reason": reason,
         }
         self._rooms.tell(tx, who, Event(kind=f"grant.{state}", outcome="done", detail=detail))
+        if state in _NOTICES:
+            granting.send_notice(self._rooms, tx, _NOTICES[state], grant_id, who.name)
         return count
 
     def suspend_study(self, who: Principal, ref: StudyRef, reason: str) -> list[str]:
         """Suspend every share that shows a study; return their numbers."""
         _check_reason(reason)
 
-        def work(tx: Connection) -> list[str]:
+        def work(tx: Act) -> list[str]:
             asked = {"study": str(ref.study), "reason": reason}
             found = tx.execute(SQL.suspend_of_study, asked).fetchall()
             tx.execute(SQL.end_sessions_of_shares, (Longs([row[0] for row in found]),))
@@ -105,13 +105,13 @@ class Ends:
                 self._rooms.tell(tx, who, told)
             return [row[1] for row in found]
 
-        return self._rooms.database.changing(work)
+        return self._rooms.act(work)
 
-    def _out(self, tx: Connection, grants: Sequence[int]) -> None:
+    def _out(self, tx: Act, grants: Sequence[int]) -> None:
         tx.execute(SQL.end_sessions, (Longs(grants),))
         for grant_id in grants:
             tx.execute(SQL.void_codes, (grant_id,))
-            self._rooms.outbox.cancel_grant(tx, grant_id)
+            self._rooms.outbox.cancel_grant(tx.tx, grant_id)
 
 
 def _check_reason(reason: str) -> None:
