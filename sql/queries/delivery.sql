@@ -86,14 +86,14 @@ RETURNING message_id;
 UPDATE message
    SET state = 'delivered', changed_at = now()
  WHERE token = %s AND state = 'accepted'
-RETURNING message_id;
+RETURNING message_id, channel;
 
 -- name: bounce_message
 -- The provider says it did not arrive, now or after all.
 UPDATE message
    SET state = 'bounced', cause = 'bounced', told = %(told)s, sealed = NULL, changed_at = now()
  WHERE token = %(token)s AND state IN ('accepted', 'delivered')
-RETURNING message_id, channel_id, share_id, grant_id;
+RETURNING message_id, channel, channel_id, share_id;
 
 -- name: find_message
 -- The state of a message.

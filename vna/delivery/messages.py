@@ -26,6 +26,7 @@ from vna.db.pool import Connection, Database
 from vna.delivery import forms
 from vna.delivery.channels import Address, checked
 from vna.delivery.inbox import DevInbox
+from vna.delivery.receipts import Receipts
 from vna.delivery.sealing import Contents, seal
 from vna.delivery.sending import Attempt, Sender
 from vna.errors import Conflict, NotFound
@@ -87,6 +88,7 @@ class Messages:
         self._audit = audit
         self._keyring = keyring
         self._sender = Sender(database=database, keyring=keyring, settings=settings)
+        self.receipts = Receipts(database=database, audit=audit, sms=settings.sms)
         self.inbox = DevInbox(database=database, keyring=keyring, settings=settings)
 
     def post(
@@ -149,12 +151,12 @@ class Messages:
         most: int = 100,
     ) -> list[Message]:
         """List messages, the newest first: of these states, of one share, before one."""
-        require(who, Action.MANAGE)
+        require(who, Action.SHARE)
         return self._found(states=states, share_id=share_id, before=before, most=most)
 
     def one(self, who: Principal, message_id: int) -> Message:
         """Show one message. Raises `NotFound`."""
-        require(who, Action.MANAGE)
+        require(who, Action.SHARE)
         found = self._found(message_id=message_id)
         if not found:
             raise NotFound("There is no such message.")
@@ -162,7 +164,7 @@ class Messages:
 
     def counts(self, who: Principal) -> dict[State, int]:
         """Count messages by state."""
-        require(who, Action.MANAGE)
+        require(who, Action.SHARE)
         with self._database.reading() as conn:
             rows = conn.execute(_SQL.count_messages).fetchall()
         return dict.fromkeys(State, 0) | {State(state): count for state, count in rows}
@@ -172,7 +174,7 @@ class Messages:
 
         Raises `NotFound`, and `Conflict` when there is nothing left to send.
         """
-        require(who, Action.MANAGE)
+        require(who, Action.SHARE)
 
         def again(tx: Connection) -> None:
             if not self._again(tx, who, message_id):
@@ -182,7 +184,7 @@ class Messages:
 
     def retry_all(self, who: Principal) -> int:
         """Send everything now that failed or was given up; count it."""
-        require(who, Action.MANAGE)
+        require(who, Action.SHARE)
 
         def again(tx: Connection) -> int:
             rows = tx.execute(_SQL.dead_messages, (_MOST,)).fetchall()
