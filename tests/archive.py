@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from vna.access.audit import Audit
+from vna.access.peers import Peers
 from vna.access.people import People, people
 from vna.access.principal import Principal, developer
 from vna.access.remotes import Remotes
+from vna.access.routes import Routes
 from vna.blobs.files import Files
 from vna.blobs.layout import uuid7
 from vna.blobs.store import BlobStore
 from vna.config import Settings
-from vna.crypto.credentials import Cost
+from vna.crypto.credentials import Cost, Vault
 from vna.crypto.keyring import Keyring, RootKey
 from vna.db.pool import Connection, Database
 from vna.delivery.messages import Messages
@@ -27,6 +29,7 @@ from vna.ingest.backfill import SearchIndex
 from vna.ingest.engine import IngestEngine
 from vna.ingest.outcome import Expected, Outcome, Source
 from vna.ingest.recover import Recovery
+from vna.ingest.routing import Router
 from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
 from vna.operate.graveyard import Graveyard
@@ -36,6 +39,7 @@ from vna.operate.pushes import CommitmentPushes
 from vna.operate.transactions import CommitmentTransactions
 from vna.pixels.sandbox import PixelPool
 from vna.query.engine import QueryEngine
+from vna.retrieve.disc import DiscEngine
 from vna.retrieve.engine import RetrieveEngine
 from vna.retrieve.render import RenderEngine
 from vna.sharing.channels import Channel
@@ -109,8 +113,11 @@ class Archive:
     query: QueryEngine
     retrieve: RetrieveEngine
     render: RenderEngine
+    discs: DiscEngine
     recovery: Recovery
     remotes: Remotes
+    peers: Peers
+    routes: Routes
     commitment: CommitmentEngine
     transactions: CommitmentTransactions
     pushes: CommitmentPushes
@@ -173,8 +180,11 @@ def open_archive(
     pixels = PixelPool(dataclasses.replace(settings.pixels, children=1))
     rooms = {"store": store, "database": database, "audit": audit, "settings": settings}
     retrieve = RetrieveEngine(**rooms, pixels=pixels)
+    render = RenderEngine(**rooms, pixels=pixels)
     commitment = CommitmentEngine(store=store, database=database)
     graveyard = Graveyard(**rooms)
+    routes = Routes(database, audit, settings)
+    router = Router(routes, store, settings)
     posted = Posted()
     sharing = SharingEngine(**rooms, outbox=posted, cost=CHEAP)
 
@@ -182,18 +192,23 @@ def open_archive(
         graveyard.lay(tx)
         sharing.lay(tx)
 
-    recovery = Recovery(**rooms, lay=lay)
+    recovery = Recovery(**rooms, lay=lay, router=router)
     try:
         yield Archive(
             settings=settings,
             store=store,
             database=database,
             audit=audit,
-            ingest=IngestEngine(**rooms, pixels=pixels),
+            ingest=IngestEngine(**rooms, pixels=pixels, router=router),
             query=QueryEngine(**rooms),
             retrieve=retrieve,
             remotes=Remotes(database, audit),
-            render=RenderEngine(**rooms, pixels=pixels),
+            render=render,
+            discs=DiscEngine(**rooms, retrieve=retrieve, render=render),
+            peers=Peers(
+                database=database, audit=audit, vault=Vault(keyring, CHEAP), settings=settings
+            ),
+            routes=routes,
             recovery=recovery,
             commitment=commitment,
             transactions=CommitmentTransactions(

@@ -11,12 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vna.access.audit import Audit
+from vna.access.peers import Peers
 from vna.access.people import people
 from vna.access.remotes import Remotes
+from vna.access.routes import Routes
+from vna.access.trail import Trail
 from vna.blobs.layout import uuid7
 from vna.blobs.store import BlobStore
 from vna.config import Settings, address
 from vna.crypto import certificates
+from vna.crypto.credentials import Vault
 from vna.crypto.keyring import Keyring, RootKey, make_root_key
 from vna.db import migrate, runlock, statements
 from vna.db.cluster import Cluster
@@ -28,6 +32,7 @@ from vna.errors import ConfigError, NotFound, Unavailable
 from vna.ingest.backfill import SearchIndex
 from vna.ingest.engine import IngestEngine
 from vna.ingest.recover import Recovery
+from vna.ingest.routing import Router
 from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
 from vna.operate.graveyard import Graveyard
@@ -38,6 +43,7 @@ from vna.operate.sealing import Sealer
 from vna.operate.transactions import CommitmentTransactions
 from vna.pixels.sandbox import PixelPool
 from vna.query.engine import QueryEngine
+from vna.retrieve.disc import DiscEngine
 from vna.retrieve.engine import RetrieveEngine
 from vna.retrieve.render import RenderEngine
 from vna.sharing.engine import SharingEngine
@@ -251,7 +257,20 @@ def _agree(database: Database, archive_id: bytes) -> None:
 def _assembled(
     settings: Settings, store: BlobStore, database: Database, audit: Audit, pixels: PixelPool
 ) -> Archive:
+    routes = Routes(database, audit, settings)
+    router = Router(routes, store, settings)
     ingest = IngestEngine(
+        store=store,
+        database=database,
+        audit=audit,
+        settings=settings,
+        pixels=pixels,
+        router=router,
+    )
+    retrieve = RetrieveEngine(
+        store=store, database=database, audit=audit, settings=settings, pixels=pixels
+    )
+    render = RenderEngine(
         store=store, database=database, audit=audit, settings=settings, pixels=pixels
     )
     commitment = CommitmentEngine(store=store, database=database)
@@ -265,7 +284,14 @@ def _assembled(
         graveyard.lay(tx)
         sharing.lay(tx)
 
-    recovery = Recovery(store=store, database=database, audit=audit, settings=settings, lay=lay)
+    recovery = Recovery(
+        store=store,
+        database=database,
+        audit=audit,
+        settings=settings,
+        lay=lay,
+        router=router,
+    )
 
     def check() -> None:
         with database.reading(statement_s=_CHECK_S) as conn:
@@ -281,13 +307,24 @@ def _assembled(
         engines=Engines(
             ingest=ingest,
             query=QueryEngine(store=store, database=database, audit=audit, settings=settings),
-            retrieve=RetrieveEngine(
-                store=store, database=database, audit=audit, settings=settings, pixels=pixels
-            ),
-            render=RenderEngine(
-                store=store, database=database, audit=audit, settings=settings, pixels=pixels
+            retrieve=retrieve,
+            render=render,
+            discs=DiscEngine(
+                store=store,
+                database=database,
+                audit=audit,
+                settings=settings,
+                retrieve=retrieve,
+                render=render,
             ),
             remotes=Remotes(database, audit),
+            peers=Peers(
+                database=database,
+                audit=audit,
+                vault=Vault(store.keyring),
+                settings=settings,
+            ),
+            routes=routes,
             commitment=commitment,
             transactions=CommitmentTransactions(
                 commitment, database=database, audit=audit, settings=settings
@@ -303,6 +340,7 @@ def _assembled(
                 restore=recovery.restore,
             ),
             people=people(database=database, audit=audit, keyring=store.keyring, settings=settings),
+            trail=Trail(database, audit),
             messages=messages,
             sharing=sharing,
             settings=settings,

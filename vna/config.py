@@ -23,6 +23,8 @@ class Site:
 
     issuer: str = "LOCAL"
     timezone: str = "UTC"
+    name: str = "Medical image archive"
+    help: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,6 +213,53 @@ class Jobs:
     give_up_s: float = 259_200.0
     report_s: float = 3600.0
     keep_days: float = 30.0
+    gather_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mail:
+    """The relay that mails go through."""
+
+    host: str = ""
+    port: int = 587
+    security: str = "starttls"
+    user: str = ""
+    password: str = field(default="", repr=False)
+    sender: str = ""
+    bounces: str = ""
+    ca: str = ""
+    timeout_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sms:
+    """The gateway that short messages go through."""
+
+    provider: str = ""
+    url: str = "https://api.twilio.com"
+    account: str = ""
+    secret: str = field(default="", repr=False)
+    sender: str = ""
+    callback: str = ""
+    countries: str = ""
+    timeout_s: float = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outbound:
+    """Which other programs the archive calls by HTTP."""
+
+    allow: str = ""
+    ca: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discs:
+    """Images of discs."""
+
+    bytes: int = 8_500_000_000
+    pictures: int = 300
+    keep_days: float = 7.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,6 +291,10 @@ class Settings:
     sharing: Sharing = field(default_factory=Sharing)
     pixels: Pixels = field(default_factory=Pixels)
     jobs: Jobs = field(default_factory=Jobs)
+    mail: Mail = field(default_factory=Mail)
+    sms: Sms = field(default_factory=Sms)
+    outbound: Outbound = field(default_factory=Outbound)
+    discs: Discs = field(default_factory=Discs)
     log: Log = field(default_factory=Log)
 
 
@@ -254,6 +307,8 @@ _CHOICES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("keys", "root"): ("file", "env"),
     ("versions", "answer"): ("warning", "success"),
     ("versions", "policy"): ("first", "newest", "reject"),
+    ("mail", "security"): ("starttls", "tls", "none"),
+    ("sms", "provider"): ("", "twilio", "webhook"),
     ("log", "level"): ("DEBUG", "INFO", "WARNING", "ERROR"),
 }
 

@@ -113,6 +113,9 @@ PIXEL_CALLS = Counter(
 PIXEL_SECONDS = Histogram(
     "vna_pixel_seconds", "One frame decoded, transcoded or rendered", buckets=_FAST
 )
+MESSAGES = Counter(
+    "vna_messages_total", "Attempts at messages, by channel and outcome", ["channel", "outcome"]
+)
 JOBS = Counter(
     "vna_jobs_total", "Attempts of jobs, by kind and how they ended", ["kind", "outcome"]
 )

@@ -44,6 +44,8 @@ COMMANDS = (
     Command("send", "sending", "send a study to a remote AE"),
     Command("jobs", "jobs", "work for later: how far it is, try again, cancel"),
     Command("remote", "remotes", "the remote AEs: who may call, who is called"),
+    Command("route", "routes", "rules by which what comes in is sent on"),
+    Command("peer", "peers", "the DICOMweb archives that rules send to"),
     Command("index", "indexing", "make attributes searchable beyond those always kept"),
     Command("user", "users", "who may sign in: add, list, disable, enable, reset, roles"),
     Command("token", "tokens", "what programs show to be let in: add, list, revoke"),

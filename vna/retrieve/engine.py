@@ -248,7 +248,7 @@ class RetrieveEngine:
         files = [
             Entry(
                 name="/".join(name) if directory else f"{'/'.join(name)}.dcm",
-                content=self._whole(item),
+                content=self.whole(item),
                 changed_at=item.changed_at,
                 key=item.blob_id,
             )
@@ -277,7 +277,8 @@ class RetrieveEngine:
             changed_at=changed_at,
         )
 
-    def _whole(self, located: Located) -> Stretch:
+    def whole(self, located: Located) -> Stretch:
+        """One of `instances` as the file it is stored as, to be walked from anywhere."""
         head = file_head(group2=located.group2, preamble=located.preamble)
         return joined((ready(head), stored_stretch(self._store, located)))
 
