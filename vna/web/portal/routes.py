@@ -11,6 +11,9 @@ from starlette.routing import Route
 from vna.web.exchange import Counter
 from vna.web.portal import (
     account,
+    confirm,
+    discs,
+    emergency,
     enrol,
     guest_pages,
     inbox,
@@ -29,6 +32,7 @@ _FILES = {
     "portal.css": "text/css",
     "staff.css": "text/css",
     "icon.svg": "image/svg+xml",
+    "staff.js": "text/javascript",
     "sign-in.js": "text/javascript",
     "guest.js": "text/javascript",
     "light.css": "text/css",
@@ -61,6 +65,7 @@ def routes(counter: Counter) -> list[Route]:
     return [
         Route("/", guarded(counter, pages, studies.page(counter, has_viewer))),
         *study.routes(counter, pages, has_viewer),
+        *discs.routes(counter, pages),
         *(static(name) for name in _FILES),
         *viewing_pages.routes(counter, pages),
         *guest_pages.routes(counter, pages),
@@ -69,4 +74,6 @@ def routes(counter: Counter) -> list[Route]:
         *([] if settings.dev else login.routes(counter, pages)),
         *([] if settings.dev else enrol.routes(counter, pages)),
         *([] if settings.dev else account.routes(counter, pages)),
+        *([] if settings.dev else confirm.routes(counter, pages)),
+        *([] if settings.dev else emergency.routes(counter, pages)),
     ]
