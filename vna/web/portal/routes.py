@@ -9,7 +9,17 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from vna.web.exchange import Counter
-from vna.web.portal import account, discs, enrol, login, studies, study, viewing_pages
+from vna.web.portal import (
+    account,
+    discs,
+    enrol,
+    login,
+    share_new,
+    shares,
+    studies,
+    study,
+    viewing_pages,
+)
 from vna.web.portal.guard import guarded
 from vna.web.portal.pages import Pages
 from vna.web.portal.viewer import Viewer
@@ -53,6 +63,8 @@ def routes(counter: Counter) -> list[Route]:
         Route("/", guarded(counter, pages, studies.page(counter, has_viewer))),
         *study.routes(counter, pages, has_viewer),
         *discs.routes(counter, pages),
+        *share_new.routes(counter, pages),
+        *shares.routes(counter, pages),
         *(static(name) for name in _FILES),
         *viewing_pages.routes(counter, pages),
         *viewer_routes(viewer, counter, pages),
