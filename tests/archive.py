@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from vna.access.audit import Audit
+from vna.access.peers import Peers
 from vna.access.people import People, people
 from vna.access.principal import Principal, developer
 from vna.access.remotes import Remotes
+from vna.access.routes import Routes
 from vna.blobs.files import Files
 from vna.blobs.layout import uuid7
 from vna.blobs.store import BlobStore
 from vna.config import Settings
-from vna.crypto.credentials import Cost
+from vna.crypto.credentials import Cost, Vault
 from vna.crypto.keyring import Keyring, RootKey
 from vna.db.pool import Connection, Database
 from vna.delivery.messages import Messages
@@ -27,9 +29,11 @@ from vna.ingest.backfill import SearchIndex
 from vna.ingest.engine import IngestEngine
 from vna.ingest.outcome import Expected, Outcome, Source
 from vna.ingest.recover import Recovery
+from vna.ingest.routing import Router
 from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
 from vna.operate.graveyard import Graveyard
+from vna.operate.labels import LabelEngine
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.purge import Purge
 from vna.operate.pushes import CommitmentPushes
@@ -116,6 +120,8 @@ class Archive:
     discs: DiscEngine
     recovery: Recovery
     remotes: Remotes
+    peers: Peers
+    routes: Routes
     commitment: CommitmentEngine
     transactions: CommitmentTransactions
     pushes: CommitmentPushes
@@ -123,6 +129,7 @@ class Archive:
     changes: ChangeFeed
     purge: Purge
     search_index: SearchIndex
+    labels: LabelEngine
     people: People
     messages: Messages
     sharing: SharingEngine
@@ -181,27 +188,37 @@ def open_archive(
     render = RenderEngine(**rooms, pixels=pixels)
     commitment = CommitmentEngine(store=store, database=database)
     graveyard = Graveyard(**rooms)
+    routes = Routes(database, audit, settings)
+    router = Router(routes, store, settings)
     messages = Messages(database=database, audit=audit, keyring=keyring, settings=settings)
     posted = Posted(messages)
     sharing = SharingEngine(**rooms, outbox=posted, cost=CHEAP)
 
+    known = people(database=database, audit=audit, keyring=keyring, settings=settings, cost=CHEAP)
+    labels = LabelEngine(store=store, database=database, audit=audit, labels=known.labels)
+
     def lay(tx: Connection) -> None:
         graveyard.lay(tx)
+        labels.lay(tx)
         sharing.lay(tx)
 
-    recovery = Recovery(**rooms, lay=lay)
+    recovery = Recovery(**rooms, lay=lay, router=router)
     try:
         yield Archive(
             settings=settings,
             store=store,
             database=database,
             audit=audit,
-            ingest=IngestEngine(**rooms, pixels=pixels),
+            ingest=IngestEngine(**rooms, pixels=pixels, router=router),
             query=QueryEngine(**rooms),
             retrieve=retrieve,
             remotes=Remotes(database, audit),
             render=render,
             discs=DiscEngine(**rooms, retrieve=retrieve, render=render),
+            peers=Peers(
+                database=database, audit=audit, vault=Vault(keyring, CHEAP), settings=settings
+            ),
+            routes=routes,
             recovery=recovery,
             commitment=commitment,
             transactions=CommitmentTransactions(
@@ -212,12 +229,11 @@ def open_archive(
             lifecycle=LifecycleEngine(**rooms, graveyard=graveyard, restore=recovery.restore),
             purge=Purge(store=store, database=database, audit=audit),
             search_index=SearchIndex(**rooms),
-            people=people(
-                database=database, audit=audit, keyring=keyring, settings=settings, cost=CHEAP
-            ),
             messages=messages,
             sharing=sharing,
             posted=posted,
+            labels=labels,
+            people=known,
             who=developer("test"),
         )
     finally:

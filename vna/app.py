@@ -11,13 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vna.access.audit import Audit
+from vna.access.peers import Peers
 from vna.access.people import people
 from vna.access.remotes import Remotes
+from vna.access.routes import Routes
 from vna.access.trail import Trail
 from vna.blobs.layout import uuid7
 from vna.blobs.store import BlobStore
 from vna.config import Settings, address
 from vna.crypto import certificates
+from vna.crypto.credentials import Vault
 from vna.crypto.keyring import Keyring, RootKey, make_root_key
 from vna.db import migrate, runlock, statements
 from vna.db.cluster import Cluster
@@ -29,9 +32,11 @@ from vna.errors import ConfigError, NotFound, Unavailable
 from vna.ingest.backfill import SearchIndex
 from vna.ingest.engine import IngestEngine
 from vna.ingest.recover import Recovery
+from vna.ingest.routing import Router
 from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
 from vna.operate.graveyard import Graveyard
+from vna.operate.labels import LabelEngine
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.purge import Purge
 from vna.operate.pushes import CommitmentPushes
@@ -253,8 +258,15 @@ def _agree(database: Database, archive_id: bytes) -> None:
 def _assembled(
     settings: Settings, store: BlobStore, database: Database, audit: Audit, pixels: PixelPool
 ) -> Archive:
+    routes = Routes(database, audit, settings)
+    router = Router(routes, store, settings)
     ingest = IngestEngine(
-        store=store, database=database, audit=audit, settings=settings, pixels=pixels
+        store=store,
+        database=database,
+        audit=audit,
+        settings=settings,
+        pixels=pixels,
+        router=router,
     )
     retrieve = RetrieveEngine(
         store=store, database=database, audit=audit, settings=settings, pixels=pixels
@@ -269,11 +281,23 @@ def _assembled(
         store=store, database=database, audit=audit, settings=settings, outbox=messages
     )
 
-    def lay(tx: Connection) -> None:
-        graveyard.lay(tx)
-        sharing.lay(tx)
+    known = people(database=database, audit=audit, keyring=store.keyring, settings=settings)
+    labels = LabelEngine(store=store, database=database, audit=audit, labels=known.labels)
+    # what the journal keeps, in the order it is laid
+    journalled = (graveyard.lay, labels.lay, sharing.lay)
 
-    recovery = Recovery(store=store, database=database, audit=audit, settings=settings, lay=lay)
+    def lay(tx: Connection) -> None:
+        for each in journalled:
+            each(tx)
+
+    recovery = Recovery(
+        store=store,
+        database=database,
+        audit=audit,
+        settings=settings,
+        lay=lay,
+        router=router,
+    )
 
     def check() -> None:
         with database.reading(statement_s=_CHECK_S) as conn:
@@ -300,6 +324,13 @@ def _assembled(
                 render=render,
             ),
             remotes=Remotes(database, audit),
+            peers=Peers(
+                database=database,
+                audit=audit,
+                vault=Vault(store.keyring),
+                settings=settings,
+            ),
+            routes=routes,
             commitment=commitment,
             transactions=CommitmentTransactions(
                 commitment, database=database, audit=audit, settings=settings
@@ -314,7 +345,8 @@ def _assembled(
                 graveyard=graveyard,
                 restore=recovery.restore,
             ),
-            people=people(database=database, audit=audit, keyring=store.keyring, settings=settings),
+            labels=labels,
+            people=known,
             trail=Trail(database, audit),
             messages=messages,
             sharing=sharing,

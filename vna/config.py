@@ -90,6 +90,7 @@ class Access:
     session_s: float = 28800.0
     link_s: float = 86400.0
     token_days: float = 366.0
+    ae_clears: str = "embargoed,disputed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,6 +214,7 @@ class Jobs:
     give_up_s: float = 259_200.0
     report_s: float = 3600.0
     keep_days: float = 30.0
+    gather_s: float = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tests.sharing.conftest import B, CLERK, Desk, in_days
+from tests.sharing.conftest import CLERK, B, Desk, in_days
 from vna.access.principal import Kind
 from vna.dicom.matching import Query
-from vna.dicom.refs import Level as QueryLevel
 from vna.dicom.refs import UID, StudyRef
+from vna.dicom.refs import Level as QueryLevel
 from vna.sharing.values import Guest, Level, Protection, Reason, Refused, Wrong
 
 
@@ -33,7 +33,7 @@ def test_a_shared_study_is_opened_by_link_and_code(desk: Desk) -> None:
 def test_a_passcode_is_part_of_the_key(desk: Desk) -> None:
     offered = desk.offer(proof=frozenset({Protection.PASSCODE}), by=None)
     assert offered.passcode is not None
-    session, guest = desk.opened()
+    session, _ = desk.opened()
     wrong = desk.engine.prove(session, Protection.PASSCODE, "AAAA-AAAA-AA")
     assert wrong == Wrong(19)
     typed = offered.passcode.lower().replace("-", " ")

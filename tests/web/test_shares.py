@@ -161,8 +161,8 @@ def test_a_message_that_failed_is_on_the_board_and_tried_again(site: Site, brows
     share_id = int(path.rpartition("/")[2])
     with site.archive.database.transaction() as tx:
         tx.execute(
-            "UPDATE message SET state = 'dead', cause = 'address', told = '550 5.1.1', attempts = 1,"
-            " next_at = NULL WHERE share_id = %s",
+            "UPDATE message SET state = 'dead', cause = 'address', told = '550 5.1.1',"
+            " attempts = 1, next_at = NULL WHERE share_id = %s",
             (share_id,),
         )
     page = browser.get("/shares?tab=failed").text

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 
 from vna.config import Site
 from vna.delivery.forms import FORMS, Form
-from vna.texts import Texts
+from vna.texts import Texts, marked
 
 _PLACE = re.compile(r"%\((\w+)\)s")
 _LINK = "%(link)s"
+_PHONE = marked("the telephone whose number ends in %(digits)s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,8 @@ def compose(template: str, values: Mapping[str, str], *, language: str, site: Si
 def _said(values: Mapping[str, str], texts: Texts, site: Site) -> dict[str, str]:
     """Write each value as the language does."""
     said = {"site": site.name, "help": site.help, **values}
+    if (way := values.get("way", "")).startswith("…"):
+        said["way"] = texts.gettext(_PHONE) % {"digits": way[1:]}
     if until := values.get("until"):
         said["until"] = texts.date(dt.date.fromisoformat(until))
     if when := values.get("when"):

@@ -25,6 +25,7 @@ from vna.db.outbox import enqueue
 from vna.db.pool import Connection, Database
 from vna.delivery import forms
 from vna.delivery.channels import Address, checked
+from vna.delivery.inbox import DevInbox
 from vna.delivery.sealing import Contents, seal
 from vna.delivery.sending import Attempt, Sender
 from vna.errors import Conflict, NotFound
@@ -86,6 +87,7 @@ class Messages:
         self._audit = audit
         self._keyring = keyring
         self._sender = Sender(database=database, keyring=keyring, settings=settings)
+        self.inbox = DevInbox(database=database, keyring=keyring, settings=settings)
 
     def post(
         self,

@@ -6,10 +6,12 @@ adopted. Reindex is the same step for every blob, after the catalogue was emptie
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 
 from vna import telemetry
@@ -34,6 +36,7 @@ from vna.index.register import (
 from vna.index.searchable import Searchables
 from vna.ingest.commit import stored_event
 from vna.ingest.derive import from_blob
+from vna.ingest.routing import Router
 from vna.ingest.versions import Comparison, compare
 
 log = logging.getLogger(__name__)
@@ -62,6 +65,7 @@ class Recovery:
         audit: Audit,
         settings: Settings,
         lay: Callable[[Connection], None],
+        router: Router,
     ) -> None:
         """`lay` writes every deletion the journal knows into an emptied catalogue."""
         self._store = store
@@ -69,6 +73,7 @@ class Recovery:
         self._audit = audit
         self._settings = settings
         self._lay = lay
+        self._router = router
         self._searchables = Searchables(database)
 
     def adopt(self, *, older_s: float, since: dt.date | None = None) -> Found:
@@ -164,14 +169,19 @@ class Recovery:
         item = self._read(blob_id, found, verify=True)
         if item is None:
             return
+        # it was never acknowledged: who sent it sends it again, and then it is nothing new
+        item = dataclasses.replace(item, routes=self._router.of(item))
         actor = system("recovery")
-        policy = self._settings.versions.policy
-        result = self._database.changing(
-            lambda tx: register(tx, [item], policy=policy, act="instance.recovered")
-        )[0]
+        result = self._database.changing(partial(self._adopted, item))
         if self._settle(item, result, actor, found):
             telemetry.BLOBS_ADOPTED.inc()
             log.warning("blob adopted", extra={"blob": blob_id.hex()})
+
+    def _adopted(self, item: Registration, tx: Connection) -> Registered:
+        policy = self._settings.versions.policy
+        results = register(tx, [item], policy=policy, act="instance.recovered")
+        self._router.queue(tx, [(item, results[0])])
+        return results[0]
 
     def _settle(
         self, item: Registration, result: Registered, actor: Principal, found: Found

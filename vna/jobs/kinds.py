@@ -7,16 +7,20 @@ from collections.abc import Mapping
 from vna.config import Settings
 from vna.delivery.messages import KIND as NOTIFY
 from vna.engines import Engines
-from vna.jobs import commit, disc, forward, notify
+from vna.jobs import commit, disc, forward, notify, stow
 from vna.jobs.task import Handler
 from vna.operate.pushes import ASK, REPORT
 from vna.retrieve.disc import KIND as DISC
+
+URGENT = frozenset({NOTIFY})
+"""What somebody sits and waits for."""
 
 
 def handlers(engines: Engines, settings: Settings) -> Mapping[str, Handler]:
     """Say what does each kind."""
     return {
         forward.KIND: forward.forwarding(engines, settings),
+        stow.KIND: stow.storing(engines, settings),
         REPORT: commit.reporting(engines, settings),
         ASK: commit.asking(engines, settings),
         NOTIFY: notify.notifying(engines, settings),

@@ -15,7 +15,6 @@ from vna.blobs.store import BlobStore
 from vna.config import Settings
 from vna.db import statements
 from vna.db.pool import Connection, Database
-from vna.errors import Unavailable
 from vna.index.deleted import mark_applied
 from vna.sharing import records
 from vna.sharing.channels import Channel
@@ -45,18 +44,6 @@ class Outbox(Protocol):
 
     def cancel_grant(self, tx: Connection, grant_id: int) -> int:
         """Do not send what was not sent yet of a grant."""
-
-
-class NoOutbox:
-    """The outbox of an archive that can send nothing: what is shared is handed over, or printed."""
-
-    def post(self, tx: Connection, *, to: Channel, **about: object) -> int:  # noqa: ARG002
-        """Refuse. Raises `Unavailable`."""
-        raise Unavailable("No messages can be sent; hand the link over, or print it.")
-
-    def cancel_grant(self, tx: Connection, grant_id: int) -> int:  # noqa: ARG002
-        """Count none: nothing waits."""
-        return 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

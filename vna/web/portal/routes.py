@@ -11,8 +11,12 @@ from starlette.routing import Route
 from vna.web.exchange import Counter
 from vna.web.portal import (
     account,
+    confirm,
     discs,
+    emergency,
     enrol,
+    guest_pages,
+    inbox,
     login,
     share_new,
     shares,
@@ -32,6 +36,7 @@ _FILES = {
     "icon.svg": "image/svg+xml",
     "staff.js": "text/javascript",
     "sign-in.js": "text/javascript",
+    "guest.js": "text/javascript",
     "light.css": "text/css",
     "light.js": "text/javascript",
 }
@@ -67,8 +72,12 @@ def routes(counter: Counter) -> list[Route]:
         *shares.routes(counter, pages),
         *(static(name) for name in _FILES),
         *viewing_pages.routes(counter, pages),
+        *guest_pages.routes(counter, pages),
         *viewer_routes(viewer, counter, pages),
+        *(inbox.routes(counter, pages) if settings.dev else []),
         *([] if settings.dev else login.routes(counter, pages)),
         *([] if settings.dev else enrol.routes(counter, pages)),
         *([] if settings.dev else account.routes(counter, pages)),
+        *([] if settings.dev else confirm.routes(counter, pages)),
+        *([] if settings.dev else emergency.routes(counter, pages)),
     ]
