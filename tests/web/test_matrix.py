@@ -68,6 +68,7 @@ for _level in (_STUDY, _SERIES, _INSTANCE, f"{_INSTANCE}/frames/{{frames}}"):
 
 # Pages: who may have them. "all" tells nothing; "nobody" is for who is not signed in yet
 OPEN, NOBODY, PERSON, ENROLLING, HALF = "all", "nobody", "person", "enrolling", "half"
+ABSENT = "absent"  # nobody's: no identity provider is named in these settings
 PAGES: dict[tuple[str, str], str | Action] = {
     ("GET", "/livez"): OPEN,
     ("GET", "/readyz"): OPEN,
@@ -86,6 +87,9 @@ PAGES: dict[tuple[str, str], str | Action] = {
     ("POST", "/login/passkey/begin"): NOBODY,
     ("POST", "/login/passkey"): NOBODY,
     ("POST", "/logout"): PERSON,
+    ("GET", "/login/sso"): ABSENT,
+    ("GET", "/login/sso/return"): ABSENT,
+    ("POST", "/login/sso/return"): ABSENT,
     ("GET", "/enrol"): NOBODY,
     ("POST", "/enrol"): NOBODY,
     ("GET", "/enrol/passphrase"): ENROLLING,
@@ -204,6 +208,8 @@ def test_pages_are_for_whom_the_table_says(world: World, method: str, role: str 
         answer = who.client.request(verb, url)
         if whose == OPEN:
             assert answer.status_code == 200
+        elif whose == ABSENT:
+            assert answer.status_code == 404
         elif isinstance(whose, Action) and role is None:
             assert answer.status_code in (303, 401)
         elif isinstance(whose, Action):

@@ -1,8 +1,8 @@
 """Request -> Principal: who asks. The only place where a request's credentials are read.
 
-`Authorization: Bearer` with an API token, or the cookie of a session. What was verified is believed
-for half a second, so that a viewer's hundreds of requests ask the database twice a second and a
-revocation works within one.
+`Authorization: Bearer` with a token of ours or of `jwt.issuer`, or the cookie of a session. What
+was verified is believed for half a second, so that a viewer's hundreds of requests ask the database
+twice a second and a revocation works within one.
 """
 
 from __future__ import annotations
@@ -100,9 +100,9 @@ class Identity:
         sort, field, address = key
         if sort == b"bearer":
             token = field[7:].strip().decode("latin-1")
-            who = await self._threads.hops.call(
-                lambda: self._people.tokens.principal(token, address)
-            )
+            # whoever issued it may have to be asked for its keys: not in the threads of all
+            threads = self._threads.hops if token.startswith("vna_") else self._threads.streams
+            who = await threads.call(lambda: self._people.bearer(token, address))
             found = _Found(until, who)
         else:
             secret = field.decode("latin-1")

@@ -9,7 +9,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from vna.web.exchange import Counter
-from vna.web.portal import account, confirm, emergency, enrol, login, studies
+from vna.web.portal import account, confirm, emergency, enrol, login, sso, studies
 from vna.web.portal.guard import guarded
 from vna.web.portal.pages import Pages
 from vna.web.portal.viewer import Viewer
@@ -47,6 +47,7 @@ def routes(counter: Counter) -> list[Route]:
         *(static(name) for name in _FILES),
         *viewer_routes(viewer, counter, pages),
         *([] if settings.dev else login.routes(counter, pages)),
+        *([] if settings.dev else sso.routes(counter, pages)),
         *([] if settings.dev else enrol.routes(counter, pages)),
         *([] if settings.dev else account.routes(counter, pages)),
         *([] if settings.dev else confirm.routes(counter, pages)),
