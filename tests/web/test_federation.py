@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 from collections.abc import Iterator
 from html import unescape
@@ -14,7 +16,7 @@ import pytest
 from tests.conftest import TestPostgres
 from tests.factories import ct
 from tests.web.conftest import Site, serving
-from tests.web.people import SHELL, Surfer, bearer, people_of, surfer
+from tests.web.people import SHELL, Surfer, bearer, people_of, signed_in, surfer
 from tests.web.provider import AUDIENCE, SECRET, Provider, free_port, provider
 from vna.access import issuers
 from vna.access.accounts import SERVICE
@@ -198,11 +200,19 @@ def test_no_passphrase_opens_such_an_account(site: Site, idp: Provider) -> None:
             act(SHELL, "fay")
 
 
-def test_a_provider_that_is_away_is_told_and_local_sign_in_stays(site: Site) -> None:
-    who = surfer(site)
-    people_of(site).federation._provider._metadata.clear()  # type: ignore[union-attr]
-    assert who.get("/login/sso").status_code == 503
-    assert who.get("/login").status_code == 200
+def test_a_provider_that_is_away_is_told_and_local_sign_in_stays(
+    postgres: TestPostgres, tmp_path: Path
+) -> None:
+    issuer = f"http://127.0.0.1:{free_port()}"
+    oidc = {"issuer": issuer, "client_id": "archive"}
+    jwt = {"issuer": issuer, "audience": AUDIENCE}
+    with serving(postgres, tmp_path, dev=False, oidc=oidc, jwt=jwt) as lonely:
+        assert surfer(lonely).get("/login/sso").status_code == 503
+        assert surfer(lonely).get("/login").status_code == 200
+        claims = base64.urlsafe_b64encode(json.dumps({"iss": issuer}).encode()).decode()
+        token = f"eyJhbGciOiJSUzI1NiJ9.{claims.rstrip('=')}.AAAA"
+        assert asked(lonely, token) == 503
+        signed_in(lonely, "local", "radiologist")
 
 
 # ---- bearer tokens ------------------------------------------------------------------------------
