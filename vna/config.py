@@ -94,6 +94,33 @@ class Access:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Oidc:
+    """Signing in at an identity provider, by OpenID Connect."""
+
+    issuer: str = ""
+    client_id: str = ""
+    client_secret_file: str = ""
+    shown_as: str = "your organisation's account"
+    login_claim: str = "preferred_username"
+    roles_claim: str = ""
+    roles_of: str = ""
+    acr: str = ""
+    provision: bool = False
+    ca: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Jwt:
+    """Bearer tokens of an issuer: JSON Web Tokens that programs bring."""
+
+    issuer: str = ""
+    audience: str = ""
+    jwks: str = ""
+    scope_prefix: str = ""
+    ca: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What is checked before memory is taken."""
 
@@ -281,6 +308,8 @@ class Settings:
     dicom: Dicom = field(default_factory=Dicom)
     tls: Tls = field(default_factory=Tls)
     access: Access = field(default_factory=Access)
+    oidc: Oidc = field(default_factory=Oidc)
+    jwt: Jwt = field(default_factory=Jwt)
     limits: Limits = field(default_factory=Limits)
     postgres: Postgres = field(default_factory=Postgres)
     blobs: Blobs = field(default_factory=Blobs)
