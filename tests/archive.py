@@ -30,6 +30,7 @@ from vna.ingest.recover import Recovery
 from vna.ingest.routing import Router
 from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
+from vna.operate.corrections import CorrectionEngine
 from vna.operate.graveyard import Graveyard
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.purge import Purge
@@ -63,6 +64,7 @@ class Archive:
     transactions: CommitmentTransactions
     pushes: CommitmentPushes
     lifecycle: LifecycleEngine
+    corrections: CorrectionEngine
     changes: ChangeFeed
     purge: Purge
     search_index: SearchIndex
@@ -122,7 +124,8 @@ def open_archive(
     graveyard = Graveyard(**rooms)
     routes = Routes(database, audit, settings)
     router = Router(routes, store, settings)
-    recovery = Recovery(**rooms, lay=graveyard.lay, router=router)
+    corrections = CorrectionEngine(**rooms)
+    recovery = Recovery(**rooms, lay=(graveyard.lay, corrections.lay), router=router)
     try:
         yield Archive(
             settings=settings,
@@ -146,6 +149,7 @@ def open_archive(
             pushes=CommitmentPushes(commitment, database=database, audit=audit, settings=settings),
             changes=ChangeFeed(database=database, audit=audit),
             lifecycle=LifecycleEngine(**rooms, graveyard=graveyard, restore=recovery.restore),
+            corrections=corrections,
             purge=Purge(store=store, database=database, audit=audit),
             search_index=SearchIndex(**rooms),
             people=people(

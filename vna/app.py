@@ -33,6 +33,7 @@ from vna.ingest.recover import Recovery
 from vna.ingest.routing import Router
 from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
+from vna.operate.corrections import CorrectionEngine
 from vna.operate.graveyard import Graveyard
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.purge import Purge
@@ -265,12 +266,13 @@ def _assembled(
     )
     commitment = CommitmentEngine(store=store, database=database)
     graveyard = Graveyard(store=store, database=database, audit=audit, settings=settings)
+    corrections = CorrectionEngine(store=store, database=database, audit=audit, settings=settings)
     recovery = Recovery(
         store=store,
         database=database,
         audit=audit,
         settings=settings,
-        lay=graveyard.lay,
+        lay=(graveyard.lay, corrections.lay),
         router=router,
     )
 
@@ -307,6 +309,7 @@ def _assembled(
                 commitment, database=database, audit=audit, settings=settings
             ),
             pushes=CommitmentPushes(commitment, database=database, audit=audit, settings=settings),
+            corrections=corrections,
             changes=ChangeFeed(database=database, audit=audit),
             lifecycle=LifecycleEngine(
                 store=store,

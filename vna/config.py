@@ -166,6 +166,13 @@ class Deletion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Corrections:
+    """What staff corrected."""
+
+    outgoing: str = "corrected"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Commitment:
     """Storage Commitment by DICOMweb."""
 
@@ -226,6 +233,7 @@ class Settings:
     versions: Versions = field(default_factory=Versions)
     ingest: Ingest = field(default_factory=Ingest)
     deletion: Deletion = field(default_factory=Deletion)
+    corrections: Corrections = field(default_factory=Corrections)
     commitment: Commitment = field(default_factory=Commitment)
     pixels: Pixels = field(default_factory=Pixels)
     jobs: Jobs = field(default_factory=Jobs)
@@ -241,6 +249,7 @@ _CHOICES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("keys", "root"): ("file", "env"),
     ("versions", "answer"): ("warning", "success"),
     ("versions", "policy"): ("first", "newest", "reject"),
+    ("corrections", "outgoing"): ("corrected", "received"),
     ("log", "level"): ("DEBUG", "INFO", "WARNING", "ERROR"),
 }
 

@@ -13,6 +13,7 @@ from vna.config import Settings
 from vna.ingest.engine import IngestEngine
 from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
+from vna.operate.corrections import CorrectionEngine
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.pushes import CommitmentPushes
 from vna.operate.transactions import CommitmentTransactions
@@ -40,6 +41,7 @@ class Engines:
     transactions: CommitmentTransactions
     pushes: CommitmentPushes
     lifecycle: LifecycleEngine
+    corrections: CorrectionEngine
     changes: ChangeFeed
     people: People
     settings: Settings

@@ -120,6 +120,7 @@ def opened(archive: Archive) -> Opened:
             commitment=archive.commitment,
             transactions=archive.transactions,
             lifecycle=archive.lifecycle,
+            corrections=archive.corrections,
             changes=archive.changes,
             people=archive.people,
             settings=archive.settings,

@@ -149,6 +149,7 @@ def serving(
                 transactions=archive.transactions,
                 pushes=archive.pushes,
                 lifecycle=archive.lifecycle,
+                corrections=archive.corrections,
                 changes=archive.changes,
                 people=archive.people,
                 settings=dataclasses.replace(archive.settings, dev=dev),
