@@ -195,10 +195,30 @@ def test_a_report_of_highdicom_goes_round(site: Site) -> None:
     assert "10.5" in page.text
 
 
+class Slides(WsiDicomWebClient):
+    """wsidicom's client, its frames as bytes.
+
+    dicomweb-client gives byte arrays, which pydicom takes for a list of numbers where it is given
+    one as uncompressed Pixel Data.
+    """
+
+    def get_frames(self, *args: Any, **named: Any) -> Iterator[bytes]:
+        return map(bytes, super().get_frames(*args, **named))
+
+
 @pytest.mark.filterwarnings(
     "ignore:No bulk data URI handler"
 )  # wsidicom asks for no bulk data here
-@pytest.mark.parametrize("name", ["sm_image_jpegls"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sm_image_jpegls",
+        "sm_image",
+        "sm_image_numbers",
+        "sm_image_grayscale",
+        "sm_image_jpegls_nobot",
+    ],
+)
 def test_a_slide_is_read_over_the_web_as_from_its_file(site: Site, name: str) -> None:
     path = SLIDES / f"{name}.dcm"
     if not path.is_file():
@@ -206,9 +226,7 @@ def test_a_slide_is_read_over_the_web_as_from_its_file(site: Site, name: str) ->
     assert site.store(path.read_bytes()).status_code in (200, 202)
     ds = pydicom.dcmread(path, stop_before_pixels=True)
     address, _, prefix = site.root.removeprefix("http://").partition("/")
-    client = WsiDicomWebClient.create_client(
-        f"http://{address}", qido_prefix=prefix, wado_prefix=prefix
-    )
+    client = Slides.create_client(f"http://{address}", qido_prefix=prefix, wado_prefix=prefix)
     with (
         WsiDicom.open(path) as file,
         WsiDicom.open_web(

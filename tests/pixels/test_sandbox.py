@@ -23,11 +23,13 @@ import pytest
 
 from tests.pixels.images import image, paths
 from vna.config import Pixels
+from vna.dicom.uids import EXPLICIT_LITTLE
 from vna.errors import NotAcceptable, TooLarge, Unavailable, Undecodable
 from vna.pixels import registry
 from vna.pixels.description import FrameSource, PixelDescription
-from vna.pixels.rendering import Rendering
+from vna.pixels.rendering import Rendering, Viewport
 from vna.pixels.sandbox import PixelPool
+from vna.pixels.wire import ROOM_BYTES
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 SMALL = PixelDescription(rows=4, columns=4, bits_allocated=16, bits_stored=16)
@@ -223,7 +225,7 @@ def test_a_child_can_compute_and_nothing_else() -> None:
     assert found[6:] == ["MemoryError", "allowed"]
 
 
-def test_children_hold_nothing_of_ours_but_two_pipes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_children_hold_two_pipes_and_a_room_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VNA_ROOT_KEY", "c2VjcmV0")
     with opened() as pool:
         assert works(pool)
@@ -239,7 +241,22 @@ def test_children_hold_nothing_of_ours_but_two_pipes(monkeypatch: pytest.MonkeyP
         assert "Seccomp:\t2" in Path(f"/proc/{child}/status").read_text()
         if os.geteuid() == 0:
             links = sorted(os.readlink(link) for link in Path(f"/proc/{child}/fd").iterdir())
-            assert [link.partition(":")[0] for link in links] == ["/dev/null"] * 3 + ["pipe"] * 2
+            kinds = [link.partition(":")[0] for link in links]
+            assert kinds == ["/dev/null"] * 3 + ["/memfd"] + ["pipe"] * 2
+
+
+def test_a_frame_the_room_has_no_space_for_is_shown_all_the_same() -> None:
+    side = 8200
+    assert side * side > ROOM_BYTES
+    large = FrameSource(
+        transfer_syntax=EXPLICIT_LITTLE,
+        data=bytes(side * side),
+        description=PixelDescription(rows=side, columns=side, bits_allocated=8, bits_stored=8),
+    )
+    how = Rendering(media="image/png", viewport=Viewport(width=16, height=16))
+    with opened() as pool:
+        assert pool.render(large, how).startswith(b"\x89PNG")
+        assert works(pool)
 
 
 def test_nothing_runs_before_the_first_call_nor_after_the_end() -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from collections.abc import Coroutine, Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from vna.web.threads import PIECE, Pool, Pull, Threads, gather
+from vna.web.threads import PIECE, Pool, Pull, Threads, coalesced, gather
 
 
 def run(body: Coroutine[None, None, None]) -> None:
@@ -141,3 +144,14 @@ def test_gather_joins_small_chunks_and_hands_on_a_large_one_as_it_is() -> None:
     assert gather(iter([b"a", b"b"]), 10) == (b"ab", True)
     assert gather(iter([b"a", b"b", b"c"]), 2) == (b"ab", False)
     assert gather(iter([]), 2) == (b"", True)
+
+
+@given(st.lists(st.binary(max_size=40) | st.just(bytes(1 << 16)), max_size=30))
+def test_small_neighbours_go_out_together_and_large_pieces_as_they_are(pieces: list[bytes]) -> None:
+    found = coalesced(pieces)
+    assert b"".join(found) == b"".join(pieces)
+    assert [id(p) for p in found if len(p) == 1 << 16] == [
+        id(p) for p in pieces if len(p) == 1 << 16
+    ]
+    small = [len(piece) < 1 << 16 for piece in found]
+    assert not any(a and b for a, b in itertools.pairwise(small))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable
 from typing import Any
 
@@ -26,9 +27,9 @@ def _render(frame: FrameSource, asked: dict[str, Any]) -> bytes:
 WORKS: dict[str, Work] = {"transcode": _transcode, "render": _render, "unpack": unpacking.unpacked}
 
 
-def serve(asks: int, answers: int, processor_s: int) -> None:
+def serve(asks: int, answers: int, room: mmap.mmap, processor_s: int) -> None:
     """Answer requests one after the other."""
-    while (asked := read_request(asks)) is not None:
+    while (asked := read_request(asks, room)) is not None:
         confine.limit_processor(processor_s)
         code, result = _answer(*asked)
         del asked

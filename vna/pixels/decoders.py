@@ -51,7 +51,7 @@ def decoded(frame: FrameSource) -> tuple[Array, str]:
     if decoder is None:
         raise Unknown
     try:
-        array, photometric = decoder(frame.data, description)
+        array, photometric = decoder(bytes(frame.data), description)
     except LIBRARY_ERRORS as exc:
         raise Damaged from exc
     return _shaped(array, description), photometric

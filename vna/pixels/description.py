@@ -13,6 +13,7 @@ _PLANAR, _ALLOCATED, _STORED, _SIGNED = "00280006", "00280100", "00280101", "002
 _FRAMES = "00280008"
 FLOAT, DOUBLE = "7FE00008", "7FE00009"
 SUBSAMPLED = frozenset(("YBR_FULL_422", "YBR_PARTIAL_422"))
+Buffer = bytes | bytearray | memoryview
 _MOST = {_ROWS: 65535, _COLUMNS: 65535, _SAMPLES: 4, _ALLOCATED: 64, _STORED: 64}
 
 
@@ -104,5 +105,5 @@ class FrameSource:
     """
 
     transfer_syntax: str
-    data: bytes
+    data: Buffer
     description: PixelDescription

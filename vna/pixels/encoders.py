@@ -22,7 +22,7 @@ def transcoded(frame: FrameSource, target: str) -> bytes:
     """Give one frame in another Transfer Syntax, every decoded value kept. Raises `Fault`."""
     uid = frame.transfer_syntax
     if uid == target:
-        return frame.data
+        return bytes(frame.data)
     encoder = _ENCODERS.get(target)
     if encoder is None:
         raise Unknown

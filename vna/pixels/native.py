@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vna.pixels.description import SUBSAMPLED, PixelDescription
+from vna.pixels.description import SUBSAMPLED, Buffer, PixelDescription
 from vna.pixels.faults import Mismatch, Unknown
 
 Array = NDArray[Any]  # of integers or floats: the description says which
 
 
-def native(data: bytes, description: PixelDescription) -> tuple[Array, str]:
+def native(data: Buffer, description: PixelDescription) -> tuple[Array, str]:
     """Read a frame: the array, and its Photometric Interpretation. Raises `Fault`."""
     if len(data) < description.native_bytes:
         raise Mismatch
@@ -36,7 +36,7 @@ def native(data: bytes, description: PixelDescription) -> tuple[Array, str]:
     return flat.reshape(rows, columns, samples), told
 
 
-def _subsampled(data: bytes, description: PixelDescription) -> Array:
+def _subsampled(data: Buffer, description: PixelDescription) -> Array:
     """Y Y Cb Cr of two pixels each: chroma stands for both (PS3.3 C.7.6.3.1.2)."""
     rows, pairs = description.rows, (description.columns + 1) // 2
     cells = np.frombuffer(data, "u1", rows * pairs * 4).reshape(rows, pairs, 4)

@@ -1,20 +1,22 @@
 """The process children are forked from: a fresh interpreter with the codecs in it, nothing else.
 
 It never saw a key, a database or a connection. Everything that will be needed is imported here and
-warmed up, for its children can open no file. It forks a child when its parent sends the two pipes
-to speak through, gives back a handle to end it by, and ends with its parent, and its children with
-it.
+warmed up, for its children can open no file. It forks a child when its parent sends two pipes to
+speak through and the room frames lie in, gives back a handle to end it by, and ends with its
+parent, and its children with it.
 """
 
 from __future__ import annotations
 
 import gc
+import mmap
 import os
 import signal
 import socket
 import sys
 
 from vna.pixels import child, confine
+from vna.pixels.wire import ROOM_BYTES
 
 HELLO = b"!"
 
@@ -25,15 +27,15 @@ def main() -> None:
     memory_bytes, processor_s = int(sys.argv[2]), int(sys.argv[3])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the parent's affair
     child.warm_up()
-    most_bytes = confine.address_space() + memory_bytes
+    most_bytes = confine.address_space() + ROOM_BYTES + memory_bytes
     confine.drop_privileges()
     gc.freeze()
     control.sendall(HELLO)
     with open(os.devnull, "wb") as nowhere:  # what codecs print may hold anything
         os.dup2(nowhere.fileno(), 2)
     while True:
-        message, handles, _, _ = socket.recv_fds(control, 1, 2)
-        if not message or len(handles) != 2:
+        message, handles, _, _ = socket.recv_fds(control, 1, 3)
+        if not message or len(handles) != 3:
             return
         pid = os.fork()
         if not pid:
@@ -53,10 +55,12 @@ def _become_child(
     try:
         confine.die_with_parent()
         control.close()
-        asks, answers = handles
+        asks, answers, memory = handles
+        room = mmap.mmap(memory, ROOM_BYTES, prot=mmap.PROT_READ)
+        os.close(memory)
         confine.limit(most_bytes)
         confine.allow_only_computing()
-        child.serve(asks, answers, processor_s)
+        child.serve(asks, answers, room, processor_s)
         code = 0
     finally:
         os._exit(code)

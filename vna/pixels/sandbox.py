@@ -1,7 +1,7 @@
 """The pool of sandboxed children, from the side of those who need pixels.
 
     PixelPool ──control socket──> nursery (clean interpreter, codecs, nobody's rights)
-        └──────── two pipes ────────> child, forked from it on the first need
+        └─ two pipes, shared room ──> child, forked from it on the first need
 
 A call takes an idle child, gives it one frame and waits for one answer. A child that crashes, grows
 past its memory or takes too long is killed and replaced: that is one failed call. Everything begins
@@ -10,6 +10,7 @@ with the first call, and ends with `close` or with this process.
 
 from __future__ import annotations
 
+import mmap
 import os
 import select
 import signal
@@ -21,20 +22,29 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from fcntl import F_SETPIPE_SZ, fcntl
+from fcntl import (
+    F_ADD_SEALS,
+    F_SEAL_GROW,
+    F_SEAL_SEAL,
+    F_SEAL_SHRINK,
+    F_SETPIPE_SZ,
+    fcntl,
+)
 
 from vna import telemetry
 from vna.config import Pixels
 from vna.errors import NotAcceptable, TooLarge, Unavailable, Undecodable
 from vna.pixels import pictures, registry
-from vna.pixels.description import FrameSource, PixelDescription
+from vna.pixels.description import Buffer, FrameSource, PixelDescription
 from vna.pixels.faults import FAULTS, Damaged, Fault
 from vna.pixels.rendering import Rendering
-from vna.pixels.wire import ANSWER, DONE, PIPE_BYTES, request
+from vna.pixels.wire import ANSWER, DONE, PIPE_BYTES, ROOM_BYTES, request
 
 _BEGIN_S = 60.0  # a busy machine may need long to load the codecs
 _CALLS = 5000  # after so many calls a child makes room for a fresh one: codecs leak
 _SLACK = 1 << 16
+_KEPT_ROOM = 16 << 20  # memory of a room that is not given back after a call
+_SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL  # who shrinks it kills who writes to it
 _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH")
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -54,22 +64,32 @@ class _Late(Exception):
 
 @dataclass(slots=True)
 class _Child:
-    """One child: where to ask, where it answers, how to end it."""
+    """One child: where to ask, where it answers, what it is shown, how to end it."""
 
     asks: int
     answers: int
     process: int
+    room: mmap.mmap
     calls: int = 0
 
-    def call(self, pieces: list[bytes], most: int, deadline: float) -> tuple[bytes, bytearray]:
+    def call(
+        self, head: bytes, body: Buffer, most: int, deadline: float
+    ) -> tuple[bytes, bytearray]:
         """Ask, and wait for the answer. Raises `_Died`, `_Late`."""
         self.calls += 1
-        for piece in pieces:
-            self._write(piece, deadline)
+        if len(body) <= ROOM_BYTES:
+            self.room[: len(body)] = body
+            self._write(head, deadline)
+        else:
+            self._write(head, deadline)
+            self._write(body, deadline)
         code, size = ANSWER.unpack(self._read(ANSWER.size, deadline))
         if size > most:
             raise _Died
-        return code, self._read(size, deadline)
+        result = self._read(size, deadline)
+        if len(body) > _KEPT_ROOM:
+            self.room.madvise(mmap.MADV_REMOVE, _KEPT_ROOM, ROOM_BYTES - _KEPT_ROOM)
+        return code, result
 
     def end(self) -> None:
         """Kill it."""
@@ -77,8 +97,9 @@ class _Child:
             signal.pidfd_send_signal(self.process, signal.SIGKILL)
         for handle in (self.asks, self.answers, self.process):
             os.close(handle)
+        self.room.close()
 
-    def _write(self, data: bytes, deadline: float) -> None:
+    def _write(self, data: Buffer, deadline: float) -> None:
         view = memoryview(data)
         while view:
             try:
@@ -129,14 +150,14 @@ class PixelPool:
         `registry.transcoded`. Raises `Undecodable`, `NotAcceptable`, `TooLarge`, `Unavailable`.
         """
         if frame.transfer_syntax == target:
-            return frame.data
+            return bytes(frame.data)
         if not registry.encodable(target):
             raise NotAcceptable(
                 "Pixels cannot be encoded in the Transfer Syntax that was asked for."
             )
         self.check(frame)
         most = frame.description.decoded_bytes * 2 + _SLACK
-        return self._call([request("transcode", frame, target=target), frame.data], most)
+        return self._call(request("transcode", frame, target=target), frame.data, most)
 
     def render(
         self, frame: FrameSource, how: Rendering, *, members: bytes = b"{}", number: int = 1
@@ -150,7 +171,7 @@ class PixelPool:
         if how.viewport is not None:
             pixels = max(how.viewport.width * how.viewport.height, pixels)
         asked = request("render", frame, how=how.told(), members=members.decode(), number=number)
-        return self._call([asked, frame.data], pixels * 4 + _SLACK)
+        return self._call(asked, frame.data, pixels * 4 + _SLACK)
 
     def unpack(self, media: str, data: bytes) -> tuple[PixelDescription, bytes]:
         """Make a PNG or GIF native: what one frame is like, and all frames, one behind the other.
@@ -162,7 +183,7 @@ class PixelPool:
         if max(description.decoded_bytes, len(data)) > most:
             raise TooLarge(f"A picture must not be larger than {most} bytes when it is decoded.")
         picture = FrameSource(transfer_syntax=media, data=data, description=description)
-        result = self._call([request("unpack", picture, most=most), data], most)
+        result = self._call(request("unpack", picture, most=most), data, most)
         if not result or len(result) % description.native_bytes:
             raise Undecodable
         return description, result
@@ -192,12 +213,14 @@ class PixelPool:
         if nursery is not None:
             _end(*nursery)
 
-    def _call(self, pieces: list[bytes], most: int) -> bytes:
+    def _call(self, head: bytes, body: Buffer, most: int) -> bytes:
         begun = time.monotonic()
         outcome = "done"
         try:
             with self._child() as child:
-                code, result = child.call(pieces, most, time.monotonic() + self._settings.wall_s)
+                code, result = child.call(
+                    head, body, most, time.monotonic() + self._settings.wall_s
+                )
         except _Late as exc:
             outcome = "late"
             raise Undecodable("Decoding these pixels takes longer than the limit.") from exc
@@ -257,23 +280,26 @@ class PixelPool:
         _, control = self._nursery
         theirs_in, asks = os.pipe()
         answers, theirs_out = os.pipe()
+        memory, room = _room()
         try:
             for handle in (asks, answers):
                 os.set_blocking(handle, False)
                 with suppress(OSError):  # past the user's limit of pipe pages it works, slower
                     fcntl(handle, F_SETPIPE_SZ, PIPE_BYTES)
-            socket.send_fds(control, [b"c"], [theirs_in, theirs_out])
+            socket.send_fds(control, [b"c"], [theirs_in, theirs_out, memory])
             _, handles, _, _ = socket.recv_fds(control, 32, 1)
             if len(handles) != 1:
                 raise EOFError
         except BaseException:
             os.close(asks)
             os.close(answers)
+            room.close()
             raise
         finally:
             os.close(theirs_in)
             os.close(theirs_out)
-        return _Child(asks, answers, handles[0])
+            os.close(memory)
+        return _Child(asks, answers, handles[0], room)
 
     def _begun(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
         """Start the nursery: an interpreter that has nothing of ours but the code."""
@@ -306,6 +332,18 @@ class PixelPool:
         nursery, self._nursery = self._nursery, None
         if nursery is not None:
             _end(*nursery)
+
+
+def _room() -> tuple[int, mmap.mmap]:
+    """Make memory to share with one child, of a size nobody can change any more."""
+    memory = os.memfd_create("frame", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        os.ftruncate(memory, ROOM_BYTES)
+        fcntl(memory, F_ADD_SEALS, _SEALS)
+        return memory, mmap.mmap(memory, ROOM_BYTES)
+    except BaseException:
+        os.close(memory)
+        raise
 
 
 def _end(process: subprocess.Popen[bytes], control: socket.socket) -> None:

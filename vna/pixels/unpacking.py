@@ -29,7 +29,7 @@ def unpacked(picture: FrameSource, asked: dict[str, Any]) -> bytes:
 def _native_png(picture: FrameSource) -> bytes:
     wanted = picture.description
     try:
-        array = imagecodecs.png_decode(picture.data)
+        array = imagecodecs.png_decode(bytes(picture.data))
     except (imagecodecs.PngError, ValueError) as exc:
         raise Damaged from exc
     if array.ndim == 2:

@@ -1,7 +1,10 @@
-"""What parent and child say to each other over two pipes.
+"""What parent and child say to each other over two pipes and a room of memory.
 
     request   u32 length of the head, u64 length of the body, head (JSON), body (bytes)
     answer    1 byte, u64 length, bytes: `+` and the result, or the letter of a fault and nothing
+
+A body the room has space for lies there; a larger one follows in the pipe. The room belongs to one
+pair, its size is sealed, and the child may only read it.
 
 A child reads only what its parent wrote. The parent believes nothing: an answer is one letter of a
 table or bytes of at most the size that was asked for.
@@ -9,6 +12,7 @@ table or bytes of at most the size that was asked for.
 
 from __future__ import annotations
 
+import mmap
 import os
 import struct
 from dataclasses import asdict
@@ -22,6 +26,7 @@ REQUEST = struct.Struct("<IQ")
 ANSWER = struct.Struct("<cQ")
 DONE = b"+"
 PIPE_BYTES = 1 << 20
+ROOM_BYTES = 64 << 20  # of addresses: memory is taken as it is written
 
 
 def request(work: str, frame: FrameSource, **more: Any) -> bytes:  # what orjson can write
@@ -32,18 +37,19 @@ def request(work: str, frame: FrameSource, **more: Any) -> bytes:  # what orjson
     return REQUEST.pack(len(head), len(frame.data)) + head
 
 
-def read_request(handle: int) -> tuple[dict[str, Any], FrameSource] | None:
-    """Read one request; None when the parent is gone."""
+def read_request(handle: int, room: mmap.mmap) -> tuple[dict[str, Any], FrameSource] | None:
+    """Read one request; None when the parent is gone. Its frame may lie in the room."""
     raw = read_exactly(handle, REQUEST.size)
     if raw is None:
         return None
     head_size, size = REQUEST.unpack(raw)
-    head, data = read_exactly(handle, head_size), read_exactly(handle, size)
+    head = read_exactly(handle, head_size)
+    data = memoryview(room)[:size] if size <= ROOM_BYTES else read_exactly(handle, size)
     if head is None or data is None:
         return None
     asked = orjson.loads(head)
     description = PixelDescription(**asked.pop("of"))
-    frame = FrameSource(transfer_syntax=asked.pop("ts"), data=bytes(data), description=description)
+    frame = FrameSource(transfer_syntax=asked.pop("ts"), data=data, description=description)
     return asked, frame
 
 

@@ -11,7 +11,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
@@ -19,6 +19,7 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 Buffer = bytes | bytearray | memoryview
 
+_LARGE = 1 << 16
 PIECE = 1 << 20
 STREAM_THREADS = 32
 _JOIN_S = 2.0
@@ -176,6 +177,24 @@ def take(chunks: Iterator[Buffer], least: int) -> tuple[list[bytes], bool]:
         if size >= least:
             return taken, False
     return taken, True
+
+
+def coalesced(pieces: Iterable[bytes]) -> list[bytes]:
+    """Put small neighbours together: each piece of a body costs a way through the event loop.
+
+    Large ones stay as they are, for joining copies them.
+    """
+    found: list[bytes] = []
+    small: list[bytes] = []
+    for piece in pieces:
+        if len(piece) < _LARGE:
+            small.append(piece)
+            continue
+        if small:
+            found.append(b"".join(small))
+            small = []
+        found.append(piece)
+    return [*found, b"".join(small)] if small else found
 
 
 def gather(chunks: Iterator[Buffer], least: int) -> tuple[bytes, bool]:

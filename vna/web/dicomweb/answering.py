@@ -24,7 +24,7 @@ from vna.web.dicomweb.accept import OCTETS
 from vna.web.exchange import Ask, Reply, warning
 from vna.web.multipart import closing, multipart_type, new_boundary, part_head
 from vna.web.problems import Headers
-from vna.web.threads import take
+from vna.web.threads import coalesced, take
 
 READY = 1 << 20  # up to this size an answer is made in one hop
 
@@ -209,7 +209,9 @@ def streamed(
         return Reply(status=status, media=media, headers=fields, rest=chunks, length=length)
     data, is_last = take(chunks, most)
     rest = None if is_last else chunks
-    return Reply(status=status, media=media, headers=fields, body=data, rest=rest, length=length)
+    return Reply(
+        status=status, media=media, headers=fields, body=coalesced(data), rest=rest, length=length
+    )
 
 
 def _boundary(parts: Iterable[str]) -> str:
