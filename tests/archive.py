@@ -33,6 +33,7 @@ from vna.ingest.recover import Recovery
 from vna.ingest.routing import Router
 from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
+from vna.operate.corrections import CorrectionEngine
 from vna.operate.graveyard import Graveyard
 from vna.operate.labels import LabelEngine
 from vna.operate.lifecycle import LifecycleEngine
@@ -126,6 +127,7 @@ class Archive:
     transactions: CommitmentTransactions
     pushes: CommitmentPushes
     lifecycle: LifecycleEngine
+    corrections: CorrectionEngine
     changes: ChangeFeed
     purge: Purge
     search_index: SearchIndex
@@ -196,12 +198,8 @@ def open_archive(
 
     known = people(database=database, audit=audit, keyring=keyring, settings=settings, cost=CHEAP)
     labels = LabelEngine(store=store, database=database, audit=audit, labels=known.labels)
-
-    def lay(tx: Connection) -> None:
-        graveyard.lay(tx)
-        labels.lay(tx)
-        sharing.lay(tx)
-
+    corrections = CorrectionEngine(**rooms)
+    lay = (graveyard.lay, corrections.lay, labels.lay, sharing.lay)
     recovery = Recovery(**rooms, lay=lay, router=router)
     try:
         yield Archive(
@@ -227,6 +225,7 @@ def open_archive(
             pushes=CommitmentPushes(commitment, database=database, audit=audit, settings=settings),
             changes=ChangeFeed(database=database, audit=audit),
             lifecycle=LifecycleEngine(**rooms, graveyard=graveyard, restore=recovery.restore),
+            corrections=corrections,
             purge=Purge(store=store, database=database, audit=audit),
             search_index=SearchIndex(**rooms),
             messages=messages,

@@ -196,6 +196,13 @@ class Deletion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Corrections:
+    """What staff corrected."""
+
+    outgoing: str = "corrected"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Commitment:
     """Storage Commitment by DICOMweb."""
 
@@ -317,6 +324,7 @@ class Settings:
     versions: Versions = field(default_factory=Versions)
     ingest: Ingest = field(default_factory=Ingest)
     deletion: Deletion = field(default_factory=Deletion)
+    corrections: Corrections = field(default_factory=Corrections)
     commitment: Commitment = field(default_factory=Commitment)
     sharing: Sharing = field(default_factory=Sharing)
     pixels: Pixels = field(default_factory=Pixels)
@@ -339,6 +347,7 @@ _CHOICES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("versions", "policy"): ("first", "newest", "reject"),
     ("mail", "security"): ("starttls", "tls", "none"),
     ("sms", "provider"): ("", "twilio", "webhook"),
+    ("corrections", "outgoing"): ("corrected", "received"),
     ("log", "level"): ("DEBUG", "INFO", "WARNING", "ERROR"),
 }
 

@@ -15,6 +15,7 @@ from vna.delivery.messages import Messages
 from vna.ingest.engine import IngestEngine
 from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
+from vna.operate.corrections import CorrectionEngine
 from vna.operate.labels import LabelEngine
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.pushes import CommitmentPushes
@@ -46,6 +47,7 @@ class Engines:
     transactions: CommitmentTransactions
     pushes: CommitmentPushes
     lifecycle: LifecycleEngine
+    corrections: CorrectionEngine
     changes: ChangeFeed
     labels: LabelEngine
     people: People

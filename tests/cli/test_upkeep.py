@@ -122,6 +122,7 @@ def opened(archive: Archive) -> Opened:
             commitment=archive.commitment,
             transactions=archive.transactions,
             lifecycle=archive.lifecycle,
+            corrections=archive.corrections,
             changes=archive.changes,
             labels=archive.labels,
             people=archive.people,

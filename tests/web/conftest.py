@@ -151,6 +151,7 @@ def serving(
                 transactions=archive.transactions,
                 pushes=archive.pushes,
                 lifecycle=archive.lifecycle,
+                corrections=archive.corrections,
                 changes=archive.changes,
                 labels=archive.labels,
                 people=archive.people,

@@ -18,6 +18,7 @@ class Action(enum.Enum):
     COMMIT = "commit"
     DELETE = "delete"
     SHARE = "share"
+    CORRECT = "correct"
     VERIFY = "verify"
     MANAGE = "manage"
     ACCOUNTS = "accounts"

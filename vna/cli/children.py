@@ -147,6 +147,7 @@ def keep_house(place: Place, begun: dt.datetime) -> None:
                 else:
                     archive.engines.lifecycle.catch_up(older_s=_TURN_S)
                     archive.engines.sharing.catch_up(older_s=_TURN_S)
+                    archive.engines.corrections.catch_up(older_s=_TURN_S)
             except VNAError as exc:
                 logger.error("upkeep failed", extra={"why": str(exc)})  # noqa: TRY400 -- done again at the next turn
                 wait_s = _RETRY_S
@@ -160,6 +161,7 @@ def recover(archive: Archive, begun: dt.datetime | None) -> None:
     older_s = (now - begun).total_seconds() if begun else _TURN_S
     archive.engines.lifecycle.catch_up(older_s=older_s)
     archive.engines.sharing.catch_up(older_s=older_s)
+    archive.engines.corrections.catch_up(older_s=older_s)
     adopt_orphans(archive.recovery, archive.settings, begun)
     archive.store.sweep_parts(older_s=_PARTS_OLDER_S)
     archive.purge.run()
