@@ -22,6 +22,7 @@ from vna.crypto.credentials import Cost
 from vna.crypto.keyring import Keyring, RootKey
 from vna.db.pool import Database
 from vna.delivery.messages import Messages
+from vna.imports.engine import ImportEngine
 from vna.ingest.backfill import SearchIndex
 from vna.ingest.engine import IngestEngine
 from vna.ingest.outcome import Expected, Outcome, Source
@@ -50,6 +51,7 @@ class Archive:
     database: Database
     audit: Audit
     ingest: IngestEngine
+    imports: ImportEngine
     query: QueryEngine
     retrieve: RetrieveEngine
     render: RenderEngine
@@ -118,13 +120,15 @@ def open_archive(
     commitment = CommitmentEngine(store=store, database=database)
     graveyard = Graveyard(**rooms)
     recovery = Recovery(**rooms, lay=graveyard.lay)
+    ingest = IngestEngine(**rooms, pixels=pixels)
     try:
         yield Archive(
             settings=settings,
             store=store,
             database=database,
             audit=audit,
-            ingest=IngestEngine(**rooms, pixels=pixels),
+            ingest=ingest,
+            imports=ImportEngine(**rooms, restore=recovery.restore, has_space=ingest.has_space),
             query=QueryEngine(**rooms),
             retrieve=retrieve,
             remotes=Remotes(database, audit),

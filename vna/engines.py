@@ -9,6 +9,7 @@ from vna.access.people import People
 from vna.access.remotes import Remotes
 from vna.config import Settings
 from vna.delivery.messages import Messages
+from vna.imports.engine import ImportEngine
 from vna.ingest.engine import IngestEngine
 from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
@@ -29,6 +30,7 @@ class Engines:
     """
 
     ingest: IngestEngine
+    imports: ImportEngine
     query: QueryEngine
     retrieve: RetrieveEngine
     render: RenderEngine

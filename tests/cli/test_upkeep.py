@@ -121,6 +121,7 @@ def opened(archive: Archive) -> Opened:
             changes=archive.changes,
             people=archive.people,
             messages=archive.messages,
+            imports=archive.imports,
             settings=archive.settings,
             check=lambda: None,
         ),

@@ -17,6 +17,7 @@ class Action(enum.Enum):
     RETRIEVE_VERSION = "retrieve-version"
     COMMIT = "commit"
     DELETE = "delete"
+    IMPORT = "import"
     VERIFY = "verify"
     MANAGE = "manage"
     ACCOUNTS = "accounts"

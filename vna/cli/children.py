@@ -156,6 +156,7 @@ def recover(archive: Archive, begun: dt.datetime | None) -> None:
     archive.engines.changes.keep_up()
     archive.engines.people.sessions.sweep()
     archive.engines.messages.sweep()
+    archive.engines.imports.sweep()
 
 
 def _commit(archive: Archive, stop: threading.Event) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from vna.config import Settings
 from vna.engines import Engines
-from vna.jobs import commit, forward
+from vna.imports.engine import KIND as IMPORT
+from vna.jobs import commit, forward, importing
 from vna.jobs.task import Handler
 from vna.operate.pushes import ASK, REPORT
 
@@ -16,5 +17,6 @@ def handlers(engines: Engines, settings: Settings) -> Mapping[str, Handler]:
     return {
         forward.KIND: forward.forwarding(engines, settings),
         REPORT: commit.reporting(engines, settings),
+        IMPORT: importing.importing(engines),
         ASK: commit.asking(engines, settings),
     }
