@@ -54,6 +54,7 @@ _CODINGS = {
     "query": Coding("110112", "E", balp="Query"),
     "read": Coding("110103", "R", balp="Read"),
     "sent": Coding("110104", "C"),
+    "disc": Coding("110106", "E"),
     "export": Coding("110106", "R", balp="PrivacyDisclosure.Source"),
     "instance.stored": Coding("110107", "C", balp="Create"),
     "import": Coding("110107", "C", balp="Create"),
@@ -72,6 +73,8 @@ _CODINGS = {
     "job.queued": Coding("110102", "E"),
     "job": Coding("110113", "E", "110131"),
     "remote": Coding("110113", "E", "110128"),
+    "peer": Coding("110113", "E", "110128"),
+    "route": Coding("110113", "E", "110128"),
     "index": Coding("110113", "E", "110131"),
     "reindex": Coding("110113", "E", "110131"),
     "audit.read": Coding("110101", "R"),
@@ -91,6 +94,9 @@ _CODINGS = {
     "access.refused": Coding("110113", "E", "110147"),
     "glass.broken": Coding("110113", "E", "110127"),
     "glass.ended": Coding("110113", "E", "110138"),
+    "glass.reviewed": Coding("110113", "E", "110137"),
+    "label": Coding("110113", "E", "110135"),
+    "care": Coding("110113", "E", "110135"),
 }
 
 _FAILED = {"refused": 4, "cancelled": 4, "failed": 8, "broken off": 8}

@@ -25,7 +25,9 @@ from vna.db.outbox import enqueue
 from vna.db.pool import Connection, Database
 from vna.delivery import forms
 from vna.delivery.channels import Address, checked
+from vna.delivery.inbox import DevInbox
 from vna.delivery.sealing import Contents, seal
+from vna.delivery.sending import Attempt, Sender
 from vna.errors import Conflict, NotFound
 from vna.texts import ENGLISH
 
@@ -84,7 +86,8 @@ class Messages:
         self._database = database
         self._audit = audit
         self._keyring = keyring
-        self._settings = settings
+        self._sender = Sender(database=database, keyring=keyring, settings=settings)
+        self.inbox = DevInbox(database=database, keyring=keyring, settings=settings)
 
     def post(
         self,
@@ -131,6 +134,10 @@ class Messages:
         message_id = int(row[0])
         self._enqueue(tx, message_id, requested_by)
         return message_id
+
+    def attempt(self, message_id: int, *, most_s: float) -> Attempt:
+        """Try to send a message now; what a job does. Raises `ConfigError`, `Unavailable`."""
+        return self._sender.attempt(message_id, most_s=most_s)
 
     def listed(
         self,

@@ -144,6 +144,11 @@ class Quarantine:
         self._store.delete(reader.blob_id)
         return True
 
+    def lay(self, tx: Connection) -> None:
+        """Note in an emptied catalogue that the journal's releases have taken effect."""
+        entries = [entry.id for entry in self._journal.replay() if entry.op == RELEASE]
+        mark_applied(tx, entries, RELEASE)
+
     def _let_out(self) -> set[tuple[str, str]]:
         if self._released is None:
             self._released = {

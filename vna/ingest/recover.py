@@ -6,10 +6,12 @@ adopted. Reindex is the same step for every blob, after the catalogue was emptie
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 
 from vna import telemetry
@@ -36,6 +38,7 @@ from vna.index.searchable import Searchables
 from vna.ingest.commit import stored_event
 from vna.ingest.derive import from_blob
 from vna.ingest.quarantine import Quarantine
+from vna.ingest.routing import Router
 from vna.ingest.versions import Comparison, compare
 
 log = logging.getLogger(__name__)
@@ -68,6 +71,7 @@ class Recovery:
         audit: Audit,
         settings: Settings,
         lay: Callable[[Connection], None],
+        router: Router,
     ) -> None:
         """`lay` writes every deletion the journal knows into an emptied catalogue."""
         self._quarantine = Quarantine(store=store, database=database, settings=settings)
@@ -76,6 +80,7 @@ class Recovery:
         self._audit = audit
         self._settings = settings
         self._lay = lay
+        self._router = router
         self._searchables = Searchables(database)
 
     def adopt(self, *, older_s: float, since: dt.date | None = None) -> Found:
@@ -108,6 +113,7 @@ class Recovery:
         with self._database.transaction() as tx:
             clear(tx)
             self._lay(tx)
+            self._quarantine.lay(tx)
             self._audit.write(tx, actor, [Event(kind="reindex.begun", outcome="ok")])
             feed.begin_anew(tx)
         for batch in _batches(self._store.blob_ids()):
@@ -140,11 +146,16 @@ class Recovery:
         found = Found(blobs=len(blob_ids))
         items = [self._read(b, found, is_free=True) for b in sorted(blob_ids)]
         sound = [item for item in items if item is not None]
+        if act is not None:  # it comes in only now: what is to be sent on is sent on
+            sound = [dataclasses.replace(item, routes=self._router.of(item)) for item in sound]
 
         def work(tx: Connection) -> tuple[list[Registration], list[Registered]]:
             freed = free(tx)
             items = [item for item in sound if item.blob_id in freed]
-            return items, register(tx, items, policy=self._settings.versions.policy, act=act)
+            results = register(tx, items, policy=self._settings.versions.policy, act=act)
+            if act is not None:
+                self._router.queue(tx, zip(items, results, strict=True))
+            return items, results
 
         actor = system(work_of)
         for item, result in zip(*self._database.changing(work), strict=True):
@@ -184,14 +195,19 @@ class Recovery:
         item = self._read(blob_id, found, verify=True)
         if item is None:
             return
+        # it was never acknowledged: who sent it sends it again, and then it is nothing new
+        item = dataclasses.replace(item, routes=self._router.of(item))
         actor = system("recovery")
-        policy = self._settings.versions.policy
-        result = self._database.changing(
-            lambda tx: register(tx, [item], policy=policy, act="instance.recovered")
-        )[0]
+        result = self._database.changing(partial(self._adopted, item))
         if self._settle(item, result, actor, found):
             telemetry.BLOBS_ADOPTED.inc()
             log.warning("blob adopted", extra={"blob": blob_id.hex()})
+
+    def _adopted(self, item: Registration, tx: Connection) -> Registered:
+        policy = self._settings.versions.policy
+        results = register(tx, [item], policy=policy, act="instance.recovered")
+        self._router.queue(tx, [(item, results[0])])
+        return results[0]
 
     def _settle(
         self, item: Registration, result: Registered, actor: Principal, found: Found

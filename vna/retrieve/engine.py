@@ -9,7 +9,7 @@ from functools import partial
 
 from vna import telemetry
 from vna.access.audit import Audit, Event
-from vna.access.policy import require
+from vna.access.policy import require, require_copies
 from vna.access.principal import Action, Principal
 from vna.blobs.recent import Recent
 from vna.blobs.store import BlobStore
@@ -243,12 +243,13 @@ class RetrieveEngine:
 
     def package(self, principal: Principal, ref: Ref, *, directory: bool) -> Package:
         """All instances of `ref` as one ZIP file, as they are stored. Raises `NotFound`."""
+        require_copies(principal, ref)
         found = self.instances(principal, ref)
         names = list(file_names(found))
         files = [
             Entry(
                 name="/".join(name) if directory else f"{'/'.join(name)}.dcm",
-                content=self._whole(item),
+                content=self.whole(item),
                 changed_at=item.changed_at,
                 key=item.blob_id,
             )
@@ -277,7 +278,8 @@ class RetrieveEngine:
             changed_at=changed_at,
         )
 
-    def _whole(self, located: Located) -> Stretch:
+    def whole(self, located: Located) -> Stretch:
+        """One of `instances` as the file it is stored as, to be walked from anywhere."""
         head = file_head(group2=located.group2, preamble=located.preamble)
         return joined((ready(head), stored_stretch(self._store, located)))
 
