@@ -7,7 +7,7 @@ from typing import Any
 from vna.access.policy import require
 from vna.access.principal import Action, Principal
 from vna.db.pool import Connection
-from vna.dicom.refs import UID, StudyRef
+from vna.dicom.refs import UID, Ref, StudyRef
 from vna.errors import NotFound
 from vna.sharing import granting
 from vna.sharing.rooms import SQL, Rooms
@@ -22,6 +22,7 @@ from vna.sharing.values import (
     ShareSummary,
     Tab,
 )
+from vna.sharing.visible import scope_of, series_of
 
 MOST = 200
 UNOPENED_DAYS, EXPIRING_DAYS = 3, 3
@@ -88,6 +89,14 @@ class Board:
             tested_at=row[19],
             reason=row[20],
         )
+
+    def shown(self, who: Principal, share_id: int) -> list[Ref]:
+        """List what of a share is shown now; see `SharingEngine.shown`."""
+        detail = self.detail(who, share_id)
+        with self._rooms.database.reading() as conn:
+            seen = series_of(conn, share_id, detail.summary.studies, reports=detail.reports)
+        scope = scope_of(seen, ())
+        return [*map(StudyRef, scope.studies), *scope.series, *scope.instances]
 
     def _summary(self, row: tuple[Any, ...]) -> ShareSummary:
         return ShareSummary(

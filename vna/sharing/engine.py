@@ -13,7 +13,7 @@ from vna.blobs.store import BlobStore
 from vna.config import Settings
 from vna.crypto.credentials import Cost
 from vna.db.pool import Connection, Database
-from vna.dicom.refs import StudyRef
+from vna.dicom.refs import Ref, StudyRef
 from vna.sharing.board import Board
 from vna.sharing.consents import Consents
 from vna.sharing.ends import Ends
@@ -90,6 +90,10 @@ class SharingEngine:
         """
         return self._offers.offer(who, offer)
 
+    def link(self, secret: str) -> str:
+        """Write the link of a secret that is handed over."""
+        return self._rooms.link(secret)
+
     def default_until(self, purpose: Purpose) -> dt.datetime:
         """Say until when a share is good when nobody says otherwise."""
         return default_until(self._rooms.settings.sharing, purpose, now())
@@ -109,6 +113,10 @@ class SharingEngine:
     def detail(self, who: Principal, share_id: int) -> ShareDetail:
         """Tell all about a share. Raises `NotFound`."""
         return self._board.detail(who, share_id)
+
+    def shown(self, who: Principal, share_id: int) -> list[Ref]:
+        """List what of a share is shown now: for a disc of the same. Raises `NotFound`."""
+        return self._board.shown(who, share_id)
 
     def revoke(
         self, who: Principal, share_id: int, *, grant_id: int | None = None, reason: str

@@ -129,15 +129,17 @@ class Visit:
             samesite="strict",
         )
 
-    async def form(self) -> dict[str, str]:
+    async def form(
+        self, *, most_fields: int = _MOST_FIELDS, most_bytes: int = _MOST_BYTES
+    ) -> dict[str, str]:
         """Read a form of ours. Raises `InvalidRequest`, `TooLarge`, `NotPermitted`."""
         kind = self.request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/x-www-form-urlencoded":
             raise InvalidRequest("A form is application/x-www-form-urlencoded.")
-        body = await self._body()
+        body = await self._body(most_bytes)
         try:
             fields = parse_qsl(
-                body.decode("ascii"), keep_blank_values=True, max_num_fields=_MOST_FIELDS
+                body.decode("ascii"), keep_blank_values=True, max_num_fields=most_fields
             )
         except ValueError as exc:
             raise InvalidRequest("The form is not well formed.") from exc
@@ -167,12 +169,12 @@ class Visit:
         if self.is_new or not forms.is_token(self.secret, token):
             raise NotPermitted("This form is too old; go back, load the page again, and repeat.")
 
-    async def _body(self) -> bytes:
+    async def _body(self, most: int = _MOST_BYTES) -> bytes:
         body = bytearray()
         try:
             async for piece in self.request.stream():
                 body += piece
-                if len(body) > _MOST_BYTES:
+                if len(body) > most:
                     raise TooLarge("A form is smaller than that.")
         except ClientDisconnect as exc:
             raise InvalidRequest("The request ended before its time.") from exc
