@@ -26,6 +26,7 @@ from vna.crypto.keyring import Keyring, RootKey
 from vna.db.pool import Connection, Database
 from vna.delivery.channels import Channel
 from vna.delivery.messages import Messages
+from vna.imports.engine import ImportEngine
 from vna.ingest.backfill import SearchIndex
 from vna.ingest.engine import IngestEngine
 from vna.ingest.outcome import Expected, Outcome, Source
@@ -115,6 +116,7 @@ class Archive:
     database: Database
     audit: Audit
     ingest: IngestEngine
+    imports: ImportEngine
     query: QueryEngine
     retrieve: RetrieveEngine
     render: RenderEngine
@@ -201,13 +203,15 @@ def open_archive(
     corrections = CorrectionEngine(**rooms)
     lay = (graveyard.lay, corrections.lay, labels.lay, sharing.lay)
     recovery = Recovery(**rooms, lay=lay, router=router)
+    ingest = IngestEngine(**rooms, pixels=pixels, router=router)
     try:
         yield Archive(
             settings=settings,
             store=store,
             database=database,
             audit=audit,
-            ingest=IngestEngine(**rooms, pixels=pixels, router=router),
+            ingest=ingest,
+            imports=ImportEngine(**rooms, restore=recovery.restore, has_space=ingest.has_space),
             query=QueryEngine(**rooms),
             retrieve=retrieve,
             remotes=Remotes(database, audit),

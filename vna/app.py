@@ -29,6 +29,7 @@ from vna.db.pool import Database
 from vna.delivery.messages import Messages
 from vna.engines import Engines
 from vna.errors import ConfigError, NotFound, Unavailable
+from vna.imports.engine import ImportEngine
 from vna.ingest.backfill import SearchIndex
 from vna.ingest.engine import IngestEngine
 from vna.ingest.recover import Recovery
@@ -307,6 +308,14 @@ def _assembled(
         audit=audit,
         engines=Engines(
             ingest=ingest,
+            imports=ImportEngine(
+                store=store,
+                database=database,
+                audit=audit,
+                settings=settings,
+                restore=recovery.restore,
+                has_space=ingest.has_space,
+            ),
             query=QueryEngine(store=store, database=database, audit=audit, settings=settings),
             retrieve=retrieve,
             render=render,

@@ -189,6 +189,16 @@ class Ingest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Imports:
+    """What comes in on discs, by links and from guests, and how long it waits."""
+
+    keep_days: float = 30.0
+    bytes: int = 64 << 30
+    files: int = 100_000
+    container_bytes: int = 16 << 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Deletion:
     """How what is deleted goes."""
 
@@ -323,6 +333,7 @@ class Settings:
     keys: Keys = field(default_factory=Keys)
     versions: Versions = field(default_factory=Versions)
     ingest: Ingest = field(default_factory=Ingest)
+    imports: Imports = field(default_factory=Imports)
     deletion: Deletion = field(default_factory=Deletion)
     corrections: Corrections = field(default_factory=Corrections)
     commitment: Commitment = field(default_factory=Commitment)

@@ -12,6 +12,7 @@ from vna.access.routes import Routes
 from vna.access.trail import Trail
 from vna.config import Settings
 from vna.delivery.messages import Messages
+from vna.imports.engine import ImportEngine
 from vna.ingest.engine import IngestEngine
 from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
@@ -36,6 +37,7 @@ class Engines:
     """
 
     ingest: IngestEngine
+    imports: ImportEngine
     query: QueryEngine
     retrieve: RetrieveEngine
     render: RenderEngine

@@ -128,6 +128,7 @@ def opened(archive: Archive) -> Opened:
             people=archive.people,
             trail=Trail(archive.database, archive.audit),
             messages=archive.messages,
+            imports=archive.imports,
             sharing=archive.sharing,
             settings=archive.settings,
             check=lambda: None,

@@ -140,6 +140,7 @@ def serving(
             archive = stack.enter_context(open_archive(folder, database, **sections))
             engines = Engines(
                 ingest=archive.ingest,
+                imports=archive.imports,
                 query=archive.query,
                 retrieve=archive.retrieve,
                 render=archive.render,

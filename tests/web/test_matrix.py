@@ -81,6 +81,29 @@ PAGES: dict[tuple[str, str], str | Action] = {
     ("GET", "/static/sign-in.js"): OPEN,
     ("GET", "/static/light.css"): OPEN,
     ("GET", "/static/light.js"): OPEN,
+    ("GET", "/static/staff.css"): OPEN,
+    ("GET", "/static/staff.js"): OPEN,
+    ("GET", "/study/{study}"): Action.QUERY,
+    ("GET", "/study/{study}/opened"): Action.MANAGE,
+    ("POST", "/study/{study}/disc"): Action.RETRIEVE,
+    ("GET", "/study/{study}/share"): Action.SHARE,
+    ("POST", "/study/{study}/share"): Action.SHARE,
+    ("GET", "/discs"): Action.RETRIEVE,
+    ("GET", "/disc/{disc:int}"): Action.RETRIEVE,
+    ("GET", "/disc/{disc:int}/image.iso"): Action.RETRIEVE,
+    ("GET", "/disc/{disc:int}/label.pdf"): Action.RETRIEVE,
+    ("POST", "/disc/{disc:int}/retry"): Action.RETRIEVE,
+    ("POST", "/disc/{disc:int}/without"): Action.RETRIEVE,
+    ("POST", "/disc/{disc:int}/cancel"): Action.RETRIEVE,
+    ("GET", "/shares"): Action.SHARE,
+    ("POST", "/shares/retry"): Action.SHARE,
+    ("GET", "/share/{share:int}"): Action.SHARE,
+    ("POST", "/share/{share:int}/revoke"): Action.SHARE,
+    ("POST", "/share/{share:int}/renew"): Action.SHARE,
+    ("POST", "/share/{share:int}/extend"): Action.SHARE,
+    ("POST", "/share/{share:int}/test"): Action.SHARE,
+    ("POST", "/share/{share:int}/disc"): Action.SHARE,
+    ("POST", "/share/{share:int}/retry"): Action.SHARE,
     ("GET", "/view/{study}"): Action.RETRIEVE,
     ("GET", "/view/{study}/{series}"): Action.RETRIEVE,
     ("GET", "/static/guest.js"): OPEN,
@@ -228,6 +251,7 @@ def test_pages_are_for_whom_the_table_says(world: World, method: str, role: str 
         if role is None:
             who.client.cookies.clear()
         names = {"{path:path}": "x", "{study}": STUDY, "{series}": SERIES}
+        names |= {"{share:int}": "1", "{disc:int}": "1"}  # there is none of either
         url = world.site.address.url + path
         for name, value in names.items():
             url = url.replace(name, value)
@@ -239,6 +263,7 @@ def test_pages_are_for_whom_the_table_says(world: World, method: str, role: str 
         elif isinstance(whose, Action):
             has = whose in ROLES.by_name[str(role)].actions
             is_hidden = has and "{study}" in path and not ROLES.by_name[str(role)].scope.everything
+            is_hidden |= has and verb == "GET" and ":int}" in path
             let_in = 200 if verb == "GET" else 400  # a POST without a form of ours
             assert answer.status_code == (404 if is_hidden else let_in if has else 403)
         elif (whose == PERSON and role is None) or (whose != PERSON and role is not None):

@@ -19,6 +19,7 @@ class Action(enum.Enum):
     DELETE = "delete"
     SHARE = "share"
     CORRECT = "correct"
+    IMPORT = "import"
     VERIFY = "verify"
     MANAGE = "manage"
     ACCOUNTS = "accounts"

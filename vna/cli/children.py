@@ -169,6 +169,7 @@ def recover(archive: Archive, begun: dt.datetime | None) -> None:
     archive.engines.changes.keep_up()
     archive.engines.people.sessions.sweep()
     archive.engines.messages.sweep()
+    archive.engines.imports.sweep()
     archive.engines.sharing.sweep()
     archive.engines.people.emergencies.sweep()
 

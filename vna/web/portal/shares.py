@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 from starlette.responses import Response
 from starlette.routing import Route
 
-from vna.access.principal import Principal
+from vna.access.policy import require
+from vna.access.principal import Action, Principal
 from vna.delivery.messages import Message, State
 from vna.dicom.refs import uid
 from vna.errors import InvalidRequest, NotFound
@@ -154,7 +155,8 @@ async def _one(visit: Visit) -> Response:
 
 
 async def _revoke(visit: Visit) -> Response:
-    form, who, share_id = await visit.form(), await _who(visit), _share(visit)
+    who, share_id = await _who(visit), _share(visit)
+    form = await visit.form()
     grant_id = _number(form.get("grant", ""))
     reason = form.get("reason", "")
     sharing = visit.counter.engines.sharing
@@ -163,7 +165,8 @@ async def _revoke(visit: Visit) -> Response:
 
 
 async def _renew(visit: Visit) -> Response:
-    form, who, share_id = await visit.form(), await _who(visit), _share(visit)
+    who, share_id = await _who(visit), _share(visit)
+    form = await visit.form()
     grant_id = _number(form.get("grant", ""))
     sharing = visit.counter.engines.sharing
 
@@ -179,7 +182,8 @@ async def _renew(visit: Visit) -> Response:
 
 
 async def _extend(visit: Visit) -> Response:
-    form, who, share_id = await visit.form(), await _who(visit), _share(visit)
+    who, share_id = await _who(visit), _share(visit)
+    form = await visit.form()
     engines = visit.counter.engines
     try:
         day = dt.date.fromisoformat(form.get("until", ""))
@@ -192,16 +196,16 @@ async def _extend(visit: Visit) -> Response:
 
 
 async def _test(visit: Visit) -> Response:
-    await visit.form()
     who, share_id = await _who(visit), _share(visit)
+    await visit.form()
     sharing = visit.counter.engines.sharing
     preview = await visit.hop(lambda: sharing.test(who, share_id))
     return visit.show("share_tested.html", preview=preview, share_id=share_id, here="/shares")
 
 
 async def _disc(visit: Visit) -> Response:
-    await visit.form()
     who, share_id = await _who(visit), _share(visit)
+    await visit.form()
 
     def ask() -> int:
         engines = visit.counter.engines
@@ -212,7 +216,8 @@ async def _disc(visit: Visit) -> Response:
 
 
 async def _retry(visit: Visit) -> Response:
-    form, who, share_id = await visit.form(), await _who(visit), _share(visit)
+    who, share_id = await _who(visit), _share(visit)
+    form = await visit.form()
     message_id = _number(form.get("message", ""))
 
     def again() -> None:
@@ -229,8 +234,8 @@ async def _retry(visit: Visit) -> Response:
 
 
 async def _retry_all(visit: Visit) -> Response:
-    await visit.form()
     who = await _who(visit)
+    await visit.form()
     await visit.hop(lambda: visit.counter.engines.messages.retry_all(who))
     return visit.go("/shares?tab=failed")
 
@@ -244,7 +249,9 @@ def _study(visit: Visit, who: Principal, detail: ShareDetail) -> Study | None:
 
 
 async def _who(visit: Visit) -> Principal:
-    return await visit.counter.identity.principal(visit.request.scope)
+    who = await visit.counter.identity.principal(visit.request.scope)
+    require(who, Action.SHARE)
+    return who
 
 
 def _share(visit: Visit) -> int:

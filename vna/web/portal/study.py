@@ -264,6 +264,7 @@ def _opened(counter: Counter) -> Page:
     async def opened(visit: Visit) -> Response:
         who = await counter.identity.principal(visit.request.scope)
         asked = uid(visit.request.path_params["study"])
+        require(who, Action.MANAGE, StudyRef(asked))
 
         def look() -> tuple[Study, list[Opening]]:
             found = find(counter.engines, who, asked)
