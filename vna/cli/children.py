@@ -32,6 +32,7 @@ GRACE_S = 20.0  # for what is under way when the archive stops
 _SWEEP_S = 3600.0
 _PARTS_OLDER_S = 3600.0
 _TURN_S = 60.0
+_SEND_S = 3.0  # between looks at what goes out by itself
 _RETRY_S = 5.0
 _ASK_S = 0.5  # how long a request for commitment may wait to be begun
 _FILL_LOOK_S = 2.0  # how often it is asked whether an attribute was made searchable
@@ -137,6 +138,8 @@ def keep_house(place: Place, begun: dt.datetime) -> None:
         )
         sealer.start()
         hourly = min(place.settings.ingest.adopt_s, _SWEEP_S)
+        courier = threading.Thread(target=_send, args=(archive, stop), name="courier", daemon=True)
+        courier.start()
         due, wait_s, first = time.monotonic(), 0.0, True
         while not stop.wait(wait_s):
             wait_s = _TURN_S
@@ -152,6 +155,7 @@ def keep_house(place: Place, begun: dt.datetime) -> None:
                 logger.error("upkeep failed", extra={"why": str(exc)})  # noqa: TRY400 -- done again at the next turn
                 wait_s = _RETRY_S
         clerk.join(GRACE_S)
+        courier.join(GRACE_S)
         sealer.join(GRACE_S)
 
 
@@ -172,6 +176,16 @@ def recover(archive: Archive, begun: dt.datetime | None) -> None:
     archive.engines.imports.sweep()
     archive.engines.sharing.sweep()
     archive.engines.people.emergencies.sweep()
+
+
+def _send(archive: Archive, stop: threading.Event) -> None:
+    """Share what consents let go out, until told to stop."""
+    while not stop.wait(_SEND_S):
+        try:
+            archive.engines.sharing.automatic.turn()
+        except VNAError as exc:
+            logger.error("sharing by consent failed", extra={"why": str(exc)})  # noqa: TRY400 -- done again at the next turn
+            stop.wait(_RETRY_S)
 
 
 def _commit(archive: Archive, stop: threading.Event) -> None:

@@ -4,7 +4,8 @@ consent       a consent, allowed or not          consent-end   withdrawn or supe
 share-items   a part of a share's frozen list    share         the share, once its items are there
 grant         a grant, or its new secrets        grant-end     revoked, locked, refused
 share-end     a share revoked                    share-extend  a share that ends later
-channel       where messages go
+channel       where messages go                 consent-plan  how images go out by themselves
+consent-text  what people are asked
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from vna.errors import Corrupt
 CHANNEL = "channel"
 CONSENT = "consent"
 CONSENT_END = "consent-end"
+CONSENT_PLAN = "consent-plan"
+CONSENT_TEXT = "consent-text"
 ITEMS = "share-items"
 SHARE = "share"
 GRANT = "grant"
@@ -27,7 +30,19 @@ GRANT_END = "grant-end"
 SHARE_END = "share-end"
 SHARE_EXTEND = "share-extend"
 OPS = frozenset(
-    {CHANNEL, CONSENT, CONSENT_END, ITEMS, SHARE, GRANT, GRANT_END, SHARE_END, SHARE_EXTEND}
+    {
+        CHANNEL,
+        CONSENT,
+        CONSENT_END,
+        CONSENT_PLAN,
+        CONSENT_TEXT,
+        ITEMS,
+        SHARE,
+        GRANT,
+        GRANT_END,
+        SHARE_END,
+        SHARE_EXTEND,
+    }
 )
 
 ITEMS_OF_ENTRY = 3000  # each takes some 250 bytes at most of the 1 MiB of an entry
