@@ -160,6 +160,13 @@ class SharingEngine:
         """Suspend whatever shows a study, which may be another person's; return the numbers."""
         return self._ends.suspend_study(who, ref, reason)
 
+    def reinstate(self, who: Principal, share_id: int) -> None:
+        """Let a suspended share go on where it was; its guests open their links again.
+
+        Raises `Conflict` when it is not suspended, or the consent it rests on does not hold.
+        """
+        self._ends.reinstate(who, share_id)
+
     # ---- guests ----------------------------------------------------------------------------
 
     def open(self, secret: str, browser: Browser) -> tuple[str, Guest] | Refused:
