@@ -33,6 +33,7 @@ from vna.ingest.routing import Router
 from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
 from vna.operate.graveyard import Graveyard
+from vna.operate.labels import LabelEngine
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.purge import Purge
 from vna.operate.pushes import CommitmentPushes
@@ -63,6 +64,7 @@ class Message:
 class Posted:
     """An outbox that keeps what is left in it; a test reads it as its addressee would."""
 
+    outbox: Messages
     messages: list[Message] = field(default_factory=list)
     cancelled: list[int] = field(default_factory=list)
 
@@ -75,16 +77,18 @@ class Posted:
         values: Mapping[str, str],
         grant_id: int | None,
         until: dt.datetime | None,
-        **about: object,
+        **about: Any,
     ) -> int:
         """Keep a message."""
         self.messages.append(Message(to, template, dict(values), grant_id, until))
-        return len(self.messages)
+        return self.outbox.post(
+            tx, to=to, template=template, values=values, grant_id=grant_id, until=until, **about
+        )
 
     def cancel_grant(self, tx: Connection, grant_id: int) -> int:
         """Note which grant's messages are not wanted any more."""
         self.cancelled.append(grant_id)
-        return 0
+        return self.outbox.cancel_grant(tx, grant_id)
 
     def last(self, template: str, to: Channel | None = None) -> Message:
         """Give the latest message of a template."""
@@ -125,6 +129,7 @@ class Archive:
     changes: ChangeFeed
     purge: Purge
     search_index: SearchIndex
+    labels: LabelEngine
     people: People
     messages: Messages
     sharing: SharingEngine
@@ -185,11 +190,16 @@ def open_archive(
     graveyard = Graveyard(**rooms)
     routes = Routes(database, audit, settings)
     router = Router(routes, store, settings)
-    posted = Posted()
+    messages = Messages(database=database, audit=audit, keyring=keyring, settings=settings)
+    posted = Posted(messages)
     sharing = SharingEngine(**rooms, outbox=posted, cost=CHEAP)
+
+    known = people(database=database, audit=audit, keyring=keyring, settings=settings, cost=CHEAP)
+    labels = LabelEngine(store=store, database=database, audit=audit, labels=known.labels)
 
     def lay(tx: Connection) -> None:
         graveyard.lay(tx)
+        labels.lay(tx)
         sharing.lay(tx)
 
     recovery = Recovery(**rooms, lay=lay, router=router)
@@ -219,12 +229,11 @@ def open_archive(
             lifecycle=LifecycleEngine(**rooms, graveyard=graveyard, restore=recovery.restore),
             purge=Purge(store=store, database=database, audit=audit),
             search_index=SearchIndex(**rooms),
-            people=people(
-                database=database, audit=audit, keyring=keyring, settings=settings, cost=CHEAP
-            ),
-            messages=Messages(database=database, audit=audit, keyring=keyring, settings=settings),
+            messages=messages,
             sharing=sharing,
             posted=posted,
+            labels=labels,
+            people=known,
             who=developer("test"),
         )
     finally:

@@ -36,6 +36,7 @@ from vna.ingest.routing import Router
 from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
 from vna.operate.graveyard import Graveyard
+from vna.operate.labels import LabelEngine
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.purge import Purge
 from vna.operate.pushes import CommitmentPushes
@@ -280,9 +281,14 @@ def _assembled(
         store=store, database=database, audit=audit, settings=settings, outbox=messages
     )
 
+    known = people(database=database, audit=audit, keyring=store.keyring, settings=settings)
+    labels = LabelEngine(store=store, database=database, audit=audit, labels=known.labels)
+    # what the journal keeps, in the order it is laid
+    journalled = (graveyard.lay, labels.lay, sharing.lay)
+
     def lay(tx: Connection) -> None:
-        graveyard.lay(tx)
-        sharing.lay(tx)
+        for each in journalled:
+            each(tx)
 
     recovery = Recovery(
         store=store,
@@ -339,7 +345,8 @@ def _assembled(
                 graveyard=graveyard,
                 restore=recovery.restore,
             ),
-            people=people(database=database, audit=audit, keyring=store.keyring, settings=settings),
+            labels=labels,
+            people=known,
             trail=Trail(database, audit),
             messages=messages,
             sharing=sharing,

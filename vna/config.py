@@ -90,6 +90,7 @@ class Access:
     session_s: float = 28800.0
     link_s: float = 86400.0
     token_days: float = 366.0
+    ae_clears: str = "embargoed,disputed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from vna.delivery.messages import Messages
 from vna.ingest.engine import IngestEngine
 from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
+from vna.operate.labels import LabelEngine
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.pushes import CommitmentPushes
 from vna.operate.transactions import CommitmentTransactions
@@ -46,6 +47,7 @@ class Engines:
     pushes: CommitmentPushes
     lifecycle: LifecycleEngine
     changes: ChangeFeed
+    labels: LabelEngine
     people: People
     trail: Trail
     messages: Messages

@@ -100,6 +100,7 @@ HTTP_REFUSED = Counter(
     "vna_http_refused_total", "Connections closed by a limit before a request, by cause", ["cause"]
 )
 SIGN_INS = Counter("vna_sign_ins_total", "Tries to sign in, by outcome", ["outcome"])
+EMERGENCIES = Counter("vna_emergencies_total", "Emergency accesses begun")
 BLOBS_ADOPTED = Counter("vna_blobs_adopted_total", "Complete blobs without a row, indexed again")
 COMMITMENTS = Counter(
     "vna_commitments_total", "Instances asked to be committed, by outcome", ["outcome"]

@@ -253,16 +253,21 @@ RETURNING challenge, ends_at > now();
 
 -- name: open_session
 -- Begin a session.
-INSERT INTO session (secret_hash, account_id, level, address, agent, ends_at)
-VALUES (%s, %s, %s, %s, %s, now() + make_interval(secs => %s))
+INSERT INTO session (secret_hash, account_id, level, address, agent, ends_at, proven_at)
+VALUES (%(secret_hash)s, %(account)s, %(level)s, %(address)s, %(agent)s,
+        now() + make_interval(secs => %(lasts_s)s), CASE WHEN %(level)s = 2 THEN now() END)
 RETURNING session_id;
 
 -- name: find_session
 -- Whose session this is, if it is one still.
 SELECT s.session_id, s.account_id, a.login, a.roles, s.level,
-       s.seen_at < now() - make_interval(secs => %(touch_s)s)
+       s.seen_at < now() - make_interval(secs => %(touch_s)s),
+       extract(epoch FROM now() - s.proven_at)::float8, e.emergency_id, e.ends_at
   FROM session s
   JOIN account a USING (account_id)
+  LEFT JOIN emergency e
+    ON e.account_id = s.account_id AND e.session_id = s.session_id
+   AND e.ended_at IS NULL AND e.ends_at > now()
  WHERE s.secret_hash = %(secret_hash)s
    AND s.ends_at > now()
    AND s.seen_at > now() - make_interval(secs => %(idle_s)s)
@@ -315,7 +320,7 @@ RETURNING token_id, ends_at;
 
 -- name: find_token
 -- Whose token this is, if it is one still.
-SELECT t.token_id, a.login, a.roles, t.actions
+SELECT t.token_id, a.login, a.roles, t.actions, a.account_id
   FROM api_token t
   JOIN account a USING (account_id)
  WHERE t.secret_hash = %s
@@ -364,3 +369,9 @@ WITH r AS (DELETE FROM rate WHERE ends_at <= now()),
      c AS (DELETE FROM ceremony WHERE ends_at <= now()),
      s AS (DELETE FROM session WHERE ends_at <= now())
 DELETE FROM invitation WHERE ends_at <= now();
+
+-- name: prove_session
+-- A second factor was shown in this session just now.
+UPDATE session
+   SET proven_at = now()
+ WHERE session_id = %s AND level = 2;

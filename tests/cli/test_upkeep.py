@@ -123,6 +123,7 @@ def opened(archive: Archive) -> Opened:
             transactions=archive.transactions,
             lifecycle=archive.lifecycle,
             changes=archive.changes,
+            labels=archive.labels,
             people=archive.people,
             trail=Trail(archive.database, archive.audit),
             messages=archive.messages,

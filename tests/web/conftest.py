@@ -152,6 +152,7 @@ def serving(
                 pushes=archive.pushes,
                 lifecycle=archive.lifecycle,
                 changes=archive.changes,
+                labels=archive.labels,
                 people=archive.people,
                 trail=Trail(database, archive.audit),
                 messages=archive.messages,

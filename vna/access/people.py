@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from vna.access.accounts import Accounts
 from vna.access.api_tokens import ApiTokens
 from vna.access.audit import Audit
+from vna.access.care import Care
+from vna.access.emergencies import Emergencies
 from vna.access.factors import Factors
+from vna.access.labels import Labels
 from vna.access.passkeys import Passkeys
 from vna.access.rates import Rates
-from vna.access.roles import Roles, load
+from vna.access.roles import Roles, clears, load
 from vna.access.sessions import Sessions
 from vna.access.signing import SignIn
 from vna.config import Settings
@@ -29,6 +32,9 @@ class People:
     sessions: Sessions
     passkeys: Passkeys
     signing: SignIn
+    care: Care
+    emergencies: Emergencies
+    labels: Labels
 
 
 def people(
@@ -42,9 +48,14 @@ def people(
     """Put it together. Raises `ConfigError` when the roles are not sound."""
     access = settings.access
     roles = load(access.roles)
+    clears(access.ae_clears)
     issuer = f"{settings.site.issuer} archive".strip()
     accounts = Accounts(database=database, audit=audit, roles=roles, settings=access)
-    sessions = Sessions(database=database, audit=audit, roles=roles, settings=access)
+    care = Care(database=database, audit=audit, roles=roles, accounts=accounts)
+    labels = Labels(database)
+    sessions = Sessions(
+        database=database, audit=audit, roles=roles, care=care, labels=labels, settings=access
+    )
     vault = Vault(keyring, cost)
     passkeys = Passkeys(database=database, issuer=issuer)
     signing = SignIn(
@@ -57,7 +68,13 @@ def people(
         rates=Rates(database),
     )
     tokens = ApiTokens(
-        database=database, audit=audit, roles=roles, accounts=accounts, settings=access
+        database=database,
+        audit=audit,
+        roles=roles,
+        accounts=accounts,
+        care=care,
+        labels=labels,
+        settings=access,
     )
     return People(
         roles=roles,
@@ -66,4 +83,7 @@ def people(
         sessions=sessions,
         passkeys=passkeys,
         signing=signing,
+        care=care,
+        emergencies=Emergencies(database=database, audit=audit),
+        labels=labels,
     )

@@ -79,6 +79,7 @@ def speak_dicom(place: Place, handle: int) -> None:
             settings,
             control,
             remotes=archive.engines.remotes,
+            labels=archive.engines.people.labels,
             roster=roster.own(settings.data, settings.dicom.associations),
         )
 
@@ -167,6 +168,7 @@ def recover(archive: Archive, begun: dt.datetime | None) -> None:
     archive.engines.people.sessions.sweep()
     archive.engines.messages.sweep()
     archive.engines.sharing.sweep()
+    archive.engines.people.emergencies.sweep()
 
 
 def _commit(archive: Archive, stop: threading.Event) -> None:

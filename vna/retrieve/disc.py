@@ -342,4 +342,4 @@ def _disc(row: tuple[Any, ...], keep: dt.timedelta) -> Disc:
     )
 
 
-__all__ = ["KIND", "Disc", "DiscEngine", "Image", "Left"]
+__all__ = ["KIND", "Disc", "DiscEngine", "Image", "Item", "Left"]

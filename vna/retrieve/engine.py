@@ -9,7 +9,7 @@ from functools import partial
 
 from vna import telemetry
 from vna.access.audit import Audit, Event
-from vna.access.policy import require
+from vna.access.policy import require, require_copies
 from vna.access.principal import Action, Principal
 from vna.blobs.recent import Recent
 from vna.blobs.store import BlobStore
@@ -243,6 +243,7 @@ class RetrieveEngine:
 
     def package(self, principal: Principal, ref: Ref, *, directory: bool) -> Package:
         """All instances of `ref` as one ZIP file, as they are stored. Raises `NotFound`."""
+        require_copies(principal, ref)
         found = self.instances(principal, ref)
         names = list(file_names(found))
         files = [

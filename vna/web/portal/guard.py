@@ -19,7 +19,7 @@ from vna.access import forms
 from vna.access.passkeys import Site
 from vna.access.people import People
 from vna.access.sessions import Browser, Level, Visitor
-from vna.errors import InvalidRequest, NotPermitted, TooLarge, Unavailable, VNAError
+from vna.errors import InvalidRequest, NotPermitted, NotProven, TooLarge, Unavailable, VNAError
 from vna.texts import chosen
 from vna.web import problems
 from vna.web.exchange import Counter
@@ -206,6 +206,8 @@ def guarded(counter: Counter, pages: Pages, page: Page, *levels: Level | None) -
                     return visit.go(_way(request, level))
                 visit = _with(visit, found)
             return await page(visit)
+        except NotProven:
+            return visit.go("/confirm")
         except VNAError as exc:
             status, fields, _ = problems.answer(exc, "page")
             answer = visit.show("trouble.html", status=status, trouble=str(exc))

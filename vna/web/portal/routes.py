@@ -9,7 +9,19 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from vna.web.exchange import Counter
-from vna.web.portal import account, enrol, inbox, login, studies, study, viewing_pages
+from vna.web.portal import (
+    account,
+    confirm,
+    discs,
+    emergency,
+    enrol,
+    guest_pages,
+    inbox,
+    login,
+    studies,
+    study,
+    viewing_pages,
+)
 from vna.web.portal.guard import guarded
 from vna.web.portal.pages import Pages
 from vna.web.portal.viewer import Viewer
@@ -20,7 +32,9 @@ _FILES = {
     "portal.css": "text/css",
     "staff.css": "text/css",
     "icon.svg": "image/svg+xml",
+    "staff.js": "text/javascript",
     "sign-in.js": "text/javascript",
+    "guest.js": "text/javascript",
     "light.css": "text/css",
     "light.js": "text/javascript",
 }
@@ -51,11 +65,15 @@ def routes(counter: Counter) -> list[Route]:
     return [
         Route("/", guarded(counter, pages, studies.page(counter, has_viewer))),
         *study.routes(counter, pages, has_viewer),
+        *discs.routes(counter, pages),
         *(static(name) for name in _FILES),
         *viewing_pages.routes(counter, pages),
+        *guest_pages.routes(counter, pages),
         *viewer_routes(viewer, counter, pages),
         *(inbox.routes(counter, pages) if settings.dev else []),
         *([] if settings.dev else login.routes(counter, pages)),
         *([] if settings.dev else enrol.routes(counter, pages)),
         *([] if settings.dev else account.routes(counter, pages)),
+        *([] if settings.dev else confirm.routes(counter, pages)),
+        *([] if settings.dev else emergency.routes(counter, pages)),
     ]

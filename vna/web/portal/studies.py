@@ -77,6 +77,7 @@ def page(counter: Counter, has_viewer: Callable[[], bool]) -> Page:
             older=_page(asked, _offset(asked) + PAGE),
             newer=_page(asked, max(0, _offset(asked) - PAGE)),
             has_viewer=has_viewer(),
+            here="/",
             **shown,
         )
 

@@ -18,6 +18,7 @@ from vna.engines import Engines
 from vna.errors import NotFound
 from vna.query.answers import Answer
 from vna.query.keys import from_parameters
+from vna.retrieve.disc import Disc
 from vna.web.exchange import Counter
 from vna.web.portal.attributes import Reading
 from vna.web.portal.guard import Page, Visit, guarded
@@ -183,10 +184,17 @@ def _page(counter: Counter, has_viewer: Callable[[], bool]) -> Page:
     async def study(visit: Visit) -> Response:
         who = await counter.identity.principal(visit.request.scope)
         asked = uid(visit.request.path_params["study"])
-        found = await visit.hop(lambda: find(counter.engines, who, asked))
+
+        def look() -> tuple[Study, list[Disc]]:
+            engines = counter.engines
+            return find(engines, who, asked), engines.discs.all(who, study=asked, most=5)
+
+        found, discs = await visit.hop(look)
         return visit.show(
             "study.html",
             study=found,
+            discs=discs,
+            here="",
             has_viewer=has_viewer(),
             may_see_trail=Action.MANAGE in who.actions,
         )

@@ -17,6 +17,7 @@ from vna.errors import NotFound
 from vna.query.keys import from_parameters
 from vna.retrieve.kinds import Kind, kind_of
 from vna.retrieve.legend import frame_ms
+from vna.texts import marked
 from vna.web.portal.attributes import Reading
 
 MOST_SERIES = 500
@@ -39,12 +40,15 @@ _NO_PICTURES = frozenset(
 )
 
 # what people call them; others are called by what they are (PS3.3 C.7.3.1.1.1)
+_XRAY, _DENTAL, _ULTRASOUND = marked("X-ray"), marked("Dental X-ray"), marked("Ultrasound")
 MODALITIES = {
-    "CT": "CT", "MR": "MRI", "US": "Ultrasound", "CR": "X-ray", "DX": "X-ray", "MG": "Mammogram",
-    "XA": "Angiography", "RF": "Fluoroscopy", "NM": "Nuclear medicine", "PT": "PET",
-    "ES": "Endoscopy", "OP": "Eye photograph", "OPT": "Eye scan", "ECG": "ECG", "SM": "Microscopy",
-    "XC": "Photograph", "IO": "Dental X-ray", "PX": "Dental X-ray", "SR": "Report",
-    "DOC": "Document", "OT": "Image", "BMD": "Bone density", "IVUS": "Ultrasound",
+    "CT": marked("CT"), "MR": marked("MRI"), "US": _ULTRASOUND, "IVUS": _ULTRASOUND,
+    "CR": _XRAY, "DX": _XRAY, "IO": _DENTAL, "PX": _DENTAL, "MG": marked("Mammogram"),
+    "XA": marked("Angiography"), "RF": marked("Fluoroscopy"), "NM": marked("Nuclear medicine"),
+    "PT": marked("PET"), "ES": marked("Endoscopy"), "OP": marked("Eye photograph"),
+    "OPT": marked("Eye scan"), "ECG": marked("ECG"), "SM": marked("Microscopy"),
+    "XC": marked("Photograph"), "BMD": marked("Bone density"), "SR": marked("Report"),
+    "DOC": marked("Document"), "OT": marked("Image"),
 }  # fmt: skip
 
 
@@ -66,7 +70,7 @@ class Series:
     @property
     def title(self) -> str:
         """Say in a few words what it is."""
-        return self.description or called(self.modality) or "Series"
+        return self.description or called(self.modality) or marked("Series")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +90,8 @@ class Study:
     @property
     def title(self) -> str:
         """Say in a few words what was examined."""
-        named = " and ".join(dict.fromkeys(filter(None, map(called, self.modalities))))
-        return self.description or named or "Images"
+        named = ", ".join(dict.fromkeys(filter(None, map(called, self.modalities))))
+        return self.description or named or marked("Images")
 
     def one(self, uid: str) -> Series:
         """Return a series of it: the one named, or the first with pictures. Raises `NotFound`."""
@@ -186,7 +190,7 @@ def study(engines: Engines, who: Principal, uid: UID) -> Study:
 
 def reel(engines: Engines, who: Principal, ref: SeriesRef) -> Reel:
     """Read one series as it is looked at, as far as it may be seen. Raises `NotFound`."""
-    found = engines.render.find(who, ref, "viewer")
+    found = engines.render.visible(who, ref)
     items = tuple(
         Item(
             uid=one.ref.instance,
