@@ -37,6 +37,12 @@ UPDATE contact_channel
    SET state = 'verified', verified_at = now(), verified_by = 'code'
  WHERE channel_id = %s AND state IN ('unverified', 'bounced');
 
+-- name: bounce_channel
+-- A message to it came back. Not journalled: the next code that arrives proves it again.
+UPDATE contact_channel
+   SET state = 'bounced'
+ WHERE channel_id = %s AND state IN ('unverified', 'verified');
+
 -- name: add_consent
 -- Record what somebody allowed or forbade.
 INSERT INTO consent

@@ -247,6 +247,10 @@ class SharingEngine:
         """Bring in what the journal knows and the tables do not, after a crash; count entries."""
         return self._replay.catch_up(older_s=older_s)
 
+    def channel_bounced(self, tx: Connection, channel_id: int) -> None:
+        """Note that a message to a channel came back, in the transaction that takes it in."""
+        tx.execute(SQL.bounce_channel, (channel_id,))
+
     def sweep(self) -> None:
         """Remove sessions and codes that are over."""
         with self._rooms.database.transaction() as tx:
