@@ -68,6 +68,7 @@ for _level in (_STUDY, _SERIES, _INSTANCE, f"{_INSTANCE}/frames/{{frames}}"):
 
 # Pages: who may have them. "all" tells nothing; "nobody" is for who is not signed in yet
 OPEN, NOBODY, PERSON, ENROLLING, HALF = "all", "nobody", "person", "enrolling", "half"
+GUEST = "guest"  # who was sent a link: nobody of the house is
 PAGES: dict[tuple[str, str], str | Action] = {
     ("GET", "/livez"): OPEN,
     ("GET", "/readyz"): OPEN,
@@ -103,6 +104,21 @@ PAGES: dict[tuple[str, str], str | Action] = {
     ("POST", "/share/{share:int}/retry"): Action.SHARE,
     ("GET", "/view/{study}"): Action.RETRIEVE,
     ("GET", "/view/{study}/{series}"): Action.RETRIEVE,
+    ("GET", "/static/guest.js"): OPEN,
+    ("GET", "/s"): OPEN,
+    ("POST", "/s/open"): GUEST,
+    ("GET", "/s/prove"): GUEST,
+    ("POST", "/s/prove"): GUEST,
+    ("POST", "/s/code"): GUEST,
+    ("POST", "/s/not-me"): GUEST,
+    ("POST", "/s/leave"): GUEST,
+    ("GET", "/s/stay"): GUEST,
+    ("GET", "/s/home"): GUEST,
+    ("GET", "/s/download"): GUEST,
+    ("GET", "/s/forward"): GUEST,
+    ("POST", "/s/forward"): GUEST,
+    ("GET", "/s/view/{study}"): GUEST,
+    ("GET", "/s/view/{study}/{series}"): GUEST,
     ("GET", "/viewer/app-config.js"): PERSON,
     ("GET", "/viewer"): PERSON,
     ("GET", "/viewer/{path:path}"): PERSON,
@@ -223,10 +239,12 @@ def test_dicomweb_asks_each_role_for_its_action(
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("role", [None, *ROLES.by_name])
 def test_pages_are_for_whom_the_table_says(world: World, method: str, role: str | None) -> None:
+    who = surfer(world.site) if role is None else world.people[role]
     for (verb, path), whose in PAGES.items():
         if verb != method or path == "/logout":
             continue
-        who = surfer(world.site) if role is None else world.people[role]
+        if role is None:
+            who.client.cookies.clear()
         names = {"{path:path}": "x", "{study}": STUDY, "{series}": SERIES}
         names |= {"{share:int}": "1", "{disc:int}": "1"}  # there is none of either
         url = world.site.address.url + path
@@ -235,6 +253,8 @@ def test_pages_are_for_whom_the_table_says(world: World, method: str, role: str 
         answer = who.client.request(verb, url)
         if whose == OPEN:
             assert answer.status_code == 200
+        elif whose == GUEST:
+            assert answer.status_code in (400, 401)
         elif isinstance(whose, Action) and role is None:
             assert answer.status_code in (303, 401)
         elif isinstance(whose, Action):
