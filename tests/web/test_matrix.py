@@ -104,6 +104,8 @@ PAGES: dict[tuple[str, str], str | Action] = {
     ("POST", "/share/{share:int}/test"): Action.SHARE,
     ("POST", "/share/{share:int}/disc"): Action.SHARE,
     ("POST", "/share/{share:int}/retry"): Action.SHARE,
+    ("POST", "/share/{share:int}/sheet.pdf"): Action.SHARE,
+    ("POST", "/share/{share:int}/passcode.pdf"): Action.SHARE,
     ("GET", "/view/{study}"): Action.RETRIEVE,
     ("GET", "/view/{study}/{series}"): Action.RETRIEVE,
     ("GET", "/static/guest.js"): OPEN,

@@ -58,7 +58,6 @@ async def _share(visit: Visit) -> Response:
         to=None if to is None else to.masked(),
         by=None if by is None else by.masked(),
         study=found,
-        language=fields.get("language", ""),
     )
 
 
@@ -69,7 +68,6 @@ def made(
     to: str | None,
     by: str | None,
     study: Study | None,
-    language: str,
 ) -> Response:
     """Show what came of an offer; secrets are on this page and on no other."""
     secret = offered.secret
@@ -81,8 +79,6 @@ def made(
         to=to,
         by=by,
         study=study,
-        of_recipient=language,
-        printable=False,
         here="/shares",
     )
 

@@ -178,7 +178,7 @@ async def _renew(visit: Visit) -> Response:
         return sharing.renew(who, grant.grant_id), grant, _study(visit, who, detail)
 
     offered, grant, found = await visit.hash(renew)
-    return made(visit, offered, to=grant.to, by=grant.by, study=found, language=grant.language)
+    return made(visit, offered, to=grant.to, by=grant.by, study=found)
 
 
 async def _extend(visit: Visit) -> Response:
