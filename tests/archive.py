@@ -32,6 +32,7 @@ from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
 from vna.operate.corrections import CorrectionEngine
 from vna.operate.graveyard import Graveyard
+from vna.operate.identities import IdentityEngine
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.purge import Purge
 from vna.operate.pushes import CommitmentPushes
@@ -65,6 +66,7 @@ class Archive:
     pushes: CommitmentPushes
     lifecycle: LifecycleEngine
     corrections: CorrectionEngine
+    identities: IdentityEngine
     changes: ChangeFeed
     purge: Purge
     search_index: SearchIndex
@@ -125,7 +127,10 @@ def open_archive(
     routes = Routes(database, audit, settings)
     router = Router(routes, store, settings)
     corrections = CorrectionEngine(**rooms)
-    recovery = Recovery(**rooms, lay=(graveyard.lay, corrections.lay), router=router)
+    identities = IdentityEngine(**rooms)
+    recovery = Recovery(
+        **rooms, lay=(graveyard.lay, corrections.lay, identities.lay), router=router
+    )
     try:
         yield Archive(
             settings=settings,
@@ -150,6 +155,7 @@ def open_archive(
             changes=ChangeFeed(database=database, audit=audit),
             lifecycle=LifecycleEngine(**rooms, graveyard=graveyard, restore=recovery.restore),
             corrections=corrections,
+            identities=identities,
             purge=Purge(store=store, database=database, audit=audit),
             search_index=SearchIndex(**rooms),
             people=people(

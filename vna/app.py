@@ -35,6 +35,7 @@ from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
 from vna.operate.corrections import CorrectionEngine
 from vna.operate.graveyard import Graveyard
+from vna.operate.identities import IdentityEngine
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.purge import Purge
 from vna.operate.pushes import CommitmentPushes
@@ -267,12 +268,13 @@ def _assembled(
     commitment = CommitmentEngine(store=store, database=database)
     graveyard = Graveyard(store=store, database=database, audit=audit, settings=settings)
     corrections = CorrectionEngine(store=store, database=database, audit=audit, settings=settings)
+    identities = IdentityEngine(store=store, database=database, audit=audit, settings=settings)
     recovery = Recovery(
         store=store,
         database=database,
         audit=audit,
         settings=settings,
-        lay=(graveyard.lay, corrections.lay),
+        lay=(graveyard.lay, corrections.lay, identities.lay),
         router=router,
     )
 
@@ -310,6 +312,7 @@ def _assembled(
             ),
             pushes=CommitmentPushes(commitment, database=database, audit=audit, settings=settings),
             corrections=corrections,
+            identities=identities,
             changes=ChangeFeed(database=database, audit=audit),
             lifecycle=LifecycleEngine(
                 store=store,

@@ -173,6 +173,13 @@ class Corrections:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Patients:
+    """Which patients are one person."""
+
+    identifying: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Commitment:
     """Storage Commitment by DICOMweb."""
 
@@ -234,6 +241,7 @@ class Settings:
     ingest: Ingest = field(default_factory=Ingest)
     deletion: Deletion = field(default_factory=Deletion)
     corrections: Corrections = field(default_factory=Corrections)
+    patients: Patients = field(default_factory=Patients)
     commitment: Commitment = field(default_factory=Commitment)
     pixels: Pixels = field(default_factory=Pixels)
     jobs: Jobs = field(default_factory=Jobs)

@@ -14,6 +14,7 @@ from vna.ingest.engine import IngestEngine
 from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
 from vna.operate.corrections import CorrectionEngine
+from vna.operate.identities import IdentityEngine
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.pushes import CommitmentPushes
 from vna.operate.transactions import CommitmentTransactions
@@ -42,6 +43,7 @@ class Engines:
     pushes: CommitmentPushes
     lifecycle: LifecycleEngine
     corrections: CorrectionEngine
+    identities: IdentityEngine
     changes: ChangeFeed
     people: People
     settings: Settings

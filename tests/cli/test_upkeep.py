@@ -121,6 +121,7 @@ def opened(archive: Archive) -> Opened:
             transactions=archive.transactions,
             lifecycle=archive.lifecycle,
             corrections=archive.corrections,
+            identities=archive.identities,
             changes=archive.changes,
             people=archive.people,
             settings=archive.settings,

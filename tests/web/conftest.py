@@ -150,6 +150,7 @@ def serving(
                 pushes=archive.pushes,
                 lifecycle=archive.lifecycle,
                 corrections=archive.corrections,
+                identities=archive.identities,
                 changes=archive.changes,
                 people=archive.people,
                 settings=dataclasses.replace(archive.settings, dev=dev),

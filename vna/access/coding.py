@@ -78,6 +78,7 @@ _CODINGS = {
     "audit.read": Coding("110101", "R"),
     "login": Coding("110114", "E", "110122"),
     "session": Coding("110114", "E", "110123"),
+    "identity": Coding("110110", "U", balp="Update"),
     "patient": Coding("110110", "U", balp="Update"),
     "consent": Coding("110113", "E", "110135"),
     "share": Coding("110113", "E", "110135"),
