@@ -1,6 +1,7 @@
 -- Whom studies are about: identities by issuer, which of them are one person, and what waits for
 -- somebody to decide. Derived from the catalogue and the journal; identities are made after objects
--- are in, so that taking them in pays one row for each new study.
+-- are in, so that taking them in pays one row for each new study. New tables; the trigger locks
+-- `study` for writers while every study there is is noted to be looked at.
 
 CREATE TABLE identity (
     identity_id  bytea NOT NULL,
