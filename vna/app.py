@@ -15,6 +15,7 @@ from vna.access.peers import Peers
 from vna.access.people import people
 from vna.access.remotes import Remotes
 from vna.access.routes import Routes
+from vna.access.trail import Trail
 from vna.blobs.layout import uuid7
 from vna.blobs.store import BlobStore
 from vna.config import Settings, address
@@ -25,8 +26,10 @@ from vna.db import migrate, runlock, statements
 from vna.db.cluster import Cluster
 from vna.db.place import make_data
 from vna.db.pool import Database
+from vna.delivery.messages import Messages
 from vna.engines import Engines
 from vna.errors import ConfigError, NotFound, Unavailable
+from vna.imports.engine import ImportEngine
 from vna.ingest.backfill import SearchIndex
 from vna.ingest.engine import IngestEngine
 from vna.ingest.recover import Recovery
@@ -36,6 +39,7 @@ from vna.operate.commitment import CommitmentEngine
 from vna.operate.corrections import CorrectionEngine
 from vna.operate.graveyard import Graveyard
 from vna.operate.identities import IdentityEngine
+from vna.operate.labels import LabelEngine
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.purge import Purge
 from vna.operate.pushes import CommitmentPushes
@@ -43,8 +47,10 @@ from vna.operate.sealing import Sealer
 from vna.operate.transactions import CommitmentTransactions
 from vna.pixels.sandbox import PixelPool
 from vna.query.engine import QueryEngine
+from vna.retrieve.disc import DiscEngine
 from vna.retrieve.engine import RetrieveEngine
 from vna.retrieve.render import RenderEngine
+from vna.sharing.engine import SharingEngine
 
 _CHECK_S = 2.0  # longest wait for the database when asked whether the archive can work
 
@@ -265,8 +271,21 @@ def _assembled(
         pixels=pixels,
         router=router,
     )
+    retrieve = RetrieveEngine(
+        store=store, database=database, audit=audit, settings=settings, pixels=pixels
+    )
+    render = RenderEngine(
+        store=store, database=database, audit=audit, settings=settings, pixels=pixels
+    )
     commitment = CommitmentEngine(store=store, database=database)
     graveyard = Graveyard(store=store, database=database, audit=audit, settings=settings)
+    messages = Messages(database=database, audit=audit, keyring=store.keyring, settings=settings)
+    sharing = SharingEngine(
+        store=store, database=database, audit=audit, settings=settings, outbox=messages
+    )
+
+    known = people(database=database, audit=audit, keyring=store.keyring, settings=settings)
+    labels = LabelEngine(store=store, database=database, audit=audit, labels=known.labels)
     corrections = CorrectionEngine(store=store, database=database, audit=audit, settings=settings)
     identities = IdentityEngine(store=store, database=database, audit=audit, settings=settings)
     recovery = Recovery(
@@ -274,7 +293,7 @@ def _assembled(
         database=database,
         audit=audit,
         settings=settings,
-        lay=(graveyard.lay, corrections.lay, identities.lay),
+        lay=(graveyard.lay, corrections.lay, identities.lay, labels.lay, sharing.lay),
         router=router,
     )
 
@@ -291,12 +310,24 @@ def _assembled(
         audit=audit,
         engines=Engines(
             ingest=ingest,
-            query=QueryEngine(store=store, database=database, audit=audit, settings=settings),
-            retrieve=RetrieveEngine(
-                store=store, database=database, audit=audit, settings=settings, pixels=pixels
+            imports=ImportEngine(
+                store=store,
+                database=database,
+                audit=audit,
+                settings=settings,
+                restore=recovery.restore,
+                has_space=ingest.has_space,
             ),
-            render=RenderEngine(
-                store=store, database=database, audit=audit, settings=settings, pixels=pixels
+            query=QueryEngine(store=store, database=database, audit=audit, settings=settings),
+            retrieve=retrieve,
+            render=render,
+            discs=DiscEngine(
+                store=store,
+                database=database,
+                audit=audit,
+                settings=settings,
+                retrieve=retrieve,
+                render=render,
             ),
             remotes=Remotes(database, audit),
             peers=Peers(
@@ -322,7 +353,11 @@ def _assembled(
                 graveyard=graveyard,
                 restore=recovery.restore,
             ),
-            people=people(database=database, audit=audit, keyring=store.keyring, settings=settings),
+            labels=labels,
+            people=known,
+            trail=Trail(database, audit),
+            messages=messages,
+            sharing=sharing,
             settings=settings,
             check=check,
         ),

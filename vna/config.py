@@ -23,6 +23,8 @@ class Site:
 
     issuer: str = "LOCAL"
     timezone: str = "UTC"
+    name: str = "Medical image archive"
+    help: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,34 @@ class Access:
     session_s: float = 28800.0
     link_s: float = 86400.0
     token_days: float = 366.0
+    ae_clears: str = "embargoed,disputed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Oidc:
+    """Signing in at an identity provider, by OpenID Connect."""
+
+    issuer: str = ""
+    client_id: str = ""
+    client_secret_file: str = ""
+    shown_as: str = "your organisation's account"
+    login_claim: str = "preferred_username"
+    roles_claim: str = ""
+    roles_of: str = ""
+    acr: str = ""
+    provision: bool = False
+    ca: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Jwt:
+    """Bearer tokens of an issuer: JSON Web Tokens that programs bring."""
+
+    issuer: str = ""
+    audience: str = ""
+    jwks: str = ""
+    scope_prefix: str = ""
+    ca: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +189,16 @@ class Ingest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Imports:
+    """What comes in on discs, by links and from guests, and how long it waits."""
+
+    keep_days: float = 30.0
+    bytes: int = 64 << 30
+    files: int = 100_000
+    container_bytes: int = 16 << 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Deletion:
     """How what is deleted goes."""
 
@@ -190,6 +230,19 @@ class Commitment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sharing:
+    """What is given on by links, and for how long."""
+
+    url: str = ""
+    patient_days: float = 90.0
+    other_days: float = 30.0
+    most_days: float = 366.0
+    most_items: int = 50_000
+    idle_s: float = 1800.0
+    session_s: float = 28800.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pixels:
     """The sandboxed processes that decode and render pixels, and their limits."""
 
@@ -216,6 +269,52 @@ class Jobs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Mail:
+    """The relay that mails go through."""
+
+    host: str = ""
+    port: int = 587
+    security: str = "starttls"
+    user: str = ""
+    password: str = field(default="", repr=False)
+    sender: str = ""
+    bounces: str = ""
+    ca: str = ""
+    timeout_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sms:
+    """The gateway that short messages go through."""
+
+    provider: str = ""
+    url: str = "https://api.twilio.com"
+    account: str = ""
+    secret: str = field(default="", repr=False)
+    sender: str = ""
+    callback: str = ""
+    countries: str = ""
+    timeout_s: float = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outbound:
+    """Which other programs the archive calls by HTTP."""
+
+    allow: str = ""
+    ca: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discs:
+    """Images of discs."""
+
+    bytes: int = 8_500_000_000
+    pictures: int = 300
+    keep_days: float = 7.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
     """What is logged."""
 
@@ -233,18 +332,26 @@ class Settings:
     dicom: Dicom = field(default_factory=Dicom)
     tls: Tls = field(default_factory=Tls)
     access: Access = field(default_factory=Access)
+    oidc: Oidc = field(default_factory=Oidc)
+    jwt: Jwt = field(default_factory=Jwt)
     limits: Limits = field(default_factory=Limits)
     postgres: Postgres = field(default_factory=Postgres)
     blobs: Blobs = field(default_factory=Blobs)
     keys: Keys = field(default_factory=Keys)
     versions: Versions = field(default_factory=Versions)
     ingest: Ingest = field(default_factory=Ingest)
+    imports: Imports = field(default_factory=Imports)
     deletion: Deletion = field(default_factory=Deletion)
     corrections: Corrections = field(default_factory=Corrections)
     patients: Patients = field(default_factory=Patients)
     commitment: Commitment = field(default_factory=Commitment)
+    sharing: Sharing = field(default_factory=Sharing)
     pixels: Pixels = field(default_factory=Pixels)
     jobs: Jobs = field(default_factory=Jobs)
+    mail: Mail = field(default_factory=Mail)
+    sms: Sms = field(default_factory=Sms)
+    outbound: Outbound = field(default_factory=Outbound)
+    discs: Discs = field(default_factory=Discs)
     log: Log = field(default_factory=Log)
 
 
@@ -257,6 +364,8 @@ _CHOICES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("keys", "root"): ("file", "env"),
     ("versions", "answer"): ("warning", "success"),
     ("versions", "policy"): ("first", "newest", "reject"),
+    ("mail", "security"): ("starttls", "tls", "none"),
+    ("sms", "provider"): ("", "twilio", "webhook"),
     ("corrections", "outgoing"): ("corrected", "received"),
     ("log", "level"): ("DEBUG", "INFO", "WARNING", "ERROR"),
 }

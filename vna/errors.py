@@ -8,6 +8,7 @@ was expected; UIDs may stand in it, a patient's data never. The docstring is the
      |- InvalidRequest                 the asker's fault, ours to explain
      |   |- InvalidUID  InvalidQuery  MalformedInstance  MalformedMultipart
      |- NotAuthenticated
+     |   |- NotProven                  signed in, but the second factor was shown too long ago
      |- NotPermitted
      |- TooMany                        tries to sign in; to be slowed down
      |- NotFound
@@ -60,6 +61,10 @@ class MalformedMultipart(InvalidRequest):
 
 class NotAuthenticated(VNAError):
     """Sign in to go on."""
+
+
+class NotProven(NotAuthenticated):
+    """Show a second factor again to go on."""
 
 
 class NotPermitted(VNAError):

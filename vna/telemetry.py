@@ -100,17 +100,25 @@ HTTP_REFUSED = Counter(
     "vna_http_refused_total", "Connections closed by a limit before a request, by cause", ["cause"]
 )
 SIGN_INS = Counter("vna_sign_ins_total", "Tries to sign in, by outcome", ["outcome"])
+EMERGENCIES = Counter("vna_emergencies_total", "Emergency accesses begun")
+BODIES_ENDED = Counter(
+    "vna_bodies_ended_total", "Bodies cut off because who asked may not have them any more"
+)
 BLOBS_ADOPTED = Counter("vna_blobs_adopted_total", "Complete blobs without a row, indexed again")
 COMMITMENTS = Counter(
     "vna_commitments_total", "Instances asked to be committed, by outcome", ["outcome"]
 )
 DELETIONS = Counter("vna_deletions_total", "Acts on what was deleted, by sort", ["act"])
 BLOBS_PURGED = Counter("vna_blobs_purged_total", "Blobs removed after their time of grace")
+SHARE_ACTS = Counter("vna_share_acts_total", "Acts on shares and by guests, by sort", ["act"])
 PIXEL_CALLS = Counter(
     "vna_pixel_calls_total", "Frames given to a sandboxed process, by outcome", ["outcome"]
 )
 PIXEL_SECONDS = Histogram(
     "vna_pixel_seconds", "One frame decoded, transcoded or rendered", buckets=_FAST
+)
+MESSAGES = Counter(
+    "vna_messages_total", "Attempts at messages, by channel and outcome", ["channel", "outcome"]
 )
 JOBS = Counter(
     "vna_jobs_total", "Attempts of jobs, by kind and how they ended", ["kind", "outcome"]

@@ -49,19 +49,22 @@ RETURNING account_id;
 
 -- name: list_accounts
 -- Every account with what it has to sign in with.
-SELECT account_id, login, kind, roles, enrolled_at, disabled_at, has_totp, passkeys, recovery_codes
+SELECT account_id, login, kind, roles, enrolled_at, disabled_at, has_totp, passkeys, recovery_codes,
+       federated
   FROM account_standing
  ORDER BY login;
 
 -- name: find_account
 -- One account by its login.
-SELECT account_id, login, kind, roles, enrolled_at, disabled_at, has_totp, passkeys, recovery_codes
+SELECT account_id, login, kind, roles, enrolled_at, disabled_at, has_totp, passkeys, recovery_codes,
+       federated
   FROM account_standing
  WHERE login = %s;
 
 -- name: find_account_by_id
 -- One account by its number.
-SELECT account_id, login, kind, roles, enrolled_at, disabled_at, has_totp, passkeys, recovery_codes
+SELECT account_id, login, kind, roles, enrolled_at, disabled_at, has_totp, passkeys, recovery_codes,
+       federated
   FROM account_standing
  WHERE account_id = %s;
 
@@ -74,7 +77,7 @@ SELECT EXISTS (SELECT FROM account
 -- Who was invited and has not come yet.
 SELECT login
   FROM account
- WHERE enrolled_at IS NULL AND disabled_at IS NULL AND kind = 'person' AND roles && %s::text[]
+ WHERE enrolled_at IS NULL AND NOT federated AND disabled_at IS NULL AND kind = 'person' AND roles && %s::text[]
  ORDER BY account_id;
 
 -- name: find_passphrase
@@ -253,16 +256,21 @@ RETURNING challenge, ends_at > now();
 
 -- name: open_session
 -- Begin a session.
-INSERT INTO session (secret_hash, account_id, level, address, agent, ends_at)
-VALUES (%s, %s, %s, %s, %s, now() + make_interval(secs => %s))
+INSERT INTO session (secret_hash, account_id, level, address, agent, ends_at, proven_at)
+VALUES (%(secret_hash)s, %(account)s, %(level)s, %(address)s, %(agent)s,
+        now() + make_interval(secs => %(lasts_s)s), CASE WHEN %(level)s = 2 THEN now() END)
 RETURNING session_id;
 
 -- name: find_session
 -- Whose session this is, if it is one still.
 SELECT s.session_id, s.account_id, a.login, a.roles, s.level,
-       s.seen_at < now() - make_interval(secs => %(touch_s)s)
+       s.seen_at < now() - make_interval(secs => %(touch_s)s),
+       extract(epoch FROM now() - s.proven_at)::float8, e.emergency_id, e.ends_at
   FROM session s
   JOIN account a USING (account_id)
+  LEFT JOIN emergency e
+    ON e.account_id = s.account_id AND e.session_id = s.session_id
+   AND e.ended_at IS NULL AND e.ends_at > now()
  WHERE s.secret_hash = %(secret_hash)s
    AND s.ends_at > now()
    AND s.seen_at > now() - make_interval(secs => %(idle_s)s)
@@ -315,7 +323,7 @@ RETURNING token_id, ends_at;
 
 -- name: find_token
 -- Whose token this is, if it is one still.
-SELECT t.token_id, a.login, a.roles, t.actions
+SELECT t.token_id, a.login, a.roles, t.actions, a.account_id
   FROM api_token t
   JOIN account a USING (account_id)
  WHERE t.secret_hash = %s
@@ -364,3 +372,9 @@ WITH r AS (DELETE FROM rate WHERE ends_at <= now()),
      c AS (DELETE FROM ceremony WHERE ends_at <= now()),
      s AS (DELETE FROM session WHERE ends_at <= now())
 DELETE FROM invitation WHERE ends_at <= now();
+
+-- name: prove_session
+-- A second factor was shown in this session just now.
+UPDATE session
+   SET proven_at = now()
+ WHERE session_id = %s AND level = 2;

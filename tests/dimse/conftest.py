@@ -10,6 +10,7 @@ import pytest
 
 from tests.dimse.edge import ECHO_ONLY, Edge
 from vna.access.audit import Audit
+from vna.access.labels import Labels
 from vna.access.principal import system
 from vna.access.remotes import Remote, Remotes
 from vna.config import Dicom, Settings, Tls
@@ -46,11 +47,22 @@ def serve() -> Iterator[Callable[..., Edge]]:
         slow_window_s: float = 30.0,
         tls: Tls | None = None,
         roster: Roster | None = None,
+        labels: Labels | None = None,
         **dicom: Any,
     ) -> Edge:
         limits = dataclasses.replace(Dicom(associations_per_address=500), **dicom)
         settings = Settings(dev=dev, dicom=limits, tls=tls or Tls())
-        edges.append(Edge(settings, services, workers, slow_window_s, remotes, roster=roster))
+        edges.append(
+            Edge(
+                settings,
+                services,
+                workers,
+                slow_window_s,
+                remotes,
+                roster=roster,
+                labels=labels,
+            )
+        )
         return edges[-1]
 
     yield start

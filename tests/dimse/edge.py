@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
+from vna.access.labels import Labels
 from vna.access.remotes import Remotes
 from vna.config import Settings
 from vna.dimse.dispatch import Services, echo
@@ -45,7 +46,9 @@ class Edge:
         remotes: Remotes | None = None,
         *,
         roster: Roster | None = None,
+        labels: Labels | None = None,
     ) -> None:
+        self.labels = labels
         self.roster = roster
         self.settings = settings
         self.slow_window_s = slow_window_s
@@ -69,6 +72,7 @@ class Edge:
             self.settings,
             theirs,
             remotes=self.remotes,
+            labels=self.labels,
             slow_window_s=self.slow_window_s,
             roster=self.roster,
         )

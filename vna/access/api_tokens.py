@@ -12,6 +12,8 @@ from typing import Any
 
 from vna.access.accounts import SERVICE, Accounts
 from vna.access.audit import Audit, Event
+from vna.access.care import Care
+from vna.access.labels import Labels
 from vna.access.policy import require
 from vna.access.principal import Action, Kind, Principal
 from vna.access.roles import Roles
@@ -56,12 +58,16 @@ class ApiTokens:
         audit: Audit,
         roles: Roles,
         accounts: Accounts,
+        care: Care,
+        labels: Labels,
         settings: Access,
     ) -> None:
         self._database = database
         self._audit = audit
         self._roles = roles
         self._accounts = accounts
+        self._care = care
+        self._labels = labels
         self._settings = settings
 
     def add(
@@ -122,16 +128,30 @@ class ApiTokens:
             row = conn.execute(_SQL.find_token, (digest(secret),)).fetchone()
         if row is None:
             return None
-        token_id, login, roles, narrowed = row
+        token_id, login, roles, narrowed, account_id = row
+        return self.service(account_id, f"{login}#{token_id}", roles, narrowed, address)
+
+    def service(
+        self,
+        account_id: int,
+        name: str,
+        roles: Sequence[str],
+        narrowed: Sequence[str] | None,
+        address: str | None,
+    ) -> Principal:
+        """Make the principal of a program; `narrowed` are the actions its token is cut to."""
         actions = self._roles.actions(roles)
         if narrowed is not None:
             actions &= {action for action in Action if action.value in narrowed}
-        return Principal(
-            kind=Kind.SERVICE,
-            name=f"{login}#{token_id}",
-            actions=actions,
-            scope=self._roles.scope(roles),
-            address=address,
+        return self._labels.narrowed(
+            Principal(
+                kind=Kind.SERVICE,
+                name=name,
+                actions=actions,
+                scope=self._care.scope(account_id, roles),
+                address=address,
+                clearances=self._roles.clearances(roles),
+            )
         )
 
     def _check(self, actions: Sequence[str] | None, roles: Sequence[str]) -> None:

@@ -54,8 +54,12 @@ _CODINGS = {
     "query": Coding("110112", "E", balp="Query"),
     "read": Coding("110103", "R", balp="Read"),
     "sent": Coding("110104", "C"),
+    "disc": Coding("110106", "E"),
     "export": Coding("110106", "R", balp="PrivacyDisclosure.Source"),
     "instance.stored": Coding("110107", "C", balp="Create"),
+    "import": Coding("110107", "C", balp="Create"),
+    "import.rejected": Coding("110105", "D", balp="Delete"),
+    "import.purged": Coding("110105", "D", balp="Delete"),
     "instance.version": Coding("110107", "C", balp="Create"),
     "instance.recovered": Coding("110103", "C", balp="Create"),
     "instance.risen": Coding("110103", "U", balp="Update"),
@@ -76,6 +80,7 @@ _CODINGS = {
     "index": Coding("110113", "E", "110131"),
     "reindex": Coding("110113", "E", "110131"),
     "audit.read": Coding("110101", "R"),
+    "message": Coding("110113", "E", "110131"),
     "login": Coding("110114", "E", "110122"),
     "session": Coding("110114", "E", "110123"),
     "identity": Coding("110110", "U", balp="Update"),
@@ -92,6 +97,9 @@ _CODINGS = {
     "access.refused": Coding("110113", "E", "110147"),
     "glass.broken": Coding("110113", "E", "110127"),
     "glass.ended": Coding("110113", "E", "110138"),
+    "glass.reviewed": Coding("110113", "E", "110137"),
+    "label": Coding("110113", "E", "110135"),
+    "care": Coding("110113", "E", "110135"),
 }
 
 _FAILED = {"refused": 4, "cancelled": 4, "failed": 8, "broken off": 8}

@@ -7,14 +7,19 @@ from dataclasses import dataclass
 from vna.access.accounts import Accounts
 from vna.access.api_tokens import ApiTokens
 from vna.access.audit import Audit
+from vna.access.care import Care
+from vna.access.emergencies import Emergencies
 from vna.access.factors import Factors
+from vna.access.federation import Federation
+from vna.access.labels import Labels
 from vna.access.passkeys import Passkeys
+from vna.access.principal import Principal
 from vna.access.rates import Rates
-from vna.access.roles import Roles, load
+from vna.access.roles import Roles, clears, load
 from vna.access.sessions import Sessions
 from vna.access.signing import SignIn
 from vna.config import Settings
-from vna.crypto.credentials import Cost, Vault
+from vna.crypto.credentials import TOKEN_PREFIX, Cost, Vault
 from vna.crypto.keyring import Keyring
 from vna.db.pool import Database
 
@@ -29,6 +34,16 @@ class People:
     sessions: Sessions
     passkeys: Passkeys
     signing: SignIn
+    care: Care
+    emergencies: Emergencies
+    labels: Labels
+    federation: Federation
+
+    def bearer(self, token: str, address: str | None) -> Principal | None:
+        """Say whose bearer token this is: one of ours, or of the issuer. Raises `Unavailable`."""
+        if token.startswith(TOKEN_PREFIX):
+            return self.tokens.principal(token, address)
+        return self.federation.bearer(token, address)
 
 
 def people(
@@ -42,9 +57,14 @@ def people(
     """Put it together. Raises `ConfigError` when the roles are not sound."""
     access = settings.access
     roles = load(access.roles)
+    clears(access.ae_clears)
     issuer = f"{settings.site.issuer} archive".strip()
     accounts = Accounts(database=database, audit=audit, roles=roles, settings=access)
-    sessions = Sessions(database=database, audit=audit, roles=roles, settings=access)
+    care = Care(database=database, audit=audit, roles=roles, accounts=accounts)
+    labels = Labels(database)
+    sessions = Sessions(
+        database=database, audit=audit, roles=roles, care=care, labels=labels, settings=access
+    )
     vault = Vault(keyring, cost)
     passkeys = Passkeys(database=database, issuer=issuer)
     signing = SignIn(
@@ -57,7 +77,13 @@ def people(
         rates=Rates(database),
     )
     tokens = ApiTokens(
-        database=database, audit=audit, roles=roles, accounts=accounts, settings=access
+        database=database,
+        audit=audit,
+        roles=roles,
+        accounts=accounts,
+        care=care,
+        labels=labels,
+        settings=access,
     )
     return People(
         roles=roles,
@@ -66,4 +92,16 @@ def people(
         sessions=sessions,
         passkeys=passkeys,
         signing=signing,
+        care=care,
+        emergencies=Emergencies(database=database, audit=audit),
+        labels=labels,
+        federation=Federation(
+            database=database,
+            audit=audit,
+            accounts=accounts,
+            sessions=sessions,
+            tokens=tokens,
+            roles=roles,
+            settings=settings,
+        ),
     )

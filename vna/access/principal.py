@@ -17,12 +17,25 @@ class Action(enum.Enum):
     RETRIEVE_VERSION = "retrieve-version"
     COMMIT = "commit"
     DELETE = "delete"
+    SHARE = "share"
     CORRECT = "correct"
+    IMPORT = "import"
     VERIFY = "verify"
     MANAGE = "manage"
     ACCOUNTS = "accounts"
     AUDIT = "audit"
     MONITOR = "monitor"
+    LABEL = "label"
+    CARE = "care"
+    EMERGENCY = "emergency"
+
+
+class Label(enum.Enum):
+    """Why a study is withheld from those whose role does not clear them for it."""
+
+    SENSITIVE = "sensitive"
+    EMBARGOED = "embargoed"
+    DISPUTED = "disputed"
 
 
 class Kind(enum.Enum):
@@ -41,12 +54,16 @@ class Scope:
     """Which part of the archive a principal may see: everything, or a union of the parts named.
 
     `studies` are whole studies, `series` and `instances` are narrower; `everything` overrides them.
+    Studies in `withheld` are not seen, whatever else is said; those in `lent` are seen whole all
+    the same, for a while: to be looked at, and for nothing else (`policy.reach`).
     """
 
     everything: bool = False
     studies: frozenset[UID] = frozenset()
     series: frozenset[SeriesRef] = frozenset()
     instances: frozenset[InstanceRef] = frozenset()
+    withheld: frozenset[UID] = frozenset()
+    lent: frozenset[UID] = frozenset()
 
     def is_whole_studies(self) -> bool:
         """Whether the scope never cuts a study in two, so that stored counts are its own."""
@@ -54,10 +71,21 @@ class Scope:
 
     def within(self) -> Within | None:
         """The scope as the index takes it; None is the whole archive."""
-        return None if self.everything else Within(self.studies, self.series, self.instances)
+        out = self.withheld - self.lent
+        if self.everything:
+            return Within(without=out) if out else None
+        return Within(
+            (self.studies - out) | self.lent,
+            frozenset(ref for ref in self.series if ref.study not in out),
+            frozenset(ref for ref in self.instances if ref.study not in out),
+        )
 
     def covers(self, ref: Ref) -> bool:
         """Whether all of `ref` lies inside the scope."""
+        if ref.study in self.lent:
+            return True
+        if ref.study in self.withheld:
+            return False
         if self.everything or ref.study in self.studies:
             return True
         if isinstance(ref, StudyRef):
@@ -70,6 +98,8 @@ class Scope:
         """Whether any of `ref` lies inside the scope."""
         if self.covers(ref):
             return True
+        if ref.study in self.withheld:
+            return False
         if isinstance(ref, StudyRef):
             return any(s.study == ref.study for s in self.series | self.instances)
         return isinstance(ref, SeriesRef) and any(
@@ -85,6 +115,7 @@ class Principal:
     """Who asks. A share, a clinician, a modality and a job are all one of these.
 
     `name` is what audit writes down: an account, an AE title, a job; never a patient's data.
+    `clearances` are the labels that withhold nothing from it.
     """
 
     kind: Kind
@@ -92,15 +123,27 @@ class Principal:
     actions: frozenset[Action]
     scope: Scope = field(default=EVERYTHING)
     address: str | None = None
+    clearances: frozenset[Label] = frozenset()
 
 
 def developer(name: str = "dev", *, address: str | None = None) -> Principal:
     """The one principal of `vna serve --dev`: it may do all."""
     return Principal(
-        kind=Kind.DEVELOPER, name=name, actions=frozenset(Action), scope=EVERYTHING, address=address
+        kind=Kind.DEVELOPER,
+        name=name,
+        actions=frozenset(Action),
+        scope=EVERYTHING,
+        address=address,
+        clearances=frozenset(Label),
     )
 
 
 def system(name: str) -> Principal:
     """The archive acting for itself, under the name of the work it does."""
-    return Principal(kind=Kind.SYSTEM, name=name, actions=frozenset(Action), scope=EVERYTHING)
+    return Principal(
+        kind=Kind.SYSTEM,
+        name=name,
+        actions=frozenset(Action),
+        scope=EVERYTHING,
+        clearances=frozenset(Label),
+    )

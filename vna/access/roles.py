@@ -5,6 +5,7 @@ The file is checked whole at the start: a misspelt action must not quietly give 
 
 from __future__ import annotations
 
+import functools
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import vna
-from vna.access.principal import EVERYTHING, Action, Scope
+from vna.access.principal import EVERYTHING, Action, Label, Scope
 from vna.errors import ConfigError, InvalidRequest
 
 SERVICE = "service"
@@ -21,6 +22,7 @@ FIRST = ("system-administrator", "archive-administrator")  # what the first admi
 
 _NAME = re.compile(r"[a-z][a-z-]{0,39}", re.ASCII)
 _KEYS = {"description", "actions", "reach"}
+_MORE = {"clears"}
 _REACH = {"all": EVERYTHING, "granted": Scope()}
 
 
@@ -32,6 +34,7 @@ class Role:
     description: str
     actions: frozenset[Action]
     scope: Scope
+    clearances: frozenset[Label]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,11 @@ class Roles:
         is_all = any(self.by_name[n].scope.everything for n in names if n in self.by_name)
         return EVERYTHING if is_all else Scope()
 
+    def clearances(self, names: Iterable[str]) -> frozenset[Label]:
+        """Add up the labels that withhold nothing from some roles."""
+        found = (self.by_name[name].clearances for name in names if name in self.by_name)
+        return frozenset().union(*found)
+
     def granting(self, action: Action) -> list[str]:
         """Name the roles that allow an action."""
         return [role.name for role in self.by_name.values() if action in role.actions]
@@ -83,8 +91,10 @@ def _own() -> Path:
 
 
 def _role(name: str, table: Any) -> Role:  # a TOML value
-    if not _NAME.fullmatch(name) or not isinstance(table, dict) or set(table) != _KEYS:
-        raise ConfigError(f"The role {name!r} needs description, actions and reach, and no more.")
+    if not _NAME.fullmatch(name) or not isinstance(table, dict) or set(table) - _MORE != _KEYS:
+        raise ConfigError(
+            f"The role {name!r} needs description, actions and reach; clears is all it may add."
+        )
     actions, reach = table["actions"], table["reach"]
     if not isinstance(actions, list) or not isinstance(reach, str) or reach not in _REACH:
         raise ConfigError(
@@ -96,5 +106,24 @@ def _role(name: str, table: Any) -> Role:  # a TOML value
         known = ", ".join(action.value for action in Action)
         raise ConfigError(f"The role {name} has an unknown action; known are: {known}.") from exc
     return Role(
-        name=name, description=str(table["description"]), actions=allowed, scope=_REACH[reach]
+        name=name,
+        description=str(table["description"]),
+        actions=allowed,
+        scope=_REACH[reach],
+        clearances=labels(table.get("clears", []), f"The role {name}"),
     )
+
+
+@functools.cache
+def clears(setting: str) -> frozenset[Label]:
+    """Read `access.ae_clears`: labels, separated by commas. Raises `ConfigError`."""
+    names = [word.strip() for word in setting.split(",") if word.strip()]
+    return labels(names, "The setting access.ae_clears")
+
+
+def labels(names: Any, whose: str) -> frozenset[Label]:  # a TOML value, or words of a setting
+    """Read names of labels. Raises `ConfigError` that begins with `whose`."""
+    known = {label.value: label for label in Label}
+    if not isinstance(names, list) or not all(isinstance(n, str) and n in known for n in names):
+        raise ConfigError(f"{whose} clears a list of labels; known are: {', '.join(known)}.")
+    return frozenset(known[name] for name in names)

@@ -8,21 +8,30 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vna.access.audit import Audit, Event
+from vna.access.care import Care
+from vna.access.labels import Labels
 from vna.access.principal import Kind, Principal, Scope
 from vna.access.roles import Roles
 from vna.config import Access
 from vna.crypto.credentials import digest, new_secret
 from vna.db import statements
 from vna.db.pool import Connection, Database
+from vna.dicom.refs import UID
 from vna.errors import NotFound
 
 _SQL = statements.load("access")
+_RESTRICTION = statements.load("restriction")
 
 _TOUCH_S = 30.0  # how exactly the last request is remembered: a write for each would cost too much
 _STEP_S = 900.0  # for the second factor, and for enrolling
+
+FRESH_S = 300.0
+"""For so long after a second factor its owner may change factors, or see more in an emergency."""
+
+_MOST_LENT = 5000
 
 
 class Level(enum.IntEnum):
@@ -51,6 +60,8 @@ class Visitor:
     login: str
     level: Level
     principal: Principal
+    is_fresh: bool = False  # showed a second factor within `FRESH_S`
+    lent_until: dt.datetime | None = None  # while an emergency lends it more than its reach
 
     @property
     def is_signed_in(self) -> bool:
@@ -79,10 +90,21 @@ def person(login: str, address: str | None) -> Principal:
 class Sessions:
     """Opens, recognises and ends sessions."""
 
-    def __init__(self, *, database: Database, audit: Audit, roles: Roles, settings: Access) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        audit: Audit,
+        roles: Roles,
+        care: Care,
+        labels: Labels,
+        settings: Access,
+    ) -> None:
         self._database = database
         self._audit = audit
         self._roles = roles
+        self._care = care
+        self._labels = labels
         self._settings = settings
 
     def open(self, tx: Connection, account_id: int, level: Level, browser: Browser) -> str:
@@ -103,7 +125,14 @@ class Sessions:
         agent = "".join(c for c in browser.agent[:200] if c.isprintable())
         tx.execute(
             _SQL.open_session,
-            (digest(secret), account_id, int(level), browser.address, agent, lasts_s),
+            {
+                "secret_hash": digest(secret),
+                "account": account_id,
+                "level": int(level),
+                "address": browser.address,
+                "agent": agent,
+                "lasts_s": lasts_s,
+            },
         )
         return secret
 
@@ -118,23 +147,44 @@ class Sessions:
             row = conn.execute(_SQL.find_session, asked).fetchone()
         if row is None:
             return None
-        session_id, account_id, login, roles, number, is_old = row
+        session_id, account_id, login, roles, number, is_old, proven_s, emergency, until = row
         if is_old:
             with self._database.transaction() as tx:
                 tx.execute(_SQL.touch_session, (session_id,))
         level = Level(number)
         who = person(login, address)
         if level is Level.SIGNED_IN:
-            who = Principal(
+            who = self._principal(account_id, login, roles, address)
+            if emergency is not None:
+                who = replace(who, scope=replace(who.scope, lent=self._lent(session_id)))
+        return Visitor(
+            session_id=session_id,
+            account_id=account_id,
+            login=login,
+            level=level,
+            principal=who,
+            is_fresh=proven_s is not None and proven_s < FRESH_S,
+            lent_until=until,
+        )
+
+    def _principal(
+        self, account_id: int, login: str, roles: list[str], address: str | None
+    ) -> Principal:
+        return self._labels.narrowed(
+            Principal(
                 kind=Kind.PERSON,
                 name=login,
                 actions=self._roles.actions(roles),
-                scope=self._roles.scope(roles),
+                scope=self._care.scope(account_id, roles),
                 address=address,
+                clearances=self._roles.clearances(roles),
             )
-        return Visitor(
-            session_id=session_id, account_id=account_id, login=login, level=level, principal=who
         )
+
+    def _lent(self, session_id: int) -> frozenset[UID]:
+        with self._database.reading() as conn:
+            rows = conn.execute(_RESTRICTION.list_lent, (session_id, _MOST_LENT)).fetchall()
+        return frozenset(UID(row[0]) for row in rows)
 
     def all(self, account_id: int) -> list[Seen]:
         """List the browsers an account is signed in with, the latest first."""

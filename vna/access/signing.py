@@ -19,7 +19,7 @@ from vna.access.sessions import Browser, Level, Sessions, Visitor, person
 from vna.crypto.credentials import MOST_PASSPHRASE, Vault, digest
 from vna.db import statements
 from vna.db.pool import Connection, Database
-from vna.errors import InvalidRequest, NotAuthenticated, NotPermitted, TooMany
+from vna.errors import InvalidRequest, NotAuthenticated, NotPermitted, NotProven, TooMany
 from vna.telemetry import SIGN_INS
 
 _SQL = statements.load("access")
@@ -80,15 +80,11 @@ class SignIn:
         """Take the second step with a code. Raises `NotAuthenticated`, `TooMany`."""
         _require(visitor, Level.PASSPHRASE)
         limits = rates.factor(visitor.account_id)
-        is_app = len("".join(code.split())) == _CODE_DIGITS
-        factor = "app" if is_app else "recovery-code"
+        factor, is_app = _factor_of(code)
         self._count(limits, visitor.principal, factor)
         with self._database.transaction() as tx:
             _hold(tx, visitor)
-            if is_app:
-                is_right = self._factors.is_app_code(tx, visitor.account_id, code)
-            else:
-                is_right = self._factors.is_recovery_code(tx, visitor.account_id, code[:64])
+            is_right = self._is_code(tx, visitor.account_id, code, is_app=is_app)
             secret = ""
             if is_right:
                 secret = self._sessions.open(tx, visitor.account_id, Level.SIGNED_IN, browser)
@@ -98,6 +94,46 @@ class SignIn:
         self._rates.give_back(limits)
         SIGN_INS.labels("done").inc()
         return secret
+
+    def prove(self, visitor: Visitor, code: str) -> None:
+        """Show a second factor again, by a code. Raises `NotAuthenticated`, `TooMany`."""
+        _require(visitor, Level.SIGNED_IN)
+        limits = rates.factor(visitor.account_id)
+        factor, is_app = _factor_of(code)
+        self._count(limits, visitor.principal, factor)
+        with self._database.transaction() as tx:
+            _hold(tx, visitor)
+            is_right = self._is_code(tx, visitor.account_id, code, is_app=is_app)
+            if is_right:
+                self._proven(tx, visitor, factor)
+        if not is_right:
+            self._refuse(visitor.principal, factor, _WRONG_CODE)
+        self._rates.give_back(limits)
+
+    def prove_passkey(self, visitor: Visitor, browser: Browser, site: Site, answer: bytes) -> None:
+        """Show a passkey again. Raises `NotAuthenticated`, `TooMany`."""
+        _require(visitor, Level.SIGNED_IN)
+        limits = rates.factor(visitor.account_id)
+        self._count(limits, visitor.principal, "passkey")
+        try:
+            account_id = self._passkeys.recognise(browser.secret or "", site, answer)
+        except NotAuthenticated as exc:
+            self._refuse(visitor.principal, "passkey", str(exc))
+        if account_id != visitor.account_id:
+            self._refuse(visitor.principal, "passkey", "This passkey is somebody else's.")
+        self._rates.give_back(limits)
+        with self._database.transaction() as tx:
+            _hold(tx, visitor)
+            self._proven(tx, visitor, "passkey")
+
+    def _is_code(self, tx: Connection, account_id: int, code: str, *, is_app: bool) -> bool:
+        if is_app:
+            return self._factors.is_app_code(tx, account_id, code)
+        return self._factors.is_recovery_code(tx, account_id, code[:64])
+
+    def _proven(self, tx: Connection, visitor: Visitor, factor: str) -> None:
+        tx.execute(_SQL.prove_session, (visitor.session_id,))
+        self._tell(tx, visitor.principal, "login.factor", factor=factor, again="yes")
 
     def passkey_challenge(self, browser: Browser, site: Site) -> str:
         """Begin signing in with a passkey. Raises `TooMany`."""
@@ -158,11 +194,13 @@ class SignIn:
     def offer_app(self, visitor: Visitor) -> Offer:
         """Offer a secret to an authenticator app. Raises `Conflict`."""
         _require_any(visitor, Level.ENROLLING, Level.SIGNED_IN)
+        _require_fresh(visitor)
         return self._factors.offer(visitor.account_id, visitor.login)
 
     def confirm_app(self, visitor: Visitor, code: str) -> None:
         """Take an authenticator app by its first code. Raises `NotAuthenticated`, `TooMany`."""
         _require_any(visitor, Level.ENROLLING, Level.SIGNED_IN)
+        _require_fresh(visitor)
         limits = rates.factor(visitor.account_id)
         self._count(limits, visitor.principal, "app")
         with self._database.transaction() as tx:
@@ -177,11 +215,13 @@ class SignIn:
     def offer_passkey(self, visitor: Visitor, browser: Browser, site: Site) -> str:
         """Begin registering a passkey. Raises `Conflict`."""
         _require_any(visitor, Level.ENROLLING, Level.SIGNED_IN)
+        _require_fresh(visitor)
         return self._passkeys.offer(browser.secret or "", visitor.account_id, site)
 
     def add_passkey(self, visitor: Visitor, browser: Browser, site: Site, answer: bytes) -> None:
         """Take a passkey. Raises `NotAuthenticated`."""
         _require_any(visitor, Level.ENROLLING, Level.SIGNED_IN)
+        _require_fresh(visitor)
         with self._database.transaction() as tx:
             _hold(tx, visitor)
             self._passkeys.register(tx, browser.secret or "", visitor.account_id, site, answer)
@@ -212,6 +252,7 @@ class SignIn:
     def renew_recovery_codes(self, visitor: Visitor) -> list[str]:
         """Make new recovery codes; the old ones are void."""
         _require(visitor, Level.SIGNED_IN)
+        _require_fresh(visitor)
         with self._database.transaction() as tx:
             _hold(tx, visitor)
             codes = self._factors.renew_recovery_codes(tx, visitor.account_id)
@@ -221,6 +262,7 @@ class SignIn:
     def drop_passkey(self, visitor: Visitor, passkey_id: int) -> None:
         """Forget a passkey; the last second factor stays. Raises `NotPermitted`."""
         _require(visitor, Level.SIGNED_IN)
+        _require_fresh(visitor)
         with self._database.transaction() as tx:
             _hold(tx, visitor)
             account = tx.execute(_SQL.find_account_by_id, (visitor.account_id,)).fetchone()
@@ -265,6 +307,18 @@ def check_passphrase(passphrase: str, login: str) -> None:
     plain = passphrase.lower()
     if len(set(plain)) < _LEAST_KINDS or (len(login) > 3 and login in plain):
         raise InvalidRequest("That is too easy to guess: repeat less, and leave your login out.")
+
+
+def _factor_of(code: str) -> tuple[str, bool]:
+    """Tell by its form what a code is of: the app, or paper."""
+    is_app = len("".join(code.split())) == _CODE_DIGITS
+    return "app" if is_app else "recovery-code", is_app
+
+
+def _require_fresh(visitor: Visitor) -> None:
+    """Ask for a second factor of just now, where somebody at an open screen could do harm."""
+    if visitor.level is Level.SIGNED_IN and not visitor.is_fresh:
+        raise NotProven
 
 
 def _require(visitor: Visitor, level: Level) -> None:

@@ -24,7 +24,7 @@ from vna.dimse.worker import Worker
 from vna.errors import VNAError
 from vna.ingest.backfill import SearchIndex
 from vna.ingest.recover import Recovery
-from vna.jobs.kinds import handlers
+from vna.jobs.kinds import URGENT, handlers
 from vna.jobs.worker import Worker as JobWorker
 from vna.web.asgi import serve
 
@@ -80,6 +80,7 @@ def speak_dicom(place: Place, handle: int) -> None:
             settings,
             control,
             remotes=archive.engines.remotes,
+            labels=archive.engines.people.labels,
             roster=roster.own(settings.data, settings.dicom.associations),
         )
 
@@ -94,18 +95,26 @@ def do_jobs(place: Place) -> None:
     """Do the work of the queue until SIGTERM; what is in hand then goes on at the next start."""
     settings = place.settings
     with opened(settings, place.dsn) as archive:
-        worker = JobWorker(
-            archive.database,
-            handlers(archive.engines, settings),
-            settings.jobs,
-            node=node_of(settings),
-        )
+        all_kinds = handlers(archive.engines, settings)
+        urgent = {kind: does for kind, does in all_kinds.items() if kind in URGENT}
+        others = {kind: does for kind, does in all_kinds.items() if kind not in URGENT}
+        node, policy = node_of(settings), settings.jobs
+        # hands of their own: somebody waits for a code while studies are sent for hours
+        clerk = JobWorker(archive.database, urgent, policy, node=f"{node} urgent")
+        worker = JobWorker(archive.database, others, policy, node=node)
 
         def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 -- a signal handler's
+            clerk.stop()
             worker.stop()
 
         signal.signal(signal.SIGTERM, stop)
-        worker.run()
+        beside = threading.Thread(target=clerk.run, name="urgent")
+        beside.start()
+        try:
+            worker.run()
+        finally:
+            clerk.stop()
+            beside.join()
 
 
 def node_of(settings: Settings) -> str:
@@ -138,6 +147,7 @@ def keep_house(place: Place, begun: dt.datetime) -> None:
                     first, due = False, time.monotonic() + hourly
                 else:
                     archive.engines.lifecycle.catch_up(older_s=_TURN_S)
+                    archive.engines.sharing.catch_up(older_s=_TURN_S)
                     archive.engines.corrections.catch_up(older_s=_TURN_S)
                     archive.engines.identities.catch_up(older_s=_TURN_S)
                 archive.engines.identities.keep_up(_IDENTITIES)
@@ -153,6 +163,7 @@ def recover(archive: Archive, begun: dt.datetime | None) -> None:
     now = dt.datetime.now(dt.UTC)
     older_s = (now - begun).total_seconds() if begun else _TURN_S
     archive.engines.lifecycle.catch_up(older_s=older_s)
+    archive.engines.sharing.catch_up(older_s=older_s)
     archive.engines.corrections.catch_up(older_s=older_s)
     archive.engines.identities.catch_up(older_s=older_s)
     adopt_orphans(archive.recovery, archive.settings, begun)
@@ -161,6 +172,10 @@ def recover(archive: Archive, begun: dt.datetime | None) -> None:
     archive.engines.transactions.expire()
     archive.engines.changes.keep_up()
     archive.engines.people.sessions.sweep()
+    archive.engines.messages.sweep()
+    archive.engines.imports.sweep()
+    archive.engines.sharing.sweep()
+    archive.engines.people.emergencies.sweep()
 
 
 def _commit(archive: Archive, stop: threading.Event) -> None:

@@ -65,8 +65,12 @@ Ref = StudyRef | SeriesRef | InstanceRef
 
 @dataclass(frozen=True, slots=True)
 class Within:
-    """A part of the archive: the union of whole studies, series and single instances."""
+    """A part of the archive: the union of whole studies, series and single instances.
+
+    Or, where `without` is given, all of it but those studies; then the others say nothing.
+    """
 
     studies: frozenset[UID] = frozenset()
     series: frozenset[SeriesRef] = frozenset()
     instances: frozenset[InstanceRef] = frozenset()
+    without: frozenset[UID] | None = None

@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 
-from vna.access.principal import Action, Kind, Principal
+from vna.access.principal import Action, Kind, Label, Principal
 from vna.access.remotes import Remote, Remotes
+from vna.access.roles import clears
 from vna.config import Settings
 from vna.dimse.negotiate import CONGESTED, UNKNOWN_CALLING
 from vna.dimse.upper_layer import Rejected
@@ -48,5 +49,11 @@ def caller_of(
     if not settings.dev and (remote is None or (remote.tls and not is_secured)):
         return UNKNOWN_CALLING
     actions = frozenset(Action) if remote is None else remote.actions
-    principal = Principal(kind=Kind.AE, name=calling, actions=actions, address=address)
+    principal = Principal(
+        kind=Kind.AE,
+        name=calling,
+        actions=actions,
+        address=address,
+        clearances=frozenset(Label) if settings.dev else clears(settings.access.ae_clears),
+    )
     return Caller(principal=principal, remote=remote)

@@ -162,6 +162,7 @@ class Association:
             address=self._address,
             principal=caller.principal,
             remote=caller.remote,
+            narrowed=self._house.callers.narrowed,
         )
 
     def _reject(self, request: AssociateRequest, why: Rejected) -> None:

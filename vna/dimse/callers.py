@@ -11,6 +11,7 @@ import logging
 from dataclasses import dataclass, replace
 
 from vna.access.identities import Verifier, watched
+from vna.access.labels import Labels
 from vna.access.remotes import Remotes
 from vna.config import Settings
 from vna.dimse.associate import Caller, caller_of
@@ -38,7 +39,10 @@ class Line:
 class Callers:
     """Names the callers of one process."""
 
-    def __init__(self, settings: Settings, remotes: Remotes | None) -> None:
+    def __init__(
+        self, settings: Settings, remotes: Remotes | None, labels: Labels | None = None
+    ) -> None:
+        self.narrowed = None if labels is None else labels.narrowed
         self._settings = settings
         self._remotes = remotes
         self._identities = watched(settings.dicom.identities)

@@ -15,13 +15,21 @@ from vna.dimse.stores import Stores
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
-    """Who is on the other side of an association; `remote` is what is registered of it."""
+    """Who is on the other side of an association; `remote` is what is registered of it.
+
+    `narrowed` withholds what is labelled by now: an association may stand for hours.
+    """
 
     calling: str
     called: str
     address: str
     principal: Principal
     remote: Remote | None = None
+    narrowed: Callable[[Principal], Principal] | None = None
+
+    def asker(self) -> Principal:
+        """Say who asks, with what they may see now. Raises `Unavailable`."""
+        return self.principal if self.narrowed is None else self.narrowed(self.principal)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

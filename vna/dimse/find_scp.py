@@ -104,7 +104,7 @@ class _Finding:
         except InvalidQuery as exc:
             offending = _offending(FIND_MODELS[context.sop_class], read, elements, options)
             return of_find_error(exc, offending=offending)
-        answers = self._query.find(self._exchange.peer.principal, asked.query)
+        answers = self._query.find(self._exchange.peer.asker(), asked.query)
         pending = PENDING_WITH_UNSUPPORTED_KEYS if asked.unsupported else PENDING
         remote = self._exchange.peer.remote
         charset = text_of(elements.get(CHARSET, {})) or (remote and remote.character_set) or ""

@@ -160,7 +160,7 @@ class _Retrieving:
     def _answer(self) -> tuple[Status, bytes | None]:
         if self._is_too_long:
             raise TooLarge("The Identifier is longer than 1 MiB.")
-        context, who = self._exchange.context, self._exchange.peer.principal
+        context, who = self._exchange.context, self._exchange.peer.asker()
         elements = decode_dataset(bytes(self._identifier), context.transfer_syntax)
         asked = selection(self._model, elements, relational=context.options.relational)
         found = self._retrieve.retrieval(who, asked, what=self._what)

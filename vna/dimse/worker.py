@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 
+from vna.access.labels import Labels
 from vna.access.remotes import Remotes
 from vna.config import Settings
 from vna.dimse import tls
@@ -44,6 +45,7 @@ class Worker:
         control: socket.socket,
         *,
         remotes: Remotes | None = None,
+        labels: Labels | None = None,
         slow_window_s: float = 30.0,
         roster: Roster | None = None,
     ) -> None:
@@ -63,7 +65,7 @@ class Worker:
             ),
             buffers=Buffers(),
             stop_fd=self._stop_out.fileno(),
-            callers=Callers(settings, remotes),
+            callers=Callers(settings, remotes, labels),
             roster=roster or Roster(),
             tls=tls.acceptor(settings.tls),
             is_stopping=lambda: self.is_stopping,

@@ -73,6 +73,8 @@ def version(conn: Connection, ref: InstanceRef, blob_id: bytes) -> Located | Non
 
 def covers(within: Within, ref: Ref) -> bool:
     """Tell whether all of `ref` can be seen."""
+    if within.without is not None:
+        return ref.study not in within.without
     if ref.study in within.studies:
         return True
     if isinstance(ref, InstanceRef):

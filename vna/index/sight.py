@@ -21,6 +21,11 @@ _WHOLE_STUDIES = sql.SQL(
     "WITH study AS (SELECT study_pk, {} FROM study WHERE study_uid = ANY (%s)) "
 ).format(sql.SQL(_STUDY))
 
+# Not materialized: a study or two left out must not cost a walk over all the others.
+_ALL_BUT = sql.SQL(
+    "WITH study AS NOT MATERIALIZED (SELECT study_pk, {} FROM study WHERE study_uid <> ALL (%s)) "
+).format(sql.SQL(_STUDY))
+
 # The attributes shown are those of the first instance in sight, as everywhere; where the study
 # shows others, they stand among its differences.
 _NARROW = sql.SQL(
@@ -107,6 +112,8 @@ def sight(within: Within | None) -> Clause:
     """Compose what stands before a search under this scope; nothing when all can be seen."""
     if within is None:
         return Clause(sql.SQL(""))
+    if within.without is not None:
+        return Clause(_ALL_BUT, (Texts(sorted(within.without)),))
     studies = Texts(sorted(within.studies))
     if not (within.series or within.instances):
         return Clause(_WHOLE_STUDIES, (studies,))

@@ -9,7 +9,7 @@ from functools import partial
 
 from vna import telemetry
 from vna.access.audit import Audit, Event
-from vna.access.policy import require
+from vna.access.policy import require, require_copies
 from vna.access.principal import Action, Principal
 from vna.blobs.recent import Recent
 from vna.blobs.store import BlobStore
@@ -261,12 +261,13 @@ class RetrieveEngine:
 
     def package(self, principal: Principal, ref: Ref, *, directory: bool) -> Package:
         """All instances of `ref` as one ZIP file, as they are stored. Raises `NotFound`."""
+        require_copies(principal, ref)
         found = self.instances(principal, ref)
         names = list(file_names(found))
         files = [
             Entry(
                 name="/".join(name) if directory else f"{'/'.join(name)}.dcm",
-                content=self._whole(item),
+                content=self.whole(item),
                 changed_at=item.changed_at,
                 key=revision(item, self._overlay(item)).encode(),
             )
@@ -295,7 +296,8 @@ class RetrieveEngine:
             changed_at=changed_at,
         )
 
-    def _whole(self, located: Located) -> Stretch:
+    def whole(self, located: Located) -> Stretch:
+        """One of `instances` as the file it is stored as, to be walked from anywhere."""
         if (overlay := self._overlay(located)) is not None:
             given = stored_as(located, overlay)
             return self._overlays.stretch(lambda: self.part10(located, given).chunks)

@@ -112,6 +112,18 @@ class RenderEngine:
         telemetry.RETRIEVALS.labels(what).inc(len(found))
         return found
 
+    def visible(self, principal: Principal, ref: Ref) -> list[Located]:
+        """List the instances of `ref` that may be seen, be it a part. Raises `NotFound`."""
+        require(principal, Action.RETRIEVE)
+        if not principal.scope.touches(ref):
+            raise NotFound
+        with self._database.reading() as conn:
+            found = locate.instances(conn, ref, within=principal.scope.within())
+        if not found:
+            raise NotFound
+        self._audit.read(principal, ref.study, "viewer", count=len(found), size=0)
+        return found
+
     def rendered(
         self,
         principal: Principal,

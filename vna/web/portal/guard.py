@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, quote
 
 from starlette.requests import ClientDisconnect, Request
@@ -19,7 +19,8 @@ from vna.access import forms
 from vna.access.passkeys import Site
 from vna.access.people import People
 from vna.access.sessions import Browser, Level, Visitor
-from vna.errors import InvalidRequest, NotPermitted, TooLarge, Unavailable, VNAError
+from vna.errors import InvalidRequest, NotPermitted, NotProven, TooLarge, Unavailable, VNAError
+from vna.texts import chosen
 from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.identity import (
@@ -84,8 +85,12 @@ class Visit:
         name = host if host.startswith("[") else host.partition(":")[0]
         return Site(name=name, origin=origin_of(self.request.scope))
 
-    def show(self, page: str, *, status: int = 200, **shown: object) -> Response:
-        """Render a page with what every page of this sort needs."""
+    def language(self) -> str:
+        """Say which of our languages the browser asks for."""
+        return chosen(self.request.headers.get("accept-language"))
+
+    def show(self, page: str, *, status: int = 200, **shown: Any) -> Response:  # by the page
+        """Render a page with what every page of this sort needs; `language` may be among it."""
         answer = self.pages.page(
             page, status=status, form=forms.token(self.secret), visitor=self.visitor, **shown
         )
@@ -124,21 +129,37 @@ class Visit:
             samesite="strict",
         )
 
-    async def form(self) -> dict[str, str]:
+    async def form(
+        self, *, most_fields: int = _MOST_FIELDS, most_bytes: int = _MOST_BYTES
+    ) -> dict[str, str]:
         """Read a form of ours. Raises `InvalidRequest`, `TooLarge`, `NotPermitted`."""
+        found = await self._fields(most_fields, most_bytes)
+        self._require_own(found.get("form", ""))
+        return found
+
+    async def foreign_form(self) -> dict[str, str]:
+        """Read a form of a page that could not know the browser, so it has no token of ours.
+
+        What it says must be bound to the browser in another way. Raises as `form` does.
+        """
+        found = await self._fields()
+        require_own_origin(self.request.scope)
+        return found
+
+    async def _fields(
+        self, most_fields: int = _MOST_FIELDS, most_bytes: int = _MOST_BYTES
+    ) -> dict[str, str]:
         kind = self.request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/x-www-form-urlencoded":
             raise InvalidRequest("A form is application/x-www-form-urlencoded.")
-        body = await self._body()
+        body = await self._body(most_bytes)
         try:
             fields = parse_qsl(
-                body.decode("ascii"), keep_blank_values=True, max_num_fields=_MOST_FIELDS
+                body.decode("ascii"), keep_blank_values=True, max_num_fields=most_fields
             )
         except ValueError as exc:
             raise InvalidRequest("The form is not well formed.") from exc
-        found = dict(fields)
-        self._require_own(found.get("form", ""))
-        return found
+        return dict(fields)
 
     async def json(self) -> bytes:
         """Read JSON that a script of ours sends. Raises as `form` does."""
@@ -162,12 +183,12 @@ class Visit:
         if self.is_new or not forms.is_token(self.secret, token):
             raise NotPermitted("This form is too old; go back, load the page again, and repeat.")
 
-    async def _body(self) -> bytes:
+    async def _body(self, most: int = _MOST_BYTES) -> bytes:
         body = bytearray()
         try:
             async for piece in self.request.stream():
                 body += piece
-                if len(body) > _MOST_BYTES:
+                if len(body) > most:
                     raise TooLarge("A form is smaller than that.")
         except ClientDisconnect as exc:
             raise InvalidRequest("The request ended before its time.") from exc
@@ -201,6 +222,8 @@ def guarded(counter: Counter, pages: Pages, page: Page, *levels: Level | None) -
                     return visit.go(_way(request, level))
                 visit = _with(visit, found)
             return await page(visit)
+        except NotProven:
+            return visit.go("/confirm")
         except VNAError as exc:
             status, fields, _ = problems.answer(exc, "page")
             answer = visit.show("trouble.html", status=status, trouble=str(exc))

@@ -1,0 +1,52 @@
+"""`vna label`, `vna care` and `vna emergency`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.cli.conftest import Vna
+
+
+def test_labels_are_set_listed_and_removed(vna: Vna, archive: Path) -> None:
+    at = ("--data", archive)
+    done = vna("label", "set", "1.2.3", "sensitive", "--reason", "a colleague", *at)
+    assert (done.returncode, "1.2.3 is sensitive" in done.stdout) == (0, True)
+    words = ("--reason", "not told yet", "--until", "2999-01-01T08:00+01:00")
+    assert vna("label", "set", "1.2.3", "embargoed", *words, *at).returncode == 0
+    listed = json.loads(vna("label", "list", "1.2.3", "--json", *at).stdout)
+    assert {(one["label"], one["until"]) for one in listed} == {
+        ("sensitive", None),
+        ("embargoed", "2999-01-01T07:00:00+00:00"),
+    }
+    assert "embargoed until 2999-01-01 07:00 UTC" in vna("label", "list", *at).stdout
+    assert vna("label", "remove", "1.2.3", "sensitive", *at).returncode == 0
+    again = vna("label", "remove", "1.2.3", "sensitive", *at)
+    assert (again.returncode, "does not have" in again.stderr) == (1, True)
+    wrong = vna("label", "set", "1.2.3", "embargoed", "--reason", "x", "--until", "soon", *at)
+    assert (wrong.returncode, "2026-12-24T08:00" in wrong.stderr) == (1, True)
+
+
+def test_relations_are_added_listed_and_ended(vna: Vna, archive: Path) -> None:
+    at = ("--data", archive)
+    vna("user", "add", "ref", "--role", "referring", *at)
+    added = vna("care", "add", "ref", "--patient", "P1", "--days", "7", *at)
+    assert added.stdout.startswith("relation 1: ref sees it for 7 days")
+    vna("care", "add", "ref", "--study", "1.2.3", "--ground", "consulted", *at)
+    listed = json.loads(vna("care", "list", "ref", "--json", *at).stdout)
+    assert [(one["study"], one["issuer"], one["patient_id"]) for one in listed] == [
+        (None, "LOCAL", "P1"),
+        ("1.2.3", None, None),
+    ]
+    assert vna("care", "end", "1", *at).returncode == 0
+    assert vna("care", "end", "1", *at).returncode == 1
+    assert "ref, consulted: study 1.2.3" in vna("care", "list", *at).stdout
+
+
+def test_emergencies_are_listed(vna: Vna, archive: Path) -> None:
+    at = ("--data", archive)
+    assert json.loads(vna("emergency", "list", "--all", "--json", *at).stdout) == []
+    assert vna("emergency", "list", *at).stdout == ""
+    missing = vna("emergency", "review", "7", "ok", *at)
+    assert (missing.returncode, "does not exist" in missing.stderr) == (1, True)
+    assert vna("emergency", "end", "7", *at).returncode == 1

@@ -1,0 +1,196 @@
+"""Emergency access: one person's studies, for half an hour, for a reason, reviewed by others.
+
+What is lent goes over labels and over the reach of the account. It is bound to one session that
+showed a second factor just now, is for looking only (`Scope.lent`), and stands in the trail as the
+Security Alert of PS3.16 CID 403 (Emergency Override Started, Stopped).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from vna.access.audit import Audit, Event
+from vna.access.policy import require
+from vna.access.principal import Action, Principal, system
+from vna.access.sessions import FRESH_S, Visitor
+from vna.db import statements
+from vna.db.pool import Connection, Database
+from vna.errors import InvalidRequest, NotFound, NotProven
+from vna.telemetry import EMERGENCIES
+
+_SQL = statements.load("restriction")
+
+REASONS = {
+    "treatment": "The patient is being treated right now",
+    "unconscious": "The patient cannot say who treats them",
+    "on-call": "I stand in for the colleague in charge",
+    "disaster": "Many injured at once",
+}
+VERDICTS = ("ok", "not-ok")
+LASTS_S = 1800.0
+_LEAST_NOTE, _MOST_NOTE = 10, 500
+_LISTED = 500
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """Why: one of `REASONS`, and in words."""
+
+    code: str
+    note: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Emergency:
+    """One emergency as who reviews it sees it."""
+
+    emergency_id: int
+    login: str
+    issuer: str = field(repr=False)
+    patient_id: str = field(repr=False)
+    reason: str
+    note: str = field(repr=False)
+    began_at: dt.datetime
+    ended_at: dt.datetime
+    is_open: bool
+    reviewed_at: dt.datetime | None
+    reviewed_by: str | None
+    verdict: str | None
+    remark: str | None = field(repr=False)
+
+
+class Emergencies:
+    """Begins, ends, lists and reviews them."""
+
+    def __init__(self, *, database: Database, audit: Audit) -> None:
+        self._database = database
+        self._audit = audit
+
+    def begin(self, visitor: Visitor, patient_id: str, issuer: str, reason: Reason) -> dt.datetime:
+        """Lend one person's studies to this session; return until when. One before it ends.
+
+        Raises `NotPermitted`, `InvalidRequest`, `NotProven`; `NotFound` for an identifier
+        nobody has here.
+        """
+        who = visitor.principal
+        require(who, Action.EMERGENCY)
+        note = " ".join(reason.note.split())
+        if reason.code not in REASONS or not _LEAST_NOTE <= len(note) <= _MOST_NOTE:
+            raise InvalidRequest(
+                f"Say why: one of the reasons, and {_LEAST_NOTE} to {_MOST_NOTE} characters more."
+            )
+        if not visitor.is_fresh:
+            raise NotProven
+        owner = self._identity(who, patient_id.strip(), issuer.strip(), reason)
+        asked = {
+            "login": visitor.login,
+            "account": visitor.account_id,
+            "session": visitor.session_id,
+            "issuer": owner,
+            "patient": patient_id.strip(),
+            "reason": reason.code,
+            "note": note,
+            "lasts_s": LASTS_S,
+            "fresh_s": FRESH_S,
+        }
+        with self._database.transaction() as tx:
+            before = tx.execute(_SQL.end_emergencies_of, (visitor.account_id,)).fetchall()
+            self._told_ended(tx, who, before)
+            row = tx.execute(_SQL.begin_emergency, asked).fetchone()
+            if row is None:
+                raise NotProven
+            detail = {"emergency": row[0], "reason": reason.code, "until": row[1].isoformat()}
+            self._audit.write(tx, who, [Event(kind="glass.broken", outcome="done", detail=detail)])
+        EMERGENCIES.inc()
+        logger.warning("emergency access", extra={"emergency": row[0], "login": visitor.login})
+        ends_at: dt.datetime = row[1]
+        return ends_at
+
+    def end(self, visitor: Visitor) -> None:
+        """End one's own; nothing happens when there is none."""
+        with self._database.transaction() as tx:
+            ended = tx.execute(_SQL.end_emergencies_of, (visitor.account_id,)).fetchall()
+            self._told_ended(tx, visitor.principal, ended)
+
+    def stop(self, who: Principal, emergency_id: int) -> None:
+        """End somebody's. Raises `NotPermitted`, `NotFound`."""
+        require(who, Action.AUDIT)
+        with self._database.transaction() as tx:
+            ended = tx.execute(_SQL.end_emergency, (emergency_id,)).fetchall()
+            if not ended:
+                raise NotFound("There is no such emergency under way.")
+            self._told_ended(tx, who, ended)
+
+    def all(self, who: Principal, *, unreviewed: bool) -> list[Emergency]:
+        """List the latest five hundred, or of them those nobody has reviewed."""
+        require(who, Action.AUDIT)
+        asked = {"unreviewed": unreviewed, "most": _LISTED}
+        with self._database.reading() as conn:
+            return [_emergency(row) for row in conn.execute(_SQL.list_emergencies, asked)]
+
+    def review(self, who: Principal, emergency_id: int, verdict: str, remark: str) -> None:
+        """Judge one; nobody judges their own.
+
+        Raises `NotPermitted`, `InvalidRequest`, `NotFound`.
+        """
+        require(who, Action.AUDIT)
+        if verdict not in VERDICTS or len(remark) > _MOST_NOTE:
+            raise InvalidRequest(
+                f"A verdict is ok or not-ok, with up to {_MOST_NOTE} characters of text."
+            )
+        asked = {
+            "emergency": emergency_id, "by": who.name, "verdict": verdict, "remark": remark.strip()
+        }  # fmt: skip
+        with self._database.transaction() as tx:
+            row = tx.execute(_SQL.review_emergency, asked).fetchone()
+            if row is None:
+                raise NotFound("It was reviewed before, or is one's own, or does not exist.")
+            detail = {"emergency": emergency_id, "account": row[1], "verdict": verdict}
+            told = Event(kind="glass.reviewed", outcome="done", detail=detail)
+            self._audit.write(tx, who, [told])
+
+    def sweep(self) -> None:
+        """Note the end of those whose time, or whose session, is over."""
+        with self._database.transaction() as tx:
+            ended = tx.execute(_SQL.end_late_emergencies).fetchall()
+            self._told_ended(tx, system("upkeep"), ended)
+
+    def _identity(self, who: Principal, patient_id: str, issuer: str, reason: Reason) -> str:
+        """Find whose identifier it is; that nobody has it is written down, too."""
+        asked = {
+            "patient": patient_id.replace("\0", ""),
+            "issuer": issuer.replace("\0", "") or None,
+        }
+        with self._database.reading() as conn:
+            found = conn.execute(_SQL.find_identities, asked).fetchall()
+        if len(found) == 1:
+            return str(found[0][0])
+        if found:
+            raise InvalidRequest("Several issuers use this Patient ID: say which is meant.")
+        refused = Event(kind="glass.broken", outcome="refused", detail={"reason": reason.code})
+        with self._database.transaction() as tx:
+            self._audit.write(tx, who, [refused])
+        raise NotFound("Nobody here has this Patient ID.")
+
+    def _told_ended(self, tx: Connection, who: Principal, ended: Sequence[tuple[Any, ...]]) -> None:
+        events = [
+            Event(
+                kind="glass.ended", outcome="done", detail={"emergency": row[0], "account": row[1]}
+            )
+            for row in ended
+        ]
+        self._audit.write(tx, who, events)
+
+
+def _emergency(row: tuple[Any, ...]) -> Emergency:  # the columns of list_emergencies
+    return Emergency(
+        emergency_id=row[0], login=row[1], issuer=row[2], patient_id=row[3], reason=row[4],
+        note=row[5], began_at=row[6], ended_at=row[7], is_open=row[8], reviewed_at=row[9],
+        reviewed_by=row[10], verdict=row[11], remark=row[12],
+    )  # fmt: skip

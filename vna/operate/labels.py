@@ -1,0 +1,139 @@
+"""Labels set and taken away: journal entry, then row and audit, then the answer.
+
+The journal is what counts: an emptied index gets back what stands there (`lay`), so that no rebuild
+shows a study that was withheld.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+
+from vna.access.audit import Audit, Event
+from vna.access.labels import Labelled, Labels
+from vna.access.policy import require
+from vna.access.principal import Action, Label, Principal
+from vna.blobs.journal import Entry, Journal
+from vna.blobs.layout import created_at
+from vna.blobs.store import BlobStore
+from vna.db.pool import Connection, Database
+from vna.dicom.refs import UID, uid
+from vna.errors import Corrupt, InvalidRequest, InvalidUID, NotFound
+from vna.index.deleted import mark_applied
+
+SET = "label"
+TAKEN = "unlabel"
+
+_MOST_REASON = 200
+
+
+class LabelEngine:
+    """Withholds studies, and lets them be seen again. One a process, shared by its threads."""
+
+    def __init__(
+        self, *, store: BlobStore, database: Database, audit: Audit, labels: Labels
+    ) -> None:
+        self._journal = Journal(store)
+        self._database = database
+        self._audit = audit
+        self._labels = labels
+
+    def put(
+        self,
+        principal: Principal,
+        study: UID,
+        label: Label,
+        *,
+        reason: str,
+        until: dt.datetime | None = None,
+    ) -> None:
+        """Label a study, here already or not. Raises `NotPermitted`, `InvalidRequest`.
+
+        An embargo has an end, the others have none. Whoever may not see it any more does not, at
+        the latest after a second.
+        """
+        require(principal, Action.LABEL)
+        reason = " ".join(reason.split())
+        if not 1 <= len(reason) <= _MOST_REASON:
+            raise InvalidRequest(f"Say why, in up to {_MOST_REASON} characters.")
+        if (label is Label.EMBARGOED) != (until is not None):
+            raise InvalidRequest("An embargo has an end, and no other label has one.")
+        if until is not None and until <= dt.datetime.now(dt.UTC):
+            raise InvalidRequest("The end of an embargo lies ahead.")
+        ends = None if until is None else until.isoformat()
+        args = {"label": label.value, "reason": reason, "until": ends}
+        entry = self._journal.append(SET, {"study": study}, args, principal.name)
+        labelled = Labelled(
+            study=study,
+            label=label,
+            until=until,
+            reason=reason,
+            by=principal.name,
+            at=created_at(entry),
+        )
+        with self._database.transaction() as tx:
+            mark_applied(tx, [entry], SET)
+            self._labels.put(tx, labelled)
+            self._tell(tx, principal, "label.set", study, {"label": label.value, "until": ends})
+
+    def take(self, principal: Principal, study: UID, label: Label) -> None:
+        """Take a label away. Raises `NotPermitted`, `NotFound`."""
+        require(principal, Action.LABEL)
+        if not any(one.label is label for one in self._labels.of(study)):
+            raise NotFound("This study does not have that label.")
+        args = {"label": label.value}
+        entry = self._journal.append(TAKEN, {"study": study}, args, principal.name)
+        with self._database.transaction() as tx:
+            mark_applied(tx, [entry], TAKEN)
+            self._labels.drop(tx, study, label)
+            self._tell(tx, principal, "label.taken", study, args)
+
+    def of(self, principal: Principal, study: UID | None = None) -> list[Labelled]:
+        """List the labels of a study, or the newest thousand of all. Raises `NotPermitted`."""
+        require(principal, Action.LABEL)
+        return self._labels.of(study)
+
+    def lay(self, tx: Connection) -> None:
+        """Write every label that stands into an emptied index. Raises `Corrupt`."""
+        entries: list[bytes] = []
+        standing: dict[tuple[UID, Label], Labelled] = {}
+        for entry in self._journal.replay():
+            if entry.op in (SET, TAKEN):
+                entries.append(entry.id)
+                key, labelled = _read(entry)
+                standing.pop(key, None)
+                if labelled is not None:
+                    standing[key] = labelled
+        self._labels.replace_all(tx, list(standing.values()))
+        mark_applied(tx, entries, SET)
+
+    def _tell(
+        self,
+        tx: Connection,
+        who: Principal,
+        kind: str,
+        study: UID,
+        detail: Mapping[str, str | None],
+    ) -> None:
+        self._audit.write(
+            tx, who, [Event(kind=kind, outcome="done", study=study, detail=dict(detail))]
+        )
+
+
+def _read(entry: Entry) -> tuple[tuple[UID, Label], Labelled | None]:
+    try:
+        study, label = uid(entry.target["study"]), Label(entry.args["label"])
+        if entry.op == TAKEN:
+            return (study, label), None
+        until = entry.args["until"]
+        labelled = Labelled(
+            study=study,
+            label=label,
+            until=None if until is None else dt.datetime.fromisoformat(until),
+            reason=entry.args["reason"],
+            by=entry.actor,
+            at=created_at(entry.id),
+        )
+    except (KeyError, TypeError, ValueError, InvalidUID) as exc:
+        raise Corrupt("A journal entry does not say what was labelled.") from exc
+    return (study, label), labelled

@@ -1,0 +1,79 @@
+"""/confirm: the second factor again, before something that somebody at an open screen could do."""
+
+from __future__ import annotations
+
+import orjson
+from starlette.responses import Response
+from starlette.routing import Route
+
+from vna.access.accounts import Account
+from vna.errors import NotAuthenticated, NotProven, TooMany
+from vna.web import problems
+from vna.web.exchange import Counter
+from vna.web.portal.guard import Visit, guarded
+from vna.web.portal.login import as_json
+from vna.web.portal.pages import Pages
+
+_NEXT = frozenset({"/account", "/emergency"})
+
+
+def routes(counter: Counter, pages: Pages) -> list[Route]:
+    """Return the routes of confirming."""
+    return [
+        Route("/confirm", guarded(counter, pages, _confirm), methods=["GET", "POST"]),
+        Route("/confirm/passkey/begin", guarded(counter, pages, _begin), methods=["POST"]),
+        Route("/confirm/passkey", guarded(counter, pages, _passkey), methods=["POST"]),
+    ]
+
+
+async def _confirm(visit: Visit) -> Response:
+    account = await visit.hop(lambda: visit.people.accounts.of(visit.known.account_id))
+    if visit.request.method != "POST":
+        goes_on = _next(visit.request.query_params.get("next", ""))
+        return _shown(visit, account, goes_on, None)
+    form = await visit.form()
+    goes_on = _next(form.get("next", ""))
+    try:
+        await visit.hop(lambda: visit.people.signing.prove(visit.known, form.get("code", "")))
+    except NotProven:
+        raise
+    except (NotAuthenticated, TooMany) as exc:
+        return _shown(visit, account, goes_on, exc)
+    visit.counter.identity.forget(visit.request.scope)
+    return visit.go(goes_on)
+
+
+def _shown(visit: Visit, account: Account, goes_on: str, exc: Exception | None) -> Response:
+    status = 200 if exc is None else problems.answer(exc, "confirm")[0]
+    return visit.show(
+        "confirm.html",
+        status=status,
+        account=account,
+        next=goes_on,
+        trouble=None if exc is None else str(exc),
+        sso=visit.people.federation.shown_as,
+    )
+
+
+async def _begin(visit: Visit) -> Response:
+    await visit.json()
+    options = await visit.hop(
+        lambda: visit.people.signing.passkey_challenge(visit.browser(), visit.site())
+    )
+    return as_json(options.encode())
+
+
+async def _passkey(visit: Visit) -> Response:
+    answer = await visit.json()
+    goes_on = _next(visit.request.headers.get("x-vna-next", ""))
+    await visit.hop(
+        lambda: visit.people.signing.prove_passkey(
+            visit.known, visit.browser(), visit.site(), answer
+        )
+    )
+    visit.counter.identity.forget(visit.request.scope)
+    return as_json(orjson.dumps({"next": goes_on}))
+
+
+def _next(asked: str) -> str:
+    return asked if asked in _NEXT else "/account"

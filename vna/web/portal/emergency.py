@@ -1,0 +1,75 @@
+"""/emergency: one person's studies for half an hour, for a reason. /emergencies: their review."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from vna.access.emergencies import REASONS, VERDICTS, Reason
+from vna.access.policy import require
+from vna.access.principal import Action
+from vna.errors import InvalidRequest, NotFound
+from vna.web import problems
+from vna.web.exchange import Counter
+from vna.web.portal.guard import Visit, guarded
+from vna.web.portal.pages import Pages
+
+
+def routes(counter: Counter, pages: Pages) -> list[Route]:
+    """Return the routes of emergency access."""
+    return [
+        Route("/emergency", guarded(counter, pages, _emergency), methods=["GET", "POST"]),
+        Route("/emergency/end", guarded(counter, pages, _end), methods=["POST"]),
+        Route("/emergencies", guarded(counter, pages, _review), methods=["GET", "POST"]),
+    ]
+
+
+async def _emergency(visit: Visit) -> Response:
+    require(visit.known.principal, Action.EMERGENCY)
+    if visit.request.method != "POST":
+        if not visit.known.is_fresh and visit.known.lent_until is None:
+            return visit.go("/confirm?next=/emergency")
+        return _shown(visit, {}, None)
+    form = await visit.form()
+    reason = Reason(code=form.get("reason", ""), note=form.get("note", ""))
+    try:
+        await visit.hop(
+            lambda: visit.people.emergencies.begin(
+                visit.known, form.get("patient", ""), form.get("issuer", ""), reason
+            )
+        )
+    except (InvalidRequest, NotFound) as exc:
+        return _shown(visit, form, exc)
+    visit.counter.identity.forget(visit.request.scope)
+    return visit.go("/")
+
+
+def _shown(visit: Visit, form: dict[str, str], exc: Exception | None) -> Response:
+    status = 200 if exc is None else problems.answer(exc, "emergency")[0]
+    asked = {name: form.get(name, "") for name in ("patient", "issuer", "reason", "note")}
+    trouble = None if exc is None else str(exc)
+    return visit.show(
+        "emergency.html", status=status, reasons=REASONS, asked=asked, trouble=trouble
+    )
+
+
+async def _end(visit: Visit) -> Response:
+    await visit.form()
+    await visit.hop(lambda: visit.people.emergencies.end(visit.known))
+    visit.counter.identity.forget(visit.request.scope)
+    return visit.go("/")
+
+
+async def _review(visit: Visit) -> Response:
+    who, emergencies = visit.known.principal, visit.people.emergencies
+    require(who, Action.AUDIT)
+    if visit.request.method == "POST":
+        form = await visit.form()
+        number = form.get("emergency", "")
+        if not number.isascii() or not number.isdigit() or len(number) > 18:
+            raise InvalidRequest("That is no emergency.")
+        verdict, remark = form.get("verdict", ""), form.get("remark", "")
+        await visit.hop(lambda: emergencies.review(who, int(number), verdict, remark))
+        return visit.go("/emergencies")
+    found = await visit.hop(lambda: emergencies.all(who, unreviewed=False))
+    return visit.show("emergencies.html", found=found, reasons=REASONS, verdicts=VERDICTS)
