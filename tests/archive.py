@@ -36,6 +36,7 @@ from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
 from vna.operate.corrections import CorrectionEngine
 from vna.operate.graveyard import Graveyard
+from vna.operate.identities import IdentityEngine
 from vna.operate.labels import LabelEngine
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.purge import Purge
@@ -130,6 +131,7 @@ class Archive:
     pushes: CommitmentPushes
     lifecycle: LifecycleEngine
     corrections: CorrectionEngine
+    identities: IdentityEngine
     changes: ChangeFeed
     purge: Purge
     search_index: SearchIndex
@@ -202,7 +204,8 @@ def open_archive(
     known = people(database=database, audit=audit, keyring=keyring, settings=settings, cost=CHEAP)
     labels = LabelEngine(store=store, database=database, audit=audit, labels=known.labels)
     corrections = CorrectionEngine(**rooms)
-    lay = (graveyard.lay, corrections.lay, labels.lay, sharing.lay)
+    identities = IdentityEngine(**rooms)
+    lay = (graveyard.lay, corrections.lay, identities.lay, labels.lay, sharing.lay)
     recovery = Recovery(**rooms, lay=lay, router=router)
     ingest = IngestEngine(**rooms, pixels=pixels, router=router)
     try:
@@ -231,6 +234,7 @@ def open_archive(
             changes=ChangeFeed(database=database, audit=audit),
             lifecycle=LifecycleEngine(**rooms, graveyard=graveyard, restore=recovery.restore),
             corrections=corrections,
+            identities=identities,
             purge=Purge(store=store, database=database, audit=audit),
             search_index=SearchIndex(**rooms),
             messages=messages,

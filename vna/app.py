@@ -38,6 +38,7 @@ from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
 from vna.operate.corrections import CorrectionEngine
 from vna.operate.graveyard import Graveyard
+from vna.operate.identities import IdentityEngine
 from vna.operate.labels import LabelEngine
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.purge import Purge
@@ -287,12 +288,13 @@ def _assembled(
     known = people(database=database, audit=audit, keyring=store.keyring, settings=settings)
     labels = LabelEngine(store=store, database=database, audit=audit, labels=known.labels)
     corrections = CorrectionEngine(store=store, database=database, audit=audit, settings=settings)
+    identities = IdentityEngine(store=store, database=database, audit=audit, settings=settings)
     recovery = Recovery(
         store=store,
         database=database,
         audit=audit,
         settings=settings,
-        lay=(graveyard.lay, corrections.lay, labels.lay, sharing.lay),
+        lay=(graveyard.lay, corrections.lay, identities.lay, labels.lay, sharing.lay),
         router=router,
     )
 
@@ -342,6 +344,7 @@ def _assembled(
             ),
             pushes=CommitmentPushes(commitment, database=database, audit=audit, settings=settings),
             corrections=corrections,
+            identities=identities,
             changes=ChangeFeed(database=database, audit=audit),
             lifecycle=LifecycleEngine(
                 store=store,

@@ -213,6 +213,13 @@ class Corrections:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Patients:
+    """Which patients are one person."""
+
+    identifying: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Commitment:
     """Storage Commitment by DICOMweb."""
 
@@ -336,6 +343,7 @@ class Settings:
     imports: Imports = field(default_factory=Imports)
     deletion: Deletion = field(default_factory=Deletion)
     corrections: Corrections = field(default_factory=Corrections)
+    patients: Patients = field(default_factory=Patients)
     commitment: Commitment = field(default_factory=Commitment)
     sharing: Sharing = field(default_factory=Sharing)
     pixels: Pixels = field(default_factory=Pixels)

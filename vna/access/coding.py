@@ -84,6 +84,7 @@ _CODINGS = {
     "webhook": Coding("110113", "E", "110128"),
     "login": Coding("110114", "E", "110122"),
     "session": Coding("110114", "E", "110123"),
+    "identity": Coding("110110", "U", balp="Update"),
     "patient": Coding("110110", "U", balp="Update"),
     "consent": Coding("110113", "E", "110135"),
     "share": Coding("110113", "E", "110135"),
