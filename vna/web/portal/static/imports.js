@@ -50,8 +50,9 @@ function show() {
   const gone = (Date.now() - state.begun) / 1000, left = state.done ? gone / state.done * (state.total - state.done) : 0;
   const wait = left > 90 ? `, about ${Math.ceil(left / 60)} minutes left` : left > 5 ? `, about ${Math.ceil(left / 5) * 5} seconds left` : "";
   const is_over = !state.queue.length && !state.busy;
-  const text = is_over ? `${state.sent} files sent, ${size(state.done)}.`
-    : `${state.sent} files sent, ${size(state.done)} of ${size(state.total)}${state.paused ? ", paused" : wait}`;
+  const count = `${state.sent} ${state.sent === 1 ? "file" : "files"} sent`;
+  const text = is_over ? `${count}, ${size(state.done)}.`
+    : `${count}, ${size(state.done)} of ${size(state.total)}${state.paused ? ", paused" : wait}`;
   at("how").textContent = text;
   if (is_over || Date.now() - state.spoke > SPEAK_MS) { at("words").textContent = is_over ? `All sent. ${text}` : text; state.spoke = Date.now(); }
   at("pause").hidden = is_over;
