@@ -48,6 +48,7 @@ class Relay:
     mails: list[Mailed] = field(default_factory=list)
     users: list[str] = field(default_factory=list)
     to_rcpt: str | None = None
+    refused: dict[str, str] = field(default_factory=dict)  # address -> what it is told
     to_data: str | None = None
     to_quit: str = "221 2.0.0 bye"
     was_tls: list[bool] = field(default_factory=list)
@@ -56,8 +57,9 @@ class Relay:
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         """Take a recipient."""
-        if self.to_rcpt is not None:
-            return self.to_rcpt
+        told = self.refused.get(address, self.to_rcpt)
+        if told is not None:
+            return told
         envelope.rcpt_tos.append(address)
         return "250 2.1.5 OK"
 
