@@ -24,6 +24,7 @@ from vna.config import Settings
 from vna.crypto.credentials import Cost, Vault
 from vna.crypto.keyring import Keyring, RootKey
 from vna.db.pool import Connection, Database
+from vna.delivery.channels import Channel
 from vna.delivery.messages import Messages
 from vna.ingest.backfill import SearchIndex
 from vna.ingest.engine import IngestEngine
@@ -43,7 +44,6 @@ from vna.query.engine import QueryEngine
 from vna.retrieve.disc import DiscEngine
 from vna.retrieve.engine import RetrieveEngine
 from vna.retrieve.render import RenderEngine
-from vna.sharing.channels import Channel
 from vna.sharing.engine import SharingEngine
 
 CHEAP = Cost(memory_kib=64, passes=1)  # of a hash: tests make many
