@@ -35,6 +35,8 @@ COMMANDS = (
     Command("init", "init", "make a data folder: keys, blob store, PostgreSQL, schema"),
     Command("demo", "demo", "run it with sample studies and compare what comes back", listens=True),
     Command("import", "importing", "store files, folders and ZIP archives"),
+    Command("correct", "correcting", "correct what a study shows, or whose it is; undo"),
+    Command("patient", "patients", "whom studies are about, and which patients are one person"),
     Command("delete", "deleting", "delete a study, a series or an instance"),
     Command("undelete", "undeleting", "bring back what was deleted, or list what can come back"),
     Command("verify", "verifying", "read every blob and say which are damaged"),

@@ -22,7 +22,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     adding.add_argument("url", metavar="URL", help="https://host/path")
     adding.add_argument(
         "--event", action="append", default=[], metavar="NAME",
-        help="what to tell: grant.opened, or grant for all of its sort; repeat for more (default: all)",
+        help="what to tell: grant.opened, or grant for all of its sort; repeat for more; none: all",
     )  # fmt: skip
     words.add_parser("list", help="show them")
     removing = words.add_parser("remove", help="tell a program nothing more")

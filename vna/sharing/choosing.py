@@ -35,19 +35,19 @@ class Chosen:
 def choose(conn: Connection, who: Principal, offer: Offer, *, most: int) -> Chosen:
     """Find what was chosen. Raises `NotPermitted`, `NotFound`, `InvalidRequest`, `Conflict`.
 
-    `TooLarge` past `most` instances, before any of their keys is opened.
+    `TooLarge` past `most` instances, before any of them is read.
     """
     refs: list[Ref] = [*offer.studies, *offer.series, *offer.instances]
     for ref in refs:
         require(who, Action.SHARE, ref)
+    if _size_of(conn, offer) > most:
+        raise TooLarge(f"One share holds {most} images: choose less at a time.")
     found: dict[str, Located] = {}
     for ref in refs:
         there = instances(conn, ref, within=who.scope.within())
         if not there:
             raise NotFound("What was chosen is not there any more.")
         found.update((one.ref.instance, one) for one in there)
-        if len(found) > most:
-            raise TooLarge(f"One share holds {most} images: choose less at a time.")
     kept = [one for one in found.values() if offer.reports or one.sop_class not in REPORTS]
     if not kept:
         raise InvalidRequest("Only reports were chosen, and this share is without reports.")
@@ -85,6 +85,16 @@ def digest_of(items: Sequence[Item]) -> bytes:
     for item in sorted(items, key=_uids):
         hashed.update("\\".join((*_uids(item), item.blob_id.hex())).encode() + b"\n")
     return hashed.digest()
+
+
+def _size_of(conn: Connection, offer: Offer) -> int:
+    asked = {
+        "studies": Texts(ref.study for ref in offer.studies),
+        "of_studies": Texts(ref.study for ref in offer.series),
+        "series": Texts(ref.series for ref in offer.series),
+    }
+    row = conn.execute(SQL.count_instances, asked).fetchone()
+    return len(offer.instances) + (int(row[0]) if row else 0)
 
 
 def _uids(item: Item) -> tuple[str, str, str]:

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from vna.config import Sharing
+from vna.delivery.channels import Channel
 from vna.errors import Conflict, InvalidRequest
-from vna.sharing.channels import Channel
 from vna.sharing.values import Forward, Offer, Protection, Purpose
 
 LEGAL_BASES = frozenset(
