@@ -98,7 +98,7 @@ class Board:
         require(who, Action.SHARE)
         with self._rooms.database.reading() as conn:
             rows = conn.execute(SQL.numbers_of, (Longs(list(share_ids)),)).fetchall()
-        return {row[0]: row[1] for row in rows if _may_see(who, row[2])}
+        return {row[0]: row[1] for row in rows if may_see(who, row[2])}
 
     def shown(self, who: Principal, share_id: int) -> list[Ref]:
         """List what of a share is shown now; see `SharingEngine.shown`."""
