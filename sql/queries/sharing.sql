@@ -529,6 +529,10 @@ SELECT s.share_id, s.number, s.standing, s.owner, s.purpose, s.person, s.studies
  ORDER BY s.share_id DESC
  LIMIT %(most)s;
 
+-- name: numbers_of
+-- What people call some shares, and which studies those show.
+SELECT share_id, number, studies FROM share WHERE share_id = ANY (%s);
+
 -- name: list_grants
 -- The grants of a share, parents before children.
 SELECT g.grant_id, g.parent_id,
