@@ -3,31 +3,40 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vna.access.audit import Audit
+from vna.access.peers import Peers
 from vna.access.people import People, people
 from vna.access.principal import Principal, developer
 from vna.access.remotes import Remotes
+from vna.access.routes import Routes
 from vna.blobs.files import Files
 from vna.blobs.layout import uuid7
 from vna.blobs.store import BlobStore
 from vna.config import Settings
-from vna.crypto.credentials import Cost
+from vna.crypto.credentials import Cost, Vault
 from vna.crypto.keyring import Keyring, RootKey
 from vna.db.pool import Connection, Database
+from vna.delivery.channels import Channel
+from vna.delivery.messages import Messages
+from vna.imports.engine import ImportEngine
 from vna.ingest.backfill import SearchIndex
 from vna.ingest.engine import IngestEngine
 from vna.ingest.outcome import Expected, Outcome, Source
 from vna.ingest.recover import Recovery
+from vna.ingest.routing import Router
 from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
+from vna.operate.corrections import CorrectionEngine
 from vna.operate.graveyard import Graveyard
+from vna.operate.identities import IdentityEngine
 from vna.operate.labels import LabelEngine
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.purge import Purge
@@ -35,10 +44,68 @@ from vna.operate.pushes import CommitmentPushes
 from vna.operate.transactions import CommitmentTransactions
 from vna.pixels.sandbox import PixelPool
 from vna.query.engine import QueryEngine
+from vna.retrieve.disc import DiscEngine
 from vna.retrieve.engine import RetrieveEngine
 from vna.retrieve.render import RenderEngine
+from vna.sharing.engine import SharingEngine
 
 CHEAP = Cost(memory_kib=64, passes=1)  # of a hash: tests make many
+
+
+@dataclass(slots=True)
+class Message:
+    """A message that was asked for."""
+
+    to: Channel
+    template: str
+    values: dict[str, str]
+    grant_id: int | None
+    until: dt.datetime | None
+
+
+@dataclass(slots=True)
+class Posted:
+    """An outbox that keeps what is left in it; a test reads it as its addressee would."""
+
+    outbox: Messages
+    messages: list[Message] = field(default_factory=list)
+    cancelled: list[int] = field(default_factory=list)
+
+    def post(
+        self,
+        tx: Connection,
+        *,
+        to: Channel,
+        template: str,
+        values: Mapping[str, str],
+        grant_id: int | None,
+        until: dt.datetime | None,
+        **about: Any,
+    ) -> int:
+        """Keep a message."""
+        self.messages.append(Message(to, template, dict(values), grant_id, until))
+        return self.outbox.post(
+            tx, to=to, template=template, values=values, grant_id=grant_id, until=until, **about
+        )
+
+    def cancel_grant(self, tx: Connection, grant_id: int) -> int:
+        """Note which grant's messages are not wanted any more."""
+        self.cancelled.append(grant_id)
+        return self.outbox.cancel_grant(tx, grant_id)
+
+    def last(self, template: str, to: Channel | None = None) -> Message:
+        """Give the latest message of a template."""
+        found = [m for m in self.messages if m.template == template and to in (None, m.to)]
+        return found[-1]
+
+    def secret(self, to: Channel | None = None) -> str:
+        """Take the secret out of the latest link."""
+        found = [m for m in self.messages if "link" in m.values and to in (None, m.to)]
+        return found[-1].values["link"].partition("#")[2]
+
+    def code(self) -> str:
+        """Take the latest code."""
+        return self.last("code").values["code"]
 
 
 @dataclass(slots=True)
@@ -50,20 +117,29 @@ class Archive:
     database: Database
     audit: Audit
     ingest: IngestEngine
+    imports: ImportEngine
     query: QueryEngine
     retrieve: RetrieveEngine
     render: RenderEngine
+    discs: DiscEngine
     recovery: Recovery
     remotes: Remotes
+    peers: Peers
+    routes: Routes
     commitment: CommitmentEngine
     transactions: CommitmentTransactions
     pushes: CommitmentPushes
     lifecycle: LifecycleEngine
+    corrections: CorrectionEngine
+    identities: IdentityEngine
     changes: ChangeFeed
     purge: Purge
     search_index: SearchIndex
     labels: LabelEngine
     people: People
+    messages: Messages
+    sharing: SharingEngine
+    posted: Posted
     who: Principal
 
     def take(self, data: bytes, *, chunk: int = 1 << 16, **expected: str) -> Outcome:
@@ -115,27 +191,40 @@ def open_archive(
     pixels = PixelPool(dataclasses.replace(settings.pixels, children=1))
     rooms = {"store": store, "database": database, "audit": audit, "settings": settings}
     retrieve = RetrieveEngine(**rooms, pixels=pixels)
+    render = RenderEngine(**rooms, pixels=pixels)
     commitment = CommitmentEngine(store=store, database=database)
     graveyard = Graveyard(**rooms)
+    routes = Routes(database, audit, settings)
+    router = Router(routes, store, settings)
+    messages = Messages(database=database, audit=audit, keyring=keyring, settings=settings)
+    posted = Posted(messages)
+    sharing = SharingEngine(**rooms, outbox=posted, cost=CHEAP)
+    messages.receipts.on_bounce = sharing.channel_bounced
+
     known = people(database=database, audit=audit, keyring=keyring, settings=settings, cost=CHEAP)
     labels = LabelEngine(store=store, database=database, audit=audit, labels=known.labels)
-
-    def lay(tx: Connection) -> None:
-        graveyard.lay(tx)
-        labels.lay(tx)
-
-    recovery = Recovery(**rooms, lay=lay)
+    corrections = CorrectionEngine(**rooms)
+    identities = IdentityEngine(**rooms)
+    lay = (graveyard.lay, corrections.lay, identities.lay, labels.lay, sharing.lay)
+    recovery = Recovery(**rooms, lay=lay, router=router)
+    ingest = IngestEngine(**rooms, pixels=pixels, router=router)
     try:
         yield Archive(
             settings=settings,
             store=store,
             database=database,
             audit=audit,
-            ingest=IngestEngine(**rooms, pixels=pixels),
+            ingest=ingest,
+            imports=ImportEngine(**rooms, restore=recovery.restore, has_space=ingest.has_space),
             query=QueryEngine(**rooms),
             retrieve=retrieve,
             remotes=Remotes(database, audit),
-            render=RenderEngine(**rooms, pixels=pixels),
+            render=render,
+            discs=DiscEngine(**rooms, retrieve=retrieve, render=render),
+            peers=Peers(
+                database=database, audit=audit, vault=Vault(keyring, CHEAP), settings=settings
+            ),
+            routes=routes,
             recovery=recovery,
             commitment=commitment,
             transactions=CommitmentTransactions(
@@ -144,8 +233,13 @@ def open_archive(
             pushes=CommitmentPushes(commitment, database=database, audit=audit, settings=settings),
             changes=ChangeFeed(database=database, audit=audit),
             lifecycle=LifecycleEngine(**rooms, graveyard=graveyard, restore=recovery.restore),
+            corrections=corrections,
+            identities=identities,
             purge=Purge(store=store, database=database, audit=audit),
             search_index=SearchIndex(**rooms),
+            messages=messages,
+            sharing=sharing,
+            posted=posted,
             labels=labels,
             people=known,
             who=developer("test"),

@@ -11,25 +11,34 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vna.access.audit import Audit
+from vna.access.peers import Peers
 from vna.access.people import people
 from vna.access.remotes import Remotes
+from vna.access.routes import Routes
+from vna.access.trail import Trail
 from vna.blobs.layout import uuid7
 from vna.blobs.store import BlobStore
 from vna.config import Settings, address
 from vna.crypto import certificates
+from vna.crypto.credentials import Vault
 from vna.crypto.keyring import Keyring, RootKey, make_root_key
 from vna.db import migrate, runlock, statements
 from vna.db.cluster import Cluster
 from vna.db.place import make_data
-from vna.db.pool import Connection, Database
+from vna.db.pool import Database
+from vna.delivery.messages import Messages
 from vna.engines import Engines
 from vna.errors import ConfigError, NotFound, Unavailable
+from vna.imports.engine import ImportEngine
 from vna.ingest.backfill import SearchIndex
 from vna.ingest.engine import IngestEngine
 from vna.ingest.recover import Recovery
+from vna.ingest.routing import Router
 from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
+from vna.operate.corrections import CorrectionEngine
 from vna.operate.graveyard import Graveyard
+from vna.operate.identities import IdentityEngine
 from vna.operate.labels import LabelEngine
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.purge import Purge
@@ -38,8 +47,10 @@ from vna.operate.sealing import Sealer
 from vna.operate.transactions import CommitmentTransactions
 from vna.pixels.sandbox import PixelPool
 from vna.query.engine import QueryEngine
+from vna.retrieve.disc import DiscEngine
 from vna.retrieve.engine import RetrieveEngine
 from vna.retrieve.render import RenderEngine
+from vna.sharing.engine import SharingEngine
 
 _CHECK_S = 2.0  # longest wait for the database when asked whether the archive can work
 
@@ -250,20 +261,42 @@ def _agree(database: Database, archive_id: bytes) -> None:
 def _assembled(
     settings: Settings, store: BlobStore, database: Database, audit: Audit, pixels: PixelPool
 ) -> Archive:
+    routes = Routes(database, audit, settings)
+    router = Router(routes, store, settings)
     ingest = IngestEngine(
+        store=store,
+        database=database,
+        audit=audit,
+        settings=settings,
+        pixels=pixels,
+        router=router,
+    )
+    retrieve = RetrieveEngine(
+        store=store, database=database, audit=audit, settings=settings, pixels=pixels
+    )
+    render = RenderEngine(
         store=store, database=database, audit=audit, settings=settings, pixels=pixels
     )
     commitment = CommitmentEngine(store=store, database=database)
     graveyard = Graveyard(store=store, database=database, audit=audit, settings=settings)
+    messages = Messages(database=database, audit=audit, keyring=store.keyring, settings=settings)
+    sharing = SharingEngine(
+        store=store, database=database, audit=audit, settings=settings, outbox=messages
+    )
+    messages.receipts.on_bounce = sharing.channel_bounced
+
     known = people(database=database, audit=audit, keyring=store.keyring, settings=settings)
     labels = LabelEngine(store=store, database=database, audit=audit, labels=known.labels)
-    journalled = (graveyard.lay, labels.lay)  # what the journal keeps, in the order it is laid
-
-    def lay(tx: Connection) -> None:
-        for each in journalled:
-            each(tx)
-
-    recovery = Recovery(store=store, database=database, audit=audit, settings=settings, lay=lay)
+    corrections = CorrectionEngine(store=store, database=database, audit=audit, settings=settings)
+    identities = IdentityEngine(store=store, database=database, audit=audit, settings=settings)
+    recovery = Recovery(
+        store=store,
+        database=database,
+        audit=audit,
+        settings=settings,
+        lay=(graveyard.lay, corrections.lay, identities.lay, labels.lay, sharing.lay),
+        router=router,
+    )
 
     def check() -> None:
         with database.reading(statement_s=_CHECK_S) as conn:
@@ -278,19 +311,40 @@ def _assembled(
         audit=audit,
         engines=Engines(
             ingest=ingest,
-            query=QueryEngine(store=store, database=database, audit=audit, settings=settings),
-            retrieve=RetrieveEngine(
-                store=store, database=database, audit=audit, settings=settings, pixels=pixels
+            imports=ImportEngine(
+                store=store,
+                database=database,
+                audit=audit,
+                settings=settings,
+                restore=recovery.restore,
+                has_space=ingest.has_space,
             ),
-            render=RenderEngine(
-                store=store, database=database, audit=audit, settings=settings, pixels=pixels
+            query=QueryEngine(store=store, database=database, audit=audit, settings=settings),
+            retrieve=retrieve,
+            render=render,
+            discs=DiscEngine(
+                store=store,
+                database=database,
+                audit=audit,
+                settings=settings,
+                retrieve=retrieve,
+                render=render,
             ),
             remotes=Remotes(database, audit),
+            peers=Peers(
+                database=database,
+                audit=audit,
+                vault=Vault(store.keyring),
+                settings=settings,
+            ),
+            routes=routes,
             commitment=commitment,
             transactions=CommitmentTransactions(
                 commitment, database=database, audit=audit, settings=settings
             ),
             pushes=CommitmentPushes(commitment, database=database, audit=audit, settings=settings),
+            corrections=corrections,
+            identities=identities,
             changes=ChangeFeed(database=database, audit=audit),
             lifecycle=LifecycleEngine(
                 store=store,
@@ -302,6 +356,9 @@ def _assembled(
             ),
             labels=labels,
             people=known,
+            trail=Trail(database, audit),
+            messages=messages,
+            sharing=sharing,
             settings=settings,
             check=check,
         ),

@@ -23,6 +23,8 @@ class Site:
 
     issuer: str = "LOCAL"
     timezone: str = "UTC"
+    name: str = "Medical image archive"
+    help: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,10 +189,34 @@ class Ingest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Imports:
+    """What comes in on discs, by links and from guests, and how long it waits."""
+
+    keep_days: float = 30.0
+    bytes: int = 64 << 30
+    files: int = 100_000
+    container_bytes: int = 16 << 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Deletion:
     """How what is deleted goes."""
 
     grace_days: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Corrections:
+    """What staff corrected."""
+
+    outgoing: str = "corrected"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patients:
+    """Which patients are one person."""
+
+    identifying: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,6 +227,19 @@ class Commitment:
     body_bytes: int = 8 << 20
     ready_bytes: int = 64 << 20
     keep_days: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sharing:
+    """What is given on by links, and for how long."""
+
+    url: str = ""
+    patient_days: float = 90.0
+    other_days: float = 30.0
+    most_days: float = 366.0
+    most_items: int = 50_000
+    idle_s: float = 1800.0
+    session_s: float = 28800.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,6 +265,53 @@ class Jobs:
     give_up_s: float = 259_200.0
     report_s: float = 3600.0
     keep_days: float = 30.0
+    gather_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mail:
+    """The relay that mails go through."""
+
+    host: str = ""
+    port: int = 587
+    security: str = "starttls"
+    user: str = ""
+    password: str = field(default="", repr=False)
+    sender: str = ""
+    bounces: str = ""
+    ca: str = ""
+    timeout_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sms:
+    """The gateway that short messages go through."""
+
+    provider: str = ""
+    url: str = "https://api.twilio.com"
+    account: str = ""
+    secret: str = field(default="", repr=False)
+    sender: str = ""
+    callback: str = ""
+    countries: str = ""
+    timeout_s: float = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outbound:
+    """Which other programs the archive calls by HTTP."""
+
+    allow: str = ""
+    ca: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discs:
+    """Images of discs."""
+
+    bytes: int = 8_500_000_000
+    pictures: int = 300
+    keep_days: float = 7.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,10 +340,18 @@ class Settings:
     keys: Keys = field(default_factory=Keys)
     versions: Versions = field(default_factory=Versions)
     ingest: Ingest = field(default_factory=Ingest)
+    imports: Imports = field(default_factory=Imports)
     deletion: Deletion = field(default_factory=Deletion)
+    corrections: Corrections = field(default_factory=Corrections)
+    patients: Patients = field(default_factory=Patients)
     commitment: Commitment = field(default_factory=Commitment)
+    sharing: Sharing = field(default_factory=Sharing)
     pixels: Pixels = field(default_factory=Pixels)
     jobs: Jobs = field(default_factory=Jobs)
+    mail: Mail = field(default_factory=Mail)
+    sms: Sms = field(default_factory=Sms)
+    outbound: Outbound = field(default_factory=Outbound)
+    discs: Discs = field(default_factory=Discs)
     log: Log = field(default_factory=Log)
 
 
@@ -270,6 +364,9 @@ _CHOICES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("keys", "root"): ("file", "env"),
     ("versions", "answer"): ("warning", "success"),
     ("versions", "policy"): ("first", "newest", "reject"),
+    ("mail", "security"): ("starttls", "tls", "none"),
+    ("sms", "provider"): ("", "twilio", "webhook"),
+    ("corrections", "outgoing"): ("corrected", "received"),
     ("log", "level"): ("DEBUG", "INFO", "WARNING", "ERROR"),
 }
 

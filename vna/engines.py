@@ -5,19 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from vna.access.peers import Peers
 from vna.access.people import People
 from vna.access.remotes import Remotes
+from vna.access.routes import Routes
+from vna.access.trail import Trail
 from vna.config import Settings
+from vna.delivery.messages import Messages
+from vna.imports.engine import ImportEngine
 from vna.ingest.engine import IngestEngine
 from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
+from vna.operate.corrections import CorrectionEngine
+from vna.operate.identities import IdentityEngine
 from vna.operate.labels import LabelEngine
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.pushes import CommitmentPushes
 from vna.operate.transactions import CommitmentTransactions
 from vna.query.engine import QueryEngine
+from vna.retrieve.disc import DiscEngine
 from vna.retrieve.engine import RetrieveEngine
 from vna.retrieve.render import RenderEngine
+from vna.sharing.engine import SharingEngine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,16 +38,25 @@ class Engines:
     """
 
     ingest: IngestEngine
+    imports: ImportEngine
     query: QueryEngine
     retrieve: RetrieveEngine
     render: RenderEngine
+    discs: DiscEngine
     remotes: Remotes
+    peers: Peers
+    routes: Routes
     commitment: CommitmentEngine
     transactions: CommitmentTransactions
     pushes: CommitmentPushes
     lifecycle: LifecycleEngine
+    corrections: CorrectionEngine
+    identities: IdentityEngine
     changes: ChangeFeed
     labels: LabelEngine
     people: People
+    trail: Trail
+    messages: Messages
+    sharing: SharingEngine
     settings: Settings
     check: Callable[[], None]

@@ -110,11 +110,15 @@ COMMITMENTS = Counter(
 )
 DELETIONS = Counter("vna_deletions_total", "Acts on what was deleted, by sort", ["act"])
 BLOBS_PURGED = Counter("vna_blobs_purged_total", "Blobs removed after their time of grace")
+SHARE_ACTS = Counter("vna_share_acts_total", "Acts on shares and by guests, by sort", ["act"])
 PIXEL_CALLS = Counter(
     "vna_pixel_calls_total", "Frames given to a sandboxed process, by outcome", ["outcome"]
 )
 PIXEL_SECONDS = Histogram(
     "vna_pixel_seconds", "One frame decoded, transcoded or rendered", buckets=_FAST
+)
+MESSAGES = Counter(
+    "vna_messages_total", "Attempts at messages, by channel and outcome", ["channel", "outcome"]
 )
 JOBS = Counter(
     "vna_jobs_total", "Attempts of jobs, by kind and how they ended", ["kind", "outcome"]

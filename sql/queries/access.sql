@@ -28,6 +28,12 @@ SELECT count(*)
   FROM job
  WHERE remote = %s AND state IN ('waiting', 'running');
 
+-- name: count_remote_routes
+-- Rules that lead to a remote AE.
+SELECT count(*)
+  FROM route
+ WHERE remote = %s;
+
 -- name: remove_remote
 -- Forget a remote AE.
 DELETE FROM remote

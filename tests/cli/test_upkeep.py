@@ -10,6 +10,7 @@ import pytest
 
 from tests.archive import Archive, open_archive
 from tests.factories import ct
+from vna.access.trail import Trail
 from vna.app import Archive as Opened
 from vna.cli.children import adopt_orphans, recover
 from vna.db.pool import Database
@@ -113,14 +114,23 @@ def opened(archive: Archive) -> Opened:
             query=archive.query,
             retrieve=archive.retrieve,
             render=archive.render,
+            discs=archive.discs,
             remotes=archive.remotes,
+            peers=archive.peers,
+            routes=archive.routes,
             pushes=archive.pushes,
             commitment=archive.commitment,
             transactions=archive.transactions,
             lifecycle=archive.lifecycle,
+            corrections=archive.corrections,
+            identities=archive.identities,
             changes=archive.changes,
             labels=archive.labels,
             people=archive.people,
+            trail=Trail(archive.database, archive.audit),
+            messages=archive.messages,
+            imports=archive.imports,
+            sharing=archive.sharing,
             settings=archive.settings,
             check=lambda: None,
         ),

@@ -17,6 +17,7 @@ from vna.db.pool import Connection
 from vna.dicom.refs import InstanceRef, SeriesRef, StudyRef, uid
 from vna.errors import Gone, NotPermitted
 from vna.index import feed
+from vna.ingest.engine import IngestEngine
 from vna.ingest.outcome import Stored
 from vna.operate.changes import Page
 
@@ -70,13 +71,15 @@ def test_other_content_that_is_shown_now_is_an_update(archive: Archive) -> None:
         archive.settings,
         versions=dataclasses.replace(archive.settings.versions, policy="newest"),
     )
-    archive.ingest.__init__(  # type: ignore[misc]
+    changed = IngestEngine(
         store=archive.store,
         database=archive.database,
         audit=archive.audit,
         settings=settings,
         pixels=archive.ingest._pixels,
+        router=archive.ingest._router,
     )
+    archive = dataclasses.replace(archive, ingest=changed)
     first = factories.ct()
     archive.take(first.part10())
     archive.take(dataclasses.replace(first, patient_name="Other^Name").part10())

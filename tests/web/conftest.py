@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 
 from tests.archive import Archive, open_archive
 from tests.conftest import SCHEMA, TestPostgres
+from vna.access.trail import Trail
 from vna.config import Http, Limits
 from vna.db.pool import Database
 from vna.engines import Engines
@@ -139,17 +140,26 @@ def serving(
             archive = stack.enter_context(open_archive(folder, database, **sections))
             engines = Engines(
                 ingest=archive.ingest,
+                imports=archive.imports,
                 query=archive.query,
                 retrieve=archive.retrieve,
                 render=archive.render,
+                discs=archive.discs,
                 remotes=archive.remotes,
+                peers=archive.peers,
+                routes=archive.routes,
                 commitment=archive.commitment,
                 transactions=archive.transactions,
                 pushes=archive.pushes,
                 lifecycle=archive.lifecycle,
+                corrections=archive.corrections,
+                identities=archive.identities,
                 changes=archive.changes,
                 labels=archive.labels,
                 people=archive.people,
+                trail=Trail(database, archive.audit),
+                messages=archive.messages,
+                sharing=archive.sharing,
                 settings=dataclasses.replace(archive.settings, dev=dev),
                 check=lambda: ask(database),
             )

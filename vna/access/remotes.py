@@ -116,9 +116,12 @@ class Remotes:
         return is_new
 
     def remove(self, principal: Principal, ae_title: str) -> None:
-        """Forget a remote AE. Raises `NotFound`, and `Conflict` when work for it is not done."""
+        """Forget a remote AE. Raises `NotFound`, `Conflict` while a rule or work leads to it."""
         require(principal, Action.MANAGE)
         with self._database.transaction() as tx:
+            row = tx.execute(_SQL.count_remote_routes, (ae_title,)).fetchone()
+            if row and row[0]:
+                raise Conflict("A rule leads to this remote AE: `vna route list`.")
             if tx.execute(_SQL.remove_remote, (ae_title,)).fetchone() is None:
                 raise NotFound("There is no remote AE of this title.")
             row = tx.execute(_SQL.count_remote_jobs, (ae_title,)).fetchone()

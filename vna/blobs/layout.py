@@ -2,6 +2,7 @@
 
 b/<UTC day>/<last byte>/<uuid>.vnb   sealed data sets      k/<last byte>/<uuid>.json   study keys
 j/<UTC day>/<uuid>.vnb               journal               k/archive/<uuid>.json       archive keys
+d/<UTC day>/<uuid>.vnb               what can be made again: images of discs
 a/<UTC day>/<uuid>.json              checkpoints of the audit trail, signed, not sealed
 """
 
@@ -13,14 +14,18 @@ import threading
 import time
 import uuid
 
-from vna.crypto.envelope import JOURNAL
+from vna.crypto.envelope import DATA_SET, DERIVED, JOURNAL
 
 ARCHIVE_FILE = "archive.json"
 BLOBS = "b/"
 JOURNALS = "j/"
+DERIVATES = "d/"
 KEYS = "k/"
 ARCHIVE_KEYS = "k/archive/"
 CHECKPOINTS = "a/"
+
+
+_BY_DAY = {JOURNAL: JOURNALS, DERIVED: DERIVATES}
 
 
 class _Ids:
@@ -61,10 +66,10 @@ def day_of(blob_id: bytes) -> datetime.date:
 
 
 def blob_name(blob_id: bytes, kind: int = 1) -> str:
-    """Name a blob: data sets by day and last byte, journal objects by day."""
+    """Name a blob: data sets by day and last byte, all others by day."""
     text = str(uuid.UUID(bytes=blob_id))
-    if kind == JOURNAL:
-        return f"j/{day_of(blob_id)}/{text}.vnb"
+    if kind != DATA_SET:
+        return f"{_BY_DAY[kind]}{day_of(blob_id)}/{text}.vnb"
     return f"b/{day_of(blob_id)}/{text[-2:]}/{text}.vnb"
 
 

@@ -23,7 +23,15 @@ from vna.blobs.reader import BlobReader, Source, payload_chunks, payload_views, 
 from vna.blobs.recent import Recent
 from vna.blobs.rooms import Rooms
 from vna.blobs.writer import BlobWriter, StoredBlob
-from vna.crypto.envelope import DATA_SET, HEADER_SIZE, JOURNAL, Core, open_header
+from vna.crypto.envelope import (
+    DATA_SET,
+    DERIVED,
+    HEADER_SIZE,
+    JOURNAL,
+    Core,
+    data_key,
+    open_header,
+)
 from vna.crypto.keyring import Keyring, RootKey
 from vna.crypto.stream import TRAILER_SIZE, Cut, PayloadOpener, scrub
 from vna.errors import Corrupt, NotFound, Unavailable
@@ -234,10 +242,21 @@ class BlobStore:
             if blob_id is not None and name.endswith(".vnb"):
                 yield blob_id
 
-    def delete(self, blob_id: bytes) -> None:
+    def data_key(self, blob_id: bytes, header: bytes) -> bytes:
+        """Give a blob's data key, to be wrapped for whoever may read this blob and no other.
+
+        The header is the index's. Raises `Gone` when its key was destroyed, `Corrupt`, `WrongKey`.
+        """
+        header = bytes(header)  # the database driver may give a view
+        core = Core.unpack(header)
+        if core.blob_id != blob_id:
+            raise Corrupt("The header is another blob's.")
+        return data_key(header, self._kek(core))
+
+    def delete(self, blob_id: bytes, *, kind: int = DATA_SET) -> None:
         """Remove a blob; an absent one is no error."""
         self._openers.drop(blob_id)
-        self._backend.delete(blob_name(blob_id))
+        self._backend.delete(blob_name(blob_id, kind))
 
     def make_ready(self) -> None:
         """Make the folders of today and tomorrow now, rather than one by one as objects come in.
@@ -276,6 +295,8 @@ class BlobStore:
             raise Corrupt("The blob belongs to another archive.")
         if core.kind == JOURNAL:
             return self.keyring.journal_key(core.key_id)
+        if core.kind == DERIVED:
+            return self.keyring.derived_key(core.key_id)
         return self.keys.open(core.key_id, core.key_version).key
 
     def _confirm(self) -> None:

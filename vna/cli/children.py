@@ -24,7 +24,7 @@ from vna.dimse.worker import Worker
 from vna.errors import VNAError
 from vna.ingest.backfill import SearchIndex
 from vna.ingest.recover import Recovery
-from vna.jobs.kinds import handlers
+from vna.jobs.kinds import URGENT, handlers
 from vna.jobs.worker import Worker as JobWorker
 from vna.web.asgi import serve
 
@@ -32,6 +32,7 @@ GRACE_S = 20.0  # for what is under way when the archive stops
 _SWEEP_S = 3600.0
 _PARTS_OLDER_S = 3600.0
 _TURN_S = 60.0
+_IDENTITIES = 10_000  # studies whose patients are looked at in one turn
 _RETRY_S = 5.0
 _ASK_S = 0.5  # how long a request for commitment may wait to be begun
 _FILL_LOOK_S = 2.0  # how often it is asked whether an attribute was made searchable
@@ -94,18 +95,26 @@ def do_jobs(place: Place) -> None:
     """Do the work of the queue until SIGTERM; what is in hand then goes on at the next start."""
     settings = place.settings
     with opened(settings, place.dsn) as archive:
-        worker = JobWorker(
-            archive.database,
-            handlers(archive.engines, settings),
-            settings.jobs,
-            node=node_of(settings),
-        )
+        all_kinds = handlers(archive.engines, settings)
+        urgent = {kind: does for kind, does in all_kinds.items() if kind in URGENT}
+        others = {kind: does for kind, does in all_kinds.items() if kind not in URGENT}
+        node, policy = node_of(settings), settings.jobs
+        # hands of their own: somebody waits for a code while studies are sent for hours
+        clerk = JobWorker(archive.database, urgent, policy, node=f"{node} urgent")
+        worker = JobWorker(archive.database, others, policy, node=node)
 
         def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 -- a signal handler's
+            clerk.stop()
             worker.stop()
 
         signal.signal(signal.SIGTERM, stop)
-        worker.run()
+        beside = threading.Thread(target=clerk.run, name="urgent")
+        beside.start()
+        try:
+            worker.run()
+        finally:
+            clerk.stop()
+            beside.join()
 
 
 def node_of(settings: Settings) -> str:
@@ -138,6 +147,10 @@ def keep_house(place: Place, begun: dt.datetime) -> None:
                     first, due = False, time.monotonic() + hourly
                 else:
                     archive.engines.lifecycle.catch_up(older_s=_TURN_S)
+                    archive.engines.sharing.catch_up(older_s=_TURN_S)
+                    archive.engines.corrections.catch_up(older_s=_TURN_S)
+                    archive.engines.identities.catch_up(older_s=_TURN_S)
+                archive.engines.identities.keep_up(_IDENTITIES)
             except VNAError as exc:
                 logger.error("upkeep failed", extra={"why": str(exc)})  # noqa: TRY400 -- done again at the next turn
                 wait_s = _RETRY_S
@@ -150,12 +163,18 @@ def recover(archive: Archive, begun: dt.datetime | None) -> None:
     now = dt.datetime.now(dt.UTC)
     older_s = (now - begun).total_seconds() if begun else _TURN_S
     archive.engines.lifecycle.catch_up(older_s=older_s)
+    archive.engines.sharing.catch_up(older_s=older_s)
+    archive.engines.corrections.catch_up(older_s=older_s)
+    archive.engines.identities.catch_up(older_s=older_s)
     adopt_orphans(archive.recovery, archive.settings, begun)
     archive.store.sweep_parts(older_s=_PARTS_OLDER_S)
     archive.purge.run()
     archive.engines.transactions.expire()
     archive.engines.changes.keep_up()
     archive.engines.people.sessions.sweep()
+    archive.engines.messages.sweep()
+    archive.engines.imports.sweep()
+    archive.engines.sharing.sweep()
     archive.engines.people.emergencies.sweep()
 
 

@@ -125,10 +125,20 @@ def header_for(core: Core, kek: bytes, *, dek: bytes, nonce: bytes) -> tuple[byt
 
 def open_header(header: bytes, kek: bytes) -> Subkeys:
     """Unwrap the data key of a header of 220 or 256 bytes. Raises `WrongKey`, `Corrupt`."""
+    return open_header_with(header, data_key(header, kek))
+
+
+def data_key(header: bytes, kek: bytes) -> bytes:
+    """Unwrap a blob's data key, to be wrapped under another. Raises `WrongKey`, `Corrupt`."""
     if len(header) < USED_SIZE or any(header[USED_SIZE:]):
         raise Corrupt("The blob's header is damaged.")
     packed = header[:CORE_SIZE]
-    dek = unwrap(kek, header[CORE_SIZE : CORE_SIZE + WRAP_SIZE], b"VNB1 wrap" + packed)
+    return unwrap(kek, header[CORE_SIZE : CORE_SIZE + WRAP_SIZE], b"VNB1 wrap" + packed)
+
+
+def open_header_with(header: bytes, dek: bytes) -> Subkeys:
+    """Draw a blob's keys from its data key. Raises `Corrupt` when it is another blob's."""
+    packed = header[:CORE_SIZE]
     keys = subkeys(dek, packed)
     # AES-GCM alone does not commit to its key: a crafted wrap could open under two study keys
     if not hmac.compare_digest(keys.commitment, header[CORE_SIZE + WRAP_SIZE : USED_SIZE]):

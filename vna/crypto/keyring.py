@@ -29,6 +29,7 @@ ROOT_VARIABLE = "VNA_ROOT_KEY"
 KEY_OBJECT_MAX = 4096
 
 _JOURNAL_LABEL = b"VNK1 journal"
+_DERIVED_LABEL = b"VNK1 derived"
 _ACCESS_LABEL = b"VNK1 access"
 _CHECKPOINT_LABEL = b"VNK1 audit checkpoint"
 
@@ -275,6 +276,12 @@ class Keyring:
         if key_id not in self._keys:
             raise NotFound("The archive key of a journal entry is not there.")
         return derive(self._keys[key_id].key, _JOURNAL_LABEL)
+
+    def derived_key(self, key_id: bytes) -> bytes:
+        """Draw the key that what can be made again is sealed under. Raises `NotFound`."""
+        if key_id not in self._keys:
+            raise NotFound("The archive key of a derived object is not there.")
+        return derive(self._keys[key_id].key, _DERIVED_LABEL)
 
     def access_key(self, key_id: bytes) -> bytes:
         """Draw the key that secrets of accounts are sealed and peppered with. Raises `NotFound`."""

@@ -32,7 +32,7 @@ def register_at_once(
     Answers by position in `items`. Those without one are for `register`: their study or series is
     new, their SOP Instance UID is known, or there is more to write than that statement does.
     """
-    if any(item.extra is not None for item in items):
+    if any(item.extra is not None or item.routes for item in items):
         return {}
     entries = [entry(item) for item in items]
     done = insert_at_once(conn, entries, act=act)

@@ -51,6 +51,7 @@ class Registration:
     flags: frozenset[str] = frozenset()
     deriver: int = 1
     extra: Extra | None = None  # what it says of attributes made searchable; None: there are none
+    routes: tuple[int, ...] = ()  # the routing rules it falls under
     actor_kind: str = "system"  # what sort of asker the principal is, for the audit trail
 
 

@@ -24,6 +24,7 @@ from vna.index.register import (
     register,
     register_at_once,
 )
+from vna.ingest.routing import Router
 
 _MOST = 64
 _ACT = "instance.stored"
@@ -42,10 +43,11 @@ class _Ticket:
 class Committer:
     """Turns registrations into rows, in batches. Shared by all threads of a process."""
 
-    def __init__(self, database: Database, audit: Audit, *, policy: str) -> None:
+    def __init__(self, database: Database, audit: Audit, *, policy: str, router: Router) -> None:
         self._database = database
         self._audit = audit
         self._policy = policy
+        self._router = router
         self._lock = threading.Lock()
         self._queue: deque[_Ticket] = deque()
         self._led = False
@@ -145,6 +147,7 @@ class Committer:
                 if r.verdict is Verdict.SAME or r.elsewhere
             ]
             self._audit.write_all(tx, met)
+            self._router.queue(tx, zip((t.item for t in rest), results, strict=True))
             return results
 
         for ticket, result in zip(rest, self._database.changing(work), strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime as dt
 import logging
 import shutil
@@ -38,6 +39,7 @@ from vna.ingest.outcome import (
     Stored,
 )
 from vna.ingest.receiving import Received, Receiving
+from vna.ingest.routing import Router
 from vna.ingest.versions import Comparison, compare
 from vna.pixels.sandbox import PixelPool
 
@@ -57,6 +59,7 @@ class IngestEngine:
         audit: Audit,
         settings: Settings,
         pixels: PixelPool,
+        router: Router,
     ) -> None:
         """`pixels` decodes pictures that are sent; it is the caller's, and closed by it."""
         self._store = store
@@ -64,7 +67,8 @@ class IngestEngine:
         self._audit = audit
         self._settings = settings
         self._pixels = pixels
-        self._committer = Committer(database, audit, policy=settings.versions.policy)
+        self._router = router
+        self._committer = Committer(database, audit, policy=settings.versions.policy, router=router)
         self._searchables = Searchables(database)
         self._zone = zone_of(settings.site)
         self._space = (0.0, True)
@@ -201,7 +205,7 @@ class IngestEngine:
         extra = None
         if added:  # nothing of this costs anything where nothing was made searchable
             extra = extra_of(raw or json_of(self._store, stored.blob_id), added, self._zone)
-        return stored, registration(
+        item = registration(
             stored,
             about,
             attributes=received.scan.attributes,
@@ -210,6 +214,8 @@ class IngestEngine:
             extra=extra,
             actor_kind=receiving.principal.kind.value,
         )
+        routes = self._router.of(item, raw)
+        return stored, dataclasses.replace(item, routes=routes) if routes else item
 
     def _answer(
         self, receiving: Receiving, identity: Identity, item: Registration, result: Registered
@@ -256,6 +262,8 @@ class IngestEngine:
             made = register_version(tx, item, reason=reason, policy=policy)
             event = stored_event(item, made, kind=f"instance.version.{reason}")
             self._audit.write(tx, receiving.principal, [event])
+            if not self._router.comes_back(item):
+                self._router.queue(tx, [(item, made)])
             return made
 
         result = self._database.changing(work)

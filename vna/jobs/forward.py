@@ -59,11 +59,20 @@ def sender_of(job: Job) -> Principal:
     return Principal(kind=Kind.SYSTEM, name=job.requested_by, actions=frozenset([Action.RETRIEVE]))
 
 
+def selection_of(waiting: Sequence[Item]) -> Selection:
+    """Select the instances that wait."""
+    return Selection(
+        level=Level.IMAGE,
+        studies=frozenset(UID(item.study) for item in waiting if item.study is not None),
+        instances=frozenset(UID(item.instance) for item in waiting),
+    )
+
+
 def _send(
     task: Task, engines: Engines, settings: Settings, remote: Remote, waiting: Sequence[Item]
 ) -> None:
     who = sender_of(task.job)
-    found = engines.retrieve.retrieval(who, _selection(waiting), what=KIND)
+    found = engines.retrieve.retrieval(who, selection_of(waiting), what=KIND)
     numbers = {item.instance: item.number for item in waiting}
     there = {str(one.ref.instance) for one in found.listed}
     task.note([Settled(n, "failed", None, _GONE) for uid, n in numbers.items() if uid not in there])
@@ -76,14 +85,6 @@ def _send(
         how = "done" if not tally.remaining else "left"
     finally:
         engines.retrieve.sent(who, found, tally, what=KIND, to=remote.ae_title, how=how)
-
-
-def _selection(waiting: Sequence[Item]) -> Selection:
-    return Selection(
-        level=Level.IMAGE,
-        studies=frozenset(UID(item.study) for item in waiting if item.study is not None),
-        instances=frozenset(UID(item.instance) for item in waiting),
-    )
 
 
 def _sending(remote: Remote, settings: Settings, found: Retrieval) -> Callable[[], Iterable[Sent]]:

@@ -17,8 +17,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from vna.config import Settings
 from vna.errors import NotFound, VNAError
-from vna.web import health, problems, server
+from vna.web import health, problems, receipts, server
 from vna.web.dicomweb.routes import DicomWeb
+from vna.web.dicomweb.shared import PREFIX, SharedDicomWeb, below_share
 from vna.web.exchange import ROOT, URI_ROOT, Counter
 from vna.web.identity import Identity
 from vna.web.portal.routes import routes as portal
@@ -32,7 +33,7 @@ def create(engines: Engines) -> ASGIApp:
     """Build the application. Its threads end with its lifespan."""
     threads = Threads(engines.settings.http.threads)
     counter = Counter(engines=engines, threads=threads, identity=Identity(engines, threads))
-    dicomweb = DicomWeb(counter)
+    dicomweb, shared = DicomWeb(counter), SharedDicomWeb(counter)
     house = _house(counter)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -42,6 +43,8 @@ def create(engines: Engines) -> ASGIApp:
             await dicomweb({**scope, "root_path": scope["root_path"] + ROOT}, receive, send)
         elif path in (URI_ROOT, f"{URI_ROOT}/"):
             await dicomweb({**scope, "root_path": scope["root_path"] + URI_ROOT}, receive, send)
+        elif path.startswith(PREFIX) and (below := below_share(scope)) is not None:
+            await shared(below, receive, send)
         else:
             await house(scope, receive, send)
 
@@ -56,7 +59,11 @@ def _house(counter: Counter) -> Starlette:
         counter.threads.close()
 
     return Starlette(
-        routes=[*health.routes(counter.engines.check, counter), *portal(counter)],
+        routes=[
+            *health.routes(counter.engines.check, counter),
+            *receipts.routes(counter),
+            *portal(counter),
+        ],
         exception_handlers={HTTPException: _http_error, VNAError: _error, Exception: _error},
         lifespan=lifespan,
     )

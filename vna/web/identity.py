@@ -1,8 +1,8 @@
 """Request -> Principal: who asks. The only place where a request's credentials are read.
 
-`Authorization: Bearer` with a token of ours or of `jwt.issuer`, or the cookie of a session. What
-was verified is believed for half a second, so that a viewer's hundreds of requests ask the database
-twice a second and a revocation works within one.
+`Authorization: Bearer` with a token of ours or of `jwt.issuer`, the cookie of a session, or the
+capability of a share in the path. What was verified is believed for half a second, so that a
+viewer's hundreds of requests ask the database twice a second and a revocation works within one.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from vna.web.threads import Threads
 
 if TYPE_CHECKING:
     from vna.engines import Engines
+
+CAPABILITY = "vna.capability"
+"""Where the scope of a request below a share holds the capability its path named."""
 
 BELIEVED_S = 0.5
 _REMEMBERED = 4096
@@ -45,6 +48,7 @@ class Identity:
 
     def __init__(self, engines: Engines, threads: Threads) -> None:
         self._people = engines.people
+        self._sharing = engines.sharing
         self._dev = engines.settings.dev
         self._threads = threads
         self._found: dict[_Key, _Found] = {}
@@ -56,7 +60,7 @@ class Identity:
 
         With the setting `dev` everybody is the developer.
         """
-        if self._dev:
+        if self._dev and CAPABILITY not in scope:
             return _developer(address_of(scope))
         key = _credential(scope)
         if key is None:
@@ -119,6 +123,11 @@ class Identity:
             threads = self._threads.hops if token.startswith("vna_") else self._threads.streams
             who = await threads.call(lambda: self._people.bearer(token, address))
             found = _Found(until, who)
+        elif sort == b"capability":
+            capability = field.decode("latin-1")
+            who = await self._threads.hops.call(lambda: self._sharing.by_capability(capability))
+            # the engine believes for half a second, too: together they stay below one
+            found = _Found(until - BELIEVED_S / 2, who)
         else:
             secret = field.decode("latin-1")
             visitor = await self._threads.hops.call(
@@ -149,7 +158,12 @@ class Identity:
 
 
 def _credential(scope: Scope) -> _Key | None:
-    """Find the credential of a request; a header given on purpose goes before a cookie."""
+    """Find the credential of a request; a header given on purpose goes before a cookie.
+
+    Below a share there is its capability alone: who is signed in besides sees no more there.
+    """
+    if CAPABILITY in scope:
+        return (b"capability", scope[CAPABILITY].encode("ascii"), address_of(scope))
     cookie = None
     for name, value in scope["headers"]:
         if name == b"authorization":
@@ -169,8 +183,13 @@ def cookie_name(scope: Scope) -> str:
 
 def secret_of(scope: Scope) -> str | None:
     """Return the secret of a request's cookie."""
-    field = next((value for name, value in scope["headers"] if name == b"cookie"), b"")
-    secret = _cookie_in(field, cookie_name(scope).encode())
+    return cookie_in(scope, cookie_name(scope))
+
+
+def cookie_in(scope: Scope, name: str) -> str | None:
+    """Return the value of a cookie of ours, by its name."""
+    field = next((value for key, value in scope["headers"] if key == b"cookie"), b"")
+    secret = _cookie_in(field, name.encode())
     return None if secret is None else secret.decode("latin-1")
 
 

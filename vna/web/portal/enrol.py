@@ -121,12 +121,12 @@ async def _offered(visit: Visit, exc: Exception | None = None) -> Response:
     )
 
 
-def picture(uri: str) -> str:
+def picture(uri: str, title: str = "QR code for the authenticator app") -> str:
     """Draw a QR code as SVG that stands in the page itself."""
     drawn = io.BytesIO()
     segno.make(uri, error="m", micro=False).save(
         drawn, kind="svg", xmldecl=False, svgns=False, scale=5, border=3, svgclass="qr",
-        lineclass=None, title="QR code for the authenticator app", omitsize=False,
+        lineclass=None, title=title, omitsize=False,
     )  # fmt: skip
     return drawn.getvalue().decode("utf-8")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, quote
 
 from starlette.requests import ClientDisconnect, Request
@@ -20,6 +20,7 @@ from vna.access.passkeys import Site
 from vna.access.people import People
 from vna.access.sessions import Browser, Level, Visitor
 from vna.errors import InvalidRequest, NotPermitted, NotProven, TooLarge, Unavailable, VNAError
+from vna.texts import chosen
 from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.identity import (
@@ -84,8 +85,12 @@ class Visit:
         name = host if host.startswith("[") else host.partition(":")[0]
         return Site(name=name, origin=origin_of(self.request.scope))
 
-    def show(self, page: str, *, status: int = 200, **shown: object) -> Response:
-        """Render a page with what every page of this sort needs."""
+    def language(self) -> str:
+        """Say which of our languages the browser asks for."""
+        return chosen(self.request.headers.get("accept-language"))
+
+    def show(self, page: str, *, status: int = 200, **shown: Any) -> Response:  # by the page
+        """Render a page with what every page of this sort needs; `language` may be among it."""
         answer = self.pages.page(
             page, status=status, form=forms.token(self.secret), visitor=self.visitor, **shown
         )
@@ -124,9 +129,11 @@ class Visit:
             samesite="strict",
         )
 
-    async def form(self) -> dict[str, str]:
+    async def form(
+        self, *, most_fields: int = _MOST_FIELDS, most_bytes: int = _MOST_BYTES
+    ) -> dict[str, str]:
         """Read a form of ours. Raises `InvalidRequest`, `TooLarge`, `NotPermitted`."""
-        found = await self._fields()
+        found = await self._fields(most_fields, most_bytes)
         self._require_own(found.get("form", ""))
         return found
 
@@ -139,14 +146,16 @@ class Visit:
         require_own_origin(self.request.scope)
         return found
 
-    async def _fields(self) -> dict[str, str]:
+    async def _fields(
+        self, most_fields: int = _MOST_FIELDS, most_bytes: int = _MOST_BYTES
+    ) -> dict[str, str]:
         kind = self.request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/x-www-form-urlencoded":
             raise InvalidRequest("A form is application/x-www-form-urlencoded.")
-        body = await self._body()
+        body = await self._body(most_bytes)
         try:
             fields = parse_qsl(
-                body.decode("ascii"), keep_blank_values=True, max_num_fields=_MOST_FIELDS
+                body.decode("ascii"), keep_blank_values=True, max_num_fields=most_fields
             )
         except ValueError as exc:
             raise InvalidRequest("The form is not well formed.") from exc
@@ -174,12 +183,12 @@ class Visit:
         if self.is_new or not forms.is_token(self.secret, token):
             raise NotPermitted("This form is too old; go back, load the page again, and repeat.")
 
-    async def _body(self) -> bytes:
+    async def _body(self, most: int = _MOST_BYTES) -> bytes:
         body = bytearray()
         try:
             async for piece in self.request.stream():
                 body += piece
-                if len(body) > _MOST_BYTES:
+                if len(body) > most:
                     raise TooLarge("A form is smaller than that.")
         except ClientDisconnect as exc:
             raise InvalidRequest("The request ended before its time.") from exc

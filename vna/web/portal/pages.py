@@ -7,14 +7,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context, select_autoescape
+from jinja2.runtime import Context
 from starlette.responses import Response
+
+from vna.texts import ENGLISH, Texts
 
 _HERE = Path(__file__).parent
 _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self' 'nonce-{nonce}'; img-src 'self'; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'{also}"
 )
+_FRAMED = "; frame-src 'self'; media-src 'self'"
+_FRAMING = frozenset({"light.html"})  # pages that show documents and video
 
 # the first sign found counts: Edge calls itself Chrome, and Chrome Safari
 _BROWSERS = (
@@ -36,15 +41,37 @@ class Pages:
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
+            extensions=["jinja2.ext.i18n"],
+        )
+        # values put into a text are escaped like any other (new style); the text itself is ours
+        self._templates.install_gettext_callables(  # type: ignore[attr-defined]  # the extension's
+            _gettext, _ngettext, newstyle=True
         )
         self._templates.globals.update(always)
         self._templates.filters["browser"] = browser
 
-    def page(self, name: str, *, status: int = 200, **shown: Any) -> Response:
-        """Render one page; what it shows may be a patient's, so nobody keeps a copy."""
+    def page(
+        self, name: str, *, status: int = 200, language: str = ENGLISH, **shown: Any
+    ) -> Response:
+        """Render one page; what it shows may be a patient's, so nobody keeps a copy.
+
+        Its template translates by `{% trans %}` and `_`, and writes dates by `texts`.
+        """
         nonce = secrets.token_urlsafe(16)
-        text = self._templates.get_template(name).render(nonce=nonce, **shown)
-        return Response(text, status, headers(nonce), "text/html")
+        template = self._templates.get_template(name)
+        text = template.render(nonce=nonce, texts=Texts(language), **shown)
+        also = _FRAMED if name in _FRAMING else ""
+        return Response(text, status, headers(nonce, also=also), "text/html")
+
+
+@pass_context
+def _gettext(context: Context, text: str) -> str:
+    return str(context["texts"].gettext(text))
+
+
+@pass_context
+def _ngettext(context: Context, one: str, many: str, count: int) -> str:
+    return str(context["texts"].ngettext(one, many, count))
 
 
 def browser(agent: str) -> str:
@@ -54,10 +81,10 @@ def browser(agent: str) -> str:
     return f"{name} on {system}" if system else name
 
 
-def headers(nonce: str) -> dict[str, str]:
-    """Give the header fields of a page."""
+def headers(nonce: str, *, also: str = "") -> dict[str, str]:
+    """Give the header fields of a page; `also` is what its policy allows beyond the usual."""
     return {
-        "Content-Security-Policy": _POLICY.format(nonce=nonce),
+        "Content-Security-Policy": _POLICY.format(nonce=nonce, also=also),
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",
         "Cross-Origin-Opener-Policy": "same-origin",

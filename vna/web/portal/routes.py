@@ -9,7 +9,23 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from vna.web.exchange import Counter
-from vna.web.portal import account, confirm, emergency, enrol, login, sso, studies
+from vna.web.portal import (
+    account,
+    confirm,
+    discs,
+    emergency,
+    enrol,
+    guest_pages,
+    inbox,
+    login,
+    share_new,
+    share_paper,
+    shares,
+    sso,
+    studies,
+    study,
+    viewing_pages,
+)
 from vna.web.portal.guard import guarded
 from vna.web.portal.pages import Pages
 from vna.web.portal.viewer import Viewer
@@ -18,8 +34,13 @@ from vna.web.portal.viewer import routes as viewer_routes
 _STATIC = Path(__file__).parent / "static"
 _FILES = {
     "portal.css": "text/css",
+    "staff.css": "text/css",
     "icon.svg": "image/svg+xml",
+    "staff.js": "text/javascript",
     "sign-in.js": "text/javascript",
+    "guest.js": "text/javascript",
+    "light.css": "text/css",
+    "light.js": "text/javascript",
 }
 
 
@@ -42,10 +63,21 @@ def routes(counter: Counter) -> list[Route]:
 
         return Route(f"/static/{name}", file)
 
+    def has_viewer() -> bool:
+        return bool(viewer.files())
+
     return [
-        Route("/", guarded(counter, pages, studies.page(counter, lambda: bool(viewer.files())))),
+        Route("/", guarded(counter, pages, studies.page(counter, has_viewer))),
+        *study.routes(counter, pages, has_viewer),
+        *discs.routes(counter, pages),
+        *share_new.routes(counter, pages),
+        *shares.routes(counter, pages),
+        *share_paper.routes(counter, pages),
         *(static(name) for name in _FILES),
+        *viewing_pages.routes(counter, pages),
+        *guest_pages.routes(counter, pages),
         *viewer_routes(viewer, counter, pages),
+        *(inbox.routes(counter, pages) if settings.dev else []),
         *([] if settings.dev else login.routes(counter, pages)),
         *([] if settings.dev else sso.routes(counter, pages)),
         *([] if settings.dev else enrol.routes(counter, pages)),

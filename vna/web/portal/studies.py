@@ -10,11 +10,13 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response
 
+from vna.access.principal import Action
 from vna.dicom.refs import Level
 from vna.errors import InvalidRequest
 from vna.query.answers import Answer
 from vna.query.keys import from_parameters
 from vna.web.exchange import Counter
+from vna.web.portal.attributes import Reading
 from vna.web.portal.guard import Page, Visit
 
 PAGE = 25
@@ -76,6 +78,8 @@ def page(counter: Counter, has_viewer: Callable[[], bool]) -> Page:
             older=_page(asked, _offset(asked) + PAGE),
             newer=_page(asked, max(0, _offset(asked) - PAGE)),
             has_viewer=has_viewer(),
+            here="/",
+            may_share=Action.SHARE in who.actions,
             **shown,
         )
 
@@ -111,37 +115,17 @@ def _offset(asked: Mapping[str, str]) -> int:
 
 
 def _line(answer: Answer) -> Line:
-    def of(tag: str) -> str:
-        values = answer.attributes.get(tag, {}).get("Value") or [""]
-        return ", ".join(_shown(value) for value in values)
-
+    read = Reading(answer.attributes)
     return Line(
         uid=str(answer.study),
-        date=_date(of("00080020")),
-        time=_time(of("00080030")),
-        name=of("00100010"),
-        patient_id=of("00100020"),
-        birth_date=_date(of("00100030")),
-        modalities=of("00080061"),
-        description=of("00081030"),
-        accession=of("00080050"),
-        series=of("00201206"),
-        instances=of("00201208"),
+        date=read.date("00080020"),
+        time=read.time("00080030"),
+        name=read.text("00100010"),
+        patient_id=read.text("00100020"),
+        birth_date=read.date("00100030"),
+        modalities=read.text("00080061"),
+        description=read.text("00081030"),
+        accession=read.text("00080050"),
+        series=read.text("00201206"),
+        instances=read.text("00201208"),
     )
-
-
-def _shown(value: Any) -> str:  # a value of DICOM JSON
-    if isinstance(value, dict):  # a Person Name: the first group that is there (PS3.5 6.2.1)
-        name = next((value[g] for g in ("Alphabetic", "Ideographic", "Phonetic") if g in value), "")
-        family, _, rest = str(name).partition("^")
-        others = " ".join(rest.replace("^", " ").split())
-        return ", ".join(part for part in (family.strip(), others) if part)
-    return str(value)
-
-
-def _date(text: str) -> str:
-    return f"{text[:4]}-{text[4:6]}-{text[6:8]}" if len(text) == 8 and text.isdigit() else text
-
-
-def _time(text: str) -> str:
-    return f"{text[:2]}:{text[2:4]}" if len(text) >= 4 and text[:4].isdigit() else ""

@@ -1,0 +1,68 @@
+"""The inbox of --dev in a real browser: readable at every width, with nothing for axe to find."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.conftest import TestPostgres
+from tests.flows.test_viewer import SCREENS
+from tests.web.conftest import Site, serving
+from tests.web.test_inbox import LINK, invited, kept
+from vna.delivery.channels import email, phone
+
+WIDTHS = {"narrow": (320, 640), "phone": (360, 740), "tablet": (768, 1024), "desktop": (1280, 800)}
+AXE = Path(__file__).parent / "npm" / "node_modules" / "axe-core" / "axe.min.js"
+CODE = {"code": "12345678", "minutes": "10", "host": "localhost"}
+
+
+@pytest.fixture(scope="module")
+def site(postgres: TestPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with serving(postgres, tmp_path_factory.mktemp("site")) as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    assert chromium is not None, "the tests need Chromium: run `make tools`"
+    SCREENS.mkdir(parents=True, exist_ok=True)
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+def looked_at(page: Page, name: str) -> None:
+    """Take pictures; nothing scrolls sideways, and axe finds nothing (on a phone as if narrow)."""
+    for of, (width, height) in WIDTHS.items():
+        page.set_viewport_size({"width": width, "height": height})
+        page.screenshot(path=SCREENS / f"{name}-{of}.png", full_page=True)
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), of
+        if of == "phone":
+            continue
+        page.evaluate(AXE.read_text(encoding="utf-8"))  # past the policy of the page
+        found = page.evaluate("axe.run().then(r => r.violations.map(v => v.id))")
+        assert found == [], (name, of)
+
+
+def test_the_inbox_is_read_on_every_screen(site: Site, browser: Browser) -> None:
+    page = browser.new_page()
+    page.goto(f"{site.address.url}/dev/inbox")
+    page.get_by_text("Nothing yet").wait_for()
+    looked_at(page, "inbox-empty")
+    invited(site, email("a.rather.long.name.of.somebody@a-rather-long-domain.example.org"))
+    kept(site, to=phone("+49 30 123456"), template="code", values=CODE, language="de")
+    page.get_by_role("link", name="Look again").click()
+    looked_at(page, "inbox")
+    page.get_by_role("link", name="Medical images for you").click()
+    assert page.get_by_role("link", name=LINK).get_attribute("href") == LINK
+    looked_at(page, "inbox-mail")
+    page.get_by_role("link", name="Back to the inbox").click()
+    page.get_by_role("link", name="12345678 ist Ihr Code").click()
+    looked_at(page, "inbox-sms")
+    page.close()

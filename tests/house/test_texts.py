@@ -1,0 +1,80 @@
+"""Every text that people read is there in every language, with the same places for values."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from babel.messages.catalog import Message
+from babel.messages.extract import extract_from_dir
+from babel.messages.pofile import read_po
+
+from vna.texts import languages
+
+ROOT = Path(__file__).resolve().parents[2]
+OTHERS = [language for language in languages() if language != "en"]
+_METHODS = [("**.py", "python"), ("**.html", "jinja2")]
+_KEYWORDS: dict[str, tuple[int, ...] | None] = {
+    "marked": None,
+    "gettext": None,
+    "ngettext": (1, 2),
+    "_": None,
+}
+_PLACE = re.compile(r"%\((\w+)\)s|%%")
+
+
+def written() -> dict[str | tuple[str, str], str]:
+    """What the code and the templates say, and where."""
+    found: dict[str | tuple[str, str], str] = {}
+    for file, line, text, _comments, _context in extract_from_dir(
+        ROOT / "vna",
+        _METHODS,
+        {"**.html": {"trimmed": "true", "newstyle_gettext": "true"}},
+        keywords=_KEYWORDS,
+    ):
+        found[text if isinstance(text, str) else (text[0], text[1])] = f"{file}:{line}"
+    return found
+
+
+def translated(language: str) -> list[Message]:
+    found: list[Message] = []
+    for path in sorted((ROOT / "vna" / "locale" / language).glob("*.po")):
+        with path.open("rb") as file:
+            found += [one for one in read_po(file, locale=language, abort_invalid=True) if one.id]
+    return found
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_every_text_is_translated(language: str) -> None:
+    known = {one.id: one for one in translated(language)}
+    missing = {
+        text: where
+        for text, where in written().items()
+        if text not in known or known[text].fuzzy or not all(strings(known[text]))
+    }
+    assert missing == {}
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_no_translation_is_left_over_or_there_twice(language: str) -> None:
+    texts = [one.id for one in translated(language)]
+    assert sorted(map(str, set(texts) - set(written()))) == []
+    assert len(texts) == len(set(texts))
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_a_translation_has_the_places_of_its_text(language: str) -> None:
+    for one in translated(language):
+        wanted = {place for text in ids(one) for place in _PLACE.findall(text)}
+        for string in strings(one):
+            found = set(_PLACE.findall(string))
+            assert found == wanted or (one.pluralizable and found < wanted), one.id
+
+
+def ids(one: Message) -> tuple[str, ...]:
+    return one.id if isinstance(one.id, tuple) else (one.id,)
+
+
+def strings(one: Message) -> tuple[str, ...]:
+    return one.string if isinstance(one.string, tuple) else (one.string,)

@@ -1,0 +1,316 @@
+"""What a rule sends to a DICOMweb archive arrives there by STOW-RS, over a real socket."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import orjson
+import pytest
+import trustme
+
+from tests.archive import Archive
+from tests.conftest import TestPostgres
+from tests.dimse.holding import datasets, fill, of_every_syntax
+from tests.factories import EXPLICIT, IMPLICIT, ct
+from tests.flows.serving import free_port
+from tests.jobs.conftest import WHO, entry, states, worker_of
+from tests.web.conftest import Site, running, serving
+from tests.web.people import token_of
+from vna.access.peers import Peer
+from vna.access.routes import Route
+from vna.db.work import State
+from vna.dicom.refs import StudyRef, uid
+from vna.errors import Conflict, InvalidRequest, NotFound
+from vna.ingest.outcome import Source
+from vna.jobs.board import Board
+from vna.jobs.stow_client import Client
+from vna.web.asgi import create
+
+STUDY = uid(ct(1).study)
+
+
+@pytest.fixture
+def there(postgres: TestPostgres, tmp_path: Path) -> Iterator[Site]:
+    """Another archive of ours, which lets in who shows a token."""
+    (tmp_path / "there").mkdir()
+    with serving(postgres, tmp_path / "there", dev=False) as site:
+        yield site
+
+
+def lead(archive: Archive, url: str, **differs: object) -> None:
+    """Make a rule that sends everything to the archive at this URL."""
+    archive.peers.add(WHO, Peer(name="there", url=url, **differs))  # type: ignore[arg-type]  # fields of a Peer
+    archive.routes.add(WHO, Route(name="all", peer="there"))
+
+
+def gathered(archive: Archive, board: Board) -> int:
+    """The one job there is, due now."""
+    (found,) = board.entries(WHO, state=None, most=10)
+    board.retry(WHO, found.job_id)
+    return found.job_id
+
+
+def held(site: Site) -> dict[str, bytes]:
+    """The data sets an archive holds of the study."""
+    found = site.archive.retrieve.instances(WHO, StudyRef(STUDY))
+    return {
+        one.ref.instance: b"".join(site.archive.retrieve.dataset(one, one.transfer_syntax).chunks)
+        for one in found
+    }
+
+
+def test_a_study_arrives_bit_for_bit_and_once(archive: Archive, board: Board, there: Site) -> None:
+    lead(archive, there.root, token=token_of(there, "pacs", actions=["store"]))
+    made = of_every_syntax()
+    fill(archive, *made)
+    job_id = gathered(archive, board)
+    worker_of(archive).do_one()
+    found, items = board.entry(WHO, job_id)
+    assert (found.state, found.kind, found.remote, found.done) == (State.DONE, "stow", "there", 12)
+    assert {(item.state, item.status) for item in items} == {("done", 0)}
+    assert held(there) == datasets(made)
+    fill(archive, *made)
+    assert len(board.entries(WHO, state=None, most=10)) == 1
+
+
+def test_it_goes_over_tls_and_only_to_whom_it_trusts(
+    archive: Archive, board: Board, there: Site, tmp_path: Path
+) -> None:
+    authority, other = trustme.CA(), trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    certificate.write_bytes(b"".join(pem.bytes() for pem in issued.cert_chain_pems))
+    key.write_bytes(issued.private_key_pem.bytes())
+    token = token_of(there, "pacs", actions=["store"])
+    with running(create(there.engines), tls=(certificate, key)) as address:
+        url = f"https://127.0.0.1:{address.port}/dicom-web"
+        lead(archive, url, token=token, authority=other.cert_pem.bytes().decode())
+        fill(archive, ct(1))
+        job_id = gathered(archive, board)
+        worker_of(archive).do_one()
+        assert entry(board, job_id).state is State.WAITING
+        lead(archive, url, token=token, authority=authority.cert_pem.bytes().decode())
+        worker_of(archive).do_one()
+        assert entry(board, job_id).state is State.DONE
+    assert held(there) == datasets([ct(1)])
+
+
+def test_it_goes_out_in_what_the_archive_wants(archive: Archive, board: Board, there: Site) -> None:
+    token = token_of(there, "pacs", actions=["store"])
+    lead(archive, there.root, token=token, transfer_syntaxes=(EXPLICIT,))
+    fill(archive, ct(1, transfer_syntax=IMPLICIT))
+    job_id = gathered(archive, board)
+    worker_of(archive).do_one()
+    assert entry(board, job_id).state is State.DONE
+    (found,) = there.archive.retrieve.instances(WHO, StudyRef(STUDY))
+    assert found.transfer_syntax == EXPLICIT
+
+
+def test_an_archive_that_is_away_or_does_not_know_us_is_tried_again(
+    archive: Archive, board: Board, there: Site
+) -> None:
+    lead(archive, f"http://127.0.0.1:{free_port()}/dicom-web")
+    fill(archive, ct(1))
+    job_id, worker = gathered(archive, board), worker_of(archive)
+    worker.do_one()
+    assert (entry(board, job_id).state, states(board, job_id)) == (State.WAITING, ["waiting"])
+    assert "cannot be spoken to" in (entry(board, job_id).cause or "")
+    lead(archive, there.root, token="wrong-token")
+    worker.do_one()
+    assert entry(board, job_id).cause == "The DICOMweb archive answers with status 401."
+    lead(archive, there.root, token=token_of(there, "pacs", actions=["store"]))
+    worker.do_one()
+    assert entry(board, job_id).state is State.DONE
+
+
+def test_what_cannot_be_read_here_keeps_nothing_else(
+    archive: Archive, board: Board, there: Site
+) -> None:
+    lead(archive, there.root, token=token_of(there, "pacs", actions=["store"]))
+    fill(archive, ct(1, 1, 1), ct(1, 1, 2), ct(1, 1, 3))
+    broken = archive.retrieve.instances(WHO, StudyRef(STUDY))[1]
+    (file,) = archive.settings.data.glob(f"blobs/b/*/*/*{broken.blob_id.hex()[-12:]}.vnb")
+    data = bytearray(file.read_bytes())
+    data[600] ^= 1
+    file.chmod(0o600)
+    file.write_bytes(data)
+    job_id = gathered(archive, board)
+    worker_of(archive).do_one()
+    assert sorted(states(board, job_id)) == ["done", "done", "failed"]
+    assert set(held(there)) == {ct(1, 1, 1).instance, ct(1, 1, 3).instance}
+
+
+class Answering(ThreadingHTTPServer):
+    """Answers every request as it is told, and keeps what it was shown."""
+
+    daemon_threads = True
+
+    def __init__(self, status: int, body: bytes, **headers: str) -> None:
+        self.answer = (status, body, headers)
+        self.shown: list[dict[str, str]] = []
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/web"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        server = self.server
+        assert isinstance(server, Answering)
+        while size := int(self.rfile.readline(), 16):
+            self.rfile.read(size + 2)
+        self.rfile.readline()
+        server.shown.append({"path": self.path, **dict(self.headers)})
+        status, body, headers = server.answer
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        """Say nothing."""
+
+
+def answering(archive: Archive, board: Board, server: Answering) -> tuple[State, list[str]]:
+    """Send two instances to it; say how the job stands, and each instance."""
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        lead(archive, server.url, token="a-token")
+        fill(archive, ct(1, 1, 1), ct(1, 1, 2))
+        job_id = gathered(archive, board)
+        worker_of(archive).do_one()
+        return entry(board, job_id).state, sorted(states(board, job_id))
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _item(instance: str, **more: int) -> dict[str, object]:
+    item: dict[str, object] = {"00081155": {"vr": "UI", "Value": [instance]}}
+    return item | {f"0008{tag[1:]}": {"vr": "US", "Value": [n]} for tag, n in more.items()}
+
+
+FIRST, SECOND = ct(1, 1, 1).instance, ct(1, 1, 2).instance
+
+
+def _answer(stored: list[dict[str, object]], failed: list[dict[str, object]]) -> bytes:
+    return orjson.dumps(
+        {"00081199": {"vr": "SQ", "Value": stored}, "00081198": {"vr": "SQ", "Value": failed}}
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "ends"),
+    [
+        (200, _answer([_item(FIRST), _item(SECOND)], []), (State.DONE, ["done"] * 2)),
+        (
+            202,
+            _answer([_item(FIRST, t1196=0xB000)], [_item(SECOND, t1197=0xA900)]),
+            (State.FAILED, ["failed", "warning"]),
+        ),
+        (
+            202,
+            _answer([_item(FIRST)], [_item(SECOND, t1197=0xA700)]),
+            (State.WAITING, ["done", "waiting"]),
+        ),
+        (200, _answer([_item(FIRST)], []), (State.WAITING, ["done", "waiting"])),
+        (409, _answer([], [_item(FIRST), _item(SECOND)]), (State.FAILED, ["failed"] * 2)),
+        (200, b"<html>welcome", (State.WAITING, ["waiting"] * 2)),
+        (200, b"[1]", (State.WAITING, ["waiting"] * 2)),
+        (503, b"", (State.WAITING, ["waiting"] * 2)),
+        (400, b"", (State.FAILED, ["waiting"] * 2)),
+        (200, b" " * (17 << 20), (State.FAILED, ["waiting"] * 2)),
+    ],
+)
+def test_every_answer_has_its_consequence(
+    archive: Archive, board: Board, status: int, body: bytes, ends: tuple[State, list[str]]
+) -> None:
+    server = Answering(status, body)
+    assert answering(archive, board, server) == ends
+    assert server.shown[0]["path"] == "/web/studies"
+    assert server.shown[0]["Authorization"] == "Bearer a-token"
+
+
+def test_a_redirect_is_not_followed(archive: Archive, board: Board) -> None:
+    target = Answering(200, _answer([_item(FIRST), _item(SECOND)], []))
+    server = Answering(307, b"", Location=target.url)
+    assert answering(archive, board, server)[0] is State.FAILED
+    assert target.shown == []
+    target.server_close()
+
+
+def test_the_token_is_sealed_and_never_shown(archive: Archive) -> None:
+    canary = "canary-Zk3xhQ"
+    archive.peers.add(WHO, Peer(name="there", url="https://pacs.example/web", token=canary))
+    with archive.database.reading() as conn:
+        kept = conn.execute("SELECT token FROM peer").fetchone()
+        trail = conn.execute("SELECT string_agg(detail::text, '') FROM audit").fetchone()
+    assert canary.encode() not in bytes((kept or [b""])[0])
+    assert canary not in str(trail)
+    assert canary not in repr(archive.peers.all(WHO))
+    found = archive.peers.find("there")
+    assert found is not None
+    assert (found.token, canary in repr(found)) == (canary, False)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"url": "ftp://pacs.example"},
+        {"url": "https://"},
+        {"url": "https://name:secret@pacs.example/"},
+        {"url": "https://pacs.example/?x=1"},
+        {"url": "https://pacs.example:99999/"},
+        {"url": "https://pacs example/"},
+        {"name": "a b"},
+        {"token": "two words"},
+        {"token": "line\nbreak"},
+        {"authority": "no certificate"},
+    ],
+)
+def test_what_is_no_archive_is_refused_in_words(wrong: dict[str, str]) -> None:
+    with pytest.raises(InvalidRequest):
+        Peer(**{"name": "there", "url": "https://pacs.example/web", **wrong})  # type: ignore[arg-type]  # wrong on purpose
+
+
+def test_a_peer_in_the_clear_or_ourselves_is_refused(there: Site, archive: Archive) -> None:
+    plain = Peer(name="there", url="http://pacs.example/web")
+    peers = type(archive.peers)
+    strict = peers(
+        database=archive.database,
+        audit=archive.audit,
+        vault=archive.peers._vault,
+        settings=there.engines.settings,
+    )
+    with pytest.raises(InvalidRequest, match="https"):
+        strict.add(WHO, plain)
+    with pytest.raises(Exception, match="https"):
+        Client(plain, there.engines.settings)
+    ours = archive.settings.http.listen
+    with pytest.raises(InvalidRequest, match="itself"):
+        archive.peers.add(WHO, Peer(name="us", url=f"http://{ours}/dicom-web"))
+
+
+def test_an_archive_stays_known_while_something_leads_to_it(archive: Archive, board: Board) -> None:
+    lead(archive, "https://pacs.example/web")
+    archive.ingest.receive(archive.who, Source(proto="stow")).abort()
+    fill(archive, ct(1))
+    with pytest.raises(Conflict, match="route"):
+        archive.peers.remove(WHO, "there")
+    archive.routes.remove(WHO, "all")
+    with pytest.raises(Conflict, match="jobs"):
+        archive.peers.remove(WHO, "there")
+    board.cancel(WHO, board.entries(WHO, state=None, most=1)[0].job_id)
+    archive.peers.remove(WHO, "there")
+    with pytest.raises(NotFound):
+        archive.peers.remove(WHO, "there")

@@ -1,0 +1,227 @@
+"""The messages there are, each with the values it takes; nothing else can stand in one.
+
+A value has a form (a link, a code, a day): free text cannot get into a message, and with it no
+value of a patient's attribute. The texts are translated through `vna/locale`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from vna.texts import marked
+
+VALUES: Final[Mapping[str, re.Pattern[str]]] = {
+    "link": re.compile(
+        r"https?://[A-Za-z0-9.\-:\[\]]{1,255}/[A-Za-z0-9/._~\-]{0,128}(#[\w\-]{1,128})?", re.A
+    ),
+    "code": re.compile(r"[0-9A-Z]{4,16}(-[0-9A-Z]{2,8}){0,4}", re.A),
+    "host": re.compile(r"[a-z0-9.\-]{1,253}", re.A),
+    "minutes": re.compile(r"[0-9]{1,4}", re.A),
+    "number": re.compile(r"[0-9A-Z]{1,12}(-[0-9A-Z]{1,12}){0,4}", re.A),
+    "until": re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.A),
+    "when": re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,15}(\+00:00|Z)", re.A),
+    "way": re.compile(r"[^\s<>\x00-\x1f]{0,3}…([0-9]{2}|@[a-z0-9.\-]{1,253})|"),
+}
+"""What a value looks like: `way` is a masked channel or empty, `until` a day, `when` a moment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """One message. A paragraph of which a value is empty is left out.
+
+    `link` is what is written on the button of the link, `short` the text of a short message.
+    """
+
+    subject: str
+    paragraphs: tuple[str, ...]
+    short: str
+    link: str = ""
+    takes: frozenset[str]
+
+
+_QUESTIONS = (
+    marked("Questions? %(help)s"),
+    marked("Reference: %(number)s"),
+)
+_STRANGER = marked(
+    "You were not expecting this? Open the link and press “This is not me”, or do nothing."
+)
+
+FORMS: Final[Mapping[str, Form]] = {
+    # to a recipient: the link; the code goes another way, once it was opened
+    "invitation": Form(
+        takes=frozenset({"link", "way", "until", "number"}),
+        subject=marked("Medical images for you"),
+        paragraphs=(
+            marked("%(site)s has medical images for you."),
+            "%(link)s",
+            marked("You will need a code. It is sent to %(way)s when you open the link."),
+            marked("The images can be opened until %(until)s."),
+            _STRANGER,
+            *_QUESTIONS,
+        ),
+        link=marked("Open the images"),
+        short=marked("%(site)s has medical images for you, until %(until)s: %(link)s"),
+    ),
+    "renewed": Form(
+        takes=frozenset({"link", "way", "until", "number"}),
+        subject=marked("Your new link"),
+        paragraphs=(
+            marked("This is your new link to medical images at %(site)s. The old one is void."),
+            "%(link)s",
+            marked("You will need a code. It is sent to %(way)s when you open the link."),
+            marked("The images can be opened until %(until)s."),
+            _STRANGER,
+            *_QUESTIONS,
+        ),
+        link=marked("Open the images"),
+        short=marked("%(site)s: your new link, until %(until)s: %(link)s"),
+    ),
+    # a one-time code; the last line is for the browser (WebOTP: origin-bound one-time codes)
+    "code": Form(
+        takes=frozenset({"code", "minutes", "host"}),
+        subject=marked("Your code"),
+        paragraphs=(
+            marked("Your code for %(site)s is %(code)s."),
+            marked("It is valid once, for %(minutes)s minutes. Never tell it to anybody."),
+            marked("You did not ask for a code? Then somebody else opened your link: call us."),
+            marked("Questions? %(help)s"),
+        ),
+        short=marked(
+            "%(code)s is your code for %(site)s, valid for %(minutes)s minutes. "
+            "Never tell it to anybody.\n\n@%(host)s #%(code)s"
+        ),
+    ),
+    # does a channel reach whom we think: the code is typed, or told at the desk
+    "prove": Form(
+        takes=frozenset({"code", "minutes"}),
+        subject=marked("Your code for %(site)s"),
+        paragraphs=(
+            marked("%(site)s asks whether this address is yours. The code is %(code)s."),
+            marked("It is valid for %(minutes)s minutes. You know nothing of it? Do nothing."),
+            marked("Questions? %(help)s"),
+        ),
+        short=marked(
+            "%(code)s is the code by which %(site)s makes sure that this number is yours, "
+            "valid for %(minutes)s minutes."
+        ),
+    ),
+    # to whom a share belongs
+    "shared": Form(
+        takes=frozenset({"number", "until"}),
+        subject=marked("Your medical images were shared"),
+        paragraphs=(
+            marked("%(site)s has shared medical images of yours, until %(until)s."),
+            marked("You did not agree to this? Call us."),
+            *_QUESTIONS,
+        ),
+        short=marked("%(site)s has shared images of yours. Reference: %(number)s. %(help)s"),
+    ),
+    "opened": Form(
+        takes=frozenset({"number", "when"}),
+        subject=marked("Medical images you shared were opened"),
+        paragraphs=(
+            marked("The medical images you shared were opened for the first time: %(when)s."),
+            marked("You did not expect this? Call us, and we stop the link."),
+            *_QUESTIONS,
+        ),
+        short=marked("%(site)s: images you shared were opened. Reference: %(number)s. %(help)s"),
+    ),
+    "locked": Form(
+        takes=frozenset({"number"}),
+        subject=marked("A link was locked"),
+        paragraphs=(
+            marked("A link to medical images you shared was locked after too many wrong codes."),
+            marked("Nobody can open it until you make a new one."),
+            *_QUESTIONS,
+        ),
+        short=marked(
+            "%(site)s: a link was locked after many wrong codes. Reference: %(number)s. %(help)s"
+        ),
+    ),
+    "not-me": Form(
+        takes=frozenset({"number"}),
+        subject=marked("A link reached somebody else"),
+        paragraphs=(
+            marked("Somebody who opened a link to medical images says that it is not for them."),
+            marked("The link was stopped. Check the address, and send it again."),
+            *_QUESTIONS,
+        ),
+        short=marked(
+            "%(site)s: a link reached somebody else: stopped. Reference: %(number)s. %(help)s"
+        ),
+    ),
+    "asked-again": Form(
+        takes=frozenset({"number"}),
+        subject=marked("Somebody asks for a new link"),
+        paragraphs=(
+            marked("The link to medical images you shared is over. A new one is asked for."),
+            *_QUESTIONS,
+        ),
+        short=marked("%(site)s: a new link is asked for. Reference: %(number)s. %(help)s"),
+    ),
+    # to a recipient
+    "expiring": Form(
+        takes=frozenset({"number", "until"}),
+        subject=marked("Your link ends soon"),
+        paragraphs=(
+            marked("The medical images at %(site)s can be opened with your link until %(until)s."),
+            *_QUESTIONS,
+        ),
+        short=marked("%(site)s: your link to medical images ends on %(until)s. %(help)s"),
+    ),
+    "stopped": Form(
+        takes=frozenset({"number"}),
+        subject=marked("A link was stopped"),
+        paragraphs=(
+            marked("The link to medical images that %(site)s sent you can no longer be opened."),
+            *_QUESTIONS,
+        ),
+        short=marked("%(site)s: your link to medical images was stopped. %(help)s"),
+    ),
+    "report-added": Form(
+        takes=frozenset({"number"}),
+        subject=marked("A report was added"),
+        paragraphs=(
+            marked("A report was added to the images at %(site)s. Your link shows it, too."),
+            *_QUESTIONS,
+        ),
+        short=marked("%(site)s: a report was added to your images; your link shows it, too."),
+    ),
+    # to the old channel, when codes go elsewhere from now on
+    "replaced": Form(
+        takes=frozenset(),
+        subject=marked("Your codes go elsewhere now"),
+        paragraphs=(
+            marked("Codes of %(site)s are no longer sent here, but to another address."),
+            marked("You did not want this? Call us at once."),
+            marked("Questions? %(help)s"),
+        ),
+        short=marked("%(site)s: your codes go elsewhere now. Not your wish? Call us. %(help)s"),
+    ),
+    "test": Form(
+        takes=frozenset(),
+        subject=marked("Test message"),
+        paragraphs=(marked("This is a test message of %(site)s. It works."),),
+        short=marked("This is a test message of %(site)s. It works."),
+    ),
+}
+
+
+def check(template: str, values: Mapping[str, str]) -> Form:
+    """Find a form and see that the values are those it takes. Raises `ValueError`, naming no value.
+
+    A wrong name or form is a fault of ours: nobody outside can bring it about.
+    """
+    form = FORMS.get(template)
+    if form is None:
+        raise ValueError(f"there is no message {template}")
+    if set(values) != form.takes:
+        raise ValueError(f"the message {template} takes {sorted(form.takes)}")
+    for name, value in values.items():
+        if not VALUES[name].fullmatch(value):
+            raise ValueError(f"the value {name} of the message {template} has another form")
+    return form

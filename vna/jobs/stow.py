@@ -1,0 +1,187 @@
+"""Send instances to a DICOMweb archive by STOW-RS (PS3.18 10.5), each with its own state.
+
+A request carries some instances, written as they are read; the answer says of each how it went.
+One that cannot be read here spoils its request, and is left out of the next.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from vna.access.peers import Peer
+from vna.config import Settings
+from vna.db.work import Item, Settled
+from vna.dicom.part10 import group2_for
+from vna.dicom.refs import UID
+from vna.engines import Engines
+from vna.errors import NotFound, VNAError
+from vna.jobs.forward import selection_of, sender_of
+from vna.jobs.stow_client import Answer, Client, Part
+from vna.jobs.task import LEFT, Ending, Handler, How, Task
+from vna.retrieve.outgoing import Outgoing
+from vna.retrieve.retrieval import Retrieval, Tally
+
+KIND = "stow"
+
+_MOST = 100  # instances of one request
+_MOST_BYTES = 256 << 20
+_GONE = "It is no longer there."
+_UNANSWERED = "The answer does not name it."
+# reasons after which the same instance may well be taken later (PS3.18 Table I.2-2)
+_LATER = frozenset((0x0110, 0x0213))
+
+
+def storing(engines: Engines, settings: Settings) -> Handler:
+    """Return what does jobs of the kind "stow"."""
+
+    def store(task: Task) -> Ending:
+        peer = engines.peers.find(task.job.remote or "")
+        if peer is None:
+            raise NotFound(f"There is no DICOMweb archive {task.job.remote}: `vna peer add`.")
+        waiting = [item for item in task.items() if item.state == "waiting"]
+        if waiting:
+            _send(task, engines, settings, peer, waiting)
+        return _ending(task)
+
+    return store
+
+
+@dataclass(slots=True)
+class _Unread:
+    """The instance that spoiled a request, and why."""
+
+    uid: UID | None = None
+    cause: str = ""
+
+
+def _send(
+    task: Task, engines: Engines, settings: Settings, peer: Peer, waiting: Sequence[Item]
+) -> None:
+    who = sender_of(task.job)
+    found = engines.retrieve.retrieval(who, selection_of(waiting), what=KIND)
+    numbers = {UID(item.instance): item.number for item in waiting}
+    there = {one.ref.instance for one in found.listed}
+    task.note([Settled(n, "failed", None, _GONE) for uid, n in numbers.items() if uid not in there])
+    if not found.listed:
+        return
+    tally = Tally(len(found))
+    how = "broken off"
+    try:
+        with Client(peer, settings) as client:
+            for batch in _batches(found):
+                if task.must_leave:
+                    break
+                went = _stored(client, batch, peer, settings)
+                _count(went, tally)
+                task.note([_settled(numbers[uid], answer) for uid, answer in went.items()])
+        how = "done" if not tally.remaining else "left"
+    finally:
+        engines.retrieve.sent(who, found, tally, what=KIND, to=peer.name, how=how)
+
+
+def _batches(found: Retrieval) -> Iterator[list[Outgoing]]:
+    """Part a retrieval into requests: so many instances, or so many bytes."""
+    batch: list[Outgoing] = []
+    size = 0
+    for listed, outgoing in zip(found.listed, found.instances(), strict=True):
+        if batch and (len(batch) >= _MOST or size + listed.size > _MOST_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(outgoing)
+        size += listed.size
+    if batch:
+        yield batch
+
+
+def _stored(
+    client: Client, batch: Sequence[Outgoing], peer: Peer, settings: Settings
+) -> dict[UID, Answer]:
+    """Store a batch; of one that cannot be read here only the others. Raises `Unavailable`."""
+    went: dict[UID, Answer] = {}
+    left = list(batch)
+    while left:
+        unread = _Unread()
+        try:
+            answers = client.store(_parts(left, peer, settings, unread))
+        except VNAError:
+            if unread.uid is None:
+                raise
+            went[unread.uid] = Answer(state="failed", cause=unread.cause)
+            left = [one for one in left if one.ref.instance != unread.uid]
+            continue
+        for one in left:
+            missing = Answer(state="waiting", cause=_UNANSWERED)
+            went[one.ref.instance] = answers.get(one.ref.instance, missing)
+        break
+    return went
+
+
+def _parts(
+    batch: Iterable[Outgoing], peer: Peer, settings: Settings, unread: _Unread
+) -> Iterator[Part]:
+    for one in batch:
+        syntax = _syntax(one, peer.transfer_syntaxes)
+        file = _file(one, syntax, settings)
+        yield Part(transfer_syntax=syntax, chunks=_watched(file, one.ref.instance, unread))
+
+
+def _syntax(one: Outgoing, wanted: Sequence[str]) -> str:
+    """Choose the form one goes out in: the first wanted that can be made, else as stored."""
+    possible = (*one.forms.offered, *one.forms.made)
+    return next((syntax for syntax in wanted if syntax in possible), one.transfer_syntax)
+
+
+def _file(one: Outgoing, syntax: str, settings: Settings) -> Iterator[bytes]:
+    """Write an instance as a DICOM file (PS3.10 7)."""
+    body = one.load(syntax)
+    group2 = group2_for(
+        sop_class=one.sop_class,
+        sop_instance=one.ref.instance,
+        transfer_syntax=syntax,
+        source_ae=settings.dicom.ae_title,
+    )
+    yield bytes(128) + b"DICM" + group2
+    yield from map(bytes, body.chunks)  # a chunk is good only until the next is asked for
+
+
+def _watched(chunks: Iterator[bytes], instance: UID, unread: _Unread) -> Iterator[bytes]:
+    try:
+        yield from chunks
+    except VNAError as exc:
+        unread.uid, unread.cause = instance, str(exc)
+        raise
+
+
+def _count(went: dict[UID, Answer], tally: Tally) -> None:
+    states = [answer.state for answer in went.values()]
+    tally.completed += states.count("done")
+    tally.warning += states.count("warning")
+    failures = [uid for uid, answer in went.items() if answer.state not in ("done", "warning")]
+    tally.failed += len(failures)
+    tally.failures += failures
+
+
+def _settled(number: int, answer: Answer) -> Settled:
+    code = answer.reason
+    state = answer.state
+    if state == "failed" and code is not None and (code & 0xFF00 == 0xA700 or code in _LATER):
+        state = "waiting"
+    return Settled(number, state, code, answer.cause)
+
+
+def _ending(task: Task) -> Ending:
+    found = task.items()
+    counts = {s: sum(1 for _ in g) for s, g in itertools.groupby(sorted(i.state for i in found))}
+    waiting, failed = counts.get("waiting", 0), counts.get("failed", 0)
+    if waiting and task.must_leave:
+        return LEFT
+    why = next((i.cause for i in found if i.cause and i.state in ("waiting", "failed")), "")
+    if waiting:
+        told = f"{waiting} of {len(found)} instances wait. {why}"
+        return Ending(how=How.LATER, cause=told.strip())
+    if failed:
+        told = f"{failed} of {len(found)} instances were not taken. {why}"
+        return Ending(how=How.FAILED, cause=told.strip())
+    return Ending(how=How.DONE)

@@ -1,0 +1,170 @@
+"""Our side of the Store transaction (PS3.18 10.5): requests written as they are sent.
+
+TLS is verified, redirects are not followed, no proxy of the environment is used, and of an answer
+no more is read than one to so many instances can have.
+"""
+
+from __future__ import annotations
+
+import ssl
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import httpx
+import orjson
+
+from vna.access.peers import Peer
+from vna.config import Settings
+from vna.dicom.refs import UID, uid
+from vna.errors import InvalidUID, NotAcceptable, Unavailable
+
+_ANSWER_MOST = 16 << 20
+_MEDIA = "application/dicom+json"
+_REFERENCED, _FAILED = "00081199", "00081198"
+_INSTANCE, _FAILURE_REASON, _WARNING_REASON = "00081155", "00081197", "00081196"
+# try again later: our token may be renewed there, and the rest are troubles that pass
+_PASSING = frozenset((401, 403, 404, 407, 408, 425, 429, 500, 502, 503, 504, 507))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One instance of a request, as a DICOM file."""
+
+    transfer_syntax: str
+    chunks: Iterator[bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """How it went with one instance: done, warning, failed or waiting."""
+
+    state: str
+    reason: int | None = None
+    cause: str | None = None
+
+
+class Client:
+    """Speaks to one DICOMweb archive; not shared by threads."""
+
+    def __init__(self, peer: Peer, settings: Settings) -> None:
+        """Raises `Unavailable` when it would be spoken to in the clear."""
+        if not (peer.is_secure or settings.dev):
+            raise Unavailable("A DICOMweb archive elsewhere is spoken to over https only.")
+        self._url = peer.url.rstrip("/") + "/studies"
+        headers = {"Accept": _MEDIA, "User-Agent": "vna"}
+        if peer.token is not None:
+            headers["Authorization"] = f"Bearer {peer.token}"
+        self._client = httpx.Client(
+            verify=_context(peer),
+            headers=headers,
+            timeout=settings.dicom.response_s,
+            follow_redirects=False,
+            trust_env=False,
+        )
+
+    def __enter__(self) -> Client:
+        """Begin to speak to it."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close what is open to it."""
+        self._client.close()
+
+    def store(self, parts: Iterable[Part]) -> dict[UID, Answer]:
+        """Store instances; say how it went with each that the answer names.
+
+        Raises `Unavailable` when it may go better later, `NotAcceptable` when it will not, and
+        whatever reading the parts raises.
+        """
+        boundary = uuid.uuid4().hex
+        media = f'multipart/related; type="application/dicom"; boundary={boundary}'
+        try:
+            with self._client.stream(
+                "POST",
+                self._url,
+                content=_body(parts, boundary.encode()),
+                headers={"Content-Type": media},
+            ) as response:
+                return _answers(response.status_code, _read(response))
+        except (httpx.HTTPError, httpx.StreamError, ssl.SSLError) as exc:
+            told = type(exc).__name__
+            raise Unavailable(f"The DICOMweb archive cannot be spoken to ({told}).") from exc
+
+
+def _context(peer: Peer) -> ssl.SSLContext:
+    context = ssl.create_default_context(cadata=peer.authority)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _body(parts: Iterable[Part], boundary: bytes) -> Iterator[bytes]:
+    for part in parts:
+        yield b"--%b\r\nContent-Type: application/dicom; transfer-syntax=%b\r\n\r\n" % (
+            boundary,
+            part.transfer_syntax.encode(),
+        )
+        yield from part.chunks
+        yield b"\r\n"
+    yield b"--%b--\r\n" % boundary
+
+
+def _read(response: httpx.Response) -> bytes:
+    read = bytearray()
+    for chunk in response.iter_bytes():
+        read += chunk
+        if len(read) > _ANSWER_MOST:
+            raise NotAcceptable("The DICOMweb archive answers with more than 16 MiB.")
+    return bytes(read)
+
+
+def _answers(status: int, body: bytes) -> dict[UID, Answer]:
+    if status in _PASSING:
+        raise Unavailable(f"The DICOMweb archive answers with status {status}.")
+    if status not in (200, 202, 409):
+        raise NotAcceptable(f"The DICOMweb archive answers with status {status}.")
+    try:
+        told = orjson.loads(body)
+        one = told[0] if isinstance(told, list) else told
+        found = dict(_failed(one.get(_FAILED)))
+        return {**dict(_stored(one.get(_REFERENCED))), **found}
+    except (ValueError, AttributeError, TypeError, LookupError) as exc:
+        raise Unavailable(
+            f"The DICOMweb archive answers {status} without saying how it went."
+        ) from exc
+
+
+def _stored(sequence: Any) -> Iterator[tuple[UID, Answer]]:  # an element of DICOM JSON
+    for instance, item in _items(sequence):
+        reason = _number(item, _WARNING_REASON)
+        if reason is None:
+            yield instance, Answer(state="done", reason=0)
+        else:
+            yield instance, Answer(state="warning", reason=reason)
+
+
+def _failed(sequence: Any) -> Iterator[tuple[UID, Answer]]:  # an element of DICOM JSON
+    for instance, item in _items(sequence):
+        reason = _number(item, _FAILURE_REASON)
+        cause = "It was refused." if reason is None else f"It was refused with {reason:04X}H."
+        yield instance, Answer(state="failed", reason=reason, cause=cause)
+
+
+def _items(sequence: Any) -> Iterator[tuple[UID, dict[str, Any]]]:  # an element of DICOM JSON
+    for item in (sequence or {}).get("Value") or ():
+        try:
+            yield uid(item[_INSTANCE]["Value"][0]), item
+        except InvalidUID:
+            continue  # an answer to something we did not send
+
+
+def _number(item: dict[str, Any], tag: str) -> int | None:
+    values = item.get(tag, {}).get("Value") or [None]
+    return int(values[0]) if values[0] is not None else None

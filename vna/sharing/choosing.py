@@ -1,0 +1,127 @@
+"""From what was chosen to a frozen list: which instances, whose, and what consents say of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from vna.access.policy import require
+from vna.access.principal import Action, Principal
+from vna.blobs.store import BlobStore
+from vna.crypto import shares
+from vna.db.pool import Connection
+from vna.dicom.refs import Ref
+from vna.errors import Conflict, InvalidRequest, NotFound, TooLarge
+from vna.index.arrays import Texts
+from vna.index.locate import Located, instances
+from vna.sharing.records import Item
+from vna.sharing.rooms import SQL
+from vna.sharing.rules import REPORTS, Facts
+from vna.sharing.values import Offer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """What an offer freezes. `issuer` and `patient_id` are the one identity it is of."""
+
+    located: tuple[Located, ...]
+    studies: tuple[str, ...]
+    issuer: str
+    patient_id: str
+    facts: tuple[Facts, ...]
+
+
+def choose(conn: Connection, who: Principal, offer: Offer, *, most: int) -> Chosen:
+    """Find what was chosen. Raises `NotPermitted`, `NotFound`, `InvalidRequest`, `Conflict`.
+
+    `TooLarge` past `most` instances, before any of them is read.
+    """
+    refs: list[Ref] = [*offer.studies, *offer.series, *offer.instances]
+    for ref in refs:
+        require(who, Action.SHARE, ref)
+    if _size_of(conn, offer) > most:
+        raise TooLarge(f"One share holds {most} images: choose less at a time.")
+    found: dict[str, Located] = {}
+    for ref in refs:
+        there = instances(conn, ref, within=who.scope.within())
+        if not there:
+            raise NotFound("What was chosen is not there any more.")
+        found.update((one.ref.instance, one) for one in there)
+    kept = [one for one in found.values() if offer.reports or one.sop_class not in REPORTS]
+    if not kept:
+        raise InvalidRequest("Only reports were chosen, and this share is without reports.")
+    if not offer.without_images and not any(_is_picture(one) for one in kept):
+        raise InvalidRequest(
+            "There are no images in this, only documents: say so if that is meant."
+        )
+    studies = tuple(sorted({one.ref.study for one in kept}))
+    issuer, patient_id = _person_of(conn, studies)
+    return Chosen(
+        located=tuple(sorted(kept, key=lambda one: one.ref.instance)),
+        studies=studies,
+        issuer=issuer,
+        patient_id=patient_id,
+        facts=_facts(conn, studies, kept),
+    )
+
+
+def freeze(store: BlobStore, located: Iterable[Located], share_key: bytes) -> list[Item]:
+    """Wrap the data key of each under the share's: whoever has that one needs no other."""
+    return [
+        Item(
+            one.ref,
+            bytes(one.blob_id),
+            shares.wrap(share_key, store.data_key(bytes(one.blob_id), one.header)),
+            one.size,
+        )
+        for one in located
+    ]
+
+
+def digest_of(items: Sequence[Item]) -> bytes:
+    """Hash a frozen list: what was agreed to, of which bytes."""
+    hashed = hashlib.sha256()
+    for item in sorted(items, key=_uids):
+        hashed.update("\\".join((*_uids(item), item.blob_id.hex())).encode() + b"\n")
+    return hashed.digest()
+
+
+def _size_of(conn: Connection, offer: Offer) -> int:
+    asked = {
+        "studies": Texts(ref.study for ref in offer.studies),
+        "of_studies": Texts(ref.study for ref in offer.series),
+        "series": Texts(ref.series for ref in offer.series),
+    }
+    row = conn.execute(SQL.count_instances, asked).fetchone()
+    return len(offer.instances) + (int(row[0]) if row else 0)
+
+
+def _uids(item: Item) -> tuple[str, str, str]:
+    return item.ref.study, item.ref.series, item.ref.instance
+
+
+def _is_picture(one: Located) -> bool:
+    return one.pixel is not None
+
+
+def _person_of(conn: Connection, studies: Sequence[str]) -> tuple[str, str]:
+    """One share is one person's: two identities are two persons until somebody says otherwise."""
+    rows = conn.execute(SQL.persons_of, (Texts(studies),)).fetchall()
+    if len(rows) != 1:
+        raise Conflict("These studies are not of one patient: share those of each apart.")
+    issuer, patient_id, _ = rows[0]
+    return issuer, patient_id
+
+
+def _facts(conn: Connection, studies: Sequence[str], kept: Iterable[Located]) -> tuple[Facts, ...]:
+    chosen = {(one.ref.study, one.ref.series) for one in kept}
+    modalities: dict[str, set[str]] = {study: set() for study in studies}
+    found: dict[str, Facts] = {}
+    for study, date, accession, series, modality in conn.execute(SQL.facts_of, (Texts(studies),)):
+        if (study, series) in chosen and modality:
+            modalities[study].add(modality)
+        found[study] = Facts(
+            study=study, date=date, accession=accession, modalities=frozenset(modalities[study])
+        )
+    return tuple(found[study] for study in studies)

@@ -1,0 +1,241 @@
+"""What people allowed or forbade: recorded, looked up, withdrawn with all that rests on it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from vna.access.audit import Event
+from vna.access.policy import require
+from vna.access.principal import Action, Principal
+from vna.errors import InvalidRequest, NotFound
+from vna.sharing import records
+from vna.sharing.ends import suspend
+from vna.sharing.ids import new_id
+from vna.sharing.rooms import SQL, Act, Rooms, Runs, now
+from vna.sharing.rules import MOST_NAME, Limits
+from vna.telemetry import SHARE_ACTS
+
+PURPOSES = ("treatment", "patient-request", "third-party", "research")
+WAYS = ("kiosk", "paper", "portal", "staff")
+
+_SIGNATURE = b"signature"
+_MODALITY = re.compile(r"[A-Z0-9_]{1,16}", re.ASCII)
+_VERSION = re.compile(r"[\w.-]{1,64}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consent:
+    """What somebody is asked, and said. `issuer` and `patient_id` name the identity it is of.
+
+    `signed_by` is the name typed under the text of `text_version`; None in the limits is no limit.
+    """
+
+    issuer: str
+    patient_id: str
+    purpose: str
+    allowed: bool
+    text_version: str
+    signed_by: str = field(repr=False)
+    way: str
+    modalities: frozenset[str] | None = None
+    studied_from: dt.date | None = None
+    studied_to: dt.date | None = None
+    accession: str | None = None
+    valid_to: dt.datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """A consent as it stands."""
+
+    consent_id: int
+    purpose: str
+    allowed: bool
+    limits: Limits
+    text_version: str
+    way: str
+    recorded_by: str
+    valid_from: dt.datetime
+    valid_to: dt.datetime | None
+    state: str  # active, withdrawn, superseded; expired follows from the time
+    ended_at: dt.datetime | None
+    ended_by: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withdrawn:
+    """What a withdrawal did: the numbers of the shares that are suspended now."""
+
+    shares: tuple[str, ...]
+
+
+class Consents:
+    """Records and ends consents. One a process, shared by its threads."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+
+    def record(self, who: Principal, consent: Consent) -> int:
+        """Record what a person said; return its number. Raises `InvalidRequest`.
+
+        It takes the place of what the same person said before for the same purpose, accession and
+        limits. A "no" suspends what rests on the consent whose place it takes.
+        """
+        require(who, Action.SHARE)
+        _check(consent)
+        consent_id = new_id()
+        row = self._row(who, consent_id, consent)
+
+        def work(tx: Act) -> None:
+            tx.execute(SQL.add_consent, row)
+            tx.write_down(records.CONSENT, {"consent": consent_id}, row, who.name)
+            replaced = [
+                old
+                for old in hold(tx, consent.issuer, consent.patient_id)
+                if old.consent_id != consent_id and _is_same_question(old, consent)
+            ]
+            for old in replaced:
+                self._end(tx, who, old.consent_id, "superseded")
+                if not consent.allowed:
+                    self._suspend(tx, who, old.consent_id)
+            detail = {
+                "consent": consent_id,
+                "allowed": consent.allowed,
+                "purpose": consent.purpose,
+                "text": consent.text_version,
+                "way": consent.way,
+                "superseded": [old.consent_id for old in replaced],
+            }
+            event = Event(kind="consent.recorded", outcome="done", detail=detail)
+            self._rooms.tell(tx, who, event)
+
+        self._rooms.act(work)
+        SHARE_ACTS.labels("consented" if consent.allowed else "forbidden").inc()
+        return consent_id
+
+    def withdraw(self, who: Principal, consent_id: int) -> Withdrawn:
+        """End a consent; what rests on it is suspended in the same transaction, guests are out.
+
+        Raises `NotFound`, for one that is over, too.
+        """
+        require(who, Action.SHARE)
+
+        def work(tx: Act) -> Withdrawn:
+            self._end(tx, who, consent_id, "withdrawn")
+            numbers = self._suspend(tx, who, consent_id)
+            detail = {"consent": consent_id, "suspended": len(numbers)}
+            event = Event(kind="consent.withdrawn", outcome="done", detail=detail)
+            self._rooms.tell(tx, who, event)
+            return Withdrawn(shares=tuple(numbers))
+
+        withdrawn = self._rooms.act(work)
+        SHARE_ACTS.labels("withdrawn").inc()
+        return withdrawn
+
+    def of_person(self, who: Principal, issuer: str, patient_id: str) -> list[Recorded]:
+        """List what a person said, the latest first."""
+        require(who, Action.SHARE)
+        with self._rooms.database.reading() as conn:
+            rows = conn.execute(SQL.consents_of, (issuer, patient_id)).fetchall()
+        return [_recorded(row) for row in rows]
+
+    def _row(self, who: Principal, consent_id: int, consent: Consent) -> dict[str, Any]:
+        signature = self._rooms.keys.seal(_SIGNATURE, consent_id, consent.signed_by.encode())
+        return {
+            "consent_id": consent_id,
+            "issuer": consent.issuer,
+            "patient_id": consent.patient_id,
+            "purpose": consent.purpose,
+            "allowed": consent.allowed,
+            "modalities": consent.modalities and sorted(consent.modalities),
+            "studied_from": consent.studied_from,
+            "studied_to": consent.studied_to,
+            "accession": consent.accession,
+            "text_version": consent.text_version,
+            "signature": signature,
+            "way": consent.way,
+            "recorded_by": who.name,
+            "valid_from": now(),
+            "valid_to": consent.valid_to,
+        }
+
+    def _end(self, tx: Act, who: Principal, consent_id: int, state: str) -> None:
+        row = {"consent_id": consent_id, "state": state, "ended_at": now(), "ended_by": who.name}
+        if tx.execute(SQL.end_consent, row).fetchone() is None:
+            raise NotFound("There is no such consent, or it is over already.")
+        target = {"consent": consent_id}
+        tx.write_down(records.CONSENT_END, target, row, who.name)
+
+    def _suspend(self, tx: Act, who: Principal, consent_id: int) -> list[str]:
+        found = tx.execute(SQL.shares_on_consent, (consent_id,)).fetchall()
+        suspend(self._rooms, tx, who, [row[0] for row in found], "consent withdrawn")
+        return [row[1] for row in found]
+
+
+def hold(tx: Runs, issuer: str, patient_id: str) -> list[Limits]:
+    """Hold what of a person's consents counts now."""
+    rows = tx.execute(SQL.hold_consents, (issuer, patient_id)).fetchall()
+    return [_limits(row) for row in rows]
+
+
+def _is_same_question(old: Limits, new: Consent) -> bool:
+    return (
+        old.purpose == new.purpose
+        and old.accession == new.accession
+        and old.modalities == new.modalities
+        and (old.studied_from, old.studied_to) == (new.studied_from, new.studied_to)
+    )
+
+
+def _check(consent: Consent) -> None:
+    if not consent.issuer or not consent.patient_id:
+        raise InvalidRequest("A consent is that of somebody with a Patient ID.")
+    if consent.purpose not in PURPOSES or consent.way not in WAYS:
+        raise InvalidRequest(
+            "A consent is for a purpose, and was given in some way, that is known."
+        )
+    if not _VERSION.fullmatch(consent.text_version):
+        raise InvalidRequest("Say which version of the text was agreed to.")
+    if not 0 < len(consent.signed_by.strip()) <= MOST_NAME:
+        raise InvalidRequest("A consent is signed by name.")
+    if consent.modalities is not None and not (
+        consent.modalities and all(_MODALITY.fullmatch(one) for one in consent.modalities)
+    ):
+        raise InvalidRequest("Modalities are written CT, MR, US.")
+    dates = (consent.studied_from, consent.studied_to)
+    if dates[0] is not None and dates[1] is not None and dates[0] > dates[1]:
+        raise InvalidRequest("The first day of the studies is after the last.")
+    if consent.valid_to is not None and consent.valid_to <= now():
+        raise InvalidRequest("A consent ends in the future.")
+
+
+def _limits(row: tuple[Any, ...]) -> Limits:
+    return Limits(
+        consent_id=row[0],
+        purpose=row[3],
+        allowed=row[4],
+        modalities=None if row[5] is None else frozenset(row[5]),
+        studied_from=row[6],
+        studied_to=row[7],
+        accession=row[8],
+    )
+
+
+def _recorded(row: tuple[Any, ...]) -> Recorded:
+    return Recorded(
+        consent_id=row[0],
+        purpose=row[3],
+        allowed=row[4],
+        limits=_limits(row),
+        text_version=row[9],
+        way=row[10],
+        recorded_by=row[11],
+        valid_from=row[12],
+        valid_to=row[13],
+        state=row[14],
+        ended_at=row[15],
+        ended_by=row[16],
+    )

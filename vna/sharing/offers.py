@@ -1,0 +1,187 @@
+"""Giving on, by those who may share: a frozen list, its keys, a grant and its link, in one act."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from vna.access.audit import Event
+from vna.access.policy import require
+from vna.access.principal import Action, Principal
+from vna.crypto import shares
+from vna.index.arrays import Blobs, Longs, Texts
+from vna.sharing import choosing, consents, granting, records
+from vna.sharing.ids import new_id
+from vna.sharing.keys import Made
+from vna.sharing.records import Item
+from vna.sharing.rooms import SQL, Act, Rooms, Runs, now
+from vna.sharing.rules import check_consents, check_offer
+from vna.sharing.values import Offer, Offered, Protection
+from vna.telemetry import SHARE_ACTS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Drawn:
+    """What is drawn once for an offer, however often its transaction is tried."""
+
+    share_id: int
+    grant_id: int
+    number: str
+    share_key: bytes = field(repr=False)
+    made: Made
+
+
+class Offers:
+    """Makes shares. One a process, shared by its threads."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+
+    def offer(self, who: Principal, offer: Offer) -> Offered:
+        """Share; see `SharingEngine.offer`."""
+        rooms = self._rooms
+        settings = rooms.settings.sharing
+        require(who, Action.SHARE)
+        check_offer(offer, settings, now())
+        with rooms.database.reading() as conn:
+            chosen = choosing.choose(conn, who, offer, most=settings.most_items)
+        drawn = self._draw(offer)
+        items = choosing.freeze(rooms.store, chosen.located, drawn.share_key)
+
+        def work(tx: Act) -> None:
+            valid = consents.hold(tx, chosen.issuer, chosen.patient_id)
+            check_consents(offer, valid, chosen.facts)
+            self._add_share(tx, who, offer, chosen=chosen, items=items, drawn=drawn)
+            granting.add(rooms, tx, _terms(who, offer, drawn), drawn.made)
+            self._tell(tx, who, offer, drawn=drawn, studies=chosen.studies, items=len(items))
+
+        rooms.act(work)
+        SHARE_ACTS.labels("offered").inc()
+        return Offered(
+            share_id=drawn.share_id,
+            grant_id=drawn.grant_id,
+            number=drawn.number,
+            # a link that was sent is nobody else's
+            secret=drawn.made.secret if offer.to is None or offer.printed else None,
+            passcode=drawn.made.passcode,
+            printed_code=drawn.made.printed_code,
+        )
+
+    def _draw(self, offer: Offer) -> _Drawn:
+        share_key = shares.new_key()
+        made = granting.make_secrets(
+            self._rooms,
+            share_key,
+            passcode=Protection.PASSCODE in offer.proof,
+            printed=offer.printed,
+        )
+        return _Drawn(
+            share_id=new_id(),
+            grant_id=new_id(),
+            number=shares.new_number(),
+            share_key=share_key,
+            made=made,
+        )
+
+    def _add_share(
+        self,
+        tx: Act,
+        who: Principal,
+        offer: Offer,
+        *,
+        chosen: choosing.Chosen,
+        items: list[Item],
+        drawn: _Drawn,
+    ) -> None:
+        rooms, share_id = self._rooms, drawn.share_id
+        row: dict[str, Any] = {
+            "share_id": share_id,
+            "number": drawn.number,
+            "owner": who.name,
+            "purpose": offer.purpose.value,
+            "consent_id": offer.consent_id,
+            "legal_basis": offer.legal_basis,
+            "issuer": chosen.issuer,
+            "patient_id": chosen.patient_id,
+            "person": granting.seal_person(rooms, share_id, offer.person),
+            "studies": list(chosen.studies),
+            "items_sha256": choosing.digest_of(items),
+            "reports": offer.reports,
+            "download": offer.download,
+            "forward": offer.forward,
+            "created_at": now(),
+            "ends_at": offer.until,
+            "max_opens": offer.max_opens,
+            "owner_key": granting.seal_owner_key(rooms, share_id, drawn.share_key, chosen.located),
+            "notify": offer.notify and granting.channel_id(rooms, tx, offer.notify, who.name),
+            "language": offer.language,
+            "state": "sent",
+        }
+        tx.execute(SQL.add_share, row)
+        for part in range(0, len(items), records.ITEMS_OF_ENTRY):
+            some = items[part : part + records.ITEMS_OF_ENTRY]
+            add_items(tx, share_id, some)
+            listed = {"items": records.encode_items(some)}
+            tx.write_down(records.ITEMS, {"share": share_id}, listed, who.name)
+        tx.write_down(records.SHARE, {"share": share_id}, row, who.name)
+
+    def _tell(
+        self,
+        tx: Act,
+        who: Principal,
+        offer: Offer,
+        *,
+        drawn: _Drawn,
+        studies: Sequence[str],
+        items: int,
+    ) -> None:
+        """Leave a row for each study, and tell whom the share names."""
+        detail = {
+            "share": drawn.share_id,
+            "grant": drawn.grant_id,
+            "instances": items,
+            "purpose": offer.purpose.value,
+            "consent": offer.consent_id,
+            "legal_basis": offer.legal_basis,
+            "proof": sorted(way.value for way in offer.proof),
+            "to": offer.to and offer.to.kind,
+            "confirmed": sorted(one.value for one in offer.person.confirmed),
+            "until": offer.until.isoformat(),
+        }
+        events = [
+            Event(kind="share.offered", outcome="done", study=study, detail=detail)
+            for study in studies
+        ]
+        self._rooms.tell(tx, who, *events)
+        granting.send_notice(self._rooms, tx, "shared", drawn.grant_id, who.name)
+
+
+def add_items(tx: Runs, share_id: int, items: list[Item]) -> None:
+    """Write a part of a frozen list."""
+    columns = (
+        Texts(item.ref.study for item in items),
+        Texts(item.ref.series for item in items),
+        Texts(item.ref.instance for item in items),
+        Blobs(item.blob_id for item in items),
+        Blobs(item.data_key for item in items),
+        Longs(item.size for item in items),
+    )
+    tx.execute(SQL.add_items, (share_id, *columns))
+
+
+def _terms(who: Principal, offer: Offer, drawn: _Drawn) -> granting.Terms:
+    return granting.terms_of(
+        offer,
+        share_id=drawn.share_id,
+        grant_id=drawn.grant_id,
+        number=drawn.number,
+        parent_id=None,
+        depth=0,
+        parts=None,
+        reports=offer.reports,
+        download=offer.download,
+        forward=offer.forward,
+        until=offer.until,
+        actor=who.name,
+    )

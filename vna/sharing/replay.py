@@ -1,0 +1,118 @@
+"""The journal's acts of sharing brought into the tables: at reindex, and after a crash.
+
+Each act carries its own time, and is written so that order decides nothing: a grant's secrets give
+way to later ones only, an end ends what was issued before it. What is there already stays.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+from vna.blobs.journal import Entry
+from vna.blobs.layout import JOURNALS, created_at
+from vna.db.pool import Connection
+from vna.errors import Corrupt
+from vna.index.deleted import applied, mark_applied
+from vna.sharing import records
+from vna.sharing.offers import add_items
+from vna.sharing.rooms import SQL, Rooms
+
+log = logging.getLogger(__name__)
+
+_BATCH = 500
+_ORDER = (  # what others stand on comes first
+    (records.CHANNEL, SQL.add_channel),
+    (records.CONSENT, SQL.add_consent),
+    (records.SHARE, SQL.add_share),
+    (records.GRANT, SQL.add_grant),
+    (records.SHARE_EXTEND, SQL.extend_share),
+    (records.SHARE_HOLD, SQL.suspend_share),
+    (records.GRANT_END, SQL.end_grants),
+    (records.SHARE_END, SQL.end_share),
+    (records.CONSENT_END, SQL.end_consent),
+)
+
+
+class Replay:
+    """Reads acts of sharing back. One a process."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+
+    def lay(self, tx: Connection) -> None:
+        """Bring in everything the journal knows. Raises `Corrupt`."""
+        self._bring_in(tx, self._rooms.journal.replay)
+
+    def catch_up(self, *, older_s: float) -> int:
+        """Bring in what the tables do not show yet and no other process can be writing now."""
+        latest = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=older_s)
+        unknown = [
+            entry
+            for entry_id in self._unknown()
+            if created_at(entry_id) <= latest
+            and (entry := self._rooms.journal.read(entry_id)).op in records.OPS
+        ]
+        if not unknown:
+            return 0
+        self._rooms.database.changing(lambda tx: self._bring_in(tx, lambda: iter(unknown)))
+        log.warning("acts of sharing brought in", extra={"entries": len(unknown)})
+        return len(unknown)
+
+    def _bring_in(self, tx: Connection, entries: Any) -> None:  # a function that gives Entry values
+        """Walk the entries once for each sort; one entry is held at a time."""
+        channels: dict[int, int] = {}
+        for op, statement in _ORDER:
+            for entry in _of(entries(), op):
+                self._apply(tx, entry, statement, channels)
+            if op == records.SHARE:
+                self._items(tx, _of(entries(), records.ITEMS))
+
+    def _apply(
+        self, tx: Connection, entry: Entry, statement: Any, channels: dict[int, int]
+    ) -> None:
+        row = records.decode(entry.args)
+        try:
+            if entry.op == records.GRANT:
+                if not _has_share(tx, row):
+                    log.error("a grant without its share", extra={"entry": entry.id.hex()})
+                    return
+                for name in ("to_channel", "by_channel"):
+                    row[name] = channels.get(row[name], row[name])
+            if entry.op == records.SHARE_HOLD and "reason" not in row:
+                statement = SQL.reinstate_share
+            tx.execute(statement, row)
+            if entry.op == records.CHANNEL:
+                # the same address may have been taken in twice, when the first time came to nothing
+                known = tx.execute(SQL.find_channel, row).fetchone()
+                channels[row["channel_id"]] = known[0] if known else row["channel_id"]
+        except (KeyError, TypeError) as exc:
+            raise Corrupt("A journal entry of sharing lacks a value.") from exc
+        mark_applied(tx, [entry.id], entry.op)
+
+    def _items(self, tx: Connection, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            share_id = entry.target.get("share")
+            row = tx.execute(SQL.number_of, (share_id,)).fetchone()
+            if row is not None and isinstance(share_id, int):
+                add_items(tx, share_id, list(records.decode_items(entry.args["items"])))
+            mark_applied(tx, [entry.id], entry.op)
+
+    def _unknown(self) -> Iterator[bytes]:
+        ids = self._rooms.store.ids(JOURNALS)
+        while batch := list(islice(ids, _BATCH)):
+            with self._rooms.database.reading() as conn:
+                there = applied(conn, batch)
+            yield from (entry for entry in batch if entry not in there)
+
+
+def _of(entries: Iterable[Entry], op: str) -> Iterator[Entry]:
+    return (entry for entry in entries if entry.op == op)
+
+
+def _has_share(tx: Connection, row: dict[str, Any]) -> bool:
+    found = tx.execute(SQL.number_of, (row["share_id"],)).fetchone()
+    return found is not None

@@ -1,0 +1,167 @@
+"""What an offer must be like, and what a consent covers. Pure."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from vna.config import Sharing
+from vna.delivery.channels import Channel
+from vna.errors import Conflict, InvalidRequest
+from vna.sharing.values import Forward, Offer, Protection, Purpose
+
+LEGAL_BASES = frozenset(
+    {"patient-request", "treatment", "vital-interest", "legal-obligation", "contract"}
+)
+LEAST_CONFIRMED = 2
+MOST_OPENS = 1000
+MOST_NAME = 200
+
+REPORTS = (
+    "1.2.840.10008.5.1.4.1.1.88.11",
+    "1.2.840.10008.5.1.4.1.1.88.22",
+    "1.2.840.10008.5.1.4.1.1.88.33",
+    "1.2.840.10008.5.1.4.1.1.88.34",
+    "1.2.840.10008.5.1.4.1.1.88.35",
+    "1.2.840.10008.5.1.4.1.1.104.1",
+    "1.2.840.10008.5.1.4.1.1.104.2",
+)
+"""SOP Classes of reports: structured reports people read, encapsulated PDF and CDA (PS3.4 B.5)."""
+
+_CODED = {Protection.SMS: "sms", Protection.EMAIL: "email"}
+_LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*", re.ASCII)
+_PURPOSES = {  # what consents are asked by
+    Purpose.TREATMENT: "treatment",
+    Purpose.PATIENT_REQUEST: "patient-request",
+    Purpose.INSURANCE: "third-party",
+    Purpose.LEGAL: "third-party",
+    Purpose.RESEARCH: "research",
+    Purpose.EMERGENCY: "treatment",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What a consent may limit, of one study: `modalities` are those of what was chosen of it."""
+
+    study: str
+    date: dt.date | None
+    accession: str | None
+    modalities: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a consent says: allowed or not, for what, and of which studies."""
+
+    consent_id: int
+    purpose: str
+    allowed: bool
+    modalities: frozenset[str] | None
+    studied_from: dt.date | None
+    studied_to: dt.date | None
+    accession: str | None
+
+
+def check_offer(offer: Offer, settings: Sharing, now: dt.datetime) -> None:
+    """Refuse an offer that must not be made. Raises `InvalidRequest`."""
+    if not (offer.studies or offer.series or offer.instances):
+        raise InvalidRequest("Choose at least one study, series or image.")
+    if len(offer.person.confirmed) < LEAST_CONFIRMED:
+        raise InvalidRequest(
+            "Compare two things with the person at least: name and birth date, say."
+        )
+    if offer.consent_id is None and offer.legal_basis is None:
+        raise InvalidRequest("A share rests on a consent or on a legal basis.")
+    if offer.legal_basis is not None and offer.legal_basis not in LEGAL_BASES:
+        raise InvalidRequest("Legal bases are: " + ", ".join(sorted(LEGAL_BASES)) + ".")
+    if offer.max_opens is not None and not 1 <= offer.max_opens <= MOST_OPENS:
+        raise InvalidRequest(f"A share can be opened 1 to {MOST_OPENS} times.")
+    if not 0 < len(offer.person.name.strip()) <= MOST_NAME:
+        raise InvalidRequest("Say whose images these are.")
+    if offer.to is None and not offer.printed and Protection.PASSCODE not in offer.proof:
+        # what is handed over by hand is handed over with something that is told
+        raise InvalidRequest("A link that is handed over needs a passcode, or is printed.")
+    check_ways(offer, settings, now)
+
+
+def check_ways(offer: Offer | Forward, settings: Sharing, now: dt.datetime) -> None:
+    """Refuse a protection that is none, two ways that are one. Raises `InvalidRequest`."""
+    if not offer.proof:
+        raise InvalidRequest("A link alone is no protection: ask for a code or a passcode.")
+    coded = [kind for way, kind in _CODED.items() if way in offer.proof]
+    if len(coded) > 1:
+        raise InvalidRequest("A code goes by SMS or by e-mail, not by both.")
+    if coded and (offer.by is None or offer.by.kind != coded[0]):
+        raise InvalidRequest("Say where the code is to go, by the way it is to go.")
+    if not coded and offer.by is not None:
+        raise InvalidRequest("There is no code to be sent there.")
+    if offer.to is not None and offer.by is not None and are_one(offer.to, offer.by):
+        raise InvalidRequest("Link and code must not end up in the same mailbox or telephone.")
+    if not now < offer.until <= now + dt.timedelta(days=settings.most_days):
+        raise InvalidRequest(f"A share ends within {settings.most_days:g} days.")
+    if not 0 < len(offer.recipient.name.strip()) <= MOST_NAME:
+        raise InvalidRequest("Say to whom the images are given.")
+    if len(offer.recipient.organisation) > MOST_NAME:
+        raise InvalidRequest("The name of an organisation is shorter than that.")
+    if not _LANGUAGE.fullmatch(offer.language):
+        raise InvalidRequest("A language is written en, or pt-BR.")
+
+
+def are_one(one: Channel, other: Channel) -> bool:
+    """Whether messages to the two end up in one place."""
+    return one.kind == other.kind and one.mailbox() == other.mailbox()
+
+
+def check_consents(offer: Offer, consents: Iterable[Limits], studies: Sequence[Facts]) -> None:
+    """Refuse what a person forbade, or what the named consent does not cover. Raises `Conflict`.
+
+    A "no" stands above everything but an emergency.
+    """
+    asked = _PURPOSES[offer.purpose]
+    named = None
+    for consent in consents:
+        if consent.consent_id == offer.consent_id:
+            named = consent
+        is_about = any(_covers(consent, study) for study in studies)
+        is_no = not consent.allowed and consent.purpose == asked and is_about
+        if is_no and offer.purpose is not Purpose.EMERGENCY:
+            raise Conflict(
+                "The person does not want this to be shared: there is a consent that says no."
+            )
+    if offer.consent_id is None:
+        return
+    if named is None or not named.allowed:
+        raise Conflict("This consent is not one of this person's that is valid now.")
+    if named.purpose != asked:
+        raise Conflict("This consent was given for another purpose.")
+    if not all(_covers(named, study) for study in studies):
+        raise Conflict("This consent does not cover all that was chosen.")
+
+
+def default_until(settings: Sharing, purpose: Purpose, now: dt.datetime) -> dt.datetime:
+    """Say until when a share is good when nobody says otherwise."""
+    own = purpose is Purpose.PATIENT_REQUEST
+    return now + dt.timedelta(days=settings.patient_days if own else settings.other_days)
+
+
+def _covers(consent: Limits, study: Facts) -> bool:
+    """Whether a consent speaks of a study: an allowance of all of it, a refusal of any of it.
+
+    What is not known of a study is outside an allowance and inside a refusal.
+    """
+    if consent.accession is not None and consent.accession != study.accession:
+        return not consent.allowed and not study.accession
+    if study.date is None and (consent.studied_from or consent.studied_to):
+        return not consent.allowed
+    if consent.studied_from is not None and study.date and study.date < consent.studied_from:
+        return False
+    if consent.studied_to is not None and study.date and study.date > consent.studied_to:
+        return False
+    if consent.modalities is None:
+        return True
+    if consent.allowed:
+        return study.modalities <= consent.modalities
+    return not study.modalities or bool(consent.modalities & study.modalities)

@@ -1,0 +1,444 @@
+// The light viewer. The server renders frames; this shows them, fetches the neighbours ahead, and
+// keeps few enough of them that a phone's memory stays free.
+"use strict";
+
+const app = document.querySelector("[data-viewer]");
+const { base, here, study } = app.dataset;
+const words = JSON.parse(app.dataset.words);
+const part = (name) => app.querySelector(`[data-${name}]`);
+const stage = part("stage");
+const slider = part("slider");
+const AHEAD = 5; // places fetched before and behind
+const KEPT = 12; // pictures kept: 12 of 1024 x 1024 are 48 MB once they are drawn
+const AT_ONCE = 3; // requests under way
+const MOST_SIDE = 1024;
+
+const series = { uid: app.dataset.series, items: [], starts: [], places: 0, grey: false, window: null, rows: 0, columns: 0 };
+let at = Number(app.dataset.at);
+let direction = 1;
+let look = { window: null, bright: 1, contrast: 1, invert: false };
+let view = { scale: 1, x: 0, y: 0 };
+let playing = null;
+let shown = null; // the address that is on the stage
+
+const say = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
+
+// -- what is at a place ---------------------------------------------------------------------------
+
+function take(told) {
+  series.items = told.items.map(([tail, frames, kind]) => ({ uid: told.common + tail, frames, kind: kind || "image" }));
+  series.starts = [];
+  series.places = 0;
+  for (const item of series.items) {
+    series.starts.push(series.places);
+    series.places += item.frames;
+  }
+  Object.assign(series, { grey: told.grey, window: told.window, rows: told.rows, columns: told.columns });
+  part("rate").value = [4, 8, 15, 25].reduce((a, b) => (Math.abs(b - 1000 / told.frame_ms) < Math.abs(a - 1000 / told.frame_ms) ? b : a));
+}
+
+function placed(place) {
+  let low = 0, high = series.starts.length - 1;
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (series.starts[middle] < place) low = middle; else high = middle - 1;
+  }
+  return { ...series.items[low], frame: place - series.starts[low] };
+}
+
+const root = (item) => `${base}/studies/${study}/series/${series.uid}/instances/${item.uid}`;
+
+function address(place) {
+  const item = placed(place);
+  if (item.kind !== "image") return null;
+  const native = Math.max(series.rows, series.columns) || MOST_SIDE;
+  const wanted = Math.max(stage.clientWidth, stage.clientHeight) * (window.devicePixelRatio || 1) * Math.min(view.scale, 2);
+  const side = Math.max(128, Math.min(native, MOST_SIDE, Math.ceil(wanted / 128) * 128));
+  const windowed = look.window ? `&window=${look.window[0]},${look.window[1]},linear` : "";
+  return `${root(item)}/frames/${item.frame}/rendered?viewport=${side},${side}&quality=80&accept=image/jpeg${windowed}`;
+}
+
+// -- pictures: fetched, kept, dropped -------------------------------------------------------------
+
+const pictures = new Map(); // address -> image, the latest used last
+const under = new Map(); // address -> image on its way
+const lost = new Set();
+
+function fetchPicture(url) {
+  const image = new Image();
+  under.set(url, image);
+  image.decoding = "async";
+  image.draggable = false;
+  const done = (ok) => {
+    if (under.get(url) !== image) return; // no longer wanted
+    under.delete(url);
+    if (ok) keep(url, image); else lost.add(url);
+    if (url === address(at)) draw();
+    pump();
+  };
+  image.onload = () => done(true);
+  image.onerror = () => done(false);
+  image.src = url;
+}
+
+function keep(url, image) {
+  pictures.set(url, image);
+  for (const old of pictures.keys()) {
+    if (pictures.size <= KEPT) break;
+    if (old !== shown && old !== url) pictures.delete(old);
+  }
+}
+
+// What is wanted next: this place first, then the neighbours, those ahead before those behind.
+function pump() {
+  const wanted = [address(at)];
+  for (let step = 1; step <= AHEAD; step += 1) {
+    for (const place of [at + step * direction, at - step * direction]) {
+      if (place >= 1 && place <= series.places) wanted.push(address(place));
+    }
+  }
+  for (const [url, image] of under) {
+    if (wanted.includes(url)) continue;
+    under.delete(url);
+    image.onload = image.onerror = null;
+    image.src = "";
+  }
+  for (const url of wanted) {
+    if (under.size >= AT_ONCE) break;
+    if (url && !pictures.has(url) && !under.has(url) && !lost.has(url)) fetchPicture(url);
+  }
+}
+
+// -- what is shown --------------------------------------------------------------------------------
+
+function draw() {
+  const item = placed(at);
+  const url = address(at);
+  stage.classList.toggle("still", item.kind !== "image");
+  part("pan").hidden = view.scale === 1 || item.kind !== "image";
+  document.querySelector("[data-warning]").hidden = !["image", "video"].includes(item.kind);
+  if (item.kind !== "image") {
+    if (shown !== root(item)) {
+      shown = root(item);
+      stage.replaceChildren(document_(item));
+    }
+    return;
+  }
+  const image = pictures.get(url);
+  if (!image) {
+    stage.classList.toggle("waits", !lost.has(url));
+    if (lost.has(url)) {
+      shown = null;
+      stage.replaceChildren(note(words.lost));
+    }
+    return;
+  }
+  pictures.delete(url);
+  pictures.set(url, image); // the latest used stands last
+  stage.classList.remove("waits");
+  image.alt = described();
+  if (shown !== url) {
+    shown = url;
+    stage.replaceChildren(image);
+  }
+  pose(image);
+}
+
+function document_(item) {
+  if (item.kind === "report") {
+    const frame = document.createElement("iframe");
+    frame.setAttribute("sandbox", "");
+    frame.title = words.report;
+    frame.src = `${root(item)}/rendered?accept=text/html`;
+    return frame;
+  }
+  if (item.kind === "video") {
+    const video = document.createElement("video");
+    video.controls = true;
+    video.setAttribute("aria-label", words.video);
+    video.onerror = () => stage.replaceChildren(note(words.video_lost));
+    video.src = `${root(item)}/rendered`;
+    return video;
+  }
+  if (item.kind === "other") return note(words.none);
+  const way = document.createElement("a");
+  Object.assign(way, { className: "button", href: `${root(item)}/rendered`, target: "_blank", rel: "noopener", textContent: words[item.kind] });
+  const told = note("");
+  told.append(way);
+  return told;
+}
+
+function note(text) {
+  const told = document.createElement("p");
+  told.className = "told";
+  told.textContent = text;
+  return told;
+}
+
+function pose(image) {
+  const filters = [];
+  if (look.bright !== 1) filters.push(`brightness(${look.bright})`);
+  if (look.contrast !== 1) filters.push(`contrast(${look.contrast})`);
+  if (look.invert) filters.push("invert(1)");
+  image.style.filter = filters.join(" ");
+  image.style.transform = view.scale === 1 ? "" : `translate(${view.x}px, ${view.y}px) scale(${view.scale})`;
+}
+
+const position = () => say(placed(at).kind === "image" ? words.image : words.document, { at, all: series.places });
+
+function described() {
+  const links = [...app.querySelectorAll("[data-go]")];
+  const number = links.findIndex((link) => link.dataset.go === series.uid) + 1;
+  return `${app.dataset.title}, ${say(words.series, { at: number, all: links.length })}, ${position()}`;
+}
+
+let telling = 0;
+function go(place) {
+  const next = Math.min(series.places, Math.max(1, place));
+  direction = next < at ? -1 : 1;
+  at = next;
+  slider.value = at;
+  slider.setAttribute("aria-valuetext", position());
+  part("place").textContent = position();
+  part("tools").hidden = false;
+  clearTimeout(telling); // a reader of the screen hears where it stopped, not every step
+  if (!playing) telling = setTimeout(() => { part("told").textContent = position(); }, 600);
+  draw();
+  pump();
+  const query = `?series=${series.uid}&at=${at}`;
+  history.replaceState(null, "", `${here}/${study}${query}`);
+}
+
+async function open(uid) {
+  pause();
+  const answer = await fetch(`${here}/${study}/${uid}`, { headers: { accept: "application/json" } });
+  if (!answer.ok || !(answer.headers.get("content-type") || "").startsWith("application/json")) {
+    location.assign(`${here}/${study}?series=${uid}`); // the page says what is wrong
+    return;
+  }
+  const isFirst = !series.places;
+  series.uid = uid;
+  take(await answer.json());
+  pictures.clear();
+  lost.clear();
+  if (!isFirst) at = 1;
+  for (const link of app.querySelectorAll("[data-go]")) {
+    if (link.dataset.go === uid) link.setAttribute("aria-current", "true");
+    else link.removeAttribute("aria-current");
+  }
+  slider.max = series.places;
+  slider.disabled = series.places < 2;
+  part("ct").hidden = part("ct").disabled = !(series.grey && app.querySelector(`[data-go="${uid}"]`).dataset.modality === "CT");
+  for (const name of ["bright", "dark", "more", "less", "invert", "in", "out", "reset"]) {
+    app.querySelector(`[data-do="${name}"]`).disabled = placed(at).kind !== "image";
+  }
+  app.querySelector('[data-do="play"]').disabled = series.places < 2;
+  reset();
+}
+
+// -- how it looks ---------------------------------------------------------------------------------
+
+function reset() {
+  look = { window: null, bright: 1, contrast: 1, invert: false };
+  view = { scale: 1, x: 0, y: 0 };
+  part("preset").value = "";
+  press("invert", false);
+  go(at);
+}
+
+function press(name, is) {
+  app.querySelector(`[data-do="${name}"]`).setAttribute("aria-pressed", String(is));
+}
+
+// Where the image says which window it wants, the server draws another; else the browser does.
+function adjust(shift, stretch) {
+  const now = look.window || (series.grey && series.window);
+  if (now) {
+    const width = Math.max(1, now[1] * stretch);
+    look.window = [Math.round((now[0] - shift * now[1]) * 100) / 100, Math.round(width * 100) / 100];
+    const own = part("preset").querySelector('[value="own"]');
+    own.hidden = false;
+    part("preset").value = "own";
+  } else {
+    look.bright = Math.min(4, Math.max(0.2, look.bright * (1 + shift * 2)));
+    look.contrast = Math.min(4, Math.max(0.2, look.contrast / stretch));
+  }
+  lost.clear();
+  go(at);
+}
+
+function zoom(factor, x = 0, y = 0) {
+  const scale = Math.min(8, Math.max(1, view.scale * factor));
+  const ratio = scale / view.scale;
+  view = { scale, x: scale === 1 ? 0 : x - (x - view.x) * ratio, y: scale === 1 ? 0 : y - (y - view.y) * ratio };
+  settle();
+  go(at);
+}
+
+function pan(x, y) {
+  view.x += x;
+  view.y += y;
+  settle();
+  const image = stage.querySelector("img");
+  if (image) pose(image);
+}
+
+function settle() { // never further than the edge
+  const wide = (stage.clientWidth * (view.scale - 1)) / 2, high = (stage.clientHeight * (view.scale - 1)) / 2;
+  view.x = Math.min(wide, Math.max(-wide, view.x));
+  view.y = Math.min(high, Math.max(-high, view.y));
+}
+
+// -- moving pictures ------------------------------------------------------------------------------
+
+function play() {
+  if (playing) return pause();
+  playing = { timer: 0 };
+  press("play", true);
+  label(words.pause);
+  tick();
+}
+
+function tick() {
+  if (!playing) return;
+  playing.timer = setTimeout(() => {
+    const next = at >= series.places ? 1 : at + 1;
+    const url = address(next);
+    if (!url || pictures.has(url) || lost.has(url) || shown === null) go(next);
+    else pump();
+    tick();
+  }, 1000 / Number(part("rate").value));
+}
+
+function pause() {
+  if (!playing) return;
+  clearTimeout(playing.timer);
+  playing = null;
+  press("play", false);
+  label(words.play);
+  go(at);
+}
+
+function label(text) {
+  app.querySelector('[data-do="play"] [data-label]').textContent = text;
+}
+
+// -- what people do -------------------------------------------------------------------------------
+
+const STEP = 60;
+const acts = {
+  prev: () => go(at - 1), next: () => go(at + 1), play,
+  bright: () => adjust(0.12, 1), dark: () => adjust(-0.12, 1), more: () => adjust(0, 0.8), less: () => adjust(0, 1.25),
+  invert: () => { look.invert = !look.invert; press("invert", look.invert); draw(); },
+  in: () => zoom(1.5), out: () => zoom(1 / 1.5), reset,
+  up: () => pan(0, STEP), down: () => pan(0, -STEP),
+  full: () => (document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen()).catch(() => {}),
+};
+
+app.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-do], [data-go]");
+  if (!button || event.ctrlKey || event.metaKey) return;
+  event.preventDefault();
+  if (button.dataset.go) { if (button.dataset.go !== series.uid) open(button.dataset.go); return; }
+  if ("panLeft" in button.dataset) return pan(STEP, 0);
+  if ("panRight" in button.dataset) return pan(-STEP, 0);
+  if (playing && ["prev", "next"].includes(button.dataset.do)) pause();
+  acts[button.dataset.do]();
+});
+slider.addEventListener("input", () => { pause(); go(Number(slider.value)); });
+part("preset").addEventListener("change", (event) => {
+  const value = event.target.value;
+  if (value === "own") return;
+  look.window = value ? value.split(",").map(Number) : null;
+  look.bright = look.contrast = 1;
+  lost.clear();
+  go(at);
+});
+part("preset").closest("select").setAttribute("autocomplete", "off");
+
+const keys = {
+  ArrowUp: () => go(at - 1), ArrowLeft: () => go(at - 1), ArrowDown: () => go(at + 1), ArrowRight: () => go(at + 1),
+  PageUp: () => go(at - 10), PageDown: () => go(at + 10), Home: () => go(1), End: () => go(series.places),
+  " ": play, "+": acts.in, "=": acts.in, "-": acts.out, i: acts.invert, r: reset, f: acts.full,
+};
+stage.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || !keys[event.key] || event.target !== stage) return;
+  event.preventDefault();
+  if (event.key !== " ") pause();
+  keys[event.key]();
+});
+
+let rolled = 0;
+stage.addEventListener("wheel", (event) => {
+  event.preventDefault();
+  if (event.ctrlKey) return zoom(event.deltaY < 0 ? 1.15 : 1 / 1.15, ...from(event));
+  pause();
+  rolled += event.deltaY;
+  const steps = Math.trunc(rolled / 40);
+  if (steps) { rolled -= steps * 40; go(at + steps); }
+}, { passive: false });
+
+const from = (event) => {
+  const box = stage.getBoundingClientRect();
+  return [event.clientX - box.left - box.width / 2, event.clientY - box.top - box.height / 2];
+};
+
+// One finger goes through the images, or moves one that is enlarged; two enlarge.
+const fingers = new Map();
+let pinch = 0, moved = 0, tapped = 0;
+stage.addEventListener("pointerdown", (event) => {
+  if (stage.classList.contains("still")) return;
+  stage.setPointerCapture(event.pointerId);
+  fingers.set(event.pointerId, [event.clientX, event.clientY]);
+  moved = 0;
+  pinch = spread();
+});
+stage.addEventListener("pointermove", (event) => {
+  const last = fingers.get(event.pointerId);
+  if (!last) return;
+  const [x, y] = [event.clientX - last[0], event.clientY - last[1]];
+  if (fingers.size === 2) {
+    fingers.set(event.pointerId, [event.clientX, event.clientY]);
+    const now = spread();
+    if (pinch) zoom(now / pinch, ...from(event));
+    pinch = now;
+  } else if (view.scale > 1) {
+    fingers.set(event.pointerId, [event.clientX, event.clientY]);
+    pan(x, y);
+  } else {
+    const way = Math.abs(x) > Math.abs(y) ? -x : y; // to the left, or down, is on
+    const per = Math.max(4, Math.min(24, (stage.clientHeight * 0.8) / series.places));
+    const steps = Math.trunc(way / per);
+    if (!steps) return;
+    moved += Math.abs(steps);
+    fingers.set(event.pointerId, [event.clientX, event.clientY]);
+    pause();
+    go(at + steps);
+  }
+});
+for (const kind of ["pointerup", "pointercancel"]) {
+  stage.addEventListener(kind, (event) => {
+    if (!fingers.delete(event.pointerId)) return;
+    pinch = spread();
+    if (moved || event.pointerType === "mouse") return;
+    if (event.timeStamp - tapped < 300) zoom(view.scale > 1 ? 1 / view.scale : 2.5, ...from(event));
+    tapped = event.timeStamp;
+  });
+}
+stage.addEventListener("dblclick", (event) => { if (!stage.classList.contains("still")) zoom(view.scale > 1 ? 1 / view.scale : 2.5, ...from(event)); });
+
+function spread() {
+  if (fingers.size !== 2) return 0;
+  const [one, other] = [...fingers.values()];
+  return Math.hypot(one[0] - other[0], one[1] - other[1]);
+}
+
+// A thumbnail that cannot be made gives way to a plain field.
+for (const image of app.querySelectorAll(".strip img")) {
+  const plain = () => { image.hidden = true; image.insertAdjacentHTML("afterend", '<span class="no-picture" aria-hidden="true">–</span>'); };
+  if (image.complete && !image.naturalWidth) plain(); else image.addEventListener("error", plain);
+}
+
+addEventListener("resize", () => { if (series.places) go(at); });
+document.addEventListener("visibilitychange", () => { if (document.hidden) pause(); });
+open(series.uid);

@@ -1,0 +1,29 @@
+// A page whose state changes looks again by itself; what did not change stays as it is, so that
+// nothing is read out twice and nobody loses their place. Everything works without scripts.
+"use strict";
+
+async function look() {
+  const live = document.getElementById("live");
+  if (!live || !live.dataset.reload) return;
+  const answer = await fetch(location.pathname, { headers: { accept: "text/html" } }).catch(() => null);
+  if (answer && answer.ok) {
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const now = fresh.getElementById("live");
+    if (now && !now.dataset.reload) return location.reload();
+    if (now && now.innerHTML !== live.innerHTML) live.replaceChildren(...now.childNodes);
+  }
+  setTimeout(look, Number(live.dataset.reload));
+}
+const first = document.getElementById("live");
+if (first && first.dataset.reload) setTimeout(look, Number(first.dataset.reload));
+
+// a form that makes something is sent once, however often its button is pressed
+for (const form of document.querySelectorAll("form[data-once]")) {
+  form.addEventListener("submit", () => {
+    for (const button of form.querySelectorAll("button")) button.disabled = true;
+  });
+}
+// back through the history: the page is as it was, and so are its buttons
+addEventListener("pageshow", () => {
+  for (const button of document.querySelectorAll("form[data-once] button")) button.disabled = false;
+});

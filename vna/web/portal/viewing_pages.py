@@ -1,0 +1,100 @@
+"""/view/UID: the light viewer. A page that works without scripts, and a list for the script.
+
+The same pages stand below a share for who was sent a link: what differs is who asks, and under
+which DICOMweb base the pictures are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from starlette.responses import Response
+from starlette.routing import Route
+
+from vna.access.principal import Principal
+from vna.dicom.refs import SeriesRef, uid
+from vna.errors import InvalidRequest
+from vna.web.exchange import ROOT, Counter
+from vna.web.portal import viewing
+from vna.web.portal.guard import Page, Visit, guarded
+from vna.web.portal.pages import Pages
+
+_FIRST = 512  # pixels of a side of the picture that comes with the page
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """Who looks, and where: under which base DICOMweb is, and which page leads back."""
+
+    who: Principal
+    base: str
+    back: str
+    here: str  # the page's own address, without study
+    advanced: str = ""  # address of the advanced viewer for this study, where there is one
+
+
+def routes(counter: Counter, pages: Pages) -> list[Route]:
+    """Return the routes of the light viewer for staff."""
+    return [
+        Route("/view/{study}", guarded(counter, pages, _page)),
+        Route("/view/{study}/{series}", guarded(counter, pages, _reel)),
+    ]
+
+
+async def shown(visit: Visit, way: Way) -> dict[str, Any]:  # what a template shows
+    """Give what the template shows. Raises `NotFound`, `InvalidRequest`."""
+    query = visit.request.query_params
+    study_uid = uid(visit.request.path_params["study"])
+    place = _place(query.get("at", "1"))
+
+    def look() -> tuple[viewing.Study, viewing.Series, viewing.Reel]:
+        engines = visit.counter.engines
+        study = viewing.study(engines, way.who, study_uid)
+        series = study.one(query.get("series", ""))
+        ref = SeriesRef(study_uid, uid(series.uid))
+        return study, series, viewing.reel(engines, way.who, ref)
+
+    study, series, reel = await visit.hop(look)
+    item, frame = reel.at(place)
+    side = min(_FIRST, max(reel.rows, reel.columns) or _FIRST)
+    return {
+        "study": study,
+        "series": series,
+        "reel": reel,
+        "place": place,
+        "item": item,
+        "frame": frame,
+        "side": side,
+        "way": way,
+    }
+
+
+async def listed(visit: Visit, way: Way) -> Response:
+    """Answer the script with one series."""
+    names = visit.request.path_params
+    ref = SeriesRef(uid(names["study"]), uid(names["series"]))
+    reel = await visit.hop(lambda: viewing.reel(visit.counter.engines, way.who, ref))
+    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    return Response(orjson.dumps(reel.told()), 200, headers, "application/json")
+
+
+def _staff(page: str) -> Page:
+    async def endpoint(visit: Visit) -> Response:
+        who = await visit.counter.identity.principal(visit.request.scope)
+        way = Way(who=who, base=ROOT, back="/", here="/view")
+        if page == "reel":
+            return await listed(visit, way)
+        return visit.show("light.html", **await shown(visit, way))
+
+    return endpoint
+
+
+_page, _reel = _staff("page"), _staff("reel")
+
+
+def _place(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= len(text) <= 7 or not int(text):
+        raise InvalidRequest("A place in a series is a whole number from 1 on.")
+    return int(text)
