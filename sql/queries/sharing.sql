@@ -37,6 +37,12 @@ UPDATE contact_channel
    SET state = 'verified', verified_at = now(), verified_by = 'code'
  WHERE channel_id = %s AND state IN ('unverified', 'bounced');
 
+-- name: bounce_channel
+-- A message to it came back. Not journalled: the next code that arrives proves it again.
+UPDATE contact_channel
+   SET state = 'bounced'
+ WHERE channel_id = %s AND state IN ('unverified', 'verified');
+
 -- name: add_consent
 -- Record what somebody allowed or forbade.
 INSERT INTO consent
@@ -522,6 +528,10 @@ SELECT s.share_id, s.number, s.standing, s.owner, s.purpose, s.person, s.studies
        END
  ORDER BY s.share_id DESC
  LIMIT %(most)s;
+
+-- name: numbers_of
+-- What people call some shares, and which studies those show.
+SELECT share_id, number, studies FROM share WHERE share_id = ANY (%s);
 
 -- name: list_grants
 -- The grants of a share, parents before children.

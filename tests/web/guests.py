@@ -92,7 +92,9 @@ class Caller:
 
 def caller(site: Site) -> Caller:
     """Open a browser that knows nothing yet."""
-    client = httpx.Client(timeout=60, headers={"user-agent": "a test's browser"})
+    # many of them come from one address, which may hold only so many connections
+    limits = httpx.Limits(max_keepalive_connections=0)
+    client = httpx.Client(timeout=60, headers={"user-agent": "a test's browser"}, limits=limits)
     return Caller(site, site.closing.enter_context(client))
 
 
