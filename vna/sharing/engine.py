@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Iterable
 
 from vna.access.audit import Audit
+from vna.access.labels import Labels
 from vna.access.principal import Principal
 from vna.access.rates import Rates
 from vna.access.sessions import Browser
@@ -72,6 +73,7 @@ class SharingEngine:
             keys=ShareKeys(store.keyring, cost),
             journal=Journal(store),
             rates=Rates(database),
+            labels=Labels(database),
             outbox=outbox,
         )
         self.consents = Consents(rooms)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from vna.access import rates
@@ -293,6 +293,9 @@ class Guests:
         with self._rooms.database.reading() as conn:
             row = conn.execute(statement, asked).fetchone()
             guest = None if row is None else self._guest(conn, row)
+        if guest is not None and guest.is_proven:  # no guest is cleared for any label
+            narrowed = self._rooms.labels.narrowed(guest.principal)
+            guest = replace(guest, principal=narrowed)
         if row is not None and row[17]:
             with self._rooms.database.transaction() as tx:
                 tx.execute(SQL.touch_session, (row[0],))

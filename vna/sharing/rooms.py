@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, LiteralString, Protocol, TypeVar
 
 from vna.access.audit import Audit, Event
+from vna.access.labels import Labels
 from vna.access.principal import Kind, Principal, Scope
 from vna.access.rates import Rates
 from vna.blobs.journal import Journal
@@ -108,6 +109,7 @@ class Rooms:
     keys: ShareKeys
     journal: Journal
     rates: Rates
+    labels: Labels
     outbox: Outbox
 
     def act(self, work: Callable[[Act], T]) -> T:
