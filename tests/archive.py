@@ -26,6 +26,7 @@ from vna.crypto.keyring import Keyring, RootKey
 from vna.db.pool import Connection, Database
 from vna.delivery.channels import Channel
 from vna.delivery.messages import Messages
+from vna.imports.engine import ImportEngine
 from vna.ingest.backfill import SearchIndex
 from vna.ingest.engine import IngestEngine
 from vna.ingest.outcome import Expected, Outcome, Source
@@ -33,7 +34,9 @@ from vna.ingest.recover import Recovery
 from vna.ingest.routing import Router
 from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
+from vna.operate.corrections import CorrectionEngine
 from vna.operate.graveyard import Graveyard
+from vna.operate.identities import IdentityEngine
 from vna.operate.labels import LabelEngine
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.purge import Purge
@@ -114,6 +117,7 @@ class Archive:
     database: Database
     audit: Audit
     ingest: IngestEngine
+    imports: ImportEngine
     query: QueryEngine
     retrieve: RetrieveEngine
     render: RenderEngine
@@ -126,6 +130,8 @@ class Archive:
     transactions: CommitmentTransactions
     pushes: CommitmentPushes
     lifecycle: LifecycleEngine
+    corrections: CorrectionEngine
+    identities: IdentityEngine
     changes: ChangeFeed
     purge: Purge
     search_index: SearchIndex
@@ -193,23 +199,23 @@ def open_archive(
     messages = Messages(database=database, audit=audit, keyring=keyring, settings=settings)
     posted = Posted(messages)
     sharing = SharingEngine(**rooms, outbox=posted, cost=CHEAP)
+    messages.receipts.on_bounce = sharing.channel_bounced
 
     known = people(database=database, audit=audit, keyring=keyring, settings=settings, cost=CHEAP)
     labels = LabelEngine(store=store, database=database, audit=audit, labels=known.labels)
-
-    def lay(tx: Connection) -> None:
-        graveyard.lay(tx)
-        labels.lay(tx)
-        sharing.lay(tx)
-
+    corrections = CorrectionEngine(**rooms, suspend=sharing.suspend_study)
+    identities = IdentityEngine(**rooms, suspend=sharing.suspend_study)
+    lay = (graveyard.lay, corrections.lay, identities.lay, labels.lay, sharing.lay)
     recovery = Recovery(**rooms, lay=lay, router=router)
+    ingest = IngestEngine(**rooms, pixels=pixels, router=router)
     try:
         yield Archive(
             settings=settings,
             store=store,
             database=database,
             audit=audit,
-            ingest=IngestEngine(**rooms, pixels=pixels, router=router),
+            ingest=ingest,
+            imports=ImportEngine(**rooms, restore=recovery.restore, has_space=ingest.has_space),
             query=QueryEngine(**rooms),
             retrieve=retrieve,
             remotes=Remotes(database, audit),
@@ -227,6 +233,8 @@ def open_archive(
             pushes=CommitmentPushes(commitment, database=database, audit=audit, settings=settings),
             changes=ChangeFeed(database=database, audit=audit),
             lifecycle=LifecycleEngine(**rooms, graveyard=graveyard, restore=recovery.restore),
+            corrections=corrections,
+            identities=identities,
             purge=Purge(store=store, database=database, audit=audit),
             search_index=SearchIndex(**rooms),
             messages=messages,

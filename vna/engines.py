@@ -12,9 +12,12 @@ from vna.access.routes import Routes
 from vna.access.trail import Trail
 from vna.config import Settings
 from vna.delivery.messages import Messages
+from vna.imports.engine import ImportEngine
 from vna.ingest.engine import IngestEngine
 from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
+from vna.operate.corrections import CorrectionEngine
+from vna.operate.identities import IdentityEngine
 from vna.operate.labels import LabelEngine
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.pushes import CommitmentPushes
@@ -35,6 +38,7 @@ class Engines:
     """
 
     ingest: IngestEngine
+    imports: ImportEngine
     query: QueryEngine
     retrieve: RetrieveEngine
     render: RenderEngine
@@ -46,6 +50,8 @@ class Engines:
     transactions: CommitmentTransactions
     pushes: CommitmentPushes
     lifecycle: LifecycleEngine
+    corrections: CorrectionEngine
+    identities: IdentityEngine
     changes: ChangeFeed
     labels: LabelEngine
     people: People

@@ -140,6 +140,7 @@ def serving(
             archive = stack.enter_context(open_archive(folder, database, **sections))
             engines = Engines(
                 ingest=archive.ingest,
+                imports=archive.imports,
                 query=archive.query,
                 retrieve=archive.retrieve,
                 render=archive.render,
@@ -151,6 +152,8 @@ def serving(
                 transactions=archive.transactions,
                 pushes=archive.pushes,
                 lifecycle=archive.lifecycle,
+                corrections=archive.corrections,
+                identities=archive.identities,
                 changes=archive.changes,
                 labels=archive.labels,
                 people=archive.people,

@@ -69,6 +69,8 @@ for _level in (_STUDY, _SERIES, _INSTANCE, f"{_INSTANCE}/frames/{{frames}}"):
 # Pages: who may have them. "all" tells nothing; "nobody" is for who is not signed in yet
 OPEN, NOBODY, PERSON, ENROLLING, HALF = "all", "nobody", "person", "enrolling", "half"
 GUEST = "guest"  # who was sent a link: nobody of the house is
+ABSENT = "absent"  # nobody's: no identity provider is named in these settings
+FOR_ALL = {OPEN: (200,), GUEST: (400, 401), ABSENT: (404,)}  # whatever their role
 PAGES: dict[tuple[str, str], str | Action] = {
     ("GET", "/livez"): OPEN,
     ("GET", "/readyz"): OPEN,
@@ -79,6 +81,42 @@ PAGES: dict[tuple[str, str], str | Action] = {
     ("GET", "/static/sign-in.js"): OPEN,
     ("GET", "/static/light.css"): OPEN,
     ("GET", "/static/light.js"): OPEN,
+    ("GET", "/static/staff.css"): OPEN,
+    ("GET", "/static/imports.css"): OPEN,
+    ("GET", "/static/imports.js"): OPEN,
+    ("GET", "/imports"): Action.IMPORT,
+    ("POST", "/imports"): Action.IMPORT,
+    ("GET", "/import/{number:int}"): Action.IMPORT,
+    ("POST", "/import/{number:int}/expect"): Action.IMPORT,
+    ("PUT", "/import/{number:int}/file/{mark}"): Action.IMPORT,
+    ("POST", "/import/{number:int}/form"): Action.IMPORT,
+    ("POST", "/import/{number:int}/finish"): Action.IMPORT,
+    ("POST", "/import/{number:int}/confirm"): Action.IMPORT,
+    ("POST", "/import/{number:int}/reject"): Action.IMPORT,
+    ("GET", "/static/staff.js"): OPEN,
+    ("GET", "/study/{study}"): Action.QUERY,
+    ("GET", "/study/{study}/opened"): Action.MANAGE,
+    ("POST", "/study/{study}/disc"): Action.RETRIEVE,
+    ("GET", "/study/{study}/share"): Action.SHARE,
+    ("POST", "/study/{study}/share"): Action.SHARE,
+    ("GET", "/discs"): Action.RETRIEVE,
+    ("GET", "/disc/{disc:int}"): Action.RETRIEVE,
+    ("GET", "/disc/{disc:int}/image.iso"): Action.RETRIEVE,
+    ("GET", "/disc/{disc:int}/label.pdf"): Action.RETRIEVE,
+    ("POST", "/disc/{disc:int}/retry"): Action.RETRIEVE,
+    ("POST", "/disc/{disc:int}/without"): Action.RETRIEVE,
+    ("POST", "/disc/{disc:int}/cancel"): Action.RETRIEVE,
+    ("GET", "/shares"): Action.SHARE,
+    ("POST", "/shares/retry"): Action.SHARE,
+    ("GET", "/share/{share:int}"): Action.SHARE,
+    ("POST", "/share/{share:int}/revoke"): Action.SHARE,
+    ("POST", "/share/{share:int}/renew"): Action.SHARE,
+    ("POST", "/share/{share:int}/extend"): Action.SHARE,
+    ("POST", "/share/{share:int}/test"): Action.SHARE,
+    ("POST", "/share/{share:int}/disc"): Action.SHARE,
+    ("POST", "/share/{share:int}/retry"): Action.SHARE,
+    ("POST", "/share/{share:int}/sheet.pdf"): Action.SHARE,
+    ("POST", "/share/{share:int}/passcode.pdf"): Action.SHARE,
     ("GET", "/view/{study}"): Action.RETRIEVE,
     ("GET", "/view/{study}/{series}"): Action.RETRIEVE,
     ("GET", "/static/guest.js"): OPEN,
@@ -108,6 +146,9 @@ PAGES: dict[tuple[str, str], str | Action] = {
     ("POST", "/login/passkey/begin"): NOBODY,
     ("POST", "/login/passkey"): NOBODY,
     ("POST", "/logout"): PERSON,
+    ("GET", "/login/sso"): ABSENT,
+    ("GET", "/login/sso/return"): ABSENT,
+    ("POST", "/login/sso/return"): ABSENT,
     ("GET", "/enrol"): NOBODY,
     ("POST", "/enrol"): NOBODY,
     ("GET", "/enrol/passphrase"): ENROLLING,
@@ -225,19 +266,19 @@ def test_pages_are_for_whom_the_table_says(world: World, method: str, role: str 
         if role is None:
             who.client.cookies.clear()
         names = {"{path:path}": "x", "{study}": STUDY, "{series}": SERIES}
+        names |= {"{share:int}": "1", "{disc:int}": "1", "{number:int}": "1"}  # there is none
         url = world.site.address.url + path
         for name, value in names.items():
             url = url.replace(name, value)
         answer = who.client.request(verb, url)
-        if whose == OPEN:
-            assert answer.status_code == 200
-        elif whose == GUEST:
-            assert answer.status_code in (400, 401)
+        if whose in FOR_ALL:
+            assert answer.status_code in FOR_ALL[whose]
         elif isinstance(whose, Action) and role is None:
             assert answer.status_code in (303, 401)
         elif isinstance(whose, Action):
             has = whose in ROLES.by_name[str(role)].actions
             is_hidden = has and "{study}" in path and not ROLES.by_name[str(role)].scope.everything
+            is_hidden |= has and verb == "GET" and ":int}" in path
             let_in = 200 if verb == "GET" else 400  # a POST without a form of ours
             assert answer.status_code == (404 if is_hidden else let_in if has else 403)
         elif (whose == PERSON and role is None) or (whose != PERSON and role is not None):

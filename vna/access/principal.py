@@ -18,6 +18,8 @@ class Action(enum.Enum):
     COMMIT = "commit"
     DELETE = "delete"
     SHARE = "share"
+    CORRECT = "correct"
+    IMPORT = "import"
     VERIFY = "verify"
     MANAGE = "manage"
     ACCOUNTS = "accounts"

@@ -32,6 +32,7 @@ GRACE_S = 20.0  # for what is under way when the archive stops
 _SWEEP_S = 3600.0
 _PARTS_OLDER_S = 3600.0
 _TURN_S = 60.0
+_IDENTITIES = 10_000  # studies whose patients are looked at in one turn
 _RETRY_S = 5.0
 _ASK_S = 0.5  # how long a request for commitment may wait to be begun
 _FILL_LOOK_S = 2.0  # how often it is asked whether an attribute was made searchable
@@ -147,6 +148,9 @@ def keep_house(place: Place, begun: dt.datetime) -> None:
                 else:
                     archive.engines.lifecycle.catch_up(older_s=_TURN_S)
                     archive.engines.sharing.catch_up(older_s=_TURN_S)
+                    archive.engines.corrections.catch_up(older_s=_TURN_S)
+                    archive.engines.identities.catch_up(older_s=_TURN_S)
+                archive.engines.identities.keep_up(_IDENTITIES)
             except VNAError as exc:
                 logger.error("upkeep failed", extra={"why": str(exc)})  # noqa: TRY400 -- done again at the next turn
                 wait_s = _RETRY_S
@@ -160,6 +164,8 @@ def recover(archive: Archive, begun: dt.datetime | None) -> None:
     older_s = (now - begun).total_seconds() if begun else _TURN_S
     archive.engines.lifecycle.catch_up(older_s=older_s)
     archive.engines.sharing.catch_up(older_s=older_s)
+    archive.engines.corrections.catch_up(older_s=older_s)
+    archive.engines.identities.catch_up(older_s=older_s)
     adopt_orphans(archive.recovery, archive.settings, begun)
     archive.store.sweep_parts(older_s=_PARTS_OLDER_S)
     archive.purge.run()
@@ -167,6 +173,7 @@ def recover(archive: Archive, begun: dt.datetime | None) -> None:
     archive.engines.changes.keep_up()
     archive.engines.people.sessions.sweep()
     archive.engines.messages.sweep()
+    archive.engines.imports.sweep()
     archive.engines.sharing.sweep()
     archive.engines.people.emergencies.sweep()
 

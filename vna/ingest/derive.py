@@ -75,10 +75,19 @@ def registration(
 
 
 def from_blob(
-    store: BlobStore, reader: BlobReader, *, site: Site, limits: Limits, added: Added = ()
+    store: BlobStore,
+    reader: BlobReader,
+    *,
+    site: Site,
+    limits: Limits,
+    added: Added = (),
+    meta: BlobMeta | None = None,
 ) -> Registration:
-    """Read an index row back out of a sealed blob; `added` is made searchable. Raises `Corrupt`."""
-    meta = read(reader.meta())
+    """Read an index row back out of a sealed blob; `added` is made searchable. Raises `Corrupt`.
+
+    `meta` is that of the blob where it was read already.
+    """
+    meta = meta or read(reader.meta())
     try:
         attributes, raw = _attributes(meta, reader, limits)
         key = store.keys.open(reader.key_id, reader.key_version)

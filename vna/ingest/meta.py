@@ -26,6 +26,7 @@ def fields(
     principal: str,
     file: FileMeta,
     digest_received: bytes | None,
+    quarantine: str | None = None,
 ) -> dict[str, Any]:
     """Every field of the meta but the attributes, as plain JSON values."""
     found: dict[str, Any] = {
@@ -57,6 +58,8 @@ def fields(
         found["preamble"] = _preamble(file.preamble)
     if digest_received is not None:
         found["digest_received"] = digest_received.hex()
+    if quarantine is not None:
+        found["quarantine"] = quarantine
     return found
 
 

@@ -83,7 +83,9 @@ class Receiving:
         limits: Limits,
         digest_received: bool,
         keep: Callable[[Receiving, Received], Outcome],
+        batch: str | None = None,
     ) -> None:
+        """`batch` is the import in quarantine it belongs to: its objects have keys of their own."""
         self.principal = principal
         self.source = source
         self.expected = expected
@@ -91,6 +93,7 @@ class Receiving:
         self._store = store
         self._limits = limits
         self._keep = keep
+        self._batch = batch
         self._begun = time.perf_counter()
         self._received_us = time.time_ns() // 1000
         self._count = 0
@@ -199,7 +202,10 @@ class Receiving:
                 else "The data set has no Study Instance UID."
             )
         # An object whose study is not known early gets a key of its own: it can be shredded, too.
-        key = self._store.keys.for_study(study or f"unknown/{uuid.uuid4().hex}")
+        owner = study or f"unknown/{uuid.uuid4().hex}"
+        if self._batch is not None:  # rejecting an import destroys keys no other object needs
+            owner = f"import/{self._batch}/{owner}"
+        key = self._store.keys.for_study(owner)
         self._writer = self._store.writer(key)
         if self._head is not None:
             self._writer.write(self._head)

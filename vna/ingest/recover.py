@@ -18,6 +18,7 @@ from vna import telemetry
 from vna.access.audit import Audit, Event
 from vna.access.principal import Principal, system
 from vna.blobs.layout import created_at
+from vna.blobs.meta import read
 from vna.blobs.store import BlobStore
 from vna.config import Settings
 from vna.db.pool import Connection, Database
@@ -36,6 +37,7 @@ from vna.index.register import (
 from vna.index.searchable import Searchables
 from vna.ingest.commit import stored_event
 from vna.ingest.derive import from_blob
+from vna.ingest.quarantine import Quarantine
 from vna.ingest.routing import Router
 from vna.ingest.versions import Comparison, compare
 
@@ -46,11 +48,15 @@ _BATCH = 200
 
 @dataclass(slots=True)
 class Found:
-    """What a walk over the blobs did. `refused` names each blob that could not be read, and why."""
+    """What a walk over the blobs did. `refused` names each blob that could not be read, and why.
+
+    `aside` counts those in quarantine, which nothing but the journal lets out.
+    """
 
     blobs: int = 0
     indexed: int = 0
     removed: int = 0
+    aside: int = 0
     refused: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -64,10 +70,11 @@ class Recovery:
         database: Database,
         audit: Audit,
         settings: Settings,
-        lay: Callable[[Connection], None],
+        lay: Sequence[Callable[[Connection], None]],
         router: Router,
     ) -> None:
-        """`lay` writes every deletion the journal knows into an emptied catalogue."""
+        """`lay` writes what the journal knows into an emptied catalogue: deletions, corrections."""
+        self._quarantine = Quarantine(store=store, database=database, settings=settings)
         self._store = store
         self._database = database
         self._audit = audit
@@ -83,6 +90,7 @@ class Recovery:
         indexed already under another blob is removed.
         """
         found = Found()
+        self._quarantine.look_again()
         latest = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=older_s)
         for batch in _batches(self._store.blob_ids(since=since)):
             old = [b for b in batch if created_at(b) <= latest]
@@ -91,6 +99,7 @@ class Recovery:
                 # in this order: a blob that is deleted in between is found by the second
                 there = known(conn, old)
                 there |= dead(conn, old)
+                there |= self._quarantine.holding(conn, old)
             for blob_id in old:
                 if blob_id not in there:
                     self._adopt_one(blob_id, found)
@@ -99,10 +108,13 @@ class Recovery:
     def reindex(self, progress: Callable[[int], None] = lambda _: None) -> Found:
         """Empty the catalogue and build it again from the blobs alone, in order of their making."""
         found = Found()
+        self._quarantine.look_again()
         actor = system("reindex")
         with self._database.transaction() as tx:
             clear(tx)
-            self._lay(tx)
+            for lay in self._lay:
+                lay(tx)
+            self._quarantine.lay(tx)
             self._audit.write(tx, actor, [Event(kind="reindex.begun", outcome="ok")])
             feed.begin_anew(tx)
         for batch in _batches(self._store.blob_ids()):
@@ -118,20 +130,35 @@ class Recovery:
             self._audit.write(tx, actor, [Event(kind="reindex.ended", outcome="ok", detail=detail)])
         return found
 
-    def restore(self, blob_ids: Sequence[bytes], free: Callable[[Connection], set[bytes]]) -> Found:
-        """Index deleted blobs again: those that `free` sets free, in the transaction that does it.
+    def restore(
+        self,
+        blob_ids: Sequence[bytes],
+        free: Callable[[Connection], set[bytes]],
+        *,
+        work_of: str = "undelete",
+        act: str | None = None,
+    ) -> Found:
+        """Index blobs that were kept from the index: those `free` sets free, in its transaction.
 
-        What is said of them as versions of their UIDs is what ingest would say of them now.
+        They were deleted, or in quarantine. What is said of them as versions of their UIDs is what
+        ingest would say of them now. With an act each one that is new leaves a row in the audit
+        trail, under the name of who brought it.
         """
         found = Found(blobs=len(blob_ids))
-        read = [item for b in sorted(blob_ids) if (item := self._read(b, found)) is not None]
+        items = [self._read(b, found, is_free=True) for b in sorted(blob_ids)]
+        sound = [item for item in items if item is not None]
+        if act is not None:  # it comes in only now: what is to be sent on is sent on
+            sound = [dataclasses.replace(item, routes=self._router.of(item)) for item in sound]
 
         def work(tx: Connection) -> tuple[list[Registration], list[Registered]]:
             freed = free(tx)
-            items = [item for item in read if item.blob_id in freed]
-            return items, register(tx, items, policy=self._settings.versions.policy)
+            items = [item for item in sound if item.blob_id in freed]
+            results = register(tx, items, policy=self._settings.versions.policy, act=act)
+            if act is not None:
+                self._router.queue(tx, zip(items, results, strict=True))
+            return items, results
 
-        actor = system("undelete")
+        actor = system(work_of)
         for item, result in zip(*self._database.changing(work), strict=True):
             self._settle(item, result, actor, found)
         return found
@@ -196,17 +223,24 @@ class Recovery:
         found.indexed += 1
         return True
 
-    def _read(self, blob_id: bytes, found: Found, *, verify: bool = False) -> Registration | None:
+    def _read(
+        self, blob_id: bytes, found: Found, *, verify: bool = False, is_free: bool = False
+    ) -> Registration | None:
         try:
             reader = self._store.reader(blob_id)
             if verify:
                 reader.verify()
+            meta = read(reader.meta())
+            if not is_free and self._quarantine.keeps(reader, meta):
+                found.aside += 1
+                return None
             return from_blob(
                 self._store,
                 reader,
                 site=self._settings.site,
                 limits=self._settings.limits,
                 added=self._searchables.now(),
+                meta=meta,
             )
         except NotFound:
             return None  # its key was destroyed with its study, or another process removed it

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from vna.config import Settings
-from vna.delivery.messages import KIND as NOTIFY
+from vna.delivery.outbox import KIND as NOTIFY
 from vna.engines import Engines
-from vna.jobs import commit, disc, forward, notify, stow
+from vna.imports.engine import KIND as IMPORT
+from vna.jobs import commit, disc, forward, importing, notify, stow
 from vna.jobs.task import Handler
 from vna.operate.pushes import ASK, REPORT
 from vna.retrieve.disc import KIND as DISC
@@ -22,6 +23,7 @@ def handlers(engines: Engines, settings: Settings) -> Mapping[str, Handler]:
         forward.KIND: forward.forwarding(engines, settings),
         stow.KIND: stow.storing(engines, settings),
         REPORT: commit.reporting(engines, settings),
+        IMPORT: importing.importing(engines),
         ASK: commit.asking(engines, settings),
         NOTIFY: notify.notifying(engines, settings),
         DISC: disc.mastering(engines),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from vna.access.policy import require
 from vna.access.principal import Action, Principal
 from vna.db.pool import Connection
-from vna.dicom.refs import StudyRef
+from vna.dicom.refs import Ref, StudyRef
 from vna.errors import NotFound
+from vna.index.arrays import Longs
 from vna.sharing import granting
 from vna.sharing.held import may_see
 from vna.sharing.rooms import SQL, Rooms
@@ -23,6 +25,7 @@ from vna.sharing.values import (
     ShareSummary,
     Tab,
 )
+from vna.sharing.visible import scope_of, series_of
 
 MOST = 200
 UNOPENED_DAYS, EXPIRING_DAYS = 3, 3
@@ -89,6 +92,21 @@ class Board:
             tested_at=row[19],
             reason=row[20],
         )
+
+    def numbers(self, who: Principal, share_ids: Iterable[int]) -> dict[int, str]:
+        """Say what some shares are called; see `SharingEngine.numbers`."""
+        require(who, Action.SHARE)
+        with self._rooms.database.reading() as conn:
+            rows = conn.execute(SQL.numbers_of, (Longs(list(share_ids)),)).fetchall()
+        return {row[0]: row[1] for row in rows if may_see(who, row[2])}
+
+    def shown(self, who: Principal, share_id: int) -> list[Ref]:
+        """List what of a share is shown now; see `SharingEngine.shown`."""
+        detail = self.detail(who, share_id)
+        with self._rooms.database.reading() as conn:
+            seen = series_of(conn, share_id, detail.summary.studies, reports=detail.reports)
+        scope = scope_of(seen, ())
+        return [*map(StudyRef, scope.studies), *scope.series, *scope.instances]
 
     def _summary(self, row: tuple[Any, ...]) -> ShareSummary:
         return ShareSummary(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 
 from vna.access.audit import Audit
 from vna.access.principal import Principal
@@ -14,7 +15,7 @@ from vna.config import Settings
 from vna.crypto.credentials import Cost
 from vna.db.pool import Connection, Database
 from vna.delivery.channels import Channel
-from vna.dicom.refs import StudyRef
+from vna.dicom.refs import Ref, StudyRef
 from vna.sharing.board import Board
 from vna.sharing.consents import Consents
 from vna.sharing.ends import Ends
@@ -95,6 +96,10 @@ class SharingEngine:
         """
         return self._offers.offer(who, offer)
 
+    def link(self, secret: str) -> str:
+        """Write the link of a secret that is handed over."""
+        return self._rooms.link(secret)
+
     def default_until(self, purpose: Purpose) -> dt.datetime:
         """Say until when a share is good when nobody says otherwise."""
         return default_until(self._rooms.settings.sharing, purpose, now())
@@ -114,6 +119,14 @@ class SharingEngine:
     def detail(self, who: Principal, share_id: int) -> ShareDetail:
         """Tell all about a share. Raises `NotFound`."""
         return self._board.detail(who, share_id)
+
+    def numbers(self, who: Principal, share_ids: Iterable[int]) -> dict[int, str]:
+        """Say what some shares are called, of those that may be seen."""
+        return self._board.numbers(who, share_ids)
+
+    def shown(self, who: Principal, share_id: int) -> list[Ref]:
+        """List what of a share is shown now: for a disc of the same. Raises `NotFound`."""
+        return self._board.shown(who, share_id)
 
     def revoke(
         self, who: Principal, share_id: int, *, grant_id: int | None = None, reason: str
@@ -238,6 +251,10 @@ class SharingEngine:
     def catch_up(self, *, older_s: float) -> int:
         """Bring in what the journal knows and the tables do not, after a crash; count entries."""
         return self._replay.catch_up(older_s=older_s)
+
+    def channel_bounced(self, tx: Connection, channel_id: int) -> None:
+        """Note that a message to a channel came back, in the transaction that takes it in."""
+        tx.execute(SQL.bounce_channel, (channel_id,))
 
     def sweep(self) -> None:
         """Remove sessions and codes that are over."""

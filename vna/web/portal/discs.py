@@ -5,7 +5,8 @@ from __future__ import annotations
 from starlette.responses import Response
 from starlette.routing import Route
 
-from vna.access.principal import Principal
+from vna.access.policy import require
+from vna.access.principal import Action, Principal
 from vna.dicom.refs import StudyRef, uid
 from vna.errors import NotFound
 from vna.retrieve.disc import Disc, Item
@@ -46,9 +47,10 @@ async def _all(visit: Visit) -> Response:
 
 
 async def _ask(visit: Visit) -> Response:
-    await visit.form()
     who = await _who(visit)
     asked = StudyRef(uid(visit.request.path_params["study"]))
+    require(who, Action.RETRIEVE, asked)
+    await visit.form()
     number = await visit.hop(lambda: visit.counter.engines.discs.ask(who, [asked]))
     return visit.go(f"/disc/{number}")
 
@@ -111,22 +113,22 @@ def _printed(disc: Disc, shown: Study | None) -> Printed:
 
 
 async def _retry(visit: Visit) -> Response:
-    await visit.form()
     who, number = await _who(visit), _number(visit)
+    await visit.form()
     await visit.hop(lambda: visit.counter.engines.discs.retry(who, number))
     return visit.go(f"/disc/{number}")
 
 
 async def _without(visit: Visit) -> Response:
-    await visit.form()
     who, number = await _who(visit), _number(visit)
+    await visit.form()
     smaller = await visit.hop(lambda: visit.counter.engines.discs.without(who, number))
     return visit.go(f"/disc/{smaller}")
 
 
 async def _cancel(visit: Visit) -> Response:
-    await visit.form()
     who, number = await _who(visit), _number(visit)
+    await visit.form()
     await visit.hop(lambda: visit.counter.engines.discs.cancel(who, number))
     return visit.go(f"/disc/{number}")
 
@@ -140,7 +142,9 @@ def _study(visit: Visit, who: Principal, disc: Disc) -> Study | None:
 
 
 async def _who(visit: Visit) -> Principal:
-    return await visit.counter.identity.principal(visit.request.scope)
+    who = await visit.counter.identity.principal(visit.request.scope)
+    require(who, Action.RETRIEVE)
+    return who
 
 
 def _number(visit: Visit) -> int:

@@ -129,26 +129,42 @@ class Visit:
             samesite="strict",
         )
 
-    async def form(self) -> dict[str, str]:
+    async def form(
+        self, *, most_fields: int = _MOST_FIELDS, most_bytes: int = _MOST_BYTES
+    ) -> dict[str, str]:
         """Read a form of ours. Raises `InvalidRequest`, `TooLarge`, `NotPermitted`."""
+        found = await self._fields(most_fields, most_bytes)
+        self.require_own(found.get("form", ""))
+        return found
+
+    async def foreign_form(self) -> dict[str, str]:
+        """Read a form of a page that could not know the browser, so it has no token of ours.
+
+        What it says must be bound to the browser in another way. Raises as `form` does.
+        """
+        found = await self._fields()
+        require_own_origin(self.request.scope)
+        return found
+
+    async def _fields(
+        self, most_fields: int = _MOST_FIELDS, most_bytes: int = _MOST_BYTES
+    ) -> dict[str, str]:
         kind = self.request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/x-www-form-urlencoded":
             raise InvalidRequest("A form is application/x-www-form-urlencoded.")
-        body = await self._body()
+        body = await self._body(most_bytes)
         try:
             fields = parse_qsl(
-                body.decode("ascii"), keep_blank_values=True, max_num_fields=_MOST_FIELDS
+                body.decode("ascii"), keep_blank_values=True, max_num_fields=most_fields
             )
         except ValueError as exc:
             raise InvalidRequest("The form is not well formed.") from exc
-        found = dict(fields)
-        self._require_own(found.get("form", ""))
-        return found
+        return dict(fields)
 
-    async def json(self) -> bytes:
+    async def json(self, *, most_bytes: int = _MOST_BYTES) -> bytes:
         """Read JSON that a script of ours sends. Raises as `form` does."""
-        body = await self._body()
-        self._require_own(self.request.headers.get("x-vna-form", ""))
+        body = await self._body(most_bytes)
+        self.require_own(self.request.headers.get("x-vna-form", ""))
         return body
 
     async def hop(self, work: Callable[[], T]) -> T:
@@ -162,17 +178,18 @@ class Visit:
             raise Unavailable("Too many people sign in at once; try again in a moment.")
         return await hashes.call(work)
 
-    def _require_own(self, token: str) -> None:
+    def require_own(self, token: str) -> None:
+        """Make sure that a page of ours sent this. Raises `NotPermitted`."""
         require_own_origin(self.request.scope)
         if self.is_new or not forms.is_token(self.secret, token):
             raise NotPermitted("This form is too old; go back, load the page again, and repeat.")
 
-    async def _body(self) -> bytes:
+    async def _body(self, most: int = _MOST_BYTES) -> bytes:
         body = bytearray()
         try:
             async for piece in self.request.stream():
                 body += piece
-                if len(body) > _MOST_BYTES:
+                if len(body) > most:
                     raise TooLarge("A form is smaller than that.")
         except ClientDisconnect as exc:
             raise InvalidRequest("The request ended before its time.") from exc

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response
 
+from vna.access.principal import Action
 from vna.dicom.refs import Level
 from vna.errors import InvalidRequest
 from vna.query.answers import Answer
@@ -78,6 +79,7 @@ def page(counter: Counter, has_viewer: Callable[[], bool]) -> Page:
             newer=_page(asked, max(0, _offset(asked) - PAGE)),
             has_viewer=has_viewer(),
             here="/",
+            may_share=Action.SHARE in who.actions,
             **shown,
         )
 

@@ -19,6 +19,7 @@ from vna.errors import NotFound
 from vna.query.answers import Answer
 from vna.query.keys import from_parameters
 from vna.retrieve.disc import Disc
+from vna.sharing.values import ShareSummary
 from vna.web.exchange import Counter
 from vna.web.portal.attributes import Reading
 from vna.web.portal.guard import Page, Visit, guarded
@@ -27,6 +28,8 @@ from vna.web.portal.pages import Pages
 _MOST_SERIES = 500
 _MOST_REPORTS = 20
 _MOST_OPENED = 500
+_MOST_OTHERS = 30
+_WILD = frozenset("*?\\")
 
 _STUDY = ("StudyDescription", "PatientSex", "NumberOfStudyRelatedInstances", "InstitutionName")
 _SERIES = ("BodyPartExamined", "SeriesDescription", "NumberOfSeriesRelatedInstances")
@@ -72,6 +75,16 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Other:
+    """Another study of the same patient, in one line."""
+
+    uid: str
+    date: str
+    title: str
+    instances: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Study:
     """One study as pages show it."""
 
@@ -90,6 +103,7 @@ class Study:
     instances: int
     series: tuple[Series, ...]
     reports: tuple[str, ...]
+    others: tuple[Other, ...] = ()  # of the same patient, where they were asked for
 
     @property
     def title(self) -> str:
@@ -105,7 +119,7 @@ def routes(counter: Counter, pages: Pages, has_viewer: Callable[[], bool]) -> li
     ]
 
 
-def find(engines: Engines, who: Principal, study: UID) -> Study:
+def find(engines: Engines, who: Principal, study: UID, *, with_others: bool = False) -> Study:
     """Read what pages show of a study. Raises `NotFound`, `NotPermitted`."""
     require(who, Action.QUERY, StudyRef(study))
     asked = [("StudyInstanceUID", study), *(("includefield", name) for name in _STUDY)]
@@ -131,6 +145,33 @@ def find(engines: Engines, who: Principal, study: UID) -> Study:
         instances=read.number("00201208"),
         series=series,
         reports=_reports(engines, who, study, series),
+        others=_others(engines, who, study, read.text("00100020")) if with_others else (),
+    )
+
+
+def _others(engines: Engines, who: Principal, study: UID, patient_id: str) -> tuple[Other, ...]:
+    """List other studies of the same identity: the same Patient ID of the same issuer."""
+    if not patient_id or set(patient_id) & _WILD:
+        return ()
+    asked = [("PatientID", patient_id), *(("includefield", name) for name in _STUDY)]
+    query = from_parameters(Level.STUDY, asked, most=_MOST_OTHERS).query
+    found = {str(answer.study): answer for answer in engines.query.find(who, query).rows}
+    patients = engines.trail.patients([study, *found])
+    own = patients.get(study)
+    return tuple(
+        _other(answer)
+        for other, answer in found.items()
+        if other != study and own is not None and patients.get(other) == own
+    )
+
+
+def _other(answer: Answer) -> Other:
+    read = Reading(answer.attributes)
+    return Other(
+        uid=str(answer.study),
+        date=read.date("00080020"),
+        title=read.text("00081030") or read.text("00080061") or "Study",
+        instances=read.number("00201208"),
     )
 
 
@@ -185,11 +226,16 @@ def _page(counter: Counter, has_viewer: Callable[[], bool]) -> Page:
         who = await counter.identity.principal(visit.request.scope)
         asked = uid(visit.request.path_params["study"])
 
-        def look() -> tuple[Study, list[Disc]]:
-            engines = counter.engines
-            return find(engines, who, asked), engines.discs.all(who, study=asked, most=5)
+        def look() -> tuple[Study, list[Disc], list[ShareSummary]]:
+            engines, ref = counter.engines, StudyRef(asked)
+            found = find(engines, who, asked)
+            may_share = Action.SHARE in who.actions
+            shares = engines.sharing.shares(who, study=ref, most=10) if may_share else []
+            may_take = Action.RETRIEVE in who.actions
+            discs = engines.discs.all(who, study=asked, most=5) if may_take else []
+            return found, discs, shares
 
-        found, discs = await visit.hop(look)
+        found, discs, shares = await visit.hop(look)
         return visit.show(
             "study.html",
             study=found,
@@ -197,6 +243,8 @@ def _page(counter: Counter, has_viewer: Callable[[], bool]) -> Page:
             here="",
             has_viewer=has_viewer(),
             may_see_trail=Action.MANAGE in who.actions,
+            may_share=Action.SHARE in who.actions,
+            shares=shares,
         )
 
     return study
@@ -216,6 +264,7 @@ def _opened(counter: Counter) -> Page:
     async def opened(visit: Visit) -> Response:
         who = await counter.identity.principal(visit.request.scope)
         asked = uid(visit.request.path_params["study"])
+        require(who, Action.MANAGE, StudyRef(asked))
 
         def look() -> tuple[Study, list[Opening]]:
             found = find(counter.engines, who, asked)

@@ -1,0 +1,192 @@
+-- name: holding
+-- Which of these blobs are in quarantine.
+SELECT blob_id FROM import_file WHERE blob_id = ANY (%s) AND result = 'kept';
+
+-- name: found_batch
+-- Make an import known that is known from its blobs alone; nothing when it is there.
+INSERT INTO import_batch (batch_id, source, state, made_by, ends_at)
+VALUES (%(batch)s, %(source)s, 'needs_identity', %(made_by)s, now() + make_interval(days => %(days)s))
+ON CONFLICT DO NOTHING;
+
+-- name: batch_state
+-- The number and state of an import; it stays so until the transaction ends.
+SELECT import_pk, state FROM import_batch WHERE batch_id = %s FOR SHARE;
+
+-- name: keep_file
+-- Note an object in quarantine; nothing when the same is there.
+INSERT INTO import_file (
+    import_pk, mark, name, size, result, kind, blob_id, key_id, digest, study_uid, series_uid,
+    sop_instance_uid, sop_class_uid, person, patient_name, patient_id, birth_date, sex, study_date,
+    study_description, series_description, modality)
+VALUES (
+    %(import_pk)s, %(mark)s, %(name)s, %(size)s, 'kept', %(kind)s, %(blob_id)s, %(key_id)s,
+    %(digest)s, %(study_uid)s, %(series_uid)s, %(sop_instance_uid)s, %(sop_class_uid)s, %(person)s,
+    %(patient_name)s, %(patient_id)s, %(birth_date)s, %(sex)s, %(study_date)s,
+    %(study_description)s, %(series_description)s, %(modality)s)
+ON CONFLICT DO NOTHING
+RETURNING file_pk;
+
+-- name: add_file
+-- Note a file of which nothing is kept.
+INSERT INTO import_file (import_pk, mark, name, size, result, reason)
+VALUES (%(import_pk)s, %(mark)s, %(name)s, %(size)s, %(result)s, %(reason)s)
+ON CONFLICT DO NOTHING;
+
+-- name: begin
+-- Begin an import.
+INSERT INTO import_batch (batch_id, source, made_by, note, ends_at)
+VALUES (%(batch)s, %(source)s, %(made_by)s, %(note)s, now() + make_interval(secs => %(keep_s)s))
+RETURNING import_pk;
+
+-- name: batches
+-- Imports, the newest first, with what was found in them.
+SELECT
+    b.import_pk, b.batch_id, b.source, b.state, b.made_by, b.note, b.made_at, b.changed_at,
+    b.ends_at, b.expected, b.decided_by, b.reason, b.filed, b.removed, f.files, f.bytes, f.images,
+    f.reports, f.objects, f.bad, f.others, f.documents, f.twice, f.persons, f.marked
+FROM import_batch b
+CROSS JOIN LATERAL (
+    SELECT
+        count(*) FILTER (WHERE i.result <> 'opened') AS files,
+        coalesce(sum(i.size) FILTER (WHERE i.result <> 'opened'), 0)::bigint AS bytes,
+        count(*) FILTER (WHERE i.kind = 'image' AND i.result IN ('kept', 'filed')) AS images,
+        count(*) FILTER (WHERE i.kind = 'report' AND i.result IN ('kept', 'filed')) AS reports,
+        count(*) FILTER (WHERE i.kind = 'object' AND i.result IN ('kept', 'filed')) AS objects,
+        count(*) FILTER (WHERE i.result = 'bad') AS bad,
+        count(*) FILTER (WHERE i.result = 'other') AS others,
+        count(*) FILTER (WHERE i.result = 'document') AS documents,
+        count(*) FILTER (WHERE i.result = 'twice') AS twice,
+        count(DISTINCT i.person) FILTER (WHERE i.result IN ('kept', 'filed')) AS persons,
+        count(i.mark) AS marked
+    FROM import_file i
+    WHERE i.import_pk = b.import_pk
+) f
+WHERE (%(import_pk)s::bigint IS NULL OR b.import_pk = %(import_pk)s)
+    AND (%(before)s::bigint IS NULL OR b.import_pk < %(before)s)
+    AND (%(waiting)s::boolean IS NULL
+         OR %(waiting)s = (b.state IN ('receiving', 'needs_identity', 'confirmed')))
+ORDER BY b.import_pk DESC
+LIMIT %(most)s;
+
+-- name: lock_batch
+-- Take an import in hand: nobody adds to it or decides on it meanwhile.
+SELECT batch_id, state, made_by FROM import_batch WHERE import_pk = %s FOR UPDATE;
+
+-- name: hold_batch
+-- Keep the state of an import as it is while something is added.
+SELECT batch_id, state FROM import_batch WHERE import_pk = %s FOR SHARE;
+
+-- name: marks
+-- Which files of an import have come, by the marks of their sender.
+SELECT mark FROM import_file WHERE import_pk = %s AND mark = ANY (%s);
+
+-- name: has_mark
+-- Whether a file has come.
+SELECT result, reason FROM import_file WHERE import_pk = %s AND mark = %s;
+
+-- name: expect
+-- Note how many files are to come, beside those of lists before this one.
+UPDATE import_batch b SET changed_at = now(), expected = %(expected)s + (
+    SELECT count(*) FROM import_file f
+    WHERE f.import_pk = b.import_pk AND f.mark IS NOT NULL AND f.mark <> ALL (%(marks)s))
+WHERE import_pk = %(import_pk)s AND state = 'receiving';
+
+-- name: how_much
+-- How many files an import has, and how much of it is kept.
+SELECT count(*), coalesce(sum(size) FILTER (WHERE result = 'kept'), 0)::bigint
+FROM import_file WHERE import_pk = %s;
+
+-- name: findings
+-- What an import holds, series by series.
+SELECT
+    person, min(patient_name), min(patient_id), min(birth_date), min(sex), study_uid,
+    min(study_date), min(study_description), series_uid, min(modality), min(series_description),
+    count(*) FILTER (WHERE kind = 'image'), count(*) FILTER (WHERE kind = 'report'), count(*),
+    sum(size)::bigint, bool_or(result = 'filed'),
+    EXISTS (SELECT FROM study s JOIN study_state t USING (study_pk)
+            WHERE s.study_uid = f.study_uid AND t.instances > 0)
+FROM import_file f
+WHERE import_pk = %(import_pk)s AND result IN ('kept', 'filed')
+GROUP BY person, study_uid, series_uid
+ORDER BY person, min(study_date) DESC NULLS LAST, study_uid, series_uid
+LIMIT %(most)s;
+
+-- name: troubles
+-- Files that were not taken, and why.
+SELECT name, size, result, reason FROM import_file
+WHERE import_pk = %(import_pk)s AND result IN ('bad', 'other', 'document', 'twice')
+ORDER BY array_position(ARRAY['bad', 'document', 'twice', 'other'], result), file_pk
+LIMIT %(most)s;
+
+-- name: choose
+-- Say what of an import is to be filed.
+UPDATE import_file SET is_chosen = (study_uid = ANY (%(studies)s) AND person = ANY (%(persons)s))
+WHERE import_pk = %(import_pk)s AND result = 'kept';
+
+-- name: decide
+-- Move an import on.
+UPDATE import_batch SET
+    state = %(state)s, changed_at = now(), decided_by = coalesce(%(by)s, decided_by),
+    reason = coalesce(%(reason)s, reason)
+WHERE import_pk = %(import_pk)s;
+
+-- name: next_to_file
+-- Objects that wait to be filed.
+SELECT blob_id FROM import_file
+WHERE import_pk = %s AND result = 'kept' AND is_chosen
+ORDER BY file_pk LIMIT %s;
+
+-- name: set_filed
+-- Let objects out; says which were not yet.
+UPDATE import_file SET result = 'filed'
+WHERE import_pk = %s AND blob_id = ANY (%s) AND result = 'kept'
+RETURNING blob_id;
+
+-- name: next_to_remove
+-- Objects that are to go, and their keys.
+SELECT blob_id, key_id FROM import_file WHERE import_pk = %s AND result = 'kept'
+ORDER BY file_pk LIMIT %s;
+
+-- name: keys_of
+-- The keys under which nothing but what is to go was sealed.
+SELECT DISTINCT key_id FROM import_file f
+WHERE import_pk = %(import_pk)s AND result = 'kept'
+    AND NOT EXISTS (SELECT FROM import_file o
+                    WHERE o.import_pk = %(import_pk)s AND o.key_id = f.key_id AND o.result = 'filed');
+
+-- name: set_removed
+-- Forget objects that are gone, and whose they were.
+UPDATE import_file SET
+    result = 'removed', blob_id = NULL, name = '', person = NULL, patient_name = NULL,
+    patient_id = NULL, birth_date = NULL, sex = NULL, study_description = NULL,
+    series_description = NULL
+WHERE import_pk = %s AND blob_id = ANY (%s);
+
+-- name: end_batch
+-- An import is over: counts stay, and the list of what was not taken if something was filed.
+UPDATE import_batch b SET
+    state = %(state)s, changed_at = now(),
+    filed = (SELECT count(*) FROM import_file f WHERE f.import_pk = b.import_pk AND f.result = 'filed'),
+    removed = (SELECT count(*) FROM import_file f WHERE f.import_pk = b.import_pk AND f.result = 'removed')
+WHERE import_pk = %(import_pk)s
+RETURNING filed, removed;
+
+-- name: forget_files
+-- Forget what a rejected import held.
+DELETE FROM import_file WHERE import_pk = %s;
+
+-- name: filed_studies
+-- What was filed, study by study.
+SELECT study_uid, count(*) FROM import_file
+WHERE import_pk = %s AND result = 'filed' GROUP BY study_uid ORDER BY study_uid;
+
+-- name: over_their_time
+-- Imports nobody decided on in time.
+SELECT import_pk FROM import_batch
+WHERE state IN ('receiving', 'needs_identity') AND ends_at <= now()
+ORDER BY import_pk LIMIT %s;
+
+-- name: set_damaged
+-- Note that what was kept cannot be read any more.
+UPDATE import_file SET result = 'bad', blob_id = NULL, reason = %s
+WHERE import_pk = %s AND blob_id = ANY (%s);

@@ -1,0 +1,472 @@
+"""The import desk: everything is read, nothing is found before a person has said whose it is."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.archive import Archive, open_archive
+from tests.factories import BROKEN, broken, ct
+from tests.imports.conftest import PDF, disc, give, iso_of, mark, zip_of
+from vna.access.principal import Action, Kind, Principal
+from vna.db.pool import Database
+from vna.dicom.refs import InstanceRef, Level, StudyRef, uid
+from vna.errors import Conflict, InvalidRequest, NotFound, NotPermitted, TooLarge, Unavailable
+from vna.imports.values import Confirmation, Import, Result, State
+from vna.ingest.outcome import Stored
+from vna.query.keys import from_parameters
+
+ONE = ct()
+
+
+def said(archive: Archive, number: int, **differs: str) -> Confirmation:
+    """What the desk says when everything agrees: the first person, all studies."""
+    persons = archive.imports.detail(archive.who, number).persons
+    return Confirmation(
+        persons=frozenset([persons[0].key]),
+        studies=frozenset(study.uid for study in persons[0].studies),
+        **{"family_name": "doe", "birth_date": "1970-01-01", **differs},
+    )
+
+
+def begun(archive: Archive, *files: bytes) -> int:
+    """Begin an import with files."""
+    number = archive.imports.begin(archive.who, note="a disc from another hospital")
+    for n, data in enumerate(files):
+        give(archive, number, f"file-{n}", data)
+    return number
+
+
+def ready(archive: Archive, *files: bytes) -> int:
+    """Begin an import and say that everything came."""
+    number = begun(archive, *files)
+    archive.imports.finish(archive.who, number)
+    return number
+
+
+def found(archive: Archive, study: str = ONE.study) -> int:
+    """How many instances of a study a search finds."""
+    asked = from_parameters(
+        Level.IMAGE, [("StudyInstanceUID", study), ("limit", "100")], most=100
+    ).query
+    return sum(1 for _ in archive.query.find(archive.who, asked).rows)
+
+
+def blobs(archive: Archive) -> int:
+    return len(list(archive.store.blob_ids()))
+
+
+# ---- bad input ---------------------------------------------------------------------------------
+
+
+def test_bad_files_are_listed_with_their_reasons_and_the_rest_is_taken(archive: Archive) -> None:
+    number = archive.imports.begin(archive.who)
+    for n, name in enumerate(BROKEN, 2):
+        give(archive, number, name, broken(name, instance=n))
+    give(archive, number, "sound", ONE.part10())
+    detail = archive.imports.detail(archive.who, number)
+    listed = {trouble.name for trouble in detail.troubles}
+    assert {"truncated", "garbage", "empty", "no-study", "bad-uid", "text", "html"} <= listed
+    assert all(trouble.reason for trouble in detail.troubles)
+    assert detail.about.images + len(listed) == len(BROKEN) + 1
+    assert "sound" not in listed
+
+
+def test_zeros_and_nothing_are_told_from_files_that_are_no_dicom(archive: Archive) -> None:
+    number = begun(archive, bytes(5000), b"", b"MZ" + bytes(100), PDF)
+    told = {
+        t.name: (t.result, t.reason) for t in archive.imports.detail(archive.who, number).troubles
+    }
+    assert told["file-0"][0] is Result.BAD
+    assert "zeros" in told["file-0"][1]
+    assert told["file-1"] == (Result.BAD, "The file is empty.")
+    assert told["file-2"][0] is Result.OTHER
+    assert told["file-3"][0] is Result.DOCUMENT
+
+
+def test_a_file_that_changed_on_its_way_is_asked_for_again(archive: Archive) -> None:
+    number = begun(archive)
+    with pytest.raises(Conflict, match="send it again"):
+        give(archive, number, "a", ONE.part10(), digest=hashlib.sha256(b"other").digest())
+    assert blobs(archive) == 0
+    right = hashlib.sha256(ONE.part10()).digest()
+    assert give(archive, number, "a", ONE.part10(), digest=right).result is Result.KEPT
+
+
+def test_a_container_with_damage_gives_what_is_sound(archive: Archive) -> None:
+    packed = bytearray(zip_of(disc(4), method=zipfile.ZIP_STORED))
+    packed[packed.index(ct(1, 1, 2).part10()) + 700] ^= 1
+    number = begun(archive, bytes(packed))
+    detail = archive.imports.detail(archive.who, number)
+    assert (detail.about.images, detail.about.bad, detail.about.documents) == (3, 1, 1)
+    assert detail.troubles[0].name == "IMG/IM0002"
+    assert "damaged" in detail.troubles[0].reason
+
+
+def test_an_image_that_is_cut_off_gives_what_is_there(archive: Archive) -> None:
+    files = {f"IMG/IM{n:04}": ct(1, 1, n, rows=64, columns=64).part10() for n in range(1, 9)}
+    whole = iso_of(files, joliet=False)
+    cut = whole.index(files["IMG/IM0006"]) + 5000
+    about = archive.imports.detail(archive.who, begun(archive, whole[:cut])).about
+    assert about.images + about.bad == 8
+    assert about.bad >= 1
+    assert about.images >= 1
+
+
+def test_a_container_in_a_container_is_not_opened(archive: Archive) -> None:
+    number = begun(archive, zip_of({"inner.zip": zip_of(disc())}))
+    trouble = archive.imports.detail(archive.who, number).troubles[0]
+    assert (trouble.result, "bring it alone" in trouble.reason) == (Result.BAD, True)
+
+
+def test_a_container_larger_than_the_limit_is_refused_while_it_comes(
+    tmp_path: Path, database: Database
+) -> None:
+    with open_archive(tmp_path, database, imports={"container_bytes": 1000}) as archive:
+        number = archive.imports.begin(archive.who)
+        with pytest.raises(TooLarge):
+            give(archive, number, "big.zip", zip_of(disc(4), method=zipfile.ZIP_STORED))
+
+
+def test_an_import_holds_no_more_files_than_allowed(tmp_path: Path, database: Database) -> None:
+    with open_archive(tmp_path, database, imports={"files": 2}) as archive:
+        number = begun(archive, ONE.part10(), ct(1, 1, 2).part10())
+        with pytest.raises(TooLarge):
+            give(archive, number, "third", ct(1, 1, 3).part10())
+
+
+def test_on_a_full_disk_nothing_is_begun(tmp_path: Path, database: Database) -> None:
+    with open_archive(tmp_path, database, blobs={"free_bytes": 1 << 60}) as archive:
+        number = archive.imports.begin(archive.who)
+        with pytest.raises(Unavailable, match="disk space"):
+            give(archive, number, "a", ONE.part10())
+
+
+def test_who_may_not_import_may_nothing_of_it(archive: Archive) -> None:
+    number = ready(archive, ONE.part10())
+    clerk = Principal(kind=Kind.PERSON, name="x", actions=frozenset(Action) - {Action.IMPORT})
+    imports = archive.imports
+    for ask in (
+        lambda: imports.begin(clerk),
+        lambda: imports.detail(clerk, number),
+        lambda: imports.listed(clerk),
+        lambda: imports.confirm(clerk, number, said(archive, number)),
+        lambda: imports.reject(clerk, number, "because I say so"),
+    ):
+        with pytest.raises(NotPermitted):
+            ask()
+
+
+def test_an_unknown_import_is_not_there(archive: Archive) -> None:
+    with pytest.raises(NotFound):
+        archive.imports.detail(archive.who, 99)
+    with pytest.raises(NotFound):
+        give(archive, 99, "a", ONE.part10())
+    with pytest.raises(NotFound):
+        archive.imports.reject(archive.who, 99, "there is no such thing")
+
+
+@pytest.mark.parametrize("marks", [["x"], ["0" * 31], ["0" * 32, "../../etc/passwd"]])
+def test_a_list_that_is_not_well_formed_is_refused(archive: Archive, marks: list[str]) -> None:
+    with pytest.raises(InvalidRequest):
+        archive.imports.expect(archive.who, begun(archive), marks)
+
+
+# ---- quarantine --------------------------------------------------------------------------------
+
+
+def test_what_is_in_quarantine_nobody_finds_or_gets(archive: Archive) -> None:
+    ready(archive, ONE.part10())
+    assert blobs(archive) == 1
+    assert found(archive) == 0
+    with pytest.raises(NotFound):
+        archive.retrieve.instances(archive.who, StudyRef(uid(ONE.study)))
+    with pytest.raises(NotFound):
+        archive.retrieve.metadata(archive.who, StudyRef(uid(ONE.study)))
+
+
+def test_recovery_and_reindex_leave_quarantine_alone(archive: Archive) -> None:
+    number = ready(archive, ONE.part10())
+    assert archive.recovery.adopt(older_s=0).indexed == 0
+    again = archive.recovery.reindex()
+    assert (again.indexed, again.aside) == (0, 1)
+    assert found(archive) == 0
+    assert archive.imports.detail(archive.who, number).about.images == 1
+
+
+def test_a_blob_without_a_row_comes_back_into_its_import(archive: Archive) -> None:
+    number = ready(archive, ONE.part10(), ct(1, 1, 2).part10())
+    with archive.database.transaction() as tx:
+        tx.execute("DELETE FROM import_file WHERE name = 'file-1'")
+    assert archive.recovery.adopt(older_s=0).aside == 1
+    assert archive.imports.detail(archive.who, number).about.images == 2
+
+
+def test_a_lost_database_brings_imports_back_into_quarantine(archive: Archive) -> None:
+    ready(archive, ONE.part10())
+    with archive.database.transaction() as tx:
+        tx.execute("DELETE FROM import_batch")
+    archive.recovery.reindex()
+    (back,) = archive.imports.listed(archive.who, waiting=True)
+    assert (back.state, back.images, back.persons) == (State.NEEDS_IDENTITY, 1, 1)
+    assert found(archive) == 0
+
+
+def test_what_was_let_out_stays_out_after_a_reindex_of_a_lost_database(archive: Archive) -> None:
+    number = ready(archive, ONE.part10(), ct(2).part10())
+    only = Confirmation(
+        persons=frozenset([archive.imports.detail(archive.who, number).persons[0].key]),
+        studies=frozenset([ONE.study]),
+        family_name="Doe",
+        birth_date="19700101",
+    )
+    archive.imports.confirm(archive.who, number, only)
+    archive.imports.carry_out(number)
+    with archive.database.transaction() as tx:
+        tx.execute("DELETE FROM import_batch")
+    archive.recovery.reindex()
+    assert (found(archive), found(archive, ct(2).study)) == (1, 0)
+    assert archive.imports.listed(archive.who) == []
+
+
+# ---- confirming --------------------------------------------------------------------------------
+
+
+def test_what_is_confirmed_is_filed_by_the_ordinary_way_and_audited(archive: Archive) -> None:
+    number = ready(archive, zip_of(disc(3)))
+    assert archive.imports.confirm(archive.who, number, said(archive, number)).state is (
+        State.CONFIRMED
+    )
+    assert archive.imports.carry_out(number)
+    done = archive.imports.one(archive.who, number)
+    assert (done.state, done.filed, found(archive)) == (State.FILED, 3, 3)
+    ref = InstanceRef(uid(ONE.study), uid(ONE.series), uid(ONE.instance))
+    (located,) = archive.retrieve.instances(archive.who, ref)
+    payload = archive.retrieve.part10(located, archive.retrieve.choose(located, None))
+    assert b"".join(bytes(piece) for piece in payload.chunks).endswith(ONE.dataset())
+    with archive.database.reading() as conn:
+        kinds = {row[0] for row in conn.execute("SELECT DISTINCT kind FROM audit")}
+    assert {"import.begun", "import.received", "import.confirmed", "import.filed"} <= kinds
+    assert "instance.stored" in kinds
+
+
+def test_patient_ids_of_other_places_are_not_ours(archive: Archive) -> None:
+    archive.take(ct(5).part10())
+    number = ready(archive, ONE.part10())
+    archive.imports.confirm(archive.who, number, said(archive, number))
+    archive.imports.carry_out(number)
+    with archive.database.reading() as conn:
+        issuers = conn.execute("SELECT count(DISTINCT patient_pk) FROM study").fetchone()
+    assert issuers == (2,)
+
+
+@pytest.mark.parametrize(
+    "differs",
+    [{"family_name": "Smith"}, {"birth_date": "1970-01-02"}],
+)
+def test_what_does_not_agree_is_refused_and_stays_in_quarantine(
+    archive: Archive, differs: dict[str, str]
+) -> None:
+    number = ready(archive, ONE.part10())
+    with pytest.raises(Conflict):
+        archive.imports.confirm(archive.who, number, said(archive, number, **differs))
+    archive.imports.carry_out(number)
+    assert found(archive) == 0
+
+
+@pytest.mark.parametrize("differs", [{"family_name": ""}, {"birth_date": ""}])
+def test_what_was_not_compared_is_asked_for(archive: Archive, differs: dict[str, str]) -> None:
+    number = ready(archive, ONE.part10())
+    with pytest.raises(InvalidRequest):
+        archive.imports.confirm(archive.who, number, said(archive, number, **differs))
+
+
+def test_images_without_a_birth_date_need_a_reason(archive: Archive) -> None:
+    number = ready(archive, ct(values={"PatientBirthDate": None}).part10())
+    with pytest.raises(InvalidRequest, match="how you know"):
+        archive.imports.confirm(archive.who, number, said(archive, number))
+    known = said(archive, number, reason="the patient showed the letter that came with it")
+    assert archive.imports.confirm(archive.who, number, known).state is State.CONFIRMED
+
+
+def test_more_than_one_person_stops_it(archive: Archive) -> None:
+    other = ct(2, patient_name="Roe^Richard", patient_id="P-0002")
+    number = ready(archive, ONE.part10(), other.part10())
+    detail = archive.imports.detail(archive.who, number)
+    assert (detail.about.is_stopped, len(detail.persons)) == (True, 2)
+    both = Confirmation(
+        persons=frozenset(person.key for person in detail.persons),
+        studies=frozenset([ONE.study, other.study]),
+        family_name="Doe",
+        birth_date="1970-01-01",
+    )
+    with pytest.raises(Conflict, match="More than one person"):
+        archive.imports.confirm(archive.who, number, both)
+
+
+def test_of_two_persons_one_is_filed_and_the_other_is_destroyed(archive: Archive) -> None:
+    other = ct(2, patient_name="Roe^Richard", patient_id="P-0002")
+    number = ready(archive, ONE.part10(), other.part10())
+    doe = next(
+        p for p in archive.imports.detail(archive.who, number).persons if p.name == "Doe^Jane"
+    )
+    chosen = Confirmation(
+        persons=frozenset([doe.key]),
+        studies=frozenset([ONE.study]),
+        family_name="DOE",
+        birth_date="1970-01-01",
+    )
+    archive.imports.confirm(archive.who, number, chosen)
+    archive.imports.carry_out(number)
+    assert (found(archive), found(archive, other.study), blobs(archive)) == (1, 0, 1)
+    with archive.database.reading() as conn:
+        row = conn.execute("SELECT count(*) FROM import_file WHERE patient_name LIKE 'Roe%'")
+        assert row.fetchone() == (0,)
+
+
+def test_a_study_of_a_person_that_was_not_chosen_is_refused(archive: Archive) -> None:
+    other = ct(2, patient_name="Roe^Richard", patient_id="P-0002")
+    number = ready(archive, ONE.part10(), other.part10())
+    persons = archive.imports.detail(archive.who, number).persons
+    wrong = Confirmation(
+        persons=frozenset([persons[0].key]),
+        studies=frozenset([persons[1].studies[0].uid]),
+        family_name=persons[0].name.split("^")[0],
+        birth_date="1970-01-01",
+    )
+    with pytest.raises(Conflict, match="another person"):
+        archive.imports.confirm(archive.who, number, wrong)
+
+
+def test_one_person_in_two_spellings_is_filed_with_a_reason(archive: Archive) -> None:
+    number = ready(archive, ONE.part10(), ct(2, patient_name="Doe^Jane Maria").part10())
+    persons = archive.imports.detail(archive.who, number).persons
+    both = Confirmation(
+        persons=frozenset(person.key for person in persons),
+        studies=frozenset([ONE.study, ct(2).study]),
+        family_name="Doe",
+        birth_date="1970-01-01",
+        reason="her passport shows both names",
+    )
+    archive.imports.confirm(archive.who, number, both)
+    archive.imports.carry_out(number)
+    assert (found(archive), found(archive, ct(2).study)) == (1, 1)
+
+
+def test_deciding_twice_is_refused(archive: Archive) -> None:
+    number = ready(archive, ONE.part10())
+    words = said(archive, number)
+    archive.imports.confirm(archive.who, number, words)
+    with pytest.raises(Conflict):
+        archive.imports.confirm(archive.who, number, words)
+    with pytest.raises(Conflict):
+        archive.imports.reject(archive.who, number, "on second thoughts")
+    with pytest.raises(Conflict, match="no more files"):
+        give(archive, number, "late", ct(1, 1, 9).part10())
+
+
+def test_carrying_out_may_be_cut_off_and_done_again(archive: Archive) -> None:
+    number = ready(archive, zip_of(disc(3)))
+    archive.imports.confirm(archive.who, number, said(archive, number))
+    assert not archive.imports.carry_out(number, must_leave=lambda: True)
+    assert archive.imports.carry_out(number)
+    assert archive.imports.carry_out(number)
+    assert found(archive) == 3
+
+
+def test_what_the_archive_has_already_is_not_kept_twice(archive: Archive) -> None:
+    assert isinstance(archive.take(ONE.part10()), Stored)
+    number = ready(archive, ONE.part10())
+    assert archive.imports.detail(archive.who, number).persons[0].studies[0].is_known
+    archive.imports.confirm(archive.who, number, said(archive, number))
+    archive.imports.carry_out(number)
+    assert (found(archive), blobs(archive)) == (1, 1)
+
+
+def test_other_content_under_a_known_uid_becomes_a_version(archive: Archive) -> None:
+    archive.take(ONE.part10())
+    number = ready(archive, ct(values={"StudyDescription": "another"}).part10())
+    archive.imports.confirm(archive.who, number, said(archive, number))
+    archive.imports.carry_out(number)
+    assert (found(archive), blobs(archive)) == (1, 2)
+
+
+# ---- rejecting ---------------------------------------------------------------------------------
+
+
+def test_what_is_rejected_is_destroyed_with_its_keys(archive: Archive) -> None:
+    number = ready(archive, ONE.part10(), ct(1, 1, 2).part10())
+    keys = set(archive.store.keys.ids())
+    archive.imports.reject(archive.who, number, "the disc of another patient")
+    assert archive.imports.carry_out(number)
+    assert (blobs(archive), set(archive.store.keys.ids()) & keys) == (0, set())
+    gone = archive.imports.detail(archive.who, number)
+    assert (gone.about.state, gone.about.removed, gone.persons) == (State.PURGED, 2, [])
+
+
+def test_rejecting_needs_a_reason(archive: Archive) -> None:
+    with pytest.raises(InvalidRequest):
+        archive.imports.reject(archive.who, ready(archive, ONE.part10()), " no ")
+
+
+def test_nothing_of_a_rejected_import_comes_back(archive: Archive) -> None:
+    number = ready(archive, ONE.part10())
+    archive.imports.reject(archive.who, number, "the disc of another patient")
+    with archive.database.transaction() as tx:
+        tx.execute("DELETE FROM import_file")  # as a crash between blob and row leaves it
+    archive.recovery.adopt(older_s=0)
+    assert (blobs(archive), found(archive)) == (0, 0)
+
+
+def test_what_nobody_decides_on_goes_by_itself(tmp_path: Path, database: Database) -> None:
+    with open_archive(tmp_path, database, imports={"keep_days": 0.0}) as archive:
+        number = ready(archive, ONE.part10())
+        assert archive.imports.sweep() == 1
+        archive.imports.carry_out(number)
+        assert archive.imports.one(archive.who, number).state is State.PURGED
+
+
+# ---- what was found ----------------------------------------------------------------------------
+
+
+def test_a_disc_with_a_report_and_no_images_says_so(archive: Archive) -> None:
+    report = ct(sop_class="1.2.840.10008.5.1.4.1.1.104.1", modality="DOC", pixel_element=b"")
+    about: Import = archive.imports.detail(archive.who, begun(archive, report.part10(), PDF)).about
+    assert (about.images, about.reports, about.documents) == (0, 1, 1)
+
+
+def test_the_same_file_twice_counts_once(archive: Archive) -> None:
+    number = begun(archive, ONE.part10(), ONE.part10())
+    about = archive.imports.one(archive.who, number)
+    assert (about.images, about.twice, blobs(archive)) == (1, 1, 1)
+
+
+def test_a_sender_is_told_what_is_missing(archive: Archive) -> None:
+    number = begun(archive, ONE.part10())
+    marks = [mark("file-0"), mark("file-1")]
+    assert archive.imports.expect(archive.who, number, marks) == [1]
+    known = archive.imports.intake.known(number, marks[0])
+    assert known is not None
+    assert known.result is Result.KEPT
+    assert archive.imports.one(archive.who, number).expected == 2
+
+
+def test_an_import_in_which_nothing_was_found_is_not_finished(archive: Archive) -> None:
+    with pytest.raises(Conflict, match="nothing to confirm"):
+        archive.imports.finish(archive.who, begun(archive, PDF))
+
+
+def test_no_plaintext_of_a_container_touches_the_disk(archive: Archive, tmp_path: Path) -> None:
+    canary = ct(patient_name="Canary^Bird", rows=512, columns=512)
+    number = archive.imports.begin(archive.who)
+    taking = archive.imports.intake.take(archive.who, number, name="a", mark=None, digest=None)
+    packed = zip_of({f"{n}": canary.part10() for n in range(6)}, method=zipfile.ZIP_STORED)
+    taking.feed(packed)
+    held = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert all(b"Canary" not in path.read_bytes() for path in held)
+    taking.finish()
+    held = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert all(b"Canary" not in path.read_bytes() for path in held)

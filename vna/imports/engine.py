@@ -1,0 +1,359 @@
+"""The import desk: what is brought waits in quarantine until a person has said whose it is.
+
+    receiving -> needs_identity -> confirmed -> filed
+                       |-> rejected -> purged
+
+Objects are sealed as they come, and found by nobody. Confirming lets the chosen studies out into
+the catalogue by the ordinary way; rejecting destroys the keys of an import, then its blobs.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+from uuid import UUID
+
+from vna.access.audit import Audit, Event
+from vna.access.policy import require
+from vna.access.principal import Action, Principal, system
+from vna.blobs.store import BlobStore
+from vna.config import Settings
+from vna.db import statements
+from vna.db.outbox import enqueue
+from vna.db.pool import Connection, Database
+from vna.errors import Conflict, InvalidRequest, NotFound
+from vna.imports.confirming import LEAST_REASON, check
+from vna.imports.findings import detail_of, import_of, persons_of, troubles_of
+from vna.imports.intake import Intake
+from vna.imports.values import Confirmation, Detail, Import, Origin, State
+from vna.ingest.quarantine import Quarantine
+
+KIND = "import"
+"""The kind of job that ends an import."""
+
+_SQL = statements.load("imports")
+_BATCH = 100
+_MOST_SHOWN = 500
+_MOST_SERIES = 2000
+_MARK = re.compile(r"[0-9a-f]{32}", re.ASCII)
+
+
+class _Found(Protocol):
+    """What came of letting blobs into the catalogue."""
+
+    refused: list[tuple[str, str]]
+
+
+class Restore(Protocol):
+    """Lets blobs that were kept from the index into it."""
+
+    def __call__(
+        self,
+        blob_ids: Sequence[bytes],
+        free: Callable[[Connection], set[bytes]],
+        *,
+        work_of: str,
+        act: str | None,
+    ) -> _Found:
+        """Index the blobs `free` sets free, in its transaction."""
+
+
+class ImportEngine:
+    """Imports from their beginning to their end. One a process, shared by its threads."""
+
+    def __init__(
+        self,
+        *,
+        store: BlobStore,
+        database: Database,
+        audit: Audit,
+        settings: Settings,
+        restore: Restore,
+        has_space: Callable[[], bool],
+    ) -> None:
+        """`restore` lets blobs into the catalogue, `has_space` says whether more may come."""
+        self._store = store
+        self._database = database
+        self._audit = audit
+        self._settings = settings
+        self._restore = restore
+        self._quarantine = Quarantine(store=store, database=database, settings=settings)
+        self.intake = Intake(
+            quarantine=self._quarantine,
+            database=database,
+            settings=settings,
+            has_space=has_space,
+        )
+
+    # ---- coming in -----------------------------------------------------------------------------
+
+    def begin(self, who: Principal, *, note: str = "", origin: Origin = Origin.DESK) -> int:
+        """Begin an import; give its number. Raises `InvalidRequest`."""
+        require(who, Action.IMPORT)
+        if len(note) > 200 or not note.isprintable():
+            raise InvalidRequest("Where it comes from is said in one line of 200 characters.")
+
+        def work(tx: Connection) -> int:
+            return self.begin_in(tx, who, note=note, origin=origin)
+
+        return self._database.changing(work)
+
+    def begin_in(self, tx: Connection, who: Principal, *, note: str, origin: Origin) -> int:
+        """Do so in a transaction of the caller's."""
+        asked = {
+            "batch": uuid.uuid4(),
+            "source": origin.value,
+            "made_by": who.name,
+            "note": note.strip(),
+            "keep_s": self._settings.imports.keep_days * 86400,
+        }
+        row = tx.execute(_SQL.begin, asked).fetchone()
+        number = int(row[0]) if row else 0
+        about = {"import": number, "origin": origin.value}
+        self._audit.write(tx, who, [Event(kind="import.begun", outcome="done", detail=about)])
+        return number
+
+    def expect(self, who: Principal, number: int, marks: Sequence[str]) -> list[int]:
+        """Take the list of what is to come; say which of it is missing, by position.
+
+        Raises `InvalidRequest`, `NotFound`.
+        """
+        require(who, Action.IMPORT)
+        if len(marks) > self._settings.imports.files or not all(map(_MARK.fullmatch, marks)):
+            raise InvalidRequest("The list of files is not well formed, or too long.")
+
+        def work(tx: Connection) -> set[str]:
+            asked = {"import_pk": number, "expected": len(set(marks)), "marks": list(marks)}
+            if tx.execute(_SQL.expect, asked).rowcount != 1:
+                raise self._not_so(tx, number)
+            return {row[0] for row in tx.execute(_SQL.marks, (number, list(marks)))}
+
+        there = self._database.changing(work)
+        return [n for n, mark in enumerate(marks) if mark not in there]
+
+    def finish(self, who: Principal, number: int) -> Import:
+        """Say that everything has come: now a person must look. Raises `Conflict`, `NotFound`."""
+        require(who, Action.IMPORT)
+
+        def work(tx: Connection) -> None:
+            self._lock(tx, number, State.RECEIVING)
+            found = self._found(tx, number)
+            if not found.images + found.reports + found.objects:
+                raise Conflict("Nothing was found that could be kept: there is nothing to confirm.")
+            self._move(tx, number, State.NEEDS_IDENTITY)
+            self._told(tx, who, "received", found)
+
+        self._database.changing(work)
+        return self.one(who, number)
+
+    # ---- looking -------------------------------------------------------------------------------
+
+    def listed(
+        self,
+        who: Principal,
+        *,
+        waiting: bool | None = None,
+        before: int | None = None,
+        most: int = 50,
+    ) -> list[Import]:
+        """List imports, the newest first: those that wait for somebody, those that are over."""
+        require(who, Action.IMPORT)
+        asked = {"import_pk": None, "before": before, "waiting": waiting, "most": most}
+        with self._database.reading() as conn:
+            return [import_of(row) for row in conn.execute(_SQL.batches, asked)]
+
+    def one(self, who: Principal, number: int) -> Import:
+        """Show one import. Raises `NotFound`."""
+        require(who, Action.IMPORT)
+        with self._database.reading() as conn:
+            return self._found(conn, number)
+
+    def detail(self, who: Principal, number: int) -> Detail:
+        """Show what was found in an import; audited as a look at patients. Raises `NotFound`."""
+        require(who, Action.IMPORT)
+        with self._database.reading() as conn:
+            found = self._found(conn, number)
+            rows = self._findings(conn, number)
+            asked = {"import_pk": number, "most": _MOST_SHOWN}
+            troubles = conn.execute(_SQL.troubles, asked).fetchall()
+        persons = persons_of(rows)
+        if persons:
+            about = {"import": number, "persons": len(persons)}
+            self._audit.note(who, Event(kind="import.seen", outcome="done", detail=about))
+        return detail_of(found, persons, troubles_of(troubles))
+
+    # ---- deciding ------------------------------------------------------------------------------
+
+    def confirm(self, who: Principal, number: int, said: Confirmation) -> Import:
+        """Let chosen studies of chosen persons into the catalogue.
+
+        Raises `InvalidRequest`, `Conflict` when it does not fit what was found, `NotFound`.
+        """
+        require(who, Action.IMPORT)
+
+        def work(tx: Connection) -> None:
+            batch = self._lock(tx, number, State.NEEDS_IDENTITY)
+            studies = check(persons_of(self._findings(tx, number)), said)
+            asked = {"studies": studies, "persons": sorted(said.persons), "import_pk": number}
+            tx.execute(_SQL.choose, asked)
+            self._quarantine.release(tx, batch, studies, who.name)
+            self._move(tx, number, State.CONFIRMED, by=who.name, reason=said.reason.strip())
+            about = {"import": number, "studies": len(studies), "persons": len(said.persons)}
+            self._audit.write(tx, who, [_event("confirmed", study, about) for study in studies])
+            enqueue(tx, KIND, {"import": number}, requested_by=who.name)
+
+        self._database.changing(work)
+        return self.one(who, number)
+
+    def reject(self, who: Principal, number: int, reason: str) -> Import:
+        """Destroy an import. Raises `InvalidRequest`, `Conflict`, `NotFound`."""
+        require(who, Action.IMPORT)
+        if len(reason.strip()) < LEAST_REASON or len(reason) > 400:
+            raise InvalidRequest("Write why it is rejected, in a few words.")
+        self._database.changing(lambda tx: self._reject(tx, who, number, reason.strip()))
+        return self.one(who, number)
+
+    def sweep(self) -> int:
+        """Reject what nobody decided on in time; count it."""
+        with self._database.reading() as conn:
+            late = [int(row[0]) for row in conn.execute(_SQL.over_their_time, (_BATCH,))]
+        for number in late:
+            self._database.changing(functools.partial(self._expire, number))
+        return len(late)
+
+    def _expire(self, number: int, tx: Connection) -> None:
+        self._reject(tx, system("imports"), number, "Nobody decided on it in time.")
+
+    def _reject(self, tx: Connection, who: Principal, number: int, reason: str) -> None:
+        self._lock(tx, number, State.RECEIVING, State.NEEDS_IDENTITY)
+        self._move(tx, number, State.REJECTED, by=who.name, reason=reason)
+        self._told(tx, who, "rejected", self._found(tx, number))
+        enqueue(tx, KIND, {"import": number}, requested_by=who.name)
+
+    # ---- carrying out --------------------------------------------------------------------------
+
+    def carry_out(self, number: int, *, must_leave: Callable[[], bool] = lambda: False) -> bool:
+        """Do what was decided; False when told to leave before the end. May be done again."""
+        with self._database.reading() as conn:
+            state = self._found(conn, number).state
+        if state is State.CONFIRMED:
+            return self._file(number, must_leave)
+        if state is State.REJECTED:
+            return self._remove(number, must_leave) and self._purged(number)
+        return True
+
+    def _file(self, number: int, must_leave: Callable[[], bool]) -> bool:
+        while blobs := self._next(_SQL.next_to_file, number):
+            if must_leave():
+                return False
+
+            def free(tx: Connection, asked: list[bytes] = blobs) -> set[bytes]:
+                return {row[0] for row in tx.execute(_SQL.set_filed, (number, asked))}
+
+            found = self._restore(blobs, free, work_of="import", act="instance.stored")
+            for blob, why in found.refused:
+                with self._database.transaction() as tx:
+                    tx.execute(_SQL.set_damaged, (why[:400], number, [bytes.fromhex(blob)]))
+        if not self._remove(number, must_leave):
+            return False
+
+        def end(tx: Connection) -> None:
+            asked = {"import_pk": number, "state": State.FILED.value}
+            row = tx.execute(_SQL.end_batch, asked).fetchone()
+            filed = tx.execute(_SQL.filed_studies, (number,)).fetchall()
+            about = {"import": number, "removed": row[1] if row else 0}
+            self._audit.write(
+                tx,
+                system("imports"),
+                [_event("filed", study, {**about, "instances": count}) for study, count in filed],
+            )
+
+        self._database.changing(end)
+        return True
+
+    def _remove(self, number: int, must_leave: Callable[[], bool]) -> bool:
+        """Destroy what stays outside: its keys first, so that a crash leaves nothing readable."""
+        with self._database.reading() as conn:
+            keys = [row[0] for row in conn.execute(_SQL.keys_of, {"import_pk": number})]
+        for key in keys:
+            self._store.keys.destroy(key)
+        while blobs := self._next(_SQL.next_to_remove, number):
+            if must_leave():
+                return False
+            for blob in blobs:
+                self._store.delete(blob)
+            with self._database.transaction() as tx:
+                tx.execute(_SQL.set_removed, (number, blobs))
+        return True
+
+    def _purged(self, number: int) -> bool:
+        def end(tx: Connection) -> None:
+            asked = {"import_pk": number, "state": State.PURGED.value}
+            row = tx.execute(_SQL.end_batch, asked).fetchone()
+            tx.execute(_SQL.forget_files, (number,))
+            about = {"import": number, "removed": row[1] if row else 0}
+            event = Event(kind="import.purged", outcome="done", detail=about)
+            self._audit.write(tx, system("imports"), [event])
+
+        self._database.changing(end)
+        return True
+
+    def _next(self, statement: Any, number: int) -> list[bytes]:  # a LiteralString
+        with self._database.reading() as conn:
+            return [bytes(row[0]) for row in conn.execute(statement, (number, _BATCH))]
+
+    # ---- rows ----------------------------------------------------------------------------------
+
+    def _found(self, conn: Connection, number: int) -> Import:
+        asked = {"import_pk": number, "before": None, "waiting": None, "most": 1}
+        row = conn.execute(_SQL.batches, asked).fetchone()
+        if row is None:
+            raise NotFound("There is no such import.")
+        return import_of(row)
+
+    @staticmethod
+    def _findings(conn: Connection, number: int) -> list[tuple[Any, ...]]:
+        return conn.execute(_SQL.findings, {"import_pk": number, "most": _MOST_SERIES}).fetchall()
+
+    def _lock(self, tx: Connection, number: int, *states: State) -> UUID:
+        row = tx.execute(_SQL.lock_batch, (number,)).fetchone()
+        if row is None or State(row[1]) not in states:
+            raise self._not_so(tx, number)
+        batch: UUID = row[0]
+        return batch
+
+    @staticmethod
+    def _move(
+        tx: Connection,
+        number: int,
+        state: State,
+        *,
+        by: str | None = None,
+        reason: str | None = None,
+    ) -> None:
+        asked = {"import_pk": number, "state": state.value, "by": by, "reason": reason}
+        tx.execute(_SQL.decide, asked)
+
+    def _told(self, tx: Connection, who: Principal, done: str, found: Import) -> None:
+        about = {
+            "import": found.number,
+            "images": found.images,
+            "reports": found.reports,
+            "bad": found.bad,
+            "persons": found.persons,
+        }
+        self._audit.write(tx, who, [Event(kind=f"import.{done}", outcome="done", detail=about)])
+
+    @staticmethod
+    def _not_so(tx: Connection, number: int) -> Conflict | NotFound:
+        row = tx.execute(_SQL.lock_batch, (number,)).fetchone()
+        if row is None:
+            return NotFound("There is no such import.")
+        return Conflict("This import has moved on meanwhile; look at it again.")
+
+
+def _event(done: str, study: str, about: dict[str, Any]) -> Event:
+    return Event(kind=f"import.{done}", outcome="done", study=study, detail=about)

@@ -1,0 +1,368 @@
+"""Files on their way into quarantine: each is taken, opened when it holds others, or told apart.
+
+What cannot be taken is noted with its reason, and the next one is read: one bad file costs nobody
+the rest of a disc.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from uuid import UUID
+
+from vna.access.principal import Principal
+from vna.blobs.spool import Spool
+from vna.config import Settings
+from vna.db import statements
+from vna.db.pool import Connection, Database
+from vna.errors import Conflict, InvalidRequest, NotFound, TooLarge, Unavailable
+from vna.imports import iso
+from vna.imports.held import HeldFile
+from vna.imports.members import UNREADABLE, Member, of_iso, of_zip
+from vna.imports.values import Result, Taken
+from vna.ingest.outcome import AlreadyStored, Cause, Outcome, Refused, Stored
+from vna.ingest.quarantine import Aside, Quarantine
+from vna.ingest.receiving import Receiving
+
+_SQL = statements.load("imports")
+
+HEAD = iso.MAGIC_AT + len(iso.MAGIC)
+"""So many bytes tell what a file is."""
+
+_MOST_NAME = 400
+_MOST_REASON = 400
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
+_PREFIX = b"DICM"
+_DIRECTORY = b"1.2.840.10008.1.3.10"
+_DOCUMENTS = (b"%PDF-", b"\xff\xd8\xff", b"\x89PNG\r\n")
+_AGAIN = (Cause.OUT_OF_RESOURCES, Cause.FAILED)
+_ENDING = 4  # objects that are made durable beside the one that is read
+_TWICE = "The same object is there already."
+_MOVED = "This import takes no more files: it was finished, or decided on."
+
+
+class Intake:
+    """Takes files for imports. One a process, shared by its threads."""
+
+    def __init__(
+        self,
+        *,
+        quarantine: Quarantine,
+        database: Database,
+        settings: Settings,
+        has_space: Callable[[], bool],
+    ) -> None:
+        self._quarantine = quarantine
+        self._database = database
+        self._settings = settings
+        self._has_space = has_space
+
+    def known(self, number: int, mark: str) -> Taken | None:
+        """Say what became of a file that came before; None when it did not come."""
+        with self._database.reading() as conn:
+            row = conn.execute(_SQL.has_mark, (number, mark)).fetchone()
+        return None if row is None else Taken(result=Result(row[0]), reason=row[1])
+
+    def take(
+        self, who: Principal, number: int, *, name: str, mark: str | None, digest: bytes | None
+    ) -> Taking:
+        """Begin to take a file. `digest` is the SHA-256 its sender says it has.
+
+        Raises `NotFound`, `Conflict` when the import takes no more, `TooLarge`, `Unavailable`.
+        """
+        batch = self._open(number)
+        self.require_room(number)
+        return Taking(self, who, number, batch, name=name, mark=mark, digest=digest)
+
+    def require_room(self, number: int) -> None:
+        """Make sure that an import may hold more. Raises `TooLarge`, `Unavailable`."""
+        limits = self._settings.imports
+        if not self._has_space():
+            raise Unavailable("The archive is out of disk space.")
+        with self._database.reading() as conn:
+            row = conn.execute(_SQL.how_much, (number,)).fetchone()
+        files, size = row or (0, 0)
+        if files >= limits.files or size >= limits.bytes:
+            raise TooLarge("An import may not hold more than that: begin another one.")
+
+    def spool(self) -> Spool:
+        """Make a place to put a container aside, sealed."""
+        return Spool(self._settings.data)
+
+    def container_bytes(self) -> int:
+        """Say how large a container may be."""
+        return self._settings.imports.container_bytes
+
+    def members(self, file: HeldFile, *, is_zip: bool) -> Iterator[Member]:
+        """Open a container. Raises `InvalidRequest` when there is no list of its files."""
+        if is_zip:
+            return of_zip(file, ratio=self._settings.limits.inflate_ratio)
+        return of_iso(file)
+
+    def receive(self, who: Principal, batch: UUID, keep: Callable[[Aside], Outcome]) -> Receiving:
+        """Begin to take one object."""
+        return self._quarantine.receive(who, batch, keep)
+
+    def keep(
+        self, number: int, aside: Aside, *, name: str, mark: str | None, digest: bytes | None
+    ) -> Outcome:
+        """Note an object that is durable."""
+        if digest is not None and aside.received != digest:
+            raise Conflict("The file did not arrive as it was sent: send it again.")
+
+        def note(tx: Connection) -> bool:
+            self._hold(tx, number)
+            asked = {"import_pk": number, "mark": mark, "name": _shown(name), **aside.row()}
+            return tx.execute(_SQL.keep_file, asked).fetchone() is not None
+
+        if self._database.changing(note):
+            return Stored(ref=aside.ref, sop_class=aside.sop_class)
+        self._quarantine.remove(aside.blob_id)
+        self.note(number, name, mark, aside.size, Taken(result=Result.TWICE, reason=_TWICE))
+        return AlreadyStored(ref=aside.ref, sop_class=aside.sop_class)
+
+    def note(self, number: int, name: str, mark: str | None, size: int, taken: Taken) -> None:
+        """Note a file of which nothing is kept."""
+
+        def work(tx: Connection) -> None:
+            self._hold(tx, number)
+            asked = {"import_pk": number, "mark": mark, "name": _shown(name), "size": size}
+            reason = taken.reason[:_MOST_REASON]
+            tx.execute(_SQL.add_file, {**asked, "result": taken.result.value, "reason": reason})
+
+        self._database.changing(work)
+
+    def _open(self, number: int) -> UUID:
+        with self._database.transaction() as tx:
+            return self._hold(tx, number)
+
+    @staticmethod
+    def _hold(tx: Connection, number: int) -> UUID:
+        row = tx.execute(_SQL.hold_batch, (number,)).fetchone()
+        if row is None:
+            raise NotFound("There is no such import.")
+        if row[1] != "receiving":
+            raise Conflict(_MOVED)
+        batch: UUID = row[0]
+        return batch
+
+
+class Taking:
+    """Takes the bytes of one file; `finish` says what became of it. One thread at a time."""
+
+    def __init__(
+        self,
+        intake: Intake,
+        who: Principal,
+        number: int,
+        batch: UUID,
+        *,
+        name: str,
+        mark: str | None,
+        digest: bytes | None,
+    ) -> None:
+        self._intake = intake
+        self._who = who
+        self._number = number
+        self._batch = batch
+        self._name = name
+        self._mark = mark
+        self._digest = digest
+        self._head = bytearray()
+        self._size = 0
+        self._object: _Object | None = None
+        self._spool: Spool | None = None
+        self._is_zip = False
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes. Raises `TooLarge`, `Unavailable`."""
+        self._size += len(data)
+        if self._object is not None:
+            self._object.feed(data)
+        elif self._spool is not None:
+            self._put_aside(data)
+        else:
+            self._head += data
+            if len(self._head) >= HEAD:
+                self._begin()
+
+    def finish(self) -> Taken:
+        """Say what became of it, and of everything in it.
+
+        Raises `Conflict`, `Unavailable` when it is to be sent again; nothing of it is noted then.
+        """
+        try:
+            if self._object is None and self._spool is None:
+                self._begin()
+            if self._object is not None:
+                return self._object.finish()
+            return self._opened()
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        """Let go of what was not finished."""
+        if self._object is not None:
+            self._object.abort()
+        if self._spool is not None:
+            self._spool.close()
+
+    def _begin(self) -> None:
+        head = bytes(self._head)
+        self._head = bytearray()
+        if kind := _container(head):
+            self._spool, self._is_zip = self._intake.spool(), kind == "zip"
+            self._put_aside(head)
+            return
+        self._object = self._one(self._name, self._mark, self._digest)
+        self._object.feed(head)
+
+    def _put_aside(self, data: bytes) -> None:
+        spool = self._spool
+        if spool is None or spool.size + len(data) > self._intake.container_bytes():
+            raise TooLarge("A ZIP or ISO may not be larger than that: bring its files as a folder.")
+        spool.append(data)
+
+    def _one(self, name: str, mark: str | None, digest: bytes | None) -> _Object:
+        return _Object(
+            self._intake, self._who, self._number, self._batch, name=name, mark=mark, digest=digest
+        )
+
+    def _opened(self) -> Taken:
+        if self._spool is None:
+            raise Unavailable
+        try:
+            count = self._read_all(HeldFile(self._spool))
+            taken = Taken(result=Result.OPENED, files=count)
+        except InvalidRequest as exc:
+            taken = Taken(result=Result.BAD, reason=str(exc))
+        self._intake.note(self._number, self._name, self._mark, self._size, taken)
+        return taken
+
+    def _read_all(self, file: HeldFile) -> int:
+        count = 0
+        with ThreadPoolExecutor(_ENDING, "import") as pool:
+            ending: deque[Future[Taken]] = deque()
+            for member in self._intake.members(file, is_zip=self._is_zip):
+                if count % 256 == 0:
+                    self._intake.require_room(self._number)
+                count += 1
+                while len(ending) >= _ENDING:
+                    ending.popleft().result()
+                ending.append(pool.submit(self._read(member)))
+            while ending:
+                ending.popleft().result()
+        return count
+
+    def _read(self, member: Member) -> Callable[[], Taken]:
+        """Read a member; what is given ends it, in whatever thread."""
+        one = self._one(member.name, None, None)
+        if member.problem:
+            return lambda: one.give_up(member.size, member.problem)
+        try:
+            # closed here, and not when it is forgotten: the container may be gone by then
+            with contextlib.closing(member.pieces()) as pieces:
+                for piece in pieces:
+                    one.feed(piece, inside=True)
+        except UNREADABLE as exc:
+            one.abort()
+            why = str(exc) if isinstance(exc, TooLarge) else "It is damaged: its bytes do not fit."
+            return lambda: one.give_up(member.size, why)
+        return one.finish
+
+
+class _Object:
+    """One file that holds no others: an object, or something that is none."""
+
+    def __init__(
+        self,
+        intake: Intake,
+        who: Principal,
+        number: int,
+        batch: UUID,
+        *,
+        name: str,
+        mark: str | None,
+        digest: bytes | None,
+    ) -> None:
+        self._intake = intake
+        self._number = number
+        self._name = name
+        self._mark = mark
+        self._size = 0
+        self._head = b""
+        self._is_container = False
+        self._receiving = intake.receive(
+            who,
+            batch,
+            lambda aside: intake.keep(number, aside, name=name, mark=mark, digest=digest),
+        )
+
+    def feed(self, data: bytes, *, inside: bool = False) -> None:
+        """Take the next bytes; `inside` a container there is no other one."""
+        if not self._size:
+            self._head = bytes(data[:HEAD])
+            self._is_container = inside and bool(_container(self._head))
+        self._size += len(data)
+        self._receiving.feed(data)
+
+    def finish(self) -> Taken:
+        """Keep it, or say why not. Raises `Conflict`, `Unavailable` when it is to come again."""
+        outcome = self._receiving.finish()
+        if isinstance(outcome, Stored):
+            return Taken(result=Result.KEPT)
+        if isinstance(outcome, AlreadyStored):
+            return Taken(result=Result.TWICE, reason=_TWICE)
+        if outcome.cause in _AGAIN:
+            raise Unavailable(outcome.message)
+        if outcome.cause is Cause.MISMATCH:
+            raise Conflict(outcome.message)
+        taken = self._told_apart(outcome)
+        self._intake.note(self._number, self._name, self._mark, self._size, taken)
+        return taken
+
+    def give_up(self, size: int, why: str) -> Taken:
+        """Note that it could not be read."""
+        taken = Taken(result=Result.BAD, reason=why)
+        self._intake.note(self._number, self._name, self._mark, max(size, 0), taken)
+        return taken
+
+    def abort(self) -> None:
+        """Keep nothing of it."""
+        self._receiving.abort()
+
+    def _told_apart(self, outcome: Refused) -> Taken:
+        head = self._head
+        if not self._size:
+            return Taken(result=Result.BAD, reason="The file is empty.")
+        if self._is_container:
+            return Taken(result=Result.BAD, reason="A ZIP or ISO inside another: bring it alone.")
+        if _DIRECTORY in head[:1024]:
+            why = "The disc's own list of files: every file is read, whatever it says."
+            return Taken(result=Result.OTHER, reason=why)
+        if head.startswith(_DOCUMENTS):
+            why = "A document or picture that is no DICOM object."
+            return Taken(result=Result.DOCUMENT, reason=why)
+        if not head.strip(b"\0"):
+            why = "It begins with nothing but zeros: the disc could not be read there."
+            return Taken(result=Result.BAD, reason=why)
+        if head[128:132] == _PREFIX:
+            return Taken(result=Result.BAD, reason=outcome.message)
+        return Taken(result=Result.OTHER, reason="It is no DICOM file.")
+
+
+def _container(head: bytes) -> str:
+    if head.startswith(_ZIP):
+        return "zip"
+    start = iso.MAGIC_AT
+    if head[start : start + len(iso.MAGIC)] in (iso.MAGIC, iso.UDF_MAGIC):
+        return "iso"
+    return ""
+
+
+def _shown(name: str) -> str:
+    """Make a name one that can be shown and stored."""
+    plain = "".join(char if char.isprintable() else "\ufffd" for char in name)
+    return plain.encode("utf-8", "replace").decode()[:_MOST_NAME]

@@ -1,0 +1,268 @@
+"""Objects that are kept, and that nobody finds: sealed like any other, but not in the catalogue.
+
+Their meta names the import they came with. Recovery and reindex leave them where they are until the
+journal says that the import was let out; under keys of their own they can be destroyed at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from vna.access.policy import require
+from vna.access.principal import Action, Principal
+from vna.blobs.journal import Journal
+from vna.blobs.meta import BlobMeta
+from vna.blobs.store import BlobReader, BlobStore
+from vna.config import Settings
+from vna.db import statements
+from vna.db.pool import Connection, Database
+from vna.dicom.refs import InstanceRef, uid
+from vna.dicom.text import fold_name
+from vna.errors import NotFound, Unavailable, VNAError
+from vna.index.deleted import mark_applied
+from vna.index.terms import text, values
+from vna.ingest.conform import identify
+from vna.ingest.meta import fields
+from vna.ingest.outcome import Expected, Outcome, Refused, Source
+from vna.ingest.receiving import Received, Receiving
+
+RELEASE = "import.released"
+"""The journal's word for letting studies of an import out."""
+
+_SQL = statements.load("imports")
+_REPORTS = (
+    "1.2.840.10008.5.1.4.1.1.88.",  # structured reports (PS3.4 B.5)
+    "1.2.840.10008.5.1.4.1.1.104.",  # encapsulated PDF, CDA, ...
+)
+_MOST_TEXT = 200
+_STUDIES = 5000  # of one journal entry
+_OPEN = ("receiving", "needs_identity", "confirmed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aside:
+    """One object in quarantine: what the desk is shown of it."""
+
+    ref: InstanceRef
+    sop_class: str
+    kind: str  # image, report or object
+    blob_id: bytes
+    key_id: bytes
+    digest: bytes  # of the data set
+    received: bytes | None  # SHA-256 of the file as it came
+    size: int
+    about: Mapping[str, str]  # whose it is and what, by the columns of import_file
+
+    def row(self) -> dict[str, Any]:  # the parameters of keep_file
+        """Give what is noted of it."""
+        return {
+            "size": self.size,
+            "kind": self.kind,
+            "blob_id": self.blob_id,
+            "key_id": self.key_id,
+            "digest": self.digest,
+            "study_uid": self.ref.study,
+            "series_uid": self.ref.series,
+            "sop_instance_uid": self.ref.instance,
+            "sop_class_uid": self.sop_class,
+            **self.about,
+        }
+
+
+class Quarantine:
+    """Takes objects in without showing them, and knows what may come out."""
+
+    def __init__(self, *, store: BlobStore, database: Database, settings: Settings) -> None:
+        self._store = store
+        self._database = database
+        self._settings = settings
+        self._journal = Journal(store)
+        self._released: set[tuple[str, str]] | None = None
+
+    def receive(
+        self, principal: Principal, batch: UUID, keep: Callable[[Aside], Outcome]
+    ) -> Receiving:
+        """Begin to take one Part 10 file; `keep` is told when it is durable, and answers.
+
+        What `keep` refuses, or fails to note, is removed again. Raises `NotPermitted`.
+        """
+        require(principal, Action.IMPORT)
+
+        def sealed(receiving: Receiving, received: Received) -> Outcome:
+            return self._seal(receiving, received, batch, keep)
+
+        return Receiving(
+            principal=principal,
+            # the Patient IDs of other places mean nothing here: each import is an issuer
+            source=Source(proto="import", address=principal.address, issuer=f"import:{batch}"),
+            expected=Expected(),
+            transfer_syntax=None,
+            store=self._store,
+            limits=self._settings.limits,
+            digest_received=True,
+            keep=sealed,
+            batch=batch.hex,
+        )
+
+    def release(self, tx: Connection, batch: UUID, studies: Sequence[str], actor: str) -> None:
+        """Let studies of an import out, for good: written down before anything else is done."""
+        for start in range(0, len(studies), _STUDIES):
+            part = list(studies[start : start + _STUDIES])
+            entry = self._journal.append(RELEASE, {"import": batch.hex}, {"studies": part}, actor)
+            mark_applied(tx, [entry], RELEASE)
+
+    def holding(self, conn: Connection, blob_ids: Sequence[bytes]) -> set[bytes]:
+        """Tell which blobs are in quarantine."""
+        return {row[0] for row in conn.execute(_SQL.holding, (list(blob_ids),))}
+
+    def look_again(self) -> None:
+        """Forget what the journal said."""
+        self._released = None
+
+    def keeps(self, reader: BlobReader, meta: BlobMeta) -> bool:
+        """Whether a blob without a row stays in quarantine; if so it is noted there again.
+
+        Of an import that is over nothing is left: what a crash spared is removed.
+        """
+        batch = meta.fields.get("quarantine")
+        if batch is None or (batch, meta.fields["study"]) in self._let_out():
+            return False
+        source = meta.fields["source"]
+        asked = {"batch": UUID(batch), "source": "desk", "made_by": source["principal"]}
+        with self._database.transaction() as tx:
+            tx.execute(_SQL.found_batch, {**asked, "days": int(self._settings.imports.keep_days)})
+            row = tx.execute(_SQL.batch_state, (UUID(batch),)).fetchone()
+            if row is not None and row[1] in _OPEN:
+                aside = aside_of(reader, meta)
+                tx.execute(_SQL.keep_file, {"import_pk": row[0], "mark": None, "name": ""} | aside)
+                return True
+        self._store.delete(reader.blob_id)
+        return True
+
+    def lay(self, tx: Connection) -> None:
+        """Note in an emptied catalogue that the journal's releases have taken effect."""
+        entries = [entry.id for entry in self._journal.replay() if entry.op == RELEASE]
+        mark_applied(tx, entries, RELEASE)
+
+    def _let_out(self) -> set[tuple[str, str]]:
+        if self._released is None:
+            self._released = {
+                (entry.target["import"], study)
+                for entry in self._journal.replay()
+                if entry.op == RELEASE
+                for study in entry.args["studies"]
+            }
+        return self._released
+
+    def _seal(
+        self,
+        receiving: Receiving,
+        received: Received,
+        batch: UUID,
+        keep: Callable[[Aside], Outcome],
+    ) -> Outcome:
+        identity = identify(
+            received.scan,
+            file_class=received.file.sop_class,
+            file_instance=received.file.sop_instance,
+            expected=receiving.expected,
+            unknown_storage=self._settings.dicom.unknown_storage,
+        )
+        if isinstance(identity, Refused):
+            return identity
+        about = fields(
+            received.scan,
+            archive_id=self._store.archive_id,
+            sop_class=identity.sop_class,
+            flags=identity.flags,
+            transfer_syntax=received.transfer_syntax,
+            received_us=received.received_us,
+            source=receiving.source,
+            principal=receiving.principal.name,
+            file=received.file,
+            digest_received=received.digest_received,
+            quarantine=batch.hex,
+        )
+        stored = received.writer.finish(received.sink.finish(about))
+        aside = Aside(
+            ref=identity.ref,
+            sop_class=identity.sop_class,
+            kind=_kind(identity.sop_class, received.scan.pixel is not None),
+            blob_id=stored.blob_id,
+            key_id=stored.key_id,
+            digest=stored.payload_sha256,
+            received=received.digest_received,
+            size=stored.payload_len,
+            about=described(received.scan.attributes),
+        )
+        try:
+            outcome = keep(aside)
+        except VNAError:
+            self.remove(stored.blob_id)
+            raise
+        if isinstance(outcome, Refused):
+            self.remove(stored.blob_id)
+        return outcome
+
+    def remove(self, blob_id: bytes) -> None:
+        """Remove a blob; what cannot be removed now recovery finds again."""
+        with contextlib.suppress(NotFound, Unavailable):
+            self._store.delete(blob_id)
+
+
+def aside_of(reader: BlobReader, meta: BlobMeta) -> dict[str, Any]:
+    """Read what is noted of an object in quarantine back out of its blob."""
+    said = meta.fields
+    found = Aside(
+        ref=InstanceRef(uid(said["study"]), uid(said["series"]), uid(said["sop"])),
+        sop_class=said["sop_class"],
+        kind=_kind(said["sop_class"], said["pixel"] is not None),
+        blob_id=reader.blob_id,
+        key_id=reader.key_id,
+        digest=reader.payload_sha256,
+        received=None,
+        size=reader.payload_len,
+        about=described(said.get("attributes") or {}),
+    )
+    return found.row()
+
+
+def described(attributes: Mapping[str, Any]) -> dict[str, str]:
+    """Say whose an object is and what it shows, from its DICOM JSON."""
+    name = next(iter(values(attributes.get("00100010"))), "")
+    told = {
+        "patient_name": shown_name(name),
+        "patient_id": _line(attributes, "00100020"),
+        "birth_date": _line(attributes, "00100030"),
+        "sex": _line(attributes, "00100040"),
+        "study_date": _line(attributes, "00080020"),
+        "study_description": _line(attributes, "00081030"),
+        "series_description": _line(attributes, "0008103E"),
+        "modality": _line(attributes, "00080060"),
+    }
+    whose = (fold_name(name), told["birth_date"], told["patient_id"])
+    told["person"] = hashlib.sha256("\n".join(whose).encode()).hexdigest()[:16]
+    return told
+
+
+def shown_name(name: Mapping[str, str] | str) -> str:
+    """Write a Person Name as it stands, its first group that is there (PS3.5 6.2.1)."""
+    if not isinstance(name, str):
+        groups = (name.get(of, "") for of in ("Alphabetic", "Ideographic", "Phonetic"))
+        name = next((group for group in groups if group), "")
+    return text(name)[:_MOST_TEXT]
+
+
+def _line(attributes: Mapping[str, Any], tag: str) -> str:
+    return "\\".join(map(text, values(attributes.get(tag))))[:_MOST_TEXT]
+
+
+def _kind(sop_class: str, has_pixels: bool) -> str:
+    if sop_class.startswith(_REPORTS):
+        return "report"
+    return "image" if has_pixels else "object"

@@ -1,0 +1,272 @@
+"""/shares and /share/ID: the board of transactions, and one with everything that happened to it.
+
+What failed stands there with its cause until somebody did something about it: again, or a disc.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from zoneinfo import ZoneInfo
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from vna.access.policy import require
+from vna.access.principal import Action, Principal
+from vna.delivery.messages import Message, State
+from vna.dicom.refs import uid
+from vna.errors import InvalidRequest, NotFound
+from vna.retrieve.disc import Disc
+from vna.sharing.values import GrantSummary, Offered, ShareDetail, ShareSummary, Tab
+from vna.web.exchange import Counter
+from vna.web.portal import study
+from vna.web.portal.guard import Page, Visit, guarded
+from vna.web.portal.pages import Pages
+from vna.web.portal.share_new import made
+from vna.web.portal.study import Study
+
+PAGE = 50
+
+FAILED = "failed"
+TABS = {
+    Tab.TODAY.value: "Today",
+    Tab.WAITING.value: "Waiting",
+    FAILED: "Failed",
+    Tab.UNOPENED.value: "Unopened",
+    Tab.EXPIRING.value: "Expiring",
+    Tab.LOCKED.value: "Locked",
+    Tab.ENDED.value: "Ended",
+    Tab.ALL.value: "All",
+}
+CAUSES = {
+    "network": "The mail or SMS service could not be reached.",
+    "not-now": "The other side asks to come again later.",
+    "refused": "The other side refuses this message.",
+    "address": "There is nobody at this address.",
+    "quota": "The mailbox is full, or too much was sent.",
+    "expired": "It would be of no use any more.",
+    "not-set-up": "Mail or SMS is not set up, or its sign-in is wrong.",
+    "bounced": "It came back.",
+}
+REASONS = (
+    "Not wanted any more",
+    "Wrong person",
+    "Wrong images",
+    "Wrong address",
+    "The patient asked for it",
+)
+HAPPENINGS = {
+    "share.offered": "Shared",
+    "share.tested": "Tested",
+    "share.extended": "Ends later",
+    "share.revoked": "Stopped",
+    "share.suspended": "Suspended",
+    "grant.opened": "The link was opened",
+    "grant.code": "A code was sent",
+    "grant.factor": "A code or passcode was tried",
+    "grant.forwarded": "Given on",
+    "grant.left": "They left",
+    "grant.renewed": "A new link was made",
+    "grant.revoked": "A link was stopped",
+    "grant.locked": "Locked after too many wrong tries",
+    "grant.refused": "Somebody said: this is not me",
+    "export.opened": "Opened: images were shown",
+    "disc.asked": "A disc was asked for",
+}
+_STUCK = (State.FAILED, State.DEAD, State.BOUNCED)
+_MOST_BOARD = 200
+
+
+def routes(counter: Counter, pages: Pages) -> list[Route]:
+    """Return the routes of the board and of one share."""
+
+    def get(path: str, page: Page) -> Route:
+        return Route(path, guarded(counter, pages, page))
+
+    def post(path: str, page: Page) -> Route:
+        return Route(path, guarded(counter, pages, page), methods=["POST"])
+
+    return [
+        get("/shares", _board),
+        post("/shares/retry", _retry_all),
+        get("/share/{share:int}", _one),
+        post("/share/{share:int}/revoke", _revoke),
+        post("/share/{share:int}/renew", _renew),
+        post("/share/{share:int}/extend", _extend),
+        post("/share/{share:int}/test", _test),
+        post("/share/{share:int}/disc", _disc),
+        post("/share/{share:int}/retry", _retry),
+    ]
+
+
+async def _board(visit: Visit) -> Response:
+    who = await _who(visit)
+    tab = visit.request.query_params.get("tab", Tab.TODAY.value)
+    if tab not in TABS:
+        raise InvalidRequest("There is no such list.")
+    before = _number(visit.request.query_params.get("before", ""))
+
+    def look() -> tuple[list[ShareSummary], list[Message], dict[int, str], int]:
+        engines = visit.counter.engines
+        counts = engines.messages.counts(who)
+        stuck = sum(counts[state] for state in _STUCK)
+        if tab == FAILED:
+            messages = engines.messages.listed(who, states=_STUCK, most=_MOST_BOARD)
+            named = {one.share_id for one in messages if one.share_id is not None}
+            return [], messages, engines.sharing.numbers(who, named), stuck
+        shares = engines.sharing.shares(who, tab=Tab(tab), before=before, most=PAGE)
+        return shares, [], {}, stuck
+
+    shares, messages, numbers, stuck = await visit.hop(look)
+    return visit.show(
+        "shares.html",
+        tab=tab,
+        tabs=TABS,
+        shares=shares,
+        messages=messages,
+        numbers=numbers,
+        causes=CAUSES,
+        stuck=stuck,
+        next=shares[-1].share_id if len(shares) == PAGE else None,
+        here="/shares",
+    )
+
+
+async def _one(visit: Visit) -> Response:
+    who, share_id = await _who(visit), _share(visit)
+
+    def look() -> tuple[ShareDetail, list[Message], list[Disc], Study | None]:
+        engines = visit.counter.engines
+        detail = engines.sharing.detail(who, share_id)
+        messages = engines.messages.listed(who, share_id=share_id, most=_MOST_BOARD)
+        discs = engines.discs.all(who, share=share_id, most=10)
+        return detail, messages, discs, _study(visit, who, detail)
+
+    detail, messages, discs, found = await visit.hop(look)
+    return visit.show(
+        "share.html",
+        detail=detail,
+        share=detail.summary,
+        study=found,
+        messages=messages,
+        discs=discs,
+        causes=CAUSES,
+        reasons=REASONS,
+        happenings=HAPPENINGS,
+        here="/shares",
+    )
+
+
+async def _revoke(visit: Visit) -> Response:
+    who, share_id = await _who(visit), _share(visit)
+    form = await visit.form()
+    grant_id = _number(form.get("grant", ""))
+    reason = form.get("reason", "")
+    sharing = visit.counter.engines.sharing
+    await visit.hop(lambda: sharing.revoke(who, share_id, grant_id=grant_id, reason=reason))
+    return visit.go(f"/share/{share_id}")
+
+
+async def _renew(visit: Visit) -> Response:
+    who, share_id = await _who(visit), _share(visit)
+    form = await visit.form()
+    grant_id = _number(form.get("grant", ""))
+    sharing = visit.counter.engines.sharing
+
+    def renew() -> tuple[Offered, GrantSummary, Study | None]:
+        detail = sharing.detail(who, share_id)
+        grant = next((one for one in detail.grants if one.grant_id == grant_id), None)
+        if grant is None:
+            raise NotFound("There is no such grant of this share.")
+        return sharing.renew(who, grant.grant_id), grant, _study(visit, who, detail)
+
+    offered, grant, found = await visit.hash(renew)
+    return made(visit, offered, to=grant.to, by=grant.by, study=found)
+
+
+async def _extend(visit: Visit) -> Response:
+    who, share_id = await _who(visit), _share(visit)
+    form = await visit.form()
+    engines = visit.counter.engines
+    try:
+        day = dt.date.fromisoformat(form.get("until", ""))
+        zone = ZoneInfo(engines.settings.site.timezone)
+        until = dt.datetime.combine(day, dt.time(23, 59, 59), zone)
+    except (ValueError, OverflowError) as exc:
+        raise InvalidRequest("Say until which day it can be opened: year-month-day.") from exc
+    await visit.hop(lambda: engines.sharing.extend(who, share_id, until))
+    return visit.go(f"/share/{share_id}")
+
+
+async def _test(visit: Visit) -> Response:
+    who, share_id = await _who(visit), _share(visit)
+    await visit.form()
+    sharing = visit.counter.engines.sharing
+    preview = await visit.hop(lambda: sharing.test(who, share_id))
+    return visit.show("share_tested.html", preview=preview, share_id=share_id, here="/shares")
+
+
+async def _disc(visit: Visit) -> Response:
+    who, share_id = await _who(visit), _share(visit)
+    await visit.form()
+
+    def ask() -> int:
+        engines = visit.counter.engines
+        return engines.discs.ask(who, engines.sharing.shown(who, share_id), share=share_id)
+
+    number = await visit.hop(ask)
+    return visit.go(f"/disc/{number}")
+
+
+async def _retry(visit: Visit) -> Response:
+    who, share_id = await _who(visit), _share(visit)
+    form = await visit.form()
+    message_id = _number(form.get("message", ""))
+
+    def again() -> None:
+        engines = visit.counter.engines
+        engines.sharing.detail(who, share_id)  # may they see it
+        message = engines.messages.one(who, message_id or 0)
+        if message.share_id != share_id:
+            raise NotFound("There is no such message of this share.")
+        engines.messages.retry(who, message.message_id)
+
+    await visit.hop(again)
+    back = form.get("back", "")
+    return visit.go("/shares?tab=failed" if back == FAILED else f"/share/{share_id}")
+
+
+async def _retry_all(visit: Visit) -> Response:
+    who = await _who(visit)
+    await visit.form()
+    await visit.hop(lambda: visit.counter.engines.messages.retry_all(who))
+    return visit.go("/shares?tab=failed")
+
+
+def _study(visit: Visit, who: Principal, detail: ShareDetail) -> Study | None:
+    """Say whose a share is by its first study, as long as that is held."""
+    try:
+        return study.find(visit.counter.engines, who, uid(detail.summary.studies[0]))
+    except (NotFound, IndexError):
+        return None
+
+
+async def _who(visit: Visit) -> Principal:
+    who = await visit.counter.identity.principal(visit.request.scope)
+    require(who, Action.SHARE)
+    return who
+
+
+def _share(visit: Visit) -> int:
+    number: int = visit.request.path_params["share"]
+    if number >= 1 << 63:
+        raise NotFound("There is no such share.")
+    return number
+
+
+def _number(text: str) -> int | None:
+    if not text:
+        return None
+    if not text.isascii() or not text.isdigit() or int(text) >= 1 << 63:
+        raise InvalidRequest("That is not a number of ours.")
+    return int(text)
