@@ -134,6 +134,8 @@ PAGES: dict[tuple[str, str], str | Action] = {
     ("POST", "/s/forward"): GUEST,
     ("GET", "/s/view/{study}"): GUEST,
     ("GET", "/s/view/{study}/{series}"): GUEST,
+    ("GET", "/s/viewer/app-config.js"): GUEST,
+    ("GET", "/s/viewer/{path:path}"): GUEST,
     ("GET", "/viewer/app-config.js"): PERSON,
     ("GET", "/viewer"): PERSON,
     ("GET", "/viewer/{path:path}"): PERSON,
