@@ -12,6 +12,7 @@ from vna.web.exchange import Counter
 from vna.web.portal import (
     account,
     confirm,
+    consents,
     discs,
     emergency,
     enrol,
@@ -76,6 +77,7 @@ def routes(counter: Counter) -> list[Route]:
         *discs.routes(counter, pages),
         *imports.routes(counter, pages),
         *share_new.routes(counter, pages),
+        *consents.routes(counter, pages),
         *shares.routes(counter, pages),
         *share_paper.routes(counter, pages),
         *(static(name) for name in _FILES),
