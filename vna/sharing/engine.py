@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 from vna.access.audit import Audit
+from vna.access.labels import Labels
 from vna.access.principal import Principal
 from vna.access.rates import Rates
 from vna.access.sessions import Browser
@@ -72,6 +73,7 @@ class SharingEngine:
             journal=Journal(store),
             rates=Rates(database),
             outbox=outbox,
+            labels=Labels(database),
         )
         self.consents = Consents(rooms)
         self._rooms = rooms

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, LiteralString, Protocol, TypeVar
 
 from vna.access.audit import Audit, Event
-from vna.access.principal import Kind, Principal, Scope
+from vna.access.labels import Labels
+from vna.access.principal import Kind, Label, Principal, Scope
 from vna.access.rates import Rates
 from vna.blobs.journal import Journal
 from vna.blobs.store import BlobStore
@@ -109,6 +110,7 @@ class Rooms:
     journal: Journal
     rates: Rates
     outbox: Outbox
+    labels: Labels
 
     def act(self, work: Callable[[Act], T]) -> T:
         """Do an act in a transaction; what it writes down is durable before the transaction is.
@@ -152,6 +154,8 @@ def guest_named(number: str, grant_id: int, address: str | None) -> Principal:
         actions=frozenset(),
         scope=Scope(),
         address=address,
+        # who shares a sensitive study has chosen to; an embargo or a dispute holds for all
+        clearances=frozenset({Label.SENSITIVE}),
     )
 
 
