@@ -283,6 +283,7 @@ def _assembled(
     sharing = SharingEngine(
         store=store, database=database, audit=audit, settings=settings, outbox=messages
     )
+    messages.receipts.on_bounce = sharing.channel_bounced
 
     known = people(database=database, audit=audit, keyring=store.keyring, settings=settings)
     labels = LabelEngine(store=store, database=database, audit=audit, labels=known.labels)

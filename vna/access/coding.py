@@ -81,6 +81,7 @@ _CODINGS = {
     "reindex": Coding("110113", "E", "110131"),
     "audit.read": Coding("110101", "R"),
     "message": Coding("110113", "E", "110131"),
+    "webhook": Coding("110113", "E", "110128"),
     "login": Coding("110114", "E", "110122"),
     "session": Coding("110114", "E", "110123"),
     "identity": Coding("110110", "U", balp="Update"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 
 from vna.access.audit import Audit
 from vna.access.principal import Principal
@@ -119,6 +120,10 @@ class SharingEngine:
         """Tell all about a share. Raises `NotFound`."""
         return self._board.detail(who, share_id)
 
+    def numbers(self, who: Principal, share_ids: Iterable[int]) -> dict[int, str]:
+        """Say what some shares are called, of those that may be seen."""
+        return self._board.numbers(who, share_ids)
+
     def shown(self, who: Principal, share_id: int) -> list[Ref]:
         """List what of a share is shown now: for a disc of the same. Raises `NotFound`."""
         return self._board.shown(who, share_id)
@@ -159,6 +164,13 @@ class SharingEngine:
     def suspend_study(self, who: Principal, ref: StudyRef, reason: str) -> list[str]:
         """Suspend whatever shows a study, which may be another person's; return the numbers."""
         return self._ends.suspend_study(who, ref, reason)
+
+    def reinstate(self, who: Principal, share_id: int) -> None:
+        """Let a suspended share go on where it was; its guests open their links again.
+
+        Raises `Conflict` when it is not suspended, or the consent it rests on does not hold.
+        """
+        self._ends.reinstate(who, share_id)
 
     # ---- guests ----------------------------------------------------------------------------
 
@@ -239,6 +251,10 @@ class SharingEngine:
     def catch_up(self, *, older_s: float) -> int:
         """Bring in what the journal knows and the tables do not, after a crash; count entries."""
         return self._replay.catch_up(older_s=older_s)
+
+    def channel_bounced(self, tx: Connection, channel_id: int) -> None:
+        """Note that a message to a channel came back, in the transaction that takes it in."""
+        tx.execute(SQL.bounce_channel, (channel_id,))
 
     def sweep(self) -> None:
         """Remove sessions and codes that are over."""

@@ -324,7 +324,7 @@ class Guests:
         ways = [Protection(way) for way in proof]
         shown = Shown(
             number=number,
-            sender=self._rooms.settings.site.issuer,
+            sender=self._rooms.settings.site.name,
             until=until,
             purpose=Purpose(purpose),
             person=granting.open_person(self._rooms, share_id, person) if is_proven else None,

@@ -113,7 +113,7 @@ class Offers:
             "created_at": now(),
             "ends_at": offer.until,
             "max_opens": offer.max_opens,
-            "owner_key": granting.seal_owner_key(rooms, share_id, drawn.share_key),
+            "owner_key": granting.seal_owner_key(rooms, share_id, drawn.share_key, chosen.located),
             "notify": offer.notify and granting.channel_id(rooms, tx, offer.notify, who.name),
             "language": offer.language,
             "state": "sent",

@@ -152,6 +152,7 @@ def _asking(call: Call, trouble: str | None = None, status: int = 200) -> Respon
         step=steps - len(guest.needs) + 1,
         steps=steps,
         sent=is_wait,
+        again=status == 401,
         wait_s=min(int(wait), _MOST_WAIT_S) if is_wait else 0,
     )
 
