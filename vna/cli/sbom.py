@@ -64,7 +64,8 @@ def _licence(name: str) -> str | None:
         found = metadata.metadata(name)
     except metadata.PackageNotFoundError:
         return None
-    said = found.get("License-Expression") or found.get("License") or ""
+    fields = found.json  # a message's `get` is not promised of it
+    said = str(fields.get("license_expression") or fields.get("license") or "")
     if not said or "\n" in said:
         classes = [c for c in found.get_all("Classifier") or () if c.startswith("License ::")]
         said = classes[0].rpartition(":: ")[2] if classes else ""
