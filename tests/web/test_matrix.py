@@ -171,6 +171,8 @@ PAGES: dict[tuple[str, str], str | Action] = {
     ("POST", "/confirm"): PERSON,
     ("POST", "/confirm/passkey/begin"): PERSON,
     ("POST", "/confirm/passkey"): PERSON,
+    ("GET", "/patients"): Action.CORRECT,
+    ("POST", "/patients"): Action.CORRECT,
     ("GET", "/emergency"): Action.EMERGENCY,
     ("POST", "/emergency"): Action.EMERGENCY,
     ("POST", "/emergency/end"): PERSON,
