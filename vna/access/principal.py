@@ -19,6 +19,7 @@ class Action(enum.Enum):
     DELETE = "delete"
     SHARE = "share"
     IMPORT = "import"
+    UPLOAD = "upload"
     VERIFY = "verify"
     MANAGE = "manage"
     ACCOUNTS = "accounts"

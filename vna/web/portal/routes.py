@@ -11,6 +11,7 @@ from starlette.routing import Route
 from vna.web.exchange import Counter
 from vna.web.portal import (
     account,
+    asked,
     confirm,
     discs,
     emergency,
@@ -23,6 +24,7 @@ from vna.web.portal import (
     shares,
     studies,
     study,
+    uploads,
     viewing_pages,
 )
 from vna.web.portal.guard import guarded
@@ -72,6 +74,8 @@ def routes(counter: Counter) -> list[Route]:
         *study.routes(counter, pages, has_viewer),
         *discs.routes(counter, pages),
         *imports.routes(counter, pages),
+        *asked.routes(counter, pages),
+        *uploads.routes(counter, pages),
         *share_new.routes(counter, pages),
         *shares.routes(counter, pages),
         *(static(name) for name in _FILES),
