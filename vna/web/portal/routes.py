@@ -11,6 +11,7 @@ from starlette.routing import Route
 from vna.web.exchange import Counter
 from vna.web.portal import (
     account,
+    asked,
     confirm,
     consents,
     discs,
@@ -28,6 +29,7 @@ from vna.web.portal import (
     sso,
     studies,
     study,
+    uploads,
     viewing_pages,
 )
 from vna.web.portal.guard import guarded
@@ -77,6 +79,8 @@ def routes(counter: Counter) -> list[Route]:
         *study.routes(counter, pages, has_viewer),
         *discs.routes(counter, pages),
         *imports.routes(counter, pages),
+        *asked.routes(counter, pages),
+        *uploads.routes(counter, pages),
         *share_new.routes(counter, pages),
         *consents.routes(counter, pages),
         *shares.routes(counter, pages),
