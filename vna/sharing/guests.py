@@ -14,7 +14,7 @@ from typing import Any
 
 from vna.access import rates
 from vna.access.audit import Event
-from vna.access.principal import Action, Kind, Principal, Scope
+from vna.access.principal import Action, Principal, Scope
 from vna.access.sessions import Browser
 from vna.crypto import shares
 from vna.crypto.credentials import digest, new_secret
@@ -293,9 +293,6 @@ class Guests:
         with self._rooms.database.reading() as conn:
             row = conn.execute(statement, asked).fetchone()
             guest = None if row is None else self._guest(conn, row)
-        if guest is not None and guest.is_proven:  # no guest is cleared for any label
-            narrowed = self._rooms.labels.narrowed(guest.principal)
-            guest = replace(guest, principal=narrowed)
         if row is not None and row[17]:
             with self._rooms.database.transaction() as tx:
                 tx.execute(SQL.touch_session, (row[0],))
@@ -317,13 +314,8 @@ class Guests:
         if is_proven:
             key = (grant_id, reports, revision)
             scope = self._scope(conn, key, share_id, studies, parts, reports=reports)
-            principal = Principal(
-                kind=Kind.SHARE,
-                name=principal.name,
-                actions=_MAY,
-                scope=scope,
-                address=address,
-            )
+            may = replace(principal, actions=_MAY, scope=scope)
+            principal = self._rooms.labels.narrowed(may)
         ways = [Protection(way) for way in proof]
         shown = Shown(
             number=number,
