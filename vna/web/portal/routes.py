@@ -11,7 +11,9 @@ from starlette.routing import Route
 from vna.web.exchange import Counter
 from vna.web.portal import (
     account,
+    asked,
     confirm,
+    consents,
     discs,
     emergency,
     enrol,
@@ -20,12 +22,14 @@ from vna.web.portal import (
     imports,
     inbox,
     login,
+    patients,
     share_new,
     share_paper,
     shares,
     sso,
     studies,
     study,
+    uploads,
     viewing_pages,
 )
 from vna.web.portal.guard import guarded
@@ -75,8 +79,12 @@ def routes(counter: Counter) -> list[Route]:
         *study.routes(counter, pages, has_viewer),
         *discs.routes(counter, pages),
         *imports.routes(counter, pages),
+        *asked.routes(counter, pages),
+        *uploads.routes(counter, pages),
         *share_new.routes(counter, pages),
+        *consents.routes(counter, pages),
         *shares.routes(counter, pages),
+        *patients.routes(counter, pages),
         *share_paper.routes(counter, pages),
         *(static(name) for name in _FILES),
         *viewing_pages.routes(counter, pages, has_viewer),
