@@ -121,6 +121,16 @@ class Jwt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Syslog:
+    """Where the audit trail is sent to."""
+
+    to: str = ""
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What is checked before memory is taken."""
 
@@ -334,6 +344,7 @@ class Settings:
     access: Access = field(default_factory=Access)
     oidc: Oidc = field(default_factory=Oidc)
     jwt: Jwt = field(default_factory=Jwt)
+    syslog: Syslog = field(default_factory=Syslog)
     limits: Limits = field(default_factory=Limits)
     postgres: Postgres = field(default_factory=Postgres)
     blobs: Blobs = field(default_factory=Blobs)

@@ -61,13 +61,12 @@ def _component(name: str, version: str, where: str | None) -> dict[str, Any]:
 def _licence(name: str) -> str | None:
     """Say what a package says of its licence, as far as it is installed."""
     try:
-        found = metadata.metadata(name)
+        found = metadata.metadata(name).json
     except metadata.PackageNotFoundError:
         return None
-    fields = found.json  # a message's `get` is not promised of it
-    said = str(fields.get("license_expression") or fields.get("license") or "")
+    said = str(found.get("license_expression") or found.get("license") or "")
     if not said or "\n" in said:
-        classes = [c for c in found.get_all("Classifier") or () if c.startswith("License ::")]
+        classes = [c for c in found.get("classifier", ()) if c.startswith("License ::")]
         said = classes[0].rpartition(":: ")[2] if classes else ""
     return said or None
 
