@@ -203,8 +203,8 @@ def open_archive(
 
     known = people(database=database, audit=audit, keyring=keyring, settings=settings, cost=CHEAP)
     labels = LabelEngine(store=store, database=database, audit=audit, labels=known.labels)
-    corrections = CorrectionEngine(**rooms)
-    identities = IdentityEngine(**rooms)
+    corrections = CorrectionEngine(**rooms, suspend=sharing.suspend_study)
+    identities = IdentityEngine(**rooms, suspend=sharing.suspend_study)
     lay = (graveyard.lay, corrections.lay, identities.lay, labels.lay, sharing.lay)
     recovery = Recovery(**rooms, lay=lay, router=router)
     ingest = IngestEngine(**rooms, pixels=pixels, router=router)

@@ -287,8 +287,20 @@ def _assembled(
 
     known = people(database=database, audit=audit, keyring=store.keyring, settings=settings)
     labels = LabelEngine(store=store, database=database, audit=audit, labels=known.labels)
-    corrections = CorrectionEngine(store=store, database=database, audit=audit, settings=settings)
-    identities = IdentityEngine(store=store, database=database, audit=audit, settings=settings)
+    corrections = CorrectionEngine(
+        store=store,
+        database=database,
+        audit=audit,
+        settings=settings,
+        suspend=sharing.suspend_study,
+    )
+    identities = IdentityEngine(
+        store=store,
+        database=database,
+        audit=audit,
+        settings=settings,
+        suspend=sharing.suspend_study,
+    )
     recovery = Recovery(
         store=store,
         database=database,

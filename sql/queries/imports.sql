@@ -85,8 +85,10 @@ SELECT mark FROM import_file WHERE import_pk = %s AND mark = ANY (%s);
 SELECT result, reason FROM import_file WHERE import_pk = %s AND mark = %s;
 
 -- name: expect
--- Note how many files are to come.
-UPDATE import_batch SET expected = %(expected)s, changed_at = now()
+-- Note how many files are to come, beside those of lists before this one.
+UPDATE import_batch b SET changed_at = now(), expected = %(expected)s + (
+    SELECT count(*) FROM import_file f
+    WHERE f.import_pk = b.import_pk AND f.mark IS NOT NULL AND f.mark <> ALL (%(marks)s))
 WHERE import_pk = %(import_pk)s AND state = 'receiving';
 
 -- name: how_much

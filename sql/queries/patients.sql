@@ -94,7 +94,8 @@ VALUES (%s, %s, %s)
 -- Which identity a study is about, with what stands in the way of sharing it.
 SELECT s.identity_id, i.person_id, i.quarantined, s.alert,
        EXISTS (SELECT FROM identity_pair p
-                WHERE i.identity_id IN (p.first, p.second) AND p.state = 'open' AND p.priority >= 3)
+                WHERE i.identity_id IN (p.first, p.second)
+                  AND p.state IN ('open', 'deferred') AND p.rule IN ('R2', 'R4'))
   FROM study_identity s
   JOIN identity i USING (identity_id)
  WHERE s.study_uid = %s;

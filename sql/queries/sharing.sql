@@ -5,6 +5,18 @@ SELECT DISTINCT p.issuer, p.patient_id, p.study_uid
   JOIN patient p USING (patient_pk)
  WHERE s.study_uid = ANY (%s);
 
+-- name: in_doubt
+-- Whether it must be settled first whose studies these are: one id given to two, a contradiction
+-- between numbers that identify, or a study made after its patient died.
+SELECT EXISTS (
+       SELECT FROM study_identity s
+         JOIN identity i USING (identity_id)
+        WHERE s.study_uid = ANY (%s)
+          AND (i.quarantined OR s.alert IS NOT NULL OR EXISTS (
+              SELECT FROM identity_pair p
+               WHERE i.identity_id IN (p.first, p.second)
+                 AND p.state IN ('open', 'deferred') AND p.rule = 'R4')));
+
 -- name: facts_of
 -- What a consent may limit, of each series.
 SELECT s.study_uid, NULLIF(s.study_date, '-infinity'), s.accession, e.series_uid, e.modality
@@ -528,6 +540,10 @@ SELECT s.share_id, s.number, s.standing, s.owner, s.purpose, s.person, s.studies
        END
  ORDER BY s.share_id DESC
  LIMIT %(most)s;
+
+-- name: numbers_of
+-- What people call some shares, and which studies those show.
+SELECT share_id, number, studies FROM share WHERE share_id = ANY (%s);
 
 -- name: list_grants
 -- The grants of a share, parents before children.

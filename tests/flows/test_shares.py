@@ -274,8 +274,10 @@ def test_fingers_go_through_the_images_and_a_film_can_be_stopped(site: Site, pag
     page.get_by_role("button", name="Pause").wait_for()
     page.wait_for_function("t => document.querySelector('[data-place]').innerText !== t", arg=moved)
     page.get_by_role("button", name="Pause").click()
-    page.get_by_label("Look", exact=True).select_option(label="Lung")
-    page.wait_for_function("document.querySelector('[data-stage] img').src.includes('window=-600')")
+    page.locator("[data-preset]").select_option(label="Lung")
+    page.wait_for_function(
+        "() => document.querySelector('[data-stage] img').src.includes('window=-600')"
+    )
     remote.send("HeapProfiler.collectGarbage")
     sizes = {one["name"]: one["value"] for one in metrics(page)}
     assert sizes["JSHeapUsedSize"] < 20 << 20  # and at most 12 pictures of 4 MB beside it

@@ -292,7 +292,7 @@ def test_every_page_of_staff_is_for_everybody(desk: Desk, page: Page) -> None:
     def look(name: str) -> None:
         page.wait_for_load_state("networkidle")
         looked_at(page, f"staff-{name}")
-        page.emulate_media(color_scheme="dark")
+        page.emulate_media(color_scheme="dark", reduced_motion="reduce")
         found = page.evaluate("axe.run().then(r => r.violations.map(v => v.id))")
         assert found == [], name
         page.emulate_media(color_scheme="light")

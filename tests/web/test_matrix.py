@@ -82,6 +82,17 @@ PAGES: dict[tuple[str, str], str | Action] = {
     ("GET", "/static/light.css"): OPEN,
     ("GET", "/static/light.js"): OPEN,
     ("GET", "/static/staff.css"): OPEN,
+    ("GET", "/static/imports.css"): OPEN,
+    ("GET", "/static/imports.js"): OPEN,
+    ("GET", "/imports"): Action.IMPORT,
+    ("POST", "/imports"): Action.IMPORT,
+    ("GET", "/import/{number:int}"): Action.IMPORT,
+    ("POST", "/import/{number:int}/expect"): Action.IMPORT,
+    ("PUT", "/import/{number:int}/file/{mark}"): Action.IMPORT,
+    ("POST", "/import/{number:int}/form"): Action.IMPORT,
+    ("POST", "/import/{number:int}/finish"): Action.IMPORT,
+    ("POST", "/import/{number:int}/confirm"): Action.IMPORT,
+    ("POST", "/import/{number:int}/reject"): Action.IMPORT,
     ("GET", "/static/staff.js"): OPEN,
     ("GET", "/study/{study}"): Action.QUERY,
     ("GET", "/study/{study}/opened"): Action.MANAGE,
@@ -253,7 +264,7 @@ def test_pages_are_for_whom_the_table_says(world: World, method: str, role: str 
         if role is None:
             who.client.cookies.clear()
         names = {"{path:path}": "x", "{study}": STUDY, "{series}": SERIES}
-        names |= {"{share:int}": "1", "{disc:int}": "1"}  # there is none of either
+        names |= {"{share:int}": "1", "{disc:int}": "1", "{number:int}": "1"}  # there is none
         url = world.site.address.url + path
         for name, value in names.items():
             url = url.replace(name, value)

@@ -195,6 +195,7 @@ def test_a_message_that_failed_is_on_the_board_and_tried_again(site: Site, brows
     page = browser.get("/shares?tab=failed").text
     assert "There is nobody at this address." in page
     assert path in page
+    assert site.archive.sharing.detail(site.archive.who, share_id).summary.number in page
     assert "k…@example.org" in page
     message = re.search(r'name="message" value="(\d+)"', browser.get(path).text)
     assert message is not None

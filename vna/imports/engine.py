@@ -126,7 +126,7 @@ class ImportEngine:
             raise InvalidRequest("The list of files is not well formed, or too long.")
 
         def work(tx: Connection) -> set[str]:
-            asked = {"import_pk": number, "expected": len(set(marks))}
+            asked = {"import_pk": number, "expected": len(set(marks)), "marks": list(marks)}
             if tx.execute(_SQL.expect, asked).rowcount != 1:
                 raise self._not_so(tx, number)
             return {row[0] for row in tx.execute(_SQL.marks, (number, list(marks)))}

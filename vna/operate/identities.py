@@ -22,9 +22,10 @@ from vna.blobs.store import BlobStore
 from vna.config import Settings
 from vna.db.pool import Connection, Database
 from vna.dicom.moments import read_date
-from vna.dicom.refs import UID
+from vna.dicom.refs import UID, StudyRef
 from vna.errors import Conflict, Corrupt, InvalidRequest, NotFound, Unavailable, VNAError
 from vna.index import deleted
+from vna.operate.corrections import Suspend
 from vna.patients import store
 from vna.patients.demographics import Demographics
 from vna.patients.matching import look_at, resolve
@@ -37,6 +38,7 @@ LINK, APART, DECEASED = "identity-link", "identity-apart", "identity-deceased"
 REASON_MOST = 500
 
 _STATES = {LINK: "linked", APART: "apart"}
+_PARTED = "Two patients were taken for one: look at what was shared of them."
 _BATCH = 200
 _LISTED = 1000
 _JOURNALED = 500
@@ -66,8 +68,16 @@ class IdentityEngine:
     """Keeps identities. One a process, shared by its threads."""
 
     def __init__(
-        self, *, store: BlobStore, database: Database, audit: Audit, settings: Settings
+        self,
+        *,
+        store: BlobStore,
+        database: Database,
+        audit: Audit,
+        settings: Settings,
+        suspend: Suspend,
     ) -> None:
+        """`suspend` lets nobody in any more who was given a study while it was linked."""
+        self._suspend = suspend
         self._store = store
         self._journal = Journal(store)
         self._database = database
@@ -224,12 +234,21 @@ class IdentityEngine:
             now = store.case(conn, (first.id, second.id))
         if now is not None and now.state == _STATES[op] and now.decided_by is not None:
             raise Conflict(f"These two are {now.state} already.")
+        if op == APART and now is not None and now.state == "linked":
+            self._suspend_all(principal, first, second)
         target = {"first": _described(first), "second": _described(second)}
         args = {"reason": reason.strip()}
         self._effect(self._journal.append(op, target, args, principal.name), principal)
         with self._database.reading() as conn:
             persons = {one.person for one in store.find(conn, [first.id, second.id]).values()}
             return _studies(conn, sorted(persons))
+
+    def _suspend_all(self, principal: Principal, *parties: Identity) -> None:
+        """What was shared while two were one is shared no more until somebody has looked."""
+        with self._database.reading() as conn:
+            studies = _studies(conn, sorted({one.person for one in parties}))
+        for study, _ in studies:
+            self._suspend(principal, StudyRef(study), _PARTED)
 
     def _known(self, *ids: bytes) -> list[Identity]:
         with self._database.reading() as conn:

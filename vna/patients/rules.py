@@ -37,10 +37,6 @@ class Rule(enum.Enum):
     STAFF = "staff"
 
 
-URGENT = 3
-"""From this priority on nothing of the identity is shared before somebody has looked."""
-
-
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What a rule says of two identities: linked, apart, or open for somebody to decide."""

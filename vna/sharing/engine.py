@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 
 from vna.access.audit import Audit
 from vna.access.labels import Labels
@@ -120,6 +121,10 @@ class SharingEngine:
     def detail(self, who: Principal, share_id: int) -> ShareDetail:
         """Tell all about a share. Raises `NotFound`."""
         return self._board.detail(who, share_id)
+
+    def numbers(self, who: Principal, share_ids: Iterable[int]) -> dict[int, str]:
+        """Say what some shares are called, of those that may be seen."""
+        return self._board.numbers(who, share_ids)
 
     def shown(self, who: Principal, share_id: int) -> list[Ref]:
         """List what of a share is shown now: for a disc of the same. Raises `NotFound`."""

@@ -49,7 +49,8 @@ async def _share(visit: Visit) -> Response:
         return engines.sharing.offer(who, offer), offer.to, offer.by
 
     try:
-        offered, to, by = await visit.hash(make)  # a passcode costs one
+        costs = fields.get("passcode") or fields.get("printed")
+        offered, to, by = await (visit.hash(make) if costs else visit.hop(make))
     except _REFUSED as exc:
         return _form(visit, found, consents, fields, exc)
     return made(
