@@ -24,6 +24,7 @@ from vna.config import Settings
 from vna.crypto.credentials import Cost, Vault
 from vna.crypto.keyring import Keyring, RootKey
 from vna.db.pool import Connection, Database
+from vna.delivery.channels import Channel
 from vna.delivery.messages import Messages
 from vna.imports.engine import ImportEngine
 from vna.ingest.backfill import SearchIndex
@@ -33,7 +34,9 @@ from vna.ingest.recover import Recovery
 from vna.ingest.routing import Router
 from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
+from vna.operate.corrections import CorrectionEngine
 from vna.operate.graveyard import Graveyard
+from vna.operate.identities import IdentityEngine
 from vna.operate.labels import LabelEngine
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.purge import Purge
@@ -44,7 +47,6 @@ from vna.query.engine import QueryEngine
 from vna.retrieve.disc import DiscEngine
 from vna.retrieve.engine import RetrieveEngine
 from vna.retrieve.render import RenderEngine
-from vna.sharing.channels import Channel
 from vna.sharing.engine import SharingEngine
 
 CHEAP = Cost(memory_kib=64, passes=1)  # of a hash: tests make many
@@ -128,6 +130,8 @@ class Archive:
     transactions: CommitmentTransactions
     pushes: CommitmentPushes
     lifecycle: LifecycleEngine
+    corrections: CorrectionEngine
+    identities: IdentityEngine
     changes: ChangeFeed
     purge: Purge
     search_index: SearchIndex
@@ -195,15 +199,13 @@ def open_archive(
     messages = Messages(database=database, audit=audit, keyring=keyring, settings=settings)
     posted = Posted(messages)
     sharing = SharingEngine(**rooms, outbox=posted, cost=CHEAP)
+    messages.receipts.on_bounce = sharing.channel_bounced
 
     known = people(database=database, audit=audit, keyring=keyring, settings=settings, cost=CHEAP)
     labels = LabelEngine(store=store, database=database, audit=audit, labels=known.labels)
-
-    def lay(tx: Connection) -> None:
-        graveyard.lay(tx)
-        labels.lay(tx)
-        sharing.lay(tx)
-
+    corrections = CorrectionEngine(**rooms, suspend=sharing.suspend_study)
+    identities = IdentityEngine(**rooms, suspend=sharing.suspend_study)
+    lay = (graveyard.lay, corrections.lay, identities.lay, labels.lay, sharing.lay)
     recovery = Recovery(**rooms, lay=lay, router=router)
     ingest = IngestEngine(**rooms, pixels=pixels, router=router)
     try:
@@ -237,6 +239,8 @@ def open_archive(
             pushes=CommitmentPushes(commitment, database=database, audit=audit, settings=settings),
             changes=ChangeFeed(database=database, audit=audit),
             lifecycle=LifecycleEngine(**rooms, graveyard=graveyard, restore=recovery.restore),
+            corrections=corrections,
+            identities=identities,
             purge=Purge(store=store, database=database, audit=audit),
             search_index=SearchIndex(**rooms),
             messages=messages,

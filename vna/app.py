@@ -25,7 +25,7 @@ from vna.crypto.keyring import Keyring, RootKey, make_root_key
 from vna.db import migrate, runlock, statements
 from vna.db.cluster import Cluster
 from vna.db.place import make_data
-from vna.db.pool import Connection, Database
+from vna.db.pool import Database
 from vna.delivery.messages import Messages
 from vna.engines import Engines
 from vna.errors import ConfigError, NotFound, Unavailable
@@ -36,7 +36,9 @@ from vna.ingest.recover import Recovery
 from vna.ingest.routing import Router
 from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
+from vna.operate.corrections import CorrectionEngine
 from vna.operate.graveyard import Graveyard
+from vna.operate.identities import IdentityEngine
 from vna.operate.labels import LabelEngine
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.purge import Purge
@@ -281,22 +283,30 @@ def _assembled(
     sharing = SharingEngine(
         store=store, database=database, audit=audit, settings=settings, outbox=messages
     )
+    messages.receipts.on_bounce = sharing.channel_bounced
 
     known = people(database=database, audit=audit, keyring=store.keyring, settings=settings)
     labels = LabelEngine(store=store, database=database, audit=audit, labels=known.labels)
-    # what the journal keeps, in the order it is laid
-    journalled = (graveyard.lay, labels.lay, sharing.lay)
-
-    def lay(tx: Connection) -> None:
-        for each in journalled:
-            each(tx)
-
+    corrections = CorrectionEngine(
+        store=store,
+        database=database,
+        audit=audit,
+        settings=settings,
+        suspend=sharing.suspend_study,
+    )
+    identities = IdentityEngine(
+        store=store,
+        database=database,
+        audit=audit,
+        settings=settings,
+        suspend=sharing.suspend_study,
+    )
     recovery = Recovery(
         store=store,
         database=database,
         audit=audit,
         settings=settings,
-        lay=lay,
+        lay=(graveyard.lay, corrections.lay, identities.lay, labels.lay, sharing.lay),
         router=router,
     )
 
@@ -347,6 +357,8 @@ def _assembled(
                 commitment, database=database, audit=audit, settings=settings
             ),
             pushes=CommitmentPushes(commitment, database=database, audit=audit, settings=settings),
+            corrections=corrections,
+            identities=identities,
             changes=ChangeFeed(database=database, audit=audit),
             lifecycle=LifecycleEngine(
                 store=store,

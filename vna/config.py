@@ -94,6 +94,43 @@ class Access:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Oidc:
+    """Signing in at an identity provider, by OpenID Connect."""
+
+    issuer: str = ""
+    client_id: str = ""
+    client_secret_file: str = ""
+    shown_as: str = "your organisation's account"
+    login_claim: str = "preferred_username"
+    roles_claim: str = ""
+    roles_of: str = ""
+    acr: str = ""
+    provision: bool = False
+    ca: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Jwt:
+    """Bearer tokens of an issuer: JSON Web Tokens that programs bring."""
+
+    issuer: str = ""
+    audience: str = ""
+    jwks: str = ""
+    scope_prefix: str = ""
+    ca: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Syslog:
+    """Where the audit trail is sent to."""
+
+    to: str = ""
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What is checked before memory is taken."""
 
@@ -176,6 +213,20 @@ class Deletion:
     """How what is deleted goes."""
 
     grace_days: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Corrections:
+    """What staff corrected."""
+
+    outgoing: str = "corrected"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patients:
+    """Which patients are one person."""
+
+    identifying: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,6 +342,9 @@ class Settings:
     dicom: Dicom = field(default_factory=Dicom)
     tls: Tls = field(default_factory=Tls)
     access: Access = field(default_factory=Access)
+    oidc: Oidc = field(default_factory=Oidc)
+    jwt: Jwt = field(default_factory=Jwt)
+    syslog: Syslog = field(default_factory=Syslog)
     limits: Limits = field(default_factory=Limits)
     postgres: Postgres = field(default_factory=Postgres)
     blobs: Blobs = field(default_factory=Blobs)
@@ -299,6 +353,8 @@ class Settings:
     ingest: Ingest = field(default_factory=Ingest)
     imports: Imports = field(default_factory=Imports)
     deletion: Deletion = field(default_factory=Deletion)
+    corrections: Corrections = field(default_factory=Corrections)
+    patients: Patients = field(default_factory=Patients)
     commitment: Commitment = field(default_factory=Commitment)
     sharing: Sharing = field(default_factory=Sharing)
     pixels: Pixels = field(default_factory=Pixels)
@@ -321,6 +377,7 @@ _CHOICES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("versions", "policy"): ("first", "newest", "reject"),
     ("mail", "security"): ("starttls", "tls", "none"),
     ("sms", "provider"): ("", "twilio", "webhook"),
+    ("corrections", "outgoing"): ("corrected", "received"),
     ("log", "level"): ("DEBUG", "INFO", "WARNING", "ERROR"),
 }
 

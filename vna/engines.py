@@ -16,6 +16,8 @@ from vna.imports.engine import ImportEngine
 from vna.ingest.engine import IngestEngine
 from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
+from vna.operate.corrections import CorrectionEngine
+from vna.operate.identities import IdentityEngine
 from vna.operate.labels import LabelEngine
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.pushes import CommitmentPushes
@@ -48,6 +50,8 @@ class Engines:
     transactions: CommitmentTransactions
     pushes: CommitmentPushes
     lifecycle: LifecycleEngine
+    corrections: CorrectionEngine
+    identities: IdentityEngine
     changes: ChangeFeed
     labels: LabelEngine
     people: People

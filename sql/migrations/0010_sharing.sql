@@ -84,6 +84,8 @@ CREATE TABLE share (
     max_opens    integer,
     opens        integer     NOT NULL DEFAULT 0,
     owner_key    bytea       NOT NULL,
+    notify       bigint,
+    language     text        NOT NULL,
     state        text        NOT NULL,
     suspended    text,
     tested_at    timestamptz,
@@ -104,12 +106,14 @@ CREATE TABLE share (
         CHECK ((state = 'suspended') = (suspended IS NOT NULL)),
     CONSTRAINT share_revoked_by_somebody CHECK ((state = 'revoked') = (ended_at IS NOT NULL)),
     CONSTRAINT share_end_is_told CHECK ((ended_at IS NULL) = (ended_by IS NULL)),
-    CONSTRAINT share_consent_fkey FOREIGN KEY (consent_id) REFERENCES consent
+    CONSTRAINT share_consent_fkey FOREIGN KEY (consent_id) REFERENCES consent,
+    CONSTRAINT share_notify_fkey FOREIGN KEY (notify) REFERENCES contact_channel
 );
 COMMENT ON TABLE share IS 'A frozen list of instances of one person, given on by grants.';
 COMMENT ON COLUMN share.number IS 'What people call it: it opens nothing.';
 COMMENT ON COLUMN share.person IS 'How the person is shown to who may see the images, sealed.';
-COMMENT ON COLUMN share.owner_key IS 'The share key under the archive''s key: for grants that come later.';
+COMMENT ON COLUMN share.owner_key IS 'The share key under keys of all its studies, for grants that come later: it goes with any of them.';
+COMMENT ON COLUMN share.notify IS 'Whom the images show, or who asked: told when they are shared, opened, locked.';
 COMMENT ON COLUMN share.suspended IS 'The state it goes back to; expired and exhausted are seen, not stored.';
 CREATE INDEX share_by_consent ON share (consent_id);
 COMMENT ON INDEX share_by_consent IS 'withdraw: the shares that rest on a consent';

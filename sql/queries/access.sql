@@ -49,19 +49,22 @@ RETURNING account_id;
 
 -- name: list_accounts
 -- Every account with what it has to sign in with.
-SELECT account_id, login, kind, roles, enrolled_at, disabled_at, has_totp, passkeys, recovery_codes
+SELECT account_id, login, kind, roles, enrolled_at, disabled_at, has_totp, passkeys, recovery_codes,
+       federated
   FROM account_standing
  ORDER BY login;
 
 -- name: find_account
 -- One account by its login.
-SELECT account_id, login, kind, roles, enrolled_at, disabled_at, has_totp, passkeys, recovery_codes
+SELECT account_id, login, kind, roles, enrolled_at, disabled_at, has_totp, passkeys, recovery_codes,
+       federated
   FROM account_standing
  WHERE login = %s;
 
 -- name: find_account_by_id
 -- One account by its number.
-SELECT account_id, login, kind, roles, enrolled_at, disabled_at, has_totp, passkeys, recovery_codes
+SELECT account_id, login, kind, roles, enrolled_at, disabled_at, has_totp, passkeys, recovery_codes,
+       federated
   FROM account_standing
  WHERE account_id = %s;
 
@@ -74,7 +77,7 @@ SELECT EXISTS (SELECT FROM account
 -- Who was invited and has not come yet.
 SELECT login
   FROM account
- WHERE enrolled_at IS NULL AND disabled_at IS NULL AND kind = 'person' AND roles && %s::text[]
+ WHERE enrolled_at IS NULL AND NOT federated AND disabled_at IS NULL AND kind = 'person' AND roles && %s::text[]
  ORDER BY account_id;
 
 -- name: find_passphrase

@@ -122,6 +122,8 @@ def opened(archive: Archive) -> Opened:
             commitment=archive.commitment,
             transactions=archive.transactions,
             lifecycle=archive.lifecycle,
+            corrections=archive.corrections,
+            identities=archive.identities,
             changes=archive.changes,
             labels=archive.labels,
             people=archive.people,

@@ -152,6 +152,8 @@ def serving(
                 transactions=archive.transactions,
                 pushes=archive.pushes,
                 lifecycle=archive.lifecycle,
+                corrections=archive.corrections,
+                identities=archive.identities,
                 changes=archive.changes,
                 labels=archive.labels,
                 people=archive.people,

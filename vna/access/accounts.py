@@ -14,7 +14,7 @@ from typing import Any
 
 from vna.access.audit import Audit, Event
 from vna.access.policy import require
-from vna.access.principal import Action, Principal
+from vna.access.principal import Action, Principal, system
 from vna.access.roles import FIRST, Roles
 from vna.config import Access
 from vna.crypto.credentials import digest, new_secret, random_bytes
@@ -42,6 +42,7 @@ class Account:
     has_totp: bool
     passkeys: int
     recovery_codes: int
+    is_federated: bool
 
     @property
     def state(self) -> str:
@@ -83,6 +84,19 @@ class Accounts:
             self._tell(tx, who, "account.added", login, roles=list(roles), kind=kind)
         return self.find(login)
 
+    def provide(self, tx: Connection, login: str, roles: Sequence[str]) -> int | None:
+        """Make the account of somebody an identity provider vouches for; None when it is taken."""
+        if not _LOGIN.fullmatch(login):
+            return None
+        asked = (login, PERSON, list(roles), random_bytes())
+        row = tx.execute(_SQL.add_account, asked).fetchone()
+        if row is None:
+            return None
+        detail = {"account": login, "roles": list(roles), "kind": PERSON}
+        told = Event(kind="account.added", outcome="done", detail=detail)
+        self._audit.write(tx, system("federation"), [told])
+        return int(row[0])
+
     def find(self, login: str) -> Account:
         """Find an account by its login. Raises `NotFound`."""
         return self._one(_SQL.find_account, fold(login))
@@ -106,6 +120,8 @@ class Accounts:
         account = self.find(login)
         if account.kind != PERSON:
             raise Conflict("A service has tokens, not a link: `vna token add`.")
+        if account.is_federated:
+            raise Conflict("This person signs in at the identity provider, without a link.")
         if account.state != "invited":
             raise Conflict(f"This account is {account.state}; `vna user reset` begins anew.")
         secret = new_secret()
@@ -138,6 +154,8 @@ class Accounts:
         account = self.find(login)
         if account.kind != PERSON:
             raise Conflict("A service has tokens only: `vna token revoke`.")
+        if account.is_federated:
+            raise Conflict("This person signs in at the identity provider; reset them there.")
         if account.disabled_at is not None:
             raise Conflict("This account is disabled; `vna user enable` comes first.")
         with self._database.transaction() as tx:
@@ -220,4 +238,5 @@ def _account(row: tuple[Any, ...]) -> Account:  # the columns of find_account
         has_totp=row[6],
         passkeys=row[7],
         recovery_codes=row[8],
+        is_federated=row[9],
     )

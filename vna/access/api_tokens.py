@@ -129,13 +129,24 @@ class ApiTokens:
         if row is None:
             return None
         token_id, login, roles, narrowed, account_id = row
+        return self.service(account_id, f"{login}#{token_id}", roles, narrowed, address)
+
+    def service(
+        self,
+        account_id: int,
+        name: str,
+        roles: Sequence[str],
+        narrowed: Sequence[str] | None,
+        address: str | None,
+    ) -> Principal:
+        """Make the principal of a program; `narrowed` are the actions its token is cut to."""
         actions = self._roles.actions(roles)
         if narrowed is not None:
             actions &= {action for action in Action if action.value in narrowed}
         return self._labels.narrowed(
             Principal(
                 kind=Kind.SERVICE,
-                name=f"{login}#{token_id}",
+                name=name,
                 actions=actions,
                 scope=self._care.scope(account_id, roles),
                 address=address,

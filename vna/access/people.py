@@ -10,14 +10,16 @@ from vna.access.audit import Audit
 from vna.access.care import Care
 from vna.access.emergencies import Emergencies
 from vna.access.factors import Factors
+from vna.access.federation import Federation
 from vna.access.labels import Labels
 from vna.access.passkeys import Passkeys
+from vna.access.principal import Principal
 from vna.access.rates import Rates
 from vna.access.roles import Roles, clears, load
 from vna.access.sessions import Sessions
 from vna.access.signing import SignIn
 from vna.config import Settings
-from vna.crypto.credentials import Cost, Vault
+from vna.crypto.credentials import TOKEN_PREFIX, Cost, Vault
 from vna.crypto.keyring import Keyring
 from vna.db.pool import Database
 
@@ -35,6 +37,13 @@ class People:
     care: Care
     emergencies: Emergencies
     labels: Labels
+    federation: Federation
+
+    def bearer(self, token: str, address: str | None) -> Principal | None:
+        """Say whose bearer token this is: one of ours, or of the issuer. Raises `Unavailable`."""
+        if token.startswith(TOKEN_PREFIX):
+            return self.tokens.principal(token, address)
+        return self.federation.bearer(token, address)
 
 
 def people(
@@ -86,4 +95,13 @@ def people(
         care=care,
         emergencies=Emergencies(database=database, audit=audit),
         labels=labels,
+        federation=Federation(
+            database=database,
+            audit=audit,
+            accounts=accounts,
+            sessions=sessions,
+            tokens=tokens,
+            roles=roles,
+            settings=settings,
+        ),
     )

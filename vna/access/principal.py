@@ -18,6 +18,7 @@ class Action(enum.Enum):
     COMMIT = "commit"
     DELETE = "delete"
     SHARE = "share"
+    CORRECT = "correct"
     IMPORT = "import"
     UPLOAD = "upload"
     VERIFY = "verify"

@@ -35,13 +35,14 @@ def subject_of(token: bytes, issuers: Iterable[Issuer], now: float | None = None
     issuer = next((one for one in issuers if one.name == said.get("iss")), None)
     if issuer is None:
         raise NotAuthenticated("The token is of no issuer known here.")
-    return _valid(issuer.key.verified(token), issuer, time.time() if now is None else now)
+    moment = time.time() if now is None else now
+    return valid_subject(issuer.key.verified(token), issuer.audience, moment)
 
 
-def _valid(claims: dict[str, Any], issuer: Issuer, now: float) -> str:
-    audience = claims.get("aud")
-    named = audience if isinstance(audience, list) else [audience]
-    if issuer.audience not in named:
+def valid_subject(claims: dict[str, Any], audience: str, now: float) -> str:
+    """Return whom verified claims speak of, if they are for us and now. Raises as `subject_of`."""
+    meant = claims.get("aud")
+    if audience not in (meant if isinstance(meant, list) else [meant]):
         raise NotAuthenticated("The token is meant for somebody else.")
     end, begin = _time(claims.get("exp")), _time(claims.get("nbf")) or 0.0
     if end is None or not begin - _LEEWAY_S <= now < end + _LEEWAY_S:

@@ -22,6 +22,8 @@ def options(parser: argparse.ArgumentParser) -> None:
     add.add_argument("login")
     add.add_argument("--role", action="append", default=[], help="may be given several times")
     add.add_argument("--service", action="store_true", help="a program: has tokens, signs in never")
+    add.add_argument("--sso", action="store_true", help="signs in at oidc.issuer, under this login")
+    add.add_argument("--subject", help="of a service: how jwt.issuer calls it (claim `sub`)")
     shown = words.add_parser("list", help="show the accounts")
     shown.add_argument("--json", action="store_true", help="one JSON object, for programs")
     for word, said in (
@@ -51,12 +53,7 @@ def _act(args: argparse.Namespace, archive: Archive) -> None:
     accounts, who = archive.engines.people.accounts, shell()
     match args.act:
         case "add":
-            kind = SERVICE if args.service else PERSON
-            accounts.add(who, args.login, args.role, kind=kind)
-            if args.service:
-                print(f"added {args.login}; `vna token add {args.login} NAME` lets it in")
-            else:
-                links.show(archive.settings, args.login, accounts.invite(who, args.login))
+            _add(args, archive)
         case "list":
             _show(accounts.all(who), as_json=args.json)
         case "disable":
@@ -71,6 +68,23 @@ def _act(args: argparse.Namespace, archive: Archive) -> None:
             accounts.give_roles(who, args.login, args.role)
         case unknown:
             raise ConfigError(f"There is no `vna user {unknown}`.")
+
+
+def _add(args: argparse.Namespace, archive: Archive) -> None:
+    people, who = archive.engines.people, shell()
+    if (args.subject and not args.service) or (args.sso and args.service):
+        raise ConfigError("--sso is for people, who sign in, --subject for a service.")
+    people.accounts.add(who, args.login, args.role, kind=SERVICE if args.service else PERSON)
+    if args.subject:
+        people.federation.name(who, args.login, args.subject)
+        print(f"added {args.login}; jwt.issuer calls it {args.subject}")
+    elif args.sso:
+        people.federation.expect(who, args.login)
+        print(f"added {args.login}, who signs in at the identity provider")
+    elif args.service:
+        print(f"added {args.login}; `vna token add {args.login} NAME` lets it in")
+    else:
+        links.show(archive.settings, args.login, people.accounts.invite(who, args.login))
 
 
 def _show(accounts: list[Account], *, as_json: bool) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,6 +75,38 @@ def public_key(pem: bytes) -> PublicKey:
     if isinstance(key, ed25519.Ed25519PublicKey):
         return PublicKey(OKPKey.import_key(pem), ("EdDSA", "Ed25519"))
     raise ConfigError("A public key must be RSA of 2048 bits, EC of a NIST curve, or Ed25519.")
+
+
+def of_jwk(values: Mapping[str, Any]) -> PublicKey | None:  # JSON of an issuer
+    """Read one key of a JWK Set (RFC 7517); None for one that verifies no signature here."""
+    if values.get("use", "sig") != "sig" or "d" in values or "k" in values:
+        return None
+    try:
+        match values.get("kty"):
+            case "RSA":
+                pem = RSAKey.import_key(_words(values)).as_pem(private=False)
+            case "EC":
+                pem = ECKey.import_key(_words(values)).as_pem(private=False)
+            case "OKP":
+                pem = OKPKey.import_key(_words(values)).as_pem(private=False)
+            case _:
+                return None
+        return public_key(pem)
+    except (JoseError, ValueError, TypeError, KeyError, ConfigError, UnsupportedAlgorithm):
+        return None
+
+
+def key_id_of(token: bytes) -> str | None:
+    """Say which key a token claims to be signed by (RFC 7515 4.1.4). Raises `NotAuthenticated`."""
+    try:
+        found = jws.extract_compact(token, registry=_registry(())).headers().get("kid")
+    except (JoseError, ValueError) as exc:
+        raise NotAuthenticated("The token is not a signed JSON Web Token.") from exc
+    return found if isinstance(found, str) else None
+
+
+def _words(values: Mapping[str, Any]) -> dict[str, str | list[str]]:
+    return {k: v for k, v in values.items() if k in ("kty", "n", "e", "crv", "x", "y") and v}
 
 
 def _registry(algorithms: tuple[str, ...]) -> jws.JWSRegistry:

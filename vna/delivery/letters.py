@@ -43,11 +43,18 @@ def compose(template: str, values: Mapping[str, str], *, language: str, site: Si
     )
 
 
+def told_way(masked: str, texts: Texts) -> str:
+    """Say in words where a code goes: the masked address, or the end of a number."""
+    if not masked.startswith("…"):
+        return masked
+    return texts.gettext(_PHONE) % {"digits": masked[1:]}
+
+
 def _said(values: Mapping[str, str], texts: Texts, site: Site) -> dict[str, str]:
     """Write each value as the language does."""
     said = {"site": site.name, "help": site.help, **values}
-    if (way := values.get("way", "")).startswith("…"):
-        said["way"] = texts.gettext(_PHONE) % {"digits": way[1:]}
+    if "way" in values:
+        said["way"] = told_way(values["way"], texts)
     if until := values.get("until"):
         said["until"] = texts.date(dt.date.fromisoformat(until))
     if when := values.get("when"):

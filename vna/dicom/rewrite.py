@@ -33,7 +33,7 @@ from vna.errors import MalformedInstance, TooLarge, UnsupportedMedia
 
 REWRITTEN = frozenset((IMPLICIT_LITTLE, DEFLATED, EXPLICIT_BIG, IMPLICIT_BIG_PRIVATE))
 
-_DECLARED = {
+DECLARED = {
     IMPLICIT_LITTLE: el.IMPLICIT_LITTLE,
     EXPLICIT_BIG: el.EXPLICIT_BIG,
     IMPLICIT_BIG_PRIVATE: el.IMPLICIT_BIG,
@@ -65,8 +65,8 @@ def to_explicit_little(
         return inflate(chunks, limits)
     if transfer_syntax not in REWRITTEN:
         raise UnsupportedMedia(f"{transfer_syntax} cannot be rewritten as {EXPLICIT_LITTLE}.")
-    declared = _DECLARED[transfer_syntax]
-    return _gathered(_Rewriter(_Source(chunks), declared, limits).pieces())
+    declared = DECLARED[transfer_syntax]
+    return gathered(Rewriter(Source(chunks), declared, limits).pieces())
 
 
 def to_implicit_little(
@@ -83,7 +83,7 @@ def to_implicit_little(
     if transfer_syntax not in (EXPLICIT_LITTLE, EXPLICIT_BIG):
         raise UnsupportedMedia(f"{transfer_syntax} cannot be rewritten as {IMPLICIT_LITTLE}.")
     declared = el.EXPLICIT_BIG if transfer_syntax == EXPLICIT_BIG else el.EXPLICIT_LITTLE
-    return _gathered(_Rewriter(_Source(chunks), declared, limits, explicit=False).pieces())
+    return gathered(Rewriter(Source(chunks), declared, limits, explicit=False).pieces())
 
 
 def edited(
@@ -99,10 +99,10 @@ def edited(
     where it goes. Whatever Transfer Syntax it is: those with compressed Pixel Data are Explicit VR
     Little Endian before it. Raises as `to_explicit_little` does.
     """
-    declared = _DECLARED.get(transfer_syntax, el.EXPLICIT_LITTLE)
+    declared = DECLARED.get(transfer_syntax, el.EXPLICIT_LITTLE)
     if transfer_syntax == DEFLATED:
         chunks = inflate(chunks, limits)
-    return _gathered(_Rewriter(_Source(chunks), declared, limits, changes).pieces())
+    return gathered(Rewriter(Source(chunks), declared, limits, changes).pieces())
 
 
 def inflate(chunks: Iterable[bytes], limits: Limits) -> Iterator[bytes]:
@@ -120,8 +120,8 @@ class _Kind(enum.Enum):
     FRAGMENTS = enum.auto()
 
 
-@dataclass(slots=True)
-class _Frame:
+@dataclass(slots=True, eq=False)
+class Frame:
     """What is open: where it ends (None: at a delimiter), and how what it holds is written."""
 
     kind: _Kind
@@ -132,14 +132,14 @@ class _Frame:
     single: bool = False  # a LUT of one entry, whose data are US
     bits: int = 16  # Bits Allocated, as above
 
-    def within(self, kind: _Kind, end: int | None, *, as_unknown: bool = False) -> _Frame:
+    def within(self, kind: _Kind, end: int | None, *, as_unknown: bool = False) -> Frame:
         """Open a frame inside this one; inside UN all is Implicit VR Little Endian (6.2.2)."""
         encoding = el.IMPLICIT_LITTLE if as_unknown else self.encoding
         unsure = as_unknown or (self.unsure and self.kind is _Kind.SEQUENCE)
-        return _Frame(kind, end, encoding, unsure, self.signed, bits=self.bits)
+        return Frame(kind, end, encoding, unsure, self.signed, bits=self.bits)
 
 
-class _Source:
+class Source:
     """The incoming bytes, taken a header or a piece at a time."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
@@ -177,10 +177,12 @@ class _Source:
             pass
 
 
-class _Rewriter:
+class Rewriter:
+    """Walks a data set and writes it anew; `corrected` changes what it writes."""
+
     def __init__(
         self,
-        source: _Source,
+        source: Source,
         declared: el.Encoding,
         limits: Limits,
         changes: Mapping[int, bytes | None] | None = None,
@@ -193,9 +195,10 @@ class _Rewriter:
         self._limits = limits
         self._elements = 0
         self._flags: set[str] = set()  # the scanner noted them when the object came
-        self._open = [_Frame(_Kind.DATA_SET, None, declared, unsure=True)]
+        self._open = [Frame(_Kind.DATA_SET, None, declared, unsure=True)]
 
     def pieces(self) -> Iterator[bytes]:
+        """Write it."""
         while True:
             frame = self._open[-1]
             if frame.end is not None and self._source.at >= frame.end:
@@ -232,9 +235,13 @@ class _Rewriter:
             return False
         return tag in self._changes
 
+    def _drop(self, _tag: int, _vr: str, length: int) -> None:
+        """Pass over the value that is changed."""
+        self._source.skip(length)
+
     # -- items -----------------------------------------------------------------------------------
 
-    def _item(self, frame: _Frame) -> Iterator[bytes]:
+    def _item(self, frame: Frame) -> Iterator[bytes]:
         """Read an item or the end of a sequence: never with a VR (PS3.5 7.5)."""
         raw = self._source.take(8)
         group, element = frame.encoding.tag.unpack_from(raw)
@@ -255,7 +262,7 @@ class _Rewriter:
             yield _head(el.ITEM) + _NO_LENGTH
             self._enter(frame.within(_Kind.ITEM, self._end(length)))
 
-    def _delimiter(self, frame: _Frame, header: Header) -> bytes:
+    def _delimiter(self, frame: Frame, header: Header) -> bytes:
         """A delimiter among elements: the end of the item, said rightly or for want of it."""
         if frame.kind is _Kind.DATA_SET:
             if header.tag == el.ITEM:
@@ -267,13 +274,13 @@ class _Rewriter:
         self._source.skip(8)
         return self._ended(frame)
 
-    def _ended(self, frame: _Frame) -> bytes:
+    def _ended(self, frame: Frame) -> bytes:
         """Close what a delimiter ended, passing over what a length had promised beyond it."""
         if frame.end is not None:
             self._source.skip(max(0, frame.end - self._source.at))
         return self._close()
 
-    def _enter(self, frame: _Frame) -> None:
+    def _enter(self, frame: Frame) -> None:
         if len(self._open) > 2 * self._limits.nesting:
             raise TooLarge(f"Sequences are nested more than {self._limits.nesting} deep.")
         outer = self._open[-1].end
@@ -290,7 +297,7 @@ class _Rewriter:
 
     # -- elements --------------------------------------------------------------------------------
 
-    def _element(self, frame: _Frame) -> Iterator[bytes]:
+    def _element(self, frame: Frame) -> Iterator[bytes]:
         header = self._header(frame)
         if header.tag >> 16 == 0xFFFE:
             yield self._delimiter(frame, header)
@@ -304,17 +311,17 @@ class _Rewriter:
         if header.length == el.UNDEFINED or (vr == "SQ" and header.length):
             yield from self._nested(frame, header, vr)
         elif self._is_changed(header.tag, header.length):
-            self._source.skip(header.length)
+            self._drop(header.tag, vr, header.length)
             yield from self._missing(header.tag + 1)
         elif not header.tag & 0xFFFF or header.tag >> 16 in (0x0000, 0x0002):
             # a group length is wrong as soon as one length changes; the others are no data set's
             self._source.skip(header.length)
         else:
-            write = _explicit_head if self._explicit else _implicit_head
+            write = element_head if self._explicit else _implicit_head
             yield write(header.tag, vr, header.length)
             yield from self._value(frame, header.tag, vr, header.length)
 
-    def _header(self, frame: _Frame) -> Header:
+    def _header(self, frame: Frame) -> Header:
         window = self._source.peek(_LONGEST_HEADER)
         if frame.unsure and len(window) >= 8:
             frame.encoding = el.sniff(window[:8], frame.encoding)
@@ -324,7 +331,7 @@ class _Rewriter:
             raise MalformedInstance("The data set ends in the middle of an element.")
         return header
 
-    def _nested(self, frame: _Frame, header: Header, vr: str) -> Iterator[bytes]:
+    def _nested(self, frame: Frame, header: Header, vr: str) -> Iterator[bytes]:
         """Enter a sequence, or encapsulated data."""
         if vr in el.BINARY_VRS and vr != "UN":
             if not self._explicit:
@@ -338,7 +345,7 @@ class _Rewriter:
             end = self._end(header.length)
             self._enter(frame.within(_Kind.SEQUENCE, end, as_unknown=as_unknown))
 
-    def _value(self, frame: _Frame, tag: int, vr: str, length: int) -> Iterator[bytes]:
+    def _value(self, frame: Frame, tag: int, vr: str, length: int) -> Iterator[bytes]:
         big = not frame.encoding.little
         unit = _UNITS.get(vr, 1) if big else 1
         if unit == 2 and tag == _PIXEL_DATA and frame.bits in (32, 64):
@@ -355,7 +362,7 @@ class _Rewriter:
         else:
             yield from pieces
 
-    def _remember(self, frame: _Frame, tag: int, number: int) -> None:
+    def _remember(self, frame: Frame, tag: int, number: int) -> None:
         """Keep what decides how other elements are read."""
         if tag == el.PIXEL_SIGN:
             frame.signed = number == 1
@@ -378,7 +385,7 @@ def _turned(pieces: Iterable[bytes], unit: int) -> Iterator[bytes]:
     yield carry  # less than a number: the sender's mistake, kept as it came
 
 
-def _gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
+def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Join headers and small values to chunks worth sending."""
     waiting: list[bytes] = []
     size = 0
@@ -398,7 +405,8 @@ def _head(tag: int) -> bytes:
     return struct.pack("<HH", tag >> 16, tag & 0xFFFF)
 
 
-def _explicit_head(tag: int, vr: str, length: int) -> bytes:
+def element_head(tag: int, vr: str, length: int) -> bytes:
+    """Write the header of an element in Explicit VR Little Endian (PS3.5 7.1.2)."""
     if vr in el.SHORT_VRS and length <= _LONGEST_SHORT:
         return _head(tag) + vr.encode("ascii") + struct.pack("<H", length)
     # PS3.5 6.2.2: a value too long for its VR's length field goes as UN

@@ -27,6 +27,8 @@ ACTIONS = {
     "instance.version.content": "version",
     "instance.version.encoding": "version",
     "instance.risen": "updated",
+    "study.corrected": "updated",
+    "study.uncorrected": "updated",
     **{
         f"{level}.{done}": done
         for level in ("study", "series", "instance")

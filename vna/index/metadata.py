@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import LiteralString, NamedTuple
 
 from vna.db.pool import Connection
@@ -55,6 +56,11 @@ def revision(conn: Connection, ref: Ref) -> tuple[int, ...] | None:
         return None
     key, number, changed_at = row
     return key, number, int(changed_at.timestamp() * 1_000_000)
+
+
+def changed_at(found: tuple[int, ...] | None) -> datetime:
+    """Read the moment of the last change out of a revision."""
+    return datetime.fromtimestamp((found or (0,))[-1] / 1_000_000, UTC)
 
 
 def put(tx: Connection, blob_id: bytes, data: bytes, *, deriver: int = 1) -> None:

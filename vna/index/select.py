@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, LiteralString, NamedTuple
 
 from psycopg import sql
 
@@ -100,12 +100,10 @@ def _listed(row: tuple[Any, ...], same: dict[str, str]) -> Selected:
     return Selected(ref, one(row[4]), one(row[5]), row[6], row[7])
 
 
-STATEMENTS = {
-    level: sql.SQL(SQL.list_retrieval).format(key=sql.SQL(key))
-    for level, key in (
-        (Level.PATIENT, "s.patient_id = %(patient)s"),
-        (Level.STUDY, "s.study_uid = ANY(%(studies)s)"),
-        (Level.SERIES, "e.series_uid = ANY(%(series)s)"),
-        (Level.IMAGE, "i.sop_instance_uid = ANY(%(instances)s)"),
-    )
-}
+_KEYS: tuple[tuple[Level, LiteralString], ...] = (
+    (Level.PATIENT, "s.patient_id = %(patient)s"),
+    (Level.STUDY, "s.study_uid = ANY(%(studies)s)"),
+    (Level.SERIES, "e.series_uid = ANY(%(series)s)"),
+    (Level.IMAGE, "i.sop_instance_uid = ANY(%(instances)s)"),
+)
+STATEMENTS = {level: sql.SQL(SQL.list_retrieval).format(key=sql.SQL(key)) for level, key in _KEYS}

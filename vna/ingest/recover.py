@@ -70,10 +70,10 @@ class Recovery:
         database: Database,
         audit: Audit,
         settings: Settings,
-        lay: Callable[[Connection], None],
+        lay: Sequence[Callable[[Connection], None]],
         router: Router,
     ) -> None:
-        """`lay` writes every deletion the journal knows into an emptied catalogue."""
+        """`lay` writes what the journal knows into an emptied catalogue: deletions, corrections."""
         self._quarantine = Quarantine(store=store, database=database, settings=settings)
         self._store = store
         self._database = database
@@ -112,7 +112,8 @@ class Recovery:
         actor = system("reindex")
         with self._database.transaction() as tx:
             clear(tx)
-            self._lay(tx)
+            for lay in self._lay:
+                lay(tx)
             self._quarantine.lay(tx)
             self._audit.write(tx, actor, [Event(kind="reindex.begun", outcome="ok")])
             feed.begin_anew(tx)

@@ -22,7 +22,7 @@ from vna.blobs.store import BlobStore
 from vna.db.pool import Connection, Database
 from vna.dicom.refs import UID, Ref
 from vna.errors import Corrupt, NotFound
-from vna.index import deleted
+from vna.index import corrections, deleted
 from vna.index.register import known
 from vna.operate.graveyard import event
 
@@ -89,6 +89,7 @@ class Purge:
         def note(tx: Connection) -> None:
             if deleted.end_purge(tx, deletion):
                 deleted.add_dying_keys(tx, ref.study, kept)
+                corrections.forget(tx, ref.study)
                 about = {"blobs": len(graves), "keys": len(destroyed), "keys_kept": len(kept)}
                 told = event(ref, "purged", deletion=deletion.hex(), **about)
                 self._audit.write(tx, system("purge"), [told])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 
 from vna import telemetry
@@ -15,6 +15,7 @@ from vna.blobs.recent import Recent
 from vna.blobs.store import BlobStore
 from vna.config import Settings
 from vna.db.pool import Database
+from vna.dicom.corrected import Overlay
 from vna.dicom.directory import Listed, dicomdir, keys_of
 from vna.dicom.part10 import file_head, with_transfer_syntax
 from vna.dicom.refs import InstanceRef, Ref
@@ -47,6 +48,7 @@ from vna.retrieve.metadata import (
     unsealed,
 )
 from vna.retrieve.outgoing import Body, Outgoing
+from vna.retrieve.overlays import Overlays, revision, stored_as
 from vna.retrieve.package import Entry, Package, checksums, file_names, package
 from vna.retrieve.payload import Payload, Stretch, joined, path_of, ready
 from vna.retrieve.representation import ANY, Wishes, is_converted
@@ -74,6 +76,7 @@ class RetrieveEngine:
         self._database = database
         self._audit = audit
         self._limits = settings.limits
+        self._overlays = Overlays(database, settings)
         self._kept = Kept()
         self._checksums = checksums()
         self._sources: Recent[bytes, Source] = Recent(_SOURCES, _SOURCES_S)
@@ -98,9 +101,11 @@ class RetrieveEngine:
 
     def choose(self, located: Located, acceptable: Wishes | None) -> str:
         """The Transfer Syntax in which this instance goes out. Raises `NotAcceptable`."""
-        return representation.choose(
-            located.transfer_syntax, acceptable, lambda: self._targets(located)
-        )
+        stored = stored_as(located, self._overlay(located))
+        return representation.choose(stored, acceptable, lambda: self._targets(located))
+
+    def _overlay(self, located: Located) -> Overlay | None:
+        return self._overlays.of(located.ref.study, located.changed_at)
 
     def _targets(self, located: Located) -> frozenset[str]:
         if located.pixel is None:  # then the Transfer Syntax says how attributes are written
@@ -149,19 +154,23 @@ class RetrieveEngine:
             chunks=_headed(head, body.chunks),
             stretch=None if body.stretch is None else joined((ready(head), body.stretch)),
             location=path_of(located.ref),
-            revision=located.blob_id.hex(),
+            revision=revision(located, self._overlay(located)),
             changed_at=located.changed_at,
         )
 
     def dataset(self, located: Located, transfer_syntax: str) -> Payload:
         """One of `instances` as a bare data set, as C-STORE sends it."""
-        as_stored = transfer_syntax == located.transfer_syntax
+        overlay = self._overlay(located)
+        as_stored = overlay is None and transfer_syntax == located.transfer_syntax
+        chunks = self._in_syntax(located, transfer_syntax)
+        if overlay is not None:
+            chunks = self._overlays.stream(chunks, transfer_syntax, overlay)
         return Payload(
             ref=located.ref,
             media_type="application/dicom",
             transfer_syntax=transfer_syntax,
             length=located.payload_len if as_stored else None,
-            chunks=self._in_syntax(located, transfer_syntax),
+            chunks=chunks,
             stretch=stored_stretch(self._store, located) if as_stored else None,
         )
 
@@ -212,15 +221,24 @@ class RetrieveEngine:
 
     def outgoing(self, located: Located) -> Outgoing:
         """One of `instances` as something to be sent to another AE."""
+        stored = stored_as(located, self._overlay(located))
         return Outgoing(
             ref=located.ref,
             sop_class=located.sop_class,
-            transfer_syntax=located.transfer_syntax,
-            forms=representation.forms(located.transfer_syntax),
+            transfer_syntax=stored,
+            forms=representation.forms(stored),
             load=partial(self._body, located),
         )
 
     def _body(self, located: Located, transfer_syntax: str) -> Body:
+        body = self._received(located, transfer_syntax)
+        overlay = self._overlay(located)
+        if overlay is None:
+            return body
+        chunks = self._overlays.stream(body.chunks, transfer_syntax, overlay)
+        return Body(length=None, chunks=chunks)
+
+    def _received(self, located: Located, transfer_syntax: str) -> Body:
         stored = located.transfer_syntax
         if transfer_syntax == stored:
             whole = stored_stretch(self._store, located)
@@ -251,7 +269,7 @@ class RetrieveEngine:
                 name="/".join(name) if directory else f"{'/'.join(name)}.dcm",
                 content=self.whole(item),
                 changed_at=item.changed_at,
-                key=item.blob_id,
+                key=revision(item, self._overlay(item)).encode(),
             )
             for item, name in zip(found, names, strict=True)
         ]
@@ -263,7 +281,7 @@ class RetrieveEngine:
                     file_id=name,
                     sop_class=item.sop_class,
                     sop_instance=item.ref.instance,
-                    transfer_syntax=item.transfer_syntax,
+                    transfer_syntax=stored_as(item, self._overlay(item)),
                     keys=described.get(item.ref, {}),
                 )
                 for item, name in zip(found, names, strict=True)
@@ -274,12 +292,15 @@ class RetrieveEngine:
             files.insert(0, first)
         return Package(
             content=package(files, self._checksums),
-            revisions=[item.blob_id.hex() for item in found],
+            revisions=[revision(item, self._overlay(item)) for item in found],
             changed_at=changed_at,
         )
 
     def whole(self, located: Located) -> Stretch:
         """One of `instances` as the file it is stored as, to be walked from anywhere."""
+        if (overlay := self._overlay(located)) is not None:
+            given = stored_as(located, overlay)
+            return self._overlays.stretch(lambda: self.part10(located, given).chunks)
         head = file_head(group2=located.group2, preamble=located.preamble)
         return joined((ready(head), stored_stretch(self._store, located)))
 
@@ -292,9 +313,9 @@ class RetrieveEngine:
         within = principal.scope.within()
         whole = principal.scope.covers(ref)
         with self._database.reading() as conn:
-            revision = rows.revision(conn, ref)
-            kept = self._kept.find(ref, str(revision)) if whole and revision else None
-            found = rows.sealed(conn, ref, within=within) if kept is None and revision else []
+            now = rows.revision(conn, ref)
+            kept = self._kept.find(ref, str(now)) if whole and now else None
+            found = rows.sealed(conn, ref, within=within) if kept is None and now else []
         if not (kept or found):
             raise NotFound
         count = len(kept or found)
@@ -302,16 +323,20 @@ class RetrieveEngine:
         telemetry.RETRIEVALS.labels("metadata").inc(count)
         if kept is not None:
             return iter(kept)
-        return self._unsealed(ref, found, str(revision) if whole else None)
+        overlay = self._overlays.of(ref.study, rows.changed_at(now))
+        return self._unsealed(ref, found, str(now) if whole else None, overlay)
 
     def _unsealed(
-        self, ref: Ref, found: list[Sealed], revision: str | None
+        self, ref: Ref, found: list[Sealed], revision: str | None, overlay: Overlay | None
     ) -> Iterator[Description]:
         """Unseal one after the other; keep the whole when it may be asked for again."""
         described: Described = []
         room = KEPT_MOST if revision is not None else 0
         for row in found:
-            one = describe(row.ref, unsealed(self._store, row, self._limits))
+            data = unsealed(self._store, row, self._limits)
+            if overlay is not None:
+                data = self._overlays.json(data, overlay)
+            one = describe(row.ref, data)
             if (room := room - one.size) > 0:
                 described.append(one)
             else:
@@ -331,7 +356,7 @@ class RetrieveEngine:
             found = rows.revision(conn, ref)
         if found is None:
             raise NotFound
-        since = datetime.fromtimestamp(found[-1] / 1_000_000, UTC)
+        since = rows.changed_at(found)
         return "-".join(str(part) for part in found), since
 
     def frames(

@@ -37,6 +37,7 @@ from vna.retrieve.kept import Lately
 from vna.retrieve.kinds import Kind, kind_of, offers
 from vna.retrieve.legend import frame_ms, legend
 from vna.retrieve.metadata import unsealed
+from vna.retrieve.overlays import Overlays
 from vna.retrieve.payload import Payload, path_of
 from vna.retrieve.state import Referenced, State, referenced
 from vna.retrieve.wish import Wish
@@ -87,6 +88,7 @@ class RenderEngine:
         self._database = database
         self._audit = audit
         self._limits = settings.limits
+        self._overlays = Overlays(database, settings)
         self._pool = pixels
         self._tables: Lately[bytes] = Lately(_TABLES, lambda table: len(table) + 100)
         self._known: Lately[Known] = Lately(_KNOWN, lambda known: known.weight)
@@ -252,7 +254,9 @@ class RenderEngine:
         """One frame, from what is kept or from the sandbox."""
         known, located = sight.known, sight.located
         state = sight.state
-        key = (located.blob_id, number, media, wish.looks(), state.blob_id if state else None)
+        shown = state.blob_id if state else None
+        texts = tuple(known.texts.items())
+        key = (located.blob_id, number, media, wish.looks(), shown, texts)
         data = self._pictures.get(key, lambda: self._made(sight, number, media, wish))
         telemetry.BYTES_SENT.labels("rendered").inc(len(data))
         of_frame = "" if frames.count(known.table) == 1 else f"/frames/{number}"
@@ -328,7 +332,8 @@ class RenderEngine:
                 weight + len(table or b""),
             )
 
-        return self._known.get(located.blob_id, read)
+        overlay = self._overlays.of(located.ref.study, located.changed_at)
+        return self._known.get((located.blob_id, overlay and overlay.version), read)
 
     def _read(self, located: Located) -> tuple[dict[str, Any], int]:
         """Read the DICOM JSON of an instance that may be seen, and its size."""
@@ -338,6 +343,9 @@ class RenderEngine:
             raise NotFound
         _require_same(located, found[0].blob_id)
         data = unsealed(self._store, found[0], self._limits)
+        overlay = self._overlays.of(located.ref.study, located.changed_at)
+        if overlay is not None:
+            data = self._overlays.json(data, overlay)
         return orjson.loads(data), len(data)
 
     def _frame_table(self, located: Located) -> bytes | None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from vna.access.policy import require
 from vna.access.principal import Action, Principal
 from vna.db.pool import Connection
-from vna.dicom.refs import UID, Ref, StudyRef
+from vna.dicom.refs import Ref, StudyRef
 from vna.errors import NotFound
+from vna.index.arrays import Longs
 from vna.sharing import granting
+from vna.sharing.held import may_see
 from vna.sharing.rooms import SQL, Rooms
 from vna.sharing.values import (
     GrantState,
@@ -56,7 +59,7 @@ class Board:
         }
         with self._rooms.database.reading() as conn:
             rows = conn.execute(SQL.list_shares, asked).fetchall()
-        return [self._summary(row) for row in rows if _may_see(who, row[6])]
+        return [self._summary(row) for row in rows if may_see(who, row[6])]
 
     def detail(self, who: Principal, share_id: int) -> ShareDetail:
         """Tell all about one; see `SharingEngine.detail`."""
@@ -72,7 +75,7 @@ class Board:
         }
         with self._rooms.database.reading() as conn:
             row = conn.execute(SQL.list_shares, asked).fetchone()
-            if row is None or not _may_see(who, row[6]):
+            if row is None or not may_see(who, row[6]):
                 raise NotFound("There is no such share.")
             grants = grant_summaries(self._rooms, conn, share_id)
             happened = conn.execute(SQL.share_events, (str(share_id), MOST)).fetchall()
@@ -89,6 +92,13 @@ class Board:
             tested_at=row[19],
             reason=row[20],
         )
+
+    def numbers(self, who: Principal, share_ids: Iterable[int]) -> dict[int, str]:
+        """Say what some shares are called; see `SharingEngine.numbers`."""
+        require(who, Action.SHARE)
+        with self._rooms.database.reading() as conn:
+            rows = conn.execute(SQL.numbers_of, (Longs(list(share_ids)),)).fetchall()
+        return {row[0]: row[1] for row in rows if may_see(who, row[2])}
 
     def shown(self, who: Principal, share_id: int) -> list[Ref]:
         """List what of a share is shown now; see `SharingEngine.shown`."""
@@ -144,10 +154,6 @@ def grant_summaries(rooms: Rooms, conn: Connection, share_id: int) -> list[Grant
         )
         for row in rows
     ]
-
-
-def _may_see(who: Principal, studies: list[str]) -> bool:
-    return all(who.scope.touches(StudyRef(UID(study))) for study in studies)
 
 
 def _happened(row: tuple[Any, ...]) -> Happened:

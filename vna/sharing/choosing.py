@@ -35,19 +35,19 @@ class Chosen:
 def choose(conn: Connection, who: Principal, offer: Offer, *, most: int) -> Chosen:
     """Find what was chosen. Raises `NotPermitted`, `NotFound`, `InvalidRequest`, `Conflict`.
 
-    `TooLarge` past `most` instances, before any of their keys is opened.
+    `TooLarge` past `most` instances, before any of them is read.
     """
     refs: list[Ref] = [*offer.studies, *offer.series, *offer.instances]
     for ref in refs:
         require(who, Action.SHARE, ref)
+    if _size_of(conn, offer) > most:
+        raise TooLarge(f"One share holds {most} images: choose less at a time.")
     found: dict[str, Located] = {}
     for ref in refs:
         there = instances(conn, ref, within=who.scope.within())
         if not there:
             raise NotFound("What was chosen is not there any more.")
         found.update((one.ref.instance, one) for one in there)
-        if len(found) > most:
-            raise TooLarge(f"One share holds {most} images: choose less at a time.")
     kept = [one for one in found.values() if offer.reports or one.sop_class not in REPORTS]
     if not kept:
         raise InvalidRequest("Only reports were chosen, and this share is without reports.")
@@ -57,6 +57,7 @@ def choose(conn: Connection, who: Principal, offer: Offer, *, most: int) -> Chos
         )
     studies = tuple(sorted({one.ref.study for one in kept}))
     issuer, patient_id = _person_of(conn, studies)
+    _require_certain(conn, studies)
     return Chosen(
         located=tuple(sorted(kept, key=lambda one: one.ref.instance)),
         studies=studies,
@@ -87,6 +88,16 @@ def digest_of(items: Sequence[Item]) -> bytes:
     return hashed.digest()
 
 
+def _size_of(conn: Connection, offer: Offer) -> int:
+    asked = {
+        "studies": Texts(ref.study for ref in offer.studies),
+        "of_studies": Texts(ref.study for ref in offer.series),
+        "series": Texts(ref.series for ref in offer.series),
+    }
+    row = conn.execute(SQL.count_instances, asked).fetchone()
+    return len(offer.instances) + (int(row[0]) if row else 0)
+
+
 def _uids(item: Item) -> tuple[str, str, str]:
     return item.ref.study, item.ref.series, item.ref.instance
 
@@ -102,6 +113,12 @@ def _person_of(conn: Connection, studies: Sequence[str]) -> tuple[str, str]:
         raise Conflict("These studies are not of one patient: share those of each apart.")
     issuer, patient_id, _ = rows[0]
     return issuer, patient_id
+
+
+def _require_certain(conn: Connection, studies: Sequence[str]) -> None:
+    row = conn.execute(SQL.in_doubt, (Texts(studies),)).fetchone()
+    if row and row[0]:
+        raise Conflict("Whose studies these are must be settled first: see `vna patient work`.")
 
 
 def _facts(conn: Connection, studies: Sequence[str], kept: Iterable[Located]) -> tuple[Facts, ...]:

@@ -10,12 +10,11 @@ from typing import Any
 from vna.access.audit import Event
 from vna.access.policy import require
 from vna.access.principal import Action, Principal
-from vna.db.pool import Connection
 from vna.errors import InvalidRequest, NotFound
-from vna.index.arrays import Longs
 from vna.sharing import records
+from vna.sharing.ends import suspend
 from vna.sharing.ids import new_id
-from vna.sharing.rooms import SQL, Rooms, now
+from vna.sharing.rooms import SQL, Act, Rooms, Runs, now
 from vna.sharing.rules import MOST_NAME, Limits
 from vna.telemetry import SHARE_ACTS
 
@@ -90,9 +89,9 @@ class Consents:
         consent_id = new_id()
         row = self._row(who, consent_id, consent)
 
-        def work(tx: Connection) -> None:
+        def work(tx: Act) -> None:
             tx.execute(SQL.add_consent, row)
-            self._rooms.write_down(tx, records.CONSENT, {"consent": consent_id}, row, who.name)
+            tx.write_down(records.CONSENT, {"consent": consent_id}, row, who.name)
             replaced = [
                 old
                 for old in hold(tx, consent.issuer, consent.patient_id)
@@ -113,7 +112,7 @@ class Consents:
             event = Event(kind="consent.recorded", outcome="done", detail=detail)
             self._rooms.tell(tx, who, event)
 
-        self._rooms.database.changing(work)
+        self._rooms.act(work)
         SHARE_ACTS.labels("consented" if consent.allowed else "forbidden").inc()
         return consent_id
 
@@ -124,7 +123,7 @@ class Consents:
         """
         require(who, Action.SHARE)
 
-        def work(tx: Connection) -> Withdrawn:
+        def work(tx: Act) -> Withdrawn:
             self._end(tx, who, consent_id, "withdrawn")
             numbers = self._suspend(tx, who, consent_id)
             detail = {"consent": consent_id, "suspended": len(numbers)}
@@ -132,7 +131,7 @@ class Consents:
             self._rooms.tell(tx, who, event)
             return Withdrawn(shares=tuple(numbers))
 
-        withdrawn = self._rooms.database.changing(work)
+        withdrawn = self._rooms.act(work)
         SHARE_ACTS.labels("withdrawn").inc()
         return withdrawn
 
@@ -163,24 +162,20 @@ class Consents:
             "valid_to": consent.valid_to,
         }
 
-    def _end(self, tx: Connection, who: Principal, consent_id: int, state: str) -> None:
+    def _end(self, tx: Act, who: Principal, consent_id: int, state: str) -> None:
         row = {"consent_id": consent_id, "state": state, "ended_at": now(), "ended_by": who.name}
         if tx.execute(SQL.end_consent, row).fetchone() is None:
             raise NotFound("There is no such consent, or it is over already.")
         target = {"consent": consent_id}
-        self._rooms.write_down(tx, records.CONSENT_END, target, row, who.name)
+        tx.write_down(records.CONSENT_END, target, row, who.name)
 
-    def _suspend(self, tx: Connection, who: Principal, consent_id: int) -> list[str]:
-        asked = {"consent_id": consent_id, "reason": "consent withdrawn"}
-        found = tx.execute(SQL.suspend_of_consent, asked).fetchall()
-        tx.execute(SQL.end_sessions_of_shares, (Longs([row[0] for row in found]),))
-        for share_id, _ in found:
-            detail = {"share": share_id, "consent": consent_id}
-            self._rooms.tell(tx, who, Event(kind="share.suspended", outcome="done", detail=detail))
+    def _suspend(self, tx: Act, who: Principal, consent_id: int) -> list[str]:
+        found = tx.execute(SQL.shares_on_consent, (consent_id,)).fetchall()
+        suspend(self._rooms, tx, who, [row[0] for row in found], "consent withdrawn")
         return [row[1] for row in found]
 
 
-def hold(tx: Connection, issuer: str, patient_id: str) -> list[Limits]:
+def hold(tx: Runs, issuer: str, patient_id: str) -> list[Limits]:
     """Hold what of a person's consents counts now."""
     rows = tx.execute(SQL.hold_consents, (issuer, patient_id)).fetchall()
     return [_limits(row) for row in rows]

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vna.access.audit import Event
-from vna.access.principal import Principal
-from vna.db.pool import Connection
+from vna.access.policy import require
+from vna.access.principal import Action, Principal
 from vna.dicom.refs import StudyRef
 from vna.errors import Conflict, InvalidRequest, NotFound
 from vna.index.arrays import Longs
-from vna.sharing import records
-from vna.sharing.offers import hold_share
-from vna.sharing.rooms import SQL, Rooms, now
+from vna.sharing import granting, records
+from vna.sharing.held import hold_share
+from vna.sharing.rooms import SQL, Act, Rooms, now
 from vna.telemetry import SHARE_ACTS
 
 _MOST_REASON = 300
+_NOTICES = {"locked": "locked", "refused": "not-me"}
 
 
 class Ends:
@@ -28,7 +29,7 @@ class Ends:
         """End a share, or one grant of it with what was forwarded from it; count the grants."""
         _check_reason(reason)
 
-        def work(tx: Connection) -> int:
+        def work(tx: Act) -> int:
             hold_share(tx, who, share_id)
             if grant_id is not None:
                 row = tx.execute(SQL.share_of_grant, (grant_id,)).fetchone()
@@ -44,27 +45,25 @@ class Ends:
             if tx.execute(SQL.end_share, ended).fetchone() is None:
                 raise Conflict("This share was revoked before.")
             target = {"share": share_id}
-            self._rooms.write_down(tx, records.SHARE_END, target, ended, who.name)
+            tx.write_down(records.SHARE_END, target, ended, who.name)
             grants = [row[0] for row in tx.execute(SQL.grants_of, (share_id,)).fetchall()]
             self._out(tx, grants)
             detail = {"share": share_id, "grants": len(grants), "reason": reason}
             self._rooms.tell(tx, who, Event(kind="share.revoked", outcome="done", detail=detail))
             return len(grants)
 
-        count = self._rooms.database.changing(work)
+        count = self._rooms.act(work)
         SHARE_ACTS.labels("revoked").inc()
         return count
 
-    def end_grant(
-        self, tx: Connection, who: Principal, grant_id: int, state: str, reason: str
-    ) -> int:
+    def end_grant(self, tx: Act, who: Principal, grant_id: int, state: str, reason: str) -> int:
         """End a grant in a transaction: as locked alone, else with what was forwarded from it.
 
         Who goes on under it is out, what was not sent yet is not sent. Counts the grants.
         """
-        below = [row[0] for row in tx.execute(SQL.line_below, (grant_id,)).fetchall()]
-        grants = [grant_id] if state == "locked" else below
-        at = now()
+        below = tx.execute(SQL.line_below, (grant_id,)).fetchall()
+        grants = [grant_id] if state == "locked" else [row[0] for row in below]
+        at = max([now(), *(row[1] for row in below)])  # never before it was issued
         of_state = {state: [grant_id]}
         if len(grants) > 1:
             of_state.setdefault("revoked", [])
@@ -79,7 +78,7 @@ class Ends:
                 "reason": reason,
             }
             count += tx.execute(SQL.end_grants, row).rowcount
-            self._rooms.write_down(tx, records.GRANT_END, {"grant": grant_id}, row, who.name)
+            tx.write_down(records.GRANT_END, {"grant": grant_id}, row, who.name)
         self._out(tx, grants)
         share = tx.execute(SQL.share_of_grant, (grant_id,)).fetchone()
         detail = {
@@ -89,29 +88,56 @@ class Ends:
             "reason": reason,
         }
         self._rooms.tell(tx, who, Event(kind=f"grant.{state}", outcome="done", detail=detail))
+        if state in _NOTICES:
+            granting.send_notice(self._rooms, tx, _NOTICES[state], grant_id, who.name)
         return count
 
     def suspend_study(self, who: Principal, ref: StudyRef, reason: str) -> list[str]:
         """Suspend every share that shows a study; return their numbers."""
         _check_reason(reason)
+        require(who, Action.SHARE, ref)
 
-        def work(tx: Connection) -> list[str]:
-            asked = {"study": str(ref.study), "reason": reason}
-            found = tx.execute(SQL.suspend_of_study, asked).fetchall()
-            tx.execute(SQL.end_sessions_of_shares, (Longs([row[0] for row in found]),))
-            for share_id, _ in found:
-                detail = {"share": share_id, "reason": reason}
-                told = Event(kind="share.suspended", outcome="done", study=ref.study, detail=detail)
-                self._rooms.tell(tx, who, told)
+        def work(tx: Act) -> list[str]:
+            found = tx.execute(SQL.shares_of_study, (str(ref.study),)).fetchall()
+            suspend(self._rooms, tx, who, [row[0] for row in found], reason)
             return [row[1] for row in found]
 
-        return self._rooms.database.changing(work)
+        return self._rooms.act(work)
 
-    def _out(self, tx: Connection, grants: Sequence[int]) -> None:
+    def reinstate(self, who: Principal, share_id: int) -> None:
+        """Let a suspended share go on; see `SharingEngine.reinstate`."""
+
+        def work(tx: Act) -> None:
+            share = hold_share(tx, who, share_id)
+            if share.consent_id is not None:
+                row = tx.execute(SQL.consent_state, (share.consent_id,)).fetchone()
+                if row is None or not row[0]:
+                    raise Conflict("The consent this rests on does not hold: share anew.")
+            said = {"share_id": share_id}
+            if tx.execute(SQL.reinstate_share, said).fetchone() is None:
+                raise Conflict("This share is not suspended.")
+            tx.write_down(records.SHARE_HOLD, {"share": share_id}, said, who.name)
+            told = Event(kind="share.reinstated", outcome="done", detail={"share": share_id})
+            self._rooms.tell(tx, who, told)
+
+        self._rooms.act(work)
+
+    def _out(self, tx: Act, grants: Sequence[int]) -> None:
         tx.execute(SQL.end_sessions, (Longs(grants),))
         for grant_id in grants:
             tx.execute(SQL.void_codes, (grant_id,))
-            self._rooms.outbox.cancel_grant(tx, grant_id)
+            self._rooms.outbox.cancel_grant(tx.tx, grant_id)
+
+
+def suspend(rooms: Rooms, tx: Act, who: Principal, share_ids: Sequence[int], reason: str) -> None:
+    """Suspend shares: who goes on under them is out."""
+    for share_id in share_ids:
+        said = {"share_id": share_id, "reason": reason}
+        tx.execute(SQL.suspend_share, said)
+        tx.write_down(records.SHARE_HOLD, {"share": share_id}, said, who.name)
+        detail = {"share": share_id, "reason": reason}
+        rooms.tell(tx, who, Event(kind="share.suspended", outcome="done", detail=detail))
+    tx.execute(SQL.end_sessions_of_shares, (Longs(share_ids),))
 
 
 def _check_reason(reason: str) -> None:

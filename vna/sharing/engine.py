@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 
 from vna.access.audit import Audit
+from vna.access.labels import Labels
 from vna.access.principal import Principal
 from vna.access.rates import Rates
 from vna.access.sessions import Browser
@@ -13,6 +15,7 @@ from vna.blobs.store import BlobStore
 from vna.config import Settings
 from vna.crypto.credentials import Cost
 from vna.db.pool import Connection, Database
+from vna.delivery.channels import Channel
 from vna.dicom.refs import Ref, StudyRef
 from vna.sharing.board import Board
 from vna.sharing.consents import Consents
@@ -21,7 +24,10 @@ from vna.sharing.forwarding import Forwarding
 from vna.sharing.guests import Guests
 from vna.sharing.keys import ShareKeys
 from vna.sharing.offers import Offers
+from vna.sharing.previews import Previews
 from vna.sharing.proving import Proving
+from vna.sharing.reminders import Reminders
+from vna.sharing.renewals import Renewals
 from vna.sharing.replay import Replay
 from vna.sharing.rooms import SQL, Outbox, Rooms, now
 from vna.sharing.rules import default_until
@@ -68,17 +74,21 @@ class SharingEngine:
             keys=ShareKeys(store.keyring, cost),
             journal=Journal(store),
             rates=Rates(database),
+            labels=Labels(database),
             outbox=outbox,
         )
         self.consents = Consents(rooms)
         self._rooms = rooms
         self._offers = Offers(rooms)
+        self._renewals = Renewals(rooms)
+        self._previews = Previews(rooms)
         self._ends = Ends(rooms)
         self._guests = Guests(rooms, self._ends)
         self._proving = Proving(rooms, self._guests)
         self._forwarding = Forwarding(rooms, self._guests, self._ends)
         self._board = Board(rooms)
         self._replay = Replay(rooms)
+        self._reminders = Reminders(rooms)
 
     # ---- staff -----------------------------------------------------------------------------
 
@@ -114,6 +124,10 @@ class SharingEngine:
         """Tell all about a share. Raises `NotFound`."""
         return self._board.detail(who, share_id)
 
+    def numbers(self, who: Principal, share_ids: Iterable[int]) -> dict[int, str]:
+        """Say what some shares are called, of those that may be seen."""
+        return self._board.numbers(who, share_ids)
+
     def shown(self, who: Principal, share_id: int) -> list[Ref]:
         """List what of a share is shown now: for a disc of the same. Raises `NotFound`."""
         return self._board.shown(who, share_id)
@@ -127,32 +141,40 @@ class SharingEngine:
         """
         return self._ends.revoke(who, share_id, grant_id=grant_id, reason=reason)
 
-    def renew(self, who: Principal, grant_id: int) -> Offered:
-        """Issue new secrets to the same channels; the old ones open nothing any more.
+    def renew(self, who: Principal, grant_id: int, *, by: Channel | None = None) -> Offered:
+        """Issue new secrets; the old ones open nothing any more, and who came in by them is out.
 
-        An expired share lasts again for as long as one of its purpose does. Raises `Conflict` for
+        The link goes where it went before; codes go to `by` when a lost telephone is replaced. An
+        expired share lasts again for as long as one of its purpose does. Raises `Conflict` for
         what was revoked or is suspended. May cost a hash.
         """
-        return self._offers.renew(who, grant_id)
+        return self._renewals.renew(who, grant_id, by=by)
 
     def unlock(self, who: Principal, grant_id: int) -> Offered:
         """Do the same for a grant that wrong secrets have locked, and for no other."""
-        return self._offers.renew(who, grant_id, only_locked=True)
+        return self._renewals.renew(who, grant_id, only_locked=True)
 
     def extend(self, who: Principal, share_id: int, until: dt.datetime) -> None:
         """Let a share, and the grants its owner made, end later. Raises `Conflict`."""
-        self._offers.extend(who, share_id, until)
+        self._renewals.extend(who, share_id, until)
 
     def test(self, who: Principal, share_id: int) -> Preview:
         """Open every item's key and say what a stranger with link and proof will see.
 
         Raises `Conflict` when nobody could open it.
         """
-        return self._offers.test(who, share_id)
+        return self._previews.test(who, share_id)
 
     def suspend_study(self, who: Principal, ref: StudyRef, reason: str) -> list[str]:
         """Suspend whatever shows a study, which may be another person's; return the numbers."""
         return self._ends.suspend_study(who, ref, reason)
+
+    def reinstate(self, who: Principal, share_id: int) -> None:
+        """Let a suspended share go on where it was; its guests open their links again.
+
+        Raises `Conflict` when it is not suspended, or the consent it rests on does not hold.
+        """
+        self._ends.reinstate(who, share_id)
 
     # ---- guests ----------------------------------------------------------------------------
 
@@ -233,6 +255,14 @@ class SharingEngine:
     def catch_up(self, *, older_s: float) -> int:
         """Bring in what the journal knows and the tables do not, after a crash; count entries."""
         return self._replay.catch_up(older_s=older_s)
+
+    def channel_bounced(self, tx: Connection, channel_id: int) -> None:
+        """Note that a message to a channel came back, in the transaction that takes it in."""
+        tx.execute(SQL.bounce_channel, (channel_id,))
+
+    def remind(self) -> int:
+        """Tell who was sent a link that it ends within three days, once; count the messages."""
+        return self._reminders.send()
 
     def sweep(self) -> None:
         """Remove sessions and codes that are over."""

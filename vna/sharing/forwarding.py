@@ -5,15 +5,15 @@ from __future__ import annotations
 from vna.access.audit import Event
 from vna.crypto import shares
 from vna.crypto.credentials import digest
-from vna.db.pool import Connection
 from vna.dicom.refs import Ref
 from vna.errors import InvalidRequest, NotAuthenticated, NotFound, NotPermitted
 from vna.sharing import granting
 from vna.sharing.board import grant_summaries
 from vna.sharing.ends import Ends
 from vna.sharing.guests import KEY, Guests
-from vna.sharing.offers import hold_grant
-from vna.sharing.rooms import SQL, Rooms, now
+from vna.sharing.held import hold_grant
+from vna.sharing.ids import new_id
+from vna.sharing.rooms import SQL, Act, Rooms, now
 from vna.sharing.rules import check_ways
 from vna.sharing.values import Forward, GrantSummary, Guest, Offered, Protection
 from vna.telemetry import SHARE_ACTS
@@ -43,7 +43,9 @@ class Forwarding:
             printed=False,
         )
 
-        def work(tx: Connection) -> Offered:
+        grant_id = new_id()
+
+        def work(tx: Act) -> Offered:
             tx.execute(SQL.hold_share, (guest.share_id,))
             parent = hold_grant(tx, guest.grant_id)
             if parent.why is not None or not parent.holds_forward:
@@ -55,6 +57,7 @@ class Forwarding:
             terms = granting.terms_of(
                 offer,
                 share_id=guest.share_id,
+                grant_id=grant_id,
                 number=guest.share.number,
                 parent_id=guest.grant_id,
                 depth=parent.depth + 1,
@@ -65,7 +68,7 @@ class Forwarding:
                 until=min(offer.until, parent.until),
                 actor=guest.principal.name,
             )
-            grant_id = granting.add(rooms, tx, terms, made)
+            granting.add(rooms, tx, terms, made)
             detail = {
                 "share": guest.share_id,
                 "grant": grant_id,
@@ -83,7 +86,7 @@ class Forwarding:
                 passcode=made.passcode,
             )
 
-        offered = rooms.database.changing(work)
+        offered = rooms.act(work)
         SHARE_ACTS.labels("forwarded").inc()
         return offered
 
@@ -98,14 +101,14 @@ class Forwarding:
         """End one; see `SharingEngine.take_back`."""
         guest = self._proven(session)
 
-        def work(tx: Connection) -> int:
+        def work(tx: Act) -> int:
             tx.execute(SQL.hold_share, (guest.share_id,))
             if hold_grant(tx, grant_id).parent_id != guest.grant_id:
                 raise NotFound("There is no such grant.")
             reason = "taken back by who gave it on"
             return self._ends.end_grant(tx, guest.principal, grant_id, "revoked", reason)
 
-        return self._rooms.database.changing(work)
+        return self._rooms.act(work)
 
     def _proven(self, session: str) -> Guest:
         guest = self._guests.require(session)
@@ -138,6 +141,6 @@ def _check(guest: Guest, offer: Forward) -> None:
         raise NotFound
 
 
-def _children(tx: Connection, grant_id: int) -> int:
+def _children(tx: Act, grant_id: int) -> int:
     row = tx.execute(SQL.count_children, (grant_id,)).fetchone()
     return 0 if row is None else int(row[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +11,13 @@ import orjson
 
 from vna.crypto import shares
 from vna.crypto.credentials import new_secret
-from vna.db.pool import Connection
-from vna.errors import Conflict
+from vna.delivery.channels import Channel
+from vna.errors import Conflict, Gone
+from vna.index.locate import Located
 from vna.sharing import records
-from vna.sharing.channels import Channel, Kind
 from vna.sharing.ids import new_id
 from vna.sharing.keys import Made
-from vna.sharing.rooms import SQL, Rooms, now
+from vna.sharing.rooms import SQL, Act, Rooms, Runs, now
 from vna.sharing.values import Confirmed, Forward, Offer, Person, Protection, Recipient
 
 Part = tuple[str, str | None]
@@ -31,6 +32,7 @@ class Terms:
     """What a grant is made with, whoever makes it."""
 
     share_id: int
+    grant_id: int
     number: str
     parent_id: int | None
     depth: int
@@ -72,9 +74,9 @@ def make_secrets(rooms: Rooms, share_key: bytes, *, passcode: bool, printed: boo
     )
 
 
-def add(rooms: Rooms, tx: Connection, terms: Terms, made: Made) -> int:
-    """Write a grant into table and journal and send its link; return its number."""
-    grant_id, at = new_id(), now()
+def add(rooms: Rooms, tx: Act, terms: Terms, made: Made) -> None:
+    """Write a grant into table and journal, and send its link."""
+    grant_id, at = terms.grant_id, now()
     row = {
         "grant_id": grant_id,
         "share_id": terms.share_id,
@@ -95,7 +97,7 @@ def add(rooms: Rooms, tx: Connection, terms: Terms, made: Made) -> int:
         "ends_at": terms.until,
         "state": "pending" if terms.to is None else "invited",
     }
-    write(rooms, tx, row, terms.actor)
+    write(tx, row, terms.actor)
     if terms.to is not None:
         send_link(
             rooms,
@@ -112,15 +114,14 @@ def add(rooms: Rooms, tx: Connection, terms: Terms, made: Made) -> int:
             channel=row["to_channel"],
             actor=terms.actor,
         )
-    return grant_id
 
 
-def write(rooms: Rooms, tx: Connection, row: dict[str, Any], actor: str) -> None:
+def write(tx: Act, row: dict[str, Any], actor: str) -> None:
     """Write a grant's row, and the same into the journal."""
     if tx.execute(SQL.add_grant, row).fetchone() is None:
         raise Conflict("This grant was changed at the same moment; look at it again.")
     target = {"share": row["share_id"], "grant": row["grant_id"]}
-    rooms.write_down(tx, records.GRANT, target, row, actor)
+    tx.write_down(records.GRANT, target, row, actor)
 
 
 def kept(made: Made) -> dict[str, Any]:
@@ -139,7 +140,7 @@ def kept(made: Made) -> dict[str, Any]:
 
 def send_link(
     rooms: Rooms,
-    tx: Connection,
+    tx: Act,
     template: str,
     *,
     secret: str,
@@ -155,7 +156,7 @@ def send_link(
 ) -> None:
     """Leave the message with the link: no name, no exam, nothing of the patient."""
     rooms.outbox.post(
-        tx,
+        tx.tx,
         to=to,
         template=template,
         values={
@@ -173,7 +174,31 @@ def send_link(
     )
 
 
-def channel_id(rooms: Rooms, tx: Connection, to: Channel, actor: str) -> int:
+def send_notice(rooms: Rooms, tx: Act, template: str, grant_id: int, actor: str) -> None:
+    """Tell whom a grant came from, or whom the share names, what became of it."""
+    row = tx.execute(SQL.whom_to_tell, (grant_id,)).fetchone()
+    if row is None or row[0] is None:
+        return
+    values = {"number": row[2]}
+    if template == "opened":
+        values["when"] = now().isoformat(timespec="seconds")
+    if template == "shared":
+        values["until"] = row[3].date().isoformat()
+    rooms.outbox.post(
+        tx.tx,
+        to=open_channel(rooms, tx, row[0]),
+        template=template,
+        values=values,
+        language=row[1],
+        until=None,
+        channel_id=row[0],
+        share_id=None,
+        grant_id=None,  # it is to go out although the grant has ended
+        requested_by=actor,
+    )
+
+
+def channel_id(rooms: Rooms, tx: Act, to: Channel, actor: str) -> int:
     """Find a channel or take it in; one that was given up is not written to. Raises `Conflict`."""
     asked = {"kind": to.kind, "value_mac": rooms.keys.channel_mac(to.kind, to.value)}
     row = tx.execute(SQL.find_channel, asked).fetchone()
@@ -188,30 +213,51 @@ def channel_id(rooms: Rooms, tx: Connection, to: Channel, actor: str) -> int:
             "created_at": now(),
         }
         if tx.execute(SQL.add_channel, new).rowcount:
-            rooms.write_down(tx, records.CHANNEL, {"channel": fresh}, new, actor)
+            tx.write_down(records.CHANNEL, {"channel": fresh}, new, actor)
         row = tx.execute(SQL.find_channel, asked).fetchone()
     if row is None or row[1] in ("replaced", "revoked"):
         raise Conflict("This address was given up by its owner; ask for another one.")
     return int(row[0])
 
 
-def open_channel(rooms: Rooms, tx: Connection, number: int) -> Channel:
+def open_channel(rooms: Rooms, tx: Runs, number: int) -> Channel:
     """Read a channel to write to it."""
     row = tx.execute(SQL.open_channel, (number,)).fetchone()
     if row is None:
         raise Conflict("The address is not there any more.")
-    kind: Kind = "email" if row[1] == "email" else "sms"
-    return Channel(kind, rooms.keys.unseal(_CHANNEL, row[0], row[2]).decode())
+    return Channel(row[1], rooms.keys.unseal(_CHANNEL, row[0], row[2]).decode())
 
 
-def seal_owner_key(rooms: Rooms, share_id: int, share_key: bytes) -> bytes:
-    """Seal a share's key for grants that come later."""
-    return rooms.keys.seal(_OWNER, share_id, share_key)
+def seal_owner_key(
+    rooms: Rooms, share_id: int, share_key: bytes, located: Iterable[Located]
+) -> bytes:
+    """Seal a share's key for grants that come later: under a key of each of its studies.
+
+    Not under the archive's key alone, or the database would open what was destroyed with its study.
+    """
+    of_study = {one.ref.study: (bytes(one.key_id), one.key_version) for one in located}
+    named = [of_study[study] for study in sorted(of_study)]
+    sealed = rooms.keys.seal(_OWNER, share_id, share_key, under=_study_keys(rooms, named))
+    head = b"".join(key_id + version.to_bytes(4, "big") for key_id, version in named)
+    return len(named).to_bytes(2, "big") + head + sealed
 
 
 def open_owner_key(rooms: Rooms, share_id: int, sealed: bytes) -> bytes:
-    """Open it. Raises `Corrupt`."""
-    return rooms.keys.unseal(_OWNER, share_id, sealed)
+    """Open it. Raises `Conflict` when a study of the share was destroyed, `Corrupt`."""
+    end = 2 + 20 * int.from_bytes(sealed[:2], "big")
+    named = [
+        (sealed[at : at + 16], int.from_bytes(sealed[at + 16 : at + 20], "big"))
+        for at in range(2, end, 20)
+    ]
+    try:
+        under = _study_keys(rooms, named)
+    except Gone as exc:
+        raise Conflict("A study of this share was deleted for good: share anew.") from exc
+    return rooms.keys.unseal(_OWNER, share_id, sealed[end:], under=under)
+
+
+def _study_keys(rooms: Rooms, named: Sequence[tuple[bytes, int]]) -> bytes:
+    return b"".join(rooms.store.keys.open(key_id, version).key for key_id, version in named)
 
 
 def seal_person(rooms: Rooms, share_id: int, person: Person) -> bytes:

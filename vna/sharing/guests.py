@@ -9,12 +9,12 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from vna.access import rates
 from vna.access.audit import Event
-from vna.access.principal import Action, Kind, Principal, Scope
+from vna.access.principal import Action, Principal, Scope
 from vna.access.sessions import Browser
 from vna.crypto import shares
 from vna.crypto.credentials import digest, new_secret
@@ -22,7 +22,7 @@ from vna.db.pool import Connection
 from vna.errors import NotAuthenticated, TooMany
 from vna.sharing import granting
 from vna.sharing.ends import Ends
-from vna.sharing.rooms import SQL, Rooms, guest_named
+from vna.sharing.rooms import SQL, Act, Rooms, guest_named
 from vna.sharing.values import (
     Guest,
     Level,
@@ -137,20 +137,24 @@ class Guests:
         return _Opened(grant_id, share_id, half, label)
 
     def _charged(self, grant_id: int) -> bool:
-        with self._rooms.database.transaction() as tx:
-            return tx.execute(SQL.charge_try, (grant_id,)).fetchone() is not None
+        return self._rooms.act(
+            lambda tx: tx.execute(SQL.charge_try, (grant_id,)).fetchone() is not None
+        )
 
     def _settle(self, row: tuple[Any, ...], *, is_right: bool, browser: Browser) -> None:
         """Give the try back when the printed code was right; lock when it was the last."""
         grant_id, number = row[0], row[2]
-        with self._rooms.database.transaction() as tx:
+
+        def settle(tx: Act) -> None:
             if is_right:
                 tx.execute(SQL.give_try_back, (grant_id,))
-                return
-            who = guest_named(number, grant_id, browser.address)
-            self.wrong(tx, who, grant_id, "printed")
+            else:
+                who = guest_named(number, grant_id, browser.address)
+                self.wrong(tx, who, grant_id, "printed")
 
-    def wrong(self, tx: Connection, who: Principal, grant_id: int, way: str) -> int:
+        self._rooms.act(settle)
+
+    def wrong(self, tx: Act, who: Principal, grant_id: int, way: str) -> int:
         """Note a wrong secret that was counted already; lock at the last. Returns what is left."""
         row = tx.execute(SQL.wrong_of, (grant_id,)).fetchone()
         left = 0 if row is None else max(0, MOST_WRONG - int(row[1]))
@@ -177,9 +181,7 @@ class Guests:
             return found
         self._rooms.rates.give_back(limits)
         secret = new_secret()
-        self._rooms.database.changing(
-            lambda tx: self._begin(tx, found, secret, browser, by_print=by_print)
-        )
+        self._rooms.act(lambda tx: self._begin(tx, found, secret, browser, by_print=by_print))
         guest = self.resume(secret)
         if guest is None:
             return Refused(reason=Reason.REVOKED)  # in this very moment
@@ -187,7 +189,7 @@ class Guests:
         return secret, guest
 
     def _begin(
-        self, tx: Connection, found: _Opened, secret: str, browser: Browser, *, by_print: bool
+        self, tx: Act, found: _Opened, secret: str, browser: Browser, *, by_print: bool
     ) -> None:
         if browser.secret is not None:
             tx.execute(SQL.end_session, (digest(browser.secret),))
@@ -231,19 +233,21 @@ class Guests:
 
     def leave(self, secret: str) -> None:
         """End a session."""
-        self.forget(secret)
         guest = self.resume(secret)
-        with self._rooms.database.transaction() as tx:
+
+        def work(tx: Act) -> None:
             if tx.execute(SQL.end_session, (digest(secret),)).fetchone() and guest is not None:
                 detail = {"share": guest.share_id, "grant": guest.grant_id}
                 told = Event(kind="grant.left", outcome="done", detail=detail)
                 self._rooms.tell(tx, guest.principal, told)
+
+        self._rooms.act(work)
         self.forget(secret)
 
     def not_me(self, secret: str) -> str:
         """Stop a grant that reached somebody else; see `SharingEngine.not_me`."""
         guest = self.require(secret)
-        self._rooms.database.changing(
+        self._rooms.act(
             lambda tx: self._ends.end_grant(
                 tx, guest.principal, guest.grant_id, "refused", "reached somebody else"
             )
@@ -292,6 +296,8 @@ class Guests:
         if row is not None and row[17]:
             with self._rooms.database.transaction() as tx:
                 tx.execute(SQL.touch_session, (row[0],))
+        if guest is not None and not guest.is_proven:
+            return guest  # the next request, at another process, may come from who is in
         with self._lock:
             self._believed[key] = _Believed(until, guest)
             self._believed.move_to_end(key)
@@ -308,17 +314,12 @@ class Guests:
         if is_proven:
             key = (grant_id, reports, revision)
             scope = self._scope(conn, key, share_id, studies, parts, reports=reports)
-            principal = Principal(
-                kind=Kind.SHARE,
-                name=principal.name,
-                actions=_MAY,
-                scope=scope,
-                address=address,
-            )
+            may = replace(principal, actions=_MAY, scope=scope)
+            principal = self._rooms.labels.narrowed(may)
         ways = [Protection(way) for way in proof]
         shown = Shown(
             number=number,
-            sender=self._rooms.settings.site.issuer,
+            sender=self._rooms.settings.site.name,
             until=until,
             purpose=Purpose(purpose),
             person=granting.open_person(self._rooms, share_id, person) if is_proven else None,

@@ -14,12 +14,11 @@ from vna.access.audit import Event
 from vna.access.principal import Principal
 from vna.crypto import shares
 from vna.crypto.credentials import digest
-from vna.db.pool import Connection
+from vna.delivery.channels import Channel
 from vna.errors import InvalidRequest, NotAuthenticated, TooMany
 from vna.sharing import granting
-from vna.sharing.channels import Channel
 from vna.sharing.guests import KEY, MOST_WRONG, ROOT, Guests
-from vna.sharing.rooms import SQL, Rooms, guest_named
+from vna.sharing.rooms import SQL, Act, Rooms, guest_named
 from vna.sharing.values import Guest, Level, Protection, Reason, Refused, Sent, Wrong
 from vna.telemetry import SHARE_ACTS
 
@@ -68,7 +67,7 @@ class Proving:
         if way is Protection.PASSCODE:
             raise InvalidRequest("A passcode is told by whoever shared; it is not sent.")
 
-        def work(tx: Connection) -> Sent:
+        def work(tx: Act) -> Sent:
             proof = self._hold(tx, secret)
             if not proof.needs(way) or proof.by_channel is None:
                 raise InvalidRequest("No code is asked for this way.")
@@ -82,7 +81,7 @@ class Proving:
                 raise TooMany("Too many codes were sent there; wait, or ask who sent you the link.")
             return self._send(tx, proof, way, to)
 
-        sent = self._rooms.database.changing(work)
+        sent = self._rooms.act(work)
         SHARE_ACTS.labels("code sent").inc()
         return sent
 
@@ -92,13 +91,13 @@ class Proving:
         if way is Protection.PASSCODE:
             found = self._passcode(secret, typed)
         else:
-            found = self._rooms.database.changing(lambda tx: self._code(tx, secret, way, typed))
+            found = self._rooms.act(lambda tx: self._code(tx, secret, way, typed))
         self._guests.forget(secret)
         return self._guests.require(secret) if found is None else found
 
     # ---- codes -----------------------------------------------------------------------------
 
-    def _send(self, tx: Connection, proof: _Proof, way: Protection, to: Channel) -> Sent:
+    def _send(self, tx: Act, proof: _Proof, way: Protection, to: Channel) -> Sent:
         code = shares.new_code()
         mac = self._rooms.keys.code_mac(proof.grant_id, code)
         tx.execute(SQL.void_codes, (proof.grant_id,))
@@ -108,7 +107,7 @@ class Proving:
         assert row is not None  # noqa: S101 -- an insert returns its row
         tx.execute(SQL.note_code_sent, (proof.grant_id,))
         self._rooms.outbox.post(
-            tx,
+            tx.tx,
             to=to,
             template="code",
             values={
@@ -127,9 +126,7 @@ class Proving:
         self._rooms.tell(tx, proof.who(), Event(kind="grant.code", outcome="sent", detail=detail))
         return Sent(masked=to.masked(), until=row[0], wait_s=_WAIT_S)
 
-    def _code(
-        self, tx: Connection, secret: str, way: Protection, typed: str
-    ) -> Wrong | Refused | None:
+    def _code(self, tx: Act, secret: str, way: Protection, typed: str) -> Wrong | Refused | None:
         proof = self._hold(tx, secret)
         if not proof.needs(way):
             return None
@@ -148,7 +145,7 @@ class Proving:
     # ---- passcode --------------------------------------------------------------------------
 
     def _passcode(self, secret: str, typed: str) -> Wrong | Refused | None:
-        charged = self._rooms.database.changing(lambda tx: self._charge(tx, secret))
+        charged = self._rooms.act(lambda tx: self._charge(tx, secret))
         if charged is None:
             return None  # shown before
         half, salt = bytes(charged.half), bytes(charged.passcode_salt or b"")
@@ -157,7 +154,7 @@ class Proving:
         wrapped, pepper = bytes(charged.link_wrap), bytes(charged.pepper)
         share_key = self._rooms.keys.open(root, wrapped, pepper, stretched=stretched)
 
-        def settle(tx: Connection) -> Wrong | Refused | None:
+        def settle(tx: Act) -> Wrong | Refused | None:
             proof = self._hold(tx, secret)
             if share_key is None:
                 return Wrong(self._guests.wrong(tx, proof.who(), proof.grant_id, "passcode"))
@@ -167,9 +164,9 @@ class Proving:
             sealed = shares.seal_half(secret, share_key, KEY)
             return self._proven(tx, proof, Protection.PASSCODE, sealed)
 
-        return self._rooms.database.changing(settle)
+        return self._rooms.act(settle)
 
-    def _charge(self, tx: Connection, secret: str) -> _Proof | None:
+    def _charge(self, tx: Act, secret: str) -> _Proof | None:
         proof = self._hold(tx, secret)
         if not proof.needs(Protection.PASSCODE):
             return None
@@ -179,9 +176,7 @@ class Proving:
 
     # ---- both ------------------------------------------------------------------------------
 
-    def _proven(
-        self, tx: Connection, proof: _Proof, way: Protection, half: bytes
-    ) -> Refused | None:
+    def _proven(self, tx: Act, proof: _Proof, way: Protection, half: bytes) -> Refused | None:
         """Note that one way was shown; with the last one the guest is in."""
         proven = [*proof.proven, way.value]
         is_in = set(proof.proof) <= set(proven)
@@ -199,7 +194,9 @@ class Proving:
         )
         events = [Event(kind="grant.factor", outcome="done", detail=detail)]
         if is_in:
-            tx.execute(SQL.note_open, (proof.grant_id,))
+            first = tx.execute(SQL.note_open, (proof.grant_id,)).fetchone()
+            if first is not None and first[0] == 1:
+                granting.send_notice(self._rooms, tx, "opened", proof.grant_id, proof.who().name)
             # what leaves the house is disclosed: one row a study, for the accounting
             events += [
                 Event(kind="export.opened", outcome="done", study=study, detail=detail)
@@ -209,7 +206,7 @@ class Proving:
         self._rooms.tell(tx, proof.who(), *events)
         return None
 
-    def _hold(self, tx: Connection, secret: str) -> _Proof:
+    def _hold(self, tx: Act, secret: str) -> _Proof:
         hashed = digest(secret)
         tx.execute(SQL.hold_share_of_session, (hashed,))
         asked = {"secret_hash": hashed, "idle_s": self._rooms.settings.sharing.idle_s}

@@ -4,7 +4,7 @@ consent       a consent, allowed or not          consent-end   withdrawn or supe
 share-items   a part of a share's frozen list    share         the share, once its items are there
 grant         a grant, or its new secrets        grant-end     revoked, locked, refused
 share-end     a share revoked                    share-extend  a share that ends later
-channel       where messages go
+channel       where messages go                  share-hold    suspended, or going on
 """
 
 from __future__ import annotations
@@ -26,8 +26,12 @@ GRANT = "grant"
 GRANT_END = "grant-end"
 SHARE_END = "share-end"
 SHARE_EXTEND = "share-extend"
+SHARE_HOLD = "share-hold"
 OPS = frozenset(
-    {CHANNEL, CONSENT, CONSENT_END, ITEMS, SHARE, GRANT, GRANT_END, SHARE_END, SHARE_EXTEND}
+    {
+        *(CHANNEL, CONSENT, CONSENT_END, ITEMS, SHARE, GRANT),
+        *(GRANT_END, SHARE_END, SHARE_EXTEND, SHARE_HOLD),
+    }
 )
 
 ITEMS_OF_ENTRY = 3000  # each takes some 250 bytes at most of the 1 MiB of an entry

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, LiteralString, Protocol, TypeVar
 
 from vna.access.audit import Audit, Event
-from vna.access.principal import Kind, Principal, Scope
+from vna.access.labels import Labels
+from vna.access.principal import Kind, Label, Principal, Scope
 from vna.access.rates import Rates
 from vna.blobs.journal import Journal
 from vna.blobs.store import BlobStore
 from vna.config import Settings
 from vna.db import statements
 from vna.db.pool import Connection, Database
+from vna.delivery.channels import Channel
 from vna.index.deleted import mark_applied
 from vna.sharing import records
-from vna.sharing.channels import Channel
 from vna.sharing.keys import ShareKeys
 
 SQL = statements.load("sharing")
+# who shares a sensitive study has chosen to; an embargo or a dispute holds for all
+GUESTS_CLEARANCES = frozenset({Label.SENSITIVE})
+
+T = TypeVar("T")
 
 
 class Outbox(Protocol):
@@ -46,6 +51,55 @@ class Outbox(Protocol):
         """Do not send what was not sent yet of a grant."""
 
 
+class Rows(Protocol):
+    """What a statement gives."""
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows it touched."""
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        """Take one row."""
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        """Take them all."""
+
+
+class Runs(Protocol):
+    """What runs a statement: a connection, or an act."""
+
+    def execute(self, statement: LiteralString, values: Any = ..., /) -> Rows:
+        """Run one statement; values are what it takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """An entry of the journal to be."""
+
+    op: str
+    target: dict[str, int]
+    args: dict[str, Any]  # JSON
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """An act under way: its transaction, and what the journal will say of it."""
+
+    tx: Connection
+    entries: list[Written] = field(default_factory=list)
+
+    def execute(self, statement: LiteralString, values: Any = (), /) -> Rows:
+        """Run one statement in the act's transaction."""
+        return self.tx.execute(statement, values)
+
+    def write_down(
+        self, op: str, target: Mapping[str, int], row: Mapping[str, Any], actor: str
+    ) -> None:
+        """Say what the journal shall hold: `row` is any JSON with bytes and times."""
+        self.entries.append(Written(op, dict(target), records.encode(row), actor))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rooms:
     """The stores sharing stands on. Shared by threads."""
@@ -57,21 +111,29 @@ class Rooms:
     keys: ShareKeys
     journal: Journal
     rates: Rates
+    labels: Labels
     outbox: Outbox
 
-    def write_down(
-        self, tx: Connection, op: str, target: Mapping[str, int], row: Mapping[str, Any], actor: str
-    ) -> None:
-        """Write an act into the journal, durable before the transaction is: its answer comes after.
+    def act(self, work: Callable[[Act], T]) -> T:
+        """Do an act in a transaction; what it writes down is durable before the transaction is.
 
-        `row` is any JSON with bytes and times. Raises `Unavailable`.
+        The journal comes last: what is refused on the way leaves no trace there, and once it is
+        written only a lost database keeps the act from the tables. Raises `Unavailable`.
         """
-        entry = self.journal.append(op, dict(target), records.encode(row), actor)
-        mark_applied(tx, [entry], op)
 
-    def tell(self, tx: Connection, who: Principal, *events: Event) -> None:
+        def whole(tx: Connection) -> T:
+            act = Act(tx)
+            done = work(act)
+            for entry in act.entries:
+                entry_id = self.journal.append(entry.op, entry.target, entry.args, entry.actor)
+                mark_applied(tx, [entry_id], entry.op)
+            return done
+
+        return self.database.changing(whole)
+
+    def tell(self, act: Act, who: Principal, *events: Event) -> None:
         """Write acts into the trail."""
-        self.audit.write(tx, who, events)
+        self.audit.write(act.tx, who, events)
 
     def link(self, secret: str) -> str:
         """Write the link of a secret, which stands in the fragment and so in no log."""
@@ -94,6 +156,7 @@ def guest_named(number: str, grant_id: int, address: str | None) -> Principal:
         actions=frozenset(),
         scope=Scope(),
         address=address,
+        clearances=GUESTS_CLEARANCES,
     )
 
 

@@ -10,8 +10,10 @@ import enum
 from dataclasses import dataclass, field
 
 from vna.access.principal import Principal
+from vna.delivery import channels
+from vna.delivery.channels import Channel
 from vna.dicom.refs import InstanceRef, SeriesRef, StudyRef
-from vna.sharing.channels import Channel, channel
+from vna.errors import InvalidRequest
 
 __all__ = [
     "Channel",
@@ -142,7 +144,7 @@ class Offer:
 
     `to` is where the link goes; without it the link is handed over by who offers, or `printed`.
     `by` is where one-time codes go. `max_opens` counts sessions that got in. `without_images` says
-    that documents alone are meant.
+    that documents alone are meant. `notify` is told when this is shared, opened, locked, refused.
     """
 
     studies: frozenset[StudyRef] = frozenset()
@@ -163,6 +165,7 @@ class Offer:
     legal_basis: str | None = None
     printed: bool = False
     without_images: bool = False
+    notify: Channel | None = None
     language: str = "en"
 
 
@@ -363,3 +366,12 @@ class Preview:
     download: bool
     asked: tuple[frozenset[Protection], ...]  # of each grant that holds
     until: dt.datetime
+
+
+def channel(kind: str, typed: str) -> Channel:
+    """Read an address or a number as somebody typed it. Raises `InvalidRequest`."""
+    if kind == channels.EMAIL:
+        return channels.email(typed)
+    if kind == channels.SMS:
+        return channels.phone(typed)
+    raise InvalidRequest("A message goes by e-mail or by SMS.")

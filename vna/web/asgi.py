@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from vna.config import Settings
 from vna.errors import NotFound, VNAError
-from vna.web import health, problems, server
+from vna.web import health, problems, receipts, server
 from vna.web.dicomweb.routes import DicomWeb
 from vna.web.dicomweb.shared import PREFIX, SharedDicomWeb, below_share
 from vna.web.exchange import ROOT, URI_ROOT, Counter
@@ -59,7 +59,11 @@ def _house(counter: Counter) -> Starlette:
         counter.threads.close()
 
     return Starlette(
-        routes=[*health.routes(counter.engines.check, counter), *portal(counter)],
+        routes=[
+            *health.routes(counter.engines.check, counter),
+            *receipts.routes(counter),
+            *portal(counter),
+        ],
         exception_handlers={HTTPException: _http_error, VNAError: _error, Exception: _error},
         lifespan=lifespan,
     )

@@ -1,8 +1,8 @@
 """Request -> Principal: who asks. The only place where a request's credentials are read.
 
-`Authorization: Bearer` with an API token, the cookie of a session, or the capability of a share in
-the path. What was verified is believed for half a second, so that a viewer's hundreds of requests
-ask the database twice a second and a revocation works within one.
+`Authorization: Bearer` with a token of ours or of `jwt.issuer`, the cookie of a session, or the
+capability of a share in the path. What was verified is believed for half a second, so that a
+viewer's hundreds of requests ask the database twice a second and a revocation works within one.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from starlette.types import Scope
 
-from vna.access.principal import Principal, developer
+from vna.access.principal import Kind, Principal, developer
 from vna.access.sessions import Visitor
 from vna.errors import NotAuthenticated, NotPermitted, TooMany
 from vna.web.threads import Threads
@@ -84,6 +84,21 @@ class Identity:
             found = await self._ask(key)
         return found.visitor
 
+    async def again(self, scope: Scope, within_s: float) -> Principal | None:
+        """Return who a request's credential stands for as of `within_s` ago, None for nobody's.
+
+        Raises `Unavailable`.
+        """
+        if self._dev:
+            return _developer(address_of(scope))
+        key = _credential(scope)
+        if key is None:
+            return None
+        found = self._found.get(key)
+        if found is None or found.until - BELIEVED_S + within_s < time.monotonic():
+            found = await self._ask(key)
+        return found.who
+
     def forget(self, scope: Scope) -> None:
         """Look again at the next request: this one changed what its cookie stands for."""
         key = _credential(scope)
@@ -104,9 +119,9 @@ class Identity:
         sort, field, address = key
         if sort == b"bearer":
             token = field[7:].strip().decode("latin-1")
-            who = await self._threads.hops.call(
-                lambda: self._people.tokens.principal(token, address)
-            )
+            # whoever issued it may have to be asked for its keys: not in the threads of all
+            threads = self._threads.hops if token.startswith("vna_") else self._threads.streams
+            who = await threads.call(lambda: self._people.bearer(token, address))
             found = _Found(until, who)
         elif sort == b"capability":
             capability = field.decode("latin-1")
@@ -120,6 +135,10 @@ class Identity:
             )
             is_in = visitor is not None and visitor.is_signed_in
             found = _Found(until, visitor.principal if visitor and is_in else None, visitor)
+        if found.who is not None and found.who.kind is Kind.SHARE:
+            shared, labels = found.who, self._people.labels
+            narrowed = await self._threads.hops.call(lambda: labels.narrowed(shared))
+            found = replace(found, who=narrowed)
         while len(self._found) >= _REMEMBERED:
             del self._found[next(iter(self._found))]
         self._found.pop(key, None)

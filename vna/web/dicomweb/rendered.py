@@ -87,7 +87,7 @@ def _refuse_state(found: Found, asked: Rendered, numbers: list[int] | None) -> N
 
 
 def _state(found: Found, ask: Ask) -> caching.State:
-    parts = [located.blob_id.hex() for located in found]
+    parts = [f"{located.blob_id.hex()}{located.changed_at}" for located in found]
     parts += [ask.scope["query_string"].decode("latin-1"), ask.url(), ask.header(b"accept") or ""]
     return caching.State(parts, changed_at=max(located.changed_at for located in found))
 

@@ -9,12 +9,14 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from urllib.parse import unquote
 
 from starlette.types import Receive, Scope, Send
 
 from vna import telemetry
-from vna.errors import NotFound, UnsupportedMedia
+from vna.dicom.refs import UID, uid
+from vna.errors import InvalidUID, NotFound, UnsupportedMedia
 from vna.web import problems
 from vna.web.dicomweb import (
     caching,
@@ -32,10 +34,13 @@ from vna.web.dicomweb import (
 from vna.web.dicomweb.accept import WADL, Resource
 from vna.web.exchange import ROOT, URI_ROOT, Ask, ClientGone, Counter, Reply, below
 from vna.web.sending import send_reply
+from vna.web.standing import Standing
 
 log = logging.getLogger(__name__)
 
 __all__ = ["ROOT", "ROUTES", "URI_ROOT", "DicomWeb", "Route", "find"]
+
+_ASKER = "vna.asker"  # in the scope of a request: who makes it, once that is known
 
 Endpoint = Callable[[Ask], Awaitable[Reply]]
 
@@ -160,11 +165,13 @@ class DicomWeb:
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
+        self._standing = Standing(counter.identity)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever happens."""
         begun = time.perf_counter()
         name = "unknown"
+        names: dict[str, str] = {}
         try:
             if scope["method"] == "OPTIONS":
                 name = "capabilities"
@@ -180,13 +187,33 @@ class DicomWeb:
             reply = Reply(status=status, media="application/json", headers=fields, body=(content,))
         if more := cors.fields_of(scope, self._counter.engines.settings):
             reply = replace(reply, headers=[*reply.headers, *more])
-        await send_reply(reply, scope, receive, send, threads=self._counter.threads, resource=name)
+        await self._send(reply, scope, receive, send, names=names, name=name)
         seconds = time.perf_counter() - begun
         telemetry.HTTP_SECONDS.labels(name, str(reply.status)).observe(seconds)
         level = logging.INFO if reply.status >= 400 or scope["method"] == "POST" else logging.DEBUG
         if log.isEnabledFor(level):
             about = {"resource": name, "method": scope["method"], "status": reply.status}
             log.log(level, "answered", extra={**about, "ms": round(seconds * 1000, 2)})
+
+    async def _send(
+        self,
+        reply: Reply,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        *,
+        names: dict[str, str],
+        name: str,
+    ) -> None:
+        """Send the reply; one that takes its time as long as it may be had."""
+        sending = partial(
+            send_reply, reply, scope, receive, send, threads=self._counter.threads, resource=name
+        )
+        asker = scope.get(_ASKER)
+        if reply.rest is None or asker is None:
+            await sending()
+            return
+        await self._standing.sent(scope, asker, _study(names), sending)
 
     def _find(self, scope: Scope) -> tuple[Route, dict[str, str]]:
         if scope.get("root_path", "").endswith(URI_ROOT):
@@ -223,6 +250,7 @@ class DicomWeb:
         if endpoint is None:
             return _not_allowed(route)
         principal = await self._counter.identity.principal(scope)
+        scope[_ASKER] = principal
         ask = Ask(scope, receive, counter=self._counter, principal=principal, names=names)
         coding = ask.header(b"content-encoding")
         if coding is not None and coding.strip().lower() != "identity":
@@ -234,6 +262,13 @@ class DicomWeb:
             if found is exc:
                 raise
             raise found from exc
+
+
+def _study(names: dict[str, str]) -> UID | None:
+    try:
+        return uid(names["study"])
+    except (KeyError, InvalidUID):
+        return None
 
 
 def _allowed(route: Route) -> str:

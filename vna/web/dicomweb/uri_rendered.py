@@ -36,7 +36,8 @@ async def picture(ask: Ask, ref: InstanceRef, values: Values, media: Sequence[st
         found = engine.find(ask.principal, ref)
         number = asked.number(found[0].frame_count)
         state = engine.state(ask.principal, asked.presentation(ref)) if asked.has_state else None
-        parts = [located.blob_id.hex() for located in (*found, *((state,) if state else ()))]
+        shown = (*found, *((state,) if state else ()))
+        parts = [f"{located.blob_id.hex()}{located.changed_at}" for located in shown]
         parts += [ask.scope["query_string"].decode("latin-1"), *media]
         kept = caching.State(parts, changed_at=found[0].changed_at)
         if caching.is_fresh(ask, kept):

@@ -74,7 +74,7 @@ def _files(ask: Ask, ref: Ref, acceptable: Acceptable, root: str) -> Reply:
     if not form.multipart:
         return answering.single(ask, payloads[0], root)
     if any(payload.length is None for payload in payloads):
-        told = [f"{item.blob_id.hex()}{syntax}" for item, syntax in chosen]
+        told = [f"{payload.revision}{payload.transfer_syntax}" for payload in payloads]
         since = max(item.changed_at for item, _ in chosen)
         state = caching.State([root, *told], changed_at=since)
         return answering.converted(ask, payloads, root, state, refused=refused)

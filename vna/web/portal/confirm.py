@@ -6,6 +6,7 @@ import orjson
 from starlette.responses import Response
 from starlette.routing import Route
 
+from vna.access.accounts import Account
 from vna.errors import NotAuthenticated, NotProven, TooMany
 from vna.web import problems
 from vna.web.exchange import Counter
@@ -29,7 +30,7 @@ async def _confirm(visit: Visit) -> Response:
     account = await visit.hop(lambda: visit.people.accounts.of(visit.known.account_id))
     if visit.request.method != "POST":
         goes_on = _next(visit.request.query_params.get("next", ""))
-        return visit.show("confirm.html", account=account, next=goes_on, trouble=None)
+        return _shown(visit, account, goes_on, None)
     form = await visit.form()
     goes_on = _next(form.get("next", ""))
     try:
@@ -37,12 +38,21 @@ async def _confirm(visit: Visit) -> Response:
     except NotProven:
         raise
     except (NotAuthenticated, TooMany) as exc:
-        status, _, _ = problems.answer(exc, "confirm")
-        return visit.show(
-            "confirm.html", status=status, account=account, next=goes_on, trouble=str(exc)
-        )
+        return _shown(visit, account, goes_on, exc)
     visit.counter.identity.forget(visit.request.scope)
     return visit.go(goes_on)
+
+
+def _shown(visit: Visit, account: Account, goes_on: str, exc: Exception | None) -> Response:
+    status = 200 if exc is None else problems.answer(exc, "confirm")[0]
+    return visit.show(
+        "confirm.html",
+        status=status,
+        account=account,
+        next=goes_on,
+        trouble=None if exc is None else str(exc),
+        sso=visit.people.federation.shown_as,
+    )
 
 
 async def _begin(visit: Visit) -> Response:

@@ -133,6 +133,22 @@ class Visit:
         self, *, most_fields: int = _MOST_FIELDS, most_bytes: int = _MOST_BYTES
     ) -> dict[str, str]:
         """Read a form of ours. Raises `InvalidRequest`, `TooLarge`, `NotPermitted`."""
+        found = await self._fields(most_fields, most_bytes)
+        self.require_own(found.get("form", ""))
+        return found
+
+    async def foreign_form(self) -> dict[str, str]:
+        """Read a form of a page that could not know the browser, so it has no token of ours.
+
+        What it says must be bound to the browser in another way. Raises as `form` does.
+        """
+        found = await self._fields()
+        require_own_origin(self.request.scope)
+        return found
+
+    async def _fields(
+        self, most_fields: int = _MOST_FIELDS, most_bytes: int = _MOST_BYTES
+    ) -> dict[str, str]:
         kind = self.request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/x-www-form-urlencoded":
             raise InvalidRequest("A form is application/x-www-form-urlencoded.")
@@ -143,9 +159,7 @@ class Visit:
             )
         except ValueError as exc:
             raise InvalidRequest("The form is not well formed.") from exc
-        found = dict(fields)
-        self.require_own(found.get("form", ""))
-        return found
+        return dict(fields)
 
     async def json(self, *, most_bytes: int = _MOST_BYTES) -> bytes:
         """Read JSON that a script of ours sends. Raises as `form` does."""

@@ -104,4 +104,5 @@ def _shown(
     if exc is not None:
         status, _, _ = problems.answer(exc, "login")
     trouble = str(exc) if exc is not None else None
-    return visit.show(page, status=status, trouble=trouble, next=next_of(goes_on), **shown)
+    sso = visit.people.federation.shown_as
+    return visit.show(page, status=status, trouble=trouble, next=next_of(goes_on), sso=sso, **shown)

@@ -106,22 +106,25 @@ async def _board(visit: Visit) -> Response:
         raise InvalidRequest("There is no such list.")
     before = _number(visit.request.query_params.get("before", ""))
 
-    def look() -> tuple[list[ShareSummary], list[Message], int]:
+    def look() -> tuple[list[ShareSummary], list[Message], dict[int, str], int]:
         engines = visit.counter.engines
         counts = engines.messages.counts(who)
         stuck = sum(counts[state] for state in _STUCK)
         if tab == FAILED:
             messages = engines.messages.listed(who, states=_STUCK, most=_MOST_BOARD)
-            return [], messages, stuck
-        return engines.sharing.shares(who, tab=Tab(tab), before=before, most=PAGE), [], stuck
+            named = {one.share_id for one in messages if one.share_id is not None}
+            return [], messages, engines.sharing.numbers(who, named), stuck
+        shares = engines.sharing.shares(who, tab=Tab(tab), before=before, most=PAGE)
+        return shares, [], {}, stuck
 
-    shares, messages, stuck = await visit.hop(look)
+    shares, messages, numbers, stuck = await visit.hop(look)
     return visit.show(
         "shares.html",
         tab=tab,
         tabs=TABS,
         shares=shares,
         messages=messages,
+        numbers=numbers,
         causes=CAUSES,
         stuck=stuck,
         next=shares[-1].share_id if len(shares) == PAGE else None,
@@ -178,7 +181,7 @@ async def _renew(visit: Visit) -> Response:
         return sharing.renew(who, grant.grant_id), grant, _study(visit, who, detail)
 
     offered, grant, found = await visit.hash(renew)
-    return made(visit, offered, to=grant.to, by=grant.by, study=found, language=grant.language)
+    return made(visit, offered, to=grant.to, by=grant.by, study=found)
 
 
 async def _extend(visit: Visit) -> Response:

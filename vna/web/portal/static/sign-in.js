@@ -11,6 +11,13 @@ if (link && location.hash.length > 1) {
   history.replaceState(null, "", location.pathname);
 }
 
+// The way back from the identity provider: its answer goes on with our cookie, and out of the history.
+const send = document.querySelector("form[data-send]");
+if (send) {
+  history.replaceState(null, "", location.pathname);
+  send.submit();
+}
+
 const bytes = (text) =>
   Uint8Array.from(atob(text.replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
 const text = (buffer) =>

@@ -1,0 +1,157 @@
+"""A download ends when its session, its token, its account or its right to the study does."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import TestPostgres
+from tests.factories import ct_of_bytes
+from tests.web.conftest import Site, running, serving
+from tests.web.people import SHELL, enrolled, people_of, signed_in, token_of
+from vna.access.care import Whom
+from vna.access.principal import Label
+from vna.crypto import certificates
+from vna.dicom.refs import uid
+from vna.telemetry import BODIES_ENDED
+from vna.web.asgi import create
+
+SIZE = 16 << 20
+FILE = ct_of_bytes(SIZE, patient_id="B1")
+WITHIN_S = 1.0
+
+
+@pytest.fixture(scope="module")
+def site(postgres: TestPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with serving(postgres, tmp_path_factory.mktemp("site"), dev=False) as site:
+        site.archive.take(FILE.part10(), chunk=1 << 20)
+        yield site
+
+
+class Download:
+    """A client that has read the head and a little of the body, and then waits."""
+
+    def __init__(self, port: int, fields: str, *, tls: bool = False, path: str = "") -> None:
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        sock.settimeout(20)
+        sock.connect(("127.0.0.1", port))
+        if tls:
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            sock = context.wrap_socket(sock)
+        self.sock = sock
+        path = path or f"/studies/{FILE.study}"
+        asked = f"GET /dicom-web{path} HTTP/1.1", "host: localhost", "connection: close", fields
+        sock.sendall("\r\n".join((*asked, "", "")).encode())
+        self.head = b""
+        while b"\r\n\r\n" not in self.head:
+            self.head += sock.recv(4096)
+
+    def rest(self) -> int:
+        """Read until the end; return how much there was."""
+        size = 0
+        with contextlib.suppress(ConnectionError, ssl.SSLError):
+            while data := self.sock.recv(1 << 20):
+                size += len(data)
+        self.sock.close()
+        return size
+
+
+def by_token(site: Site, name: str) -> str:
+    return f"authorization: Bearer {token_of(site, name, 'service')}"
+
+
+def cut_off(site: Site, download: Download, end: Callable[[], object]) -> None:
+    """End it; the body must stop within a second though the client reads on only later."""
+    assert b" 200 " in download.head.partition(b"\r\n")[0]
+    before = counted(site)
+    end()
+    deadline = time.monotonic() + WITHIN_S
+    while counted(site) == before:
+        assert time.monotonic() < deadline
+        with site.archive.database.reading() as conn:
+            conn.execute("SELECT pg_sleep(0.02)")
+    assert download.rest() < SIZE * 3 // 4  # the rest stands in buffers of the system
+
+
+def counted(site: Site) -> float:
+    del site  # its server runs in this process
+    return float(BODIES_ENDED._value.get())
+
+
+def test_a_revoked_token_s_download_ends(site: Site) -> None:
+    fields = by_token(site, "a")
+    people = people_of(site)
+    (token,) = (t for t in people.tokens.all(SHELL) if t.login == "a")
+    download = Download(site.address.port, fields)
+    cut_off(site, download, lambda: people.tokens.revoke(SHELL, token.token_id))
+
+
+def test_a_disabled_account_s_download_ends(site: Site) -> None:
+    download = Download(site.address.port, by_token(site, "b"))
+    cut_off(site, download, lambda: people_of(site).accounts.disable(SHELL, "b"))
+
+
+def test_a_session_s_download_ends_with_the_session(site: Site) -> None:
+    ada = signed_in(site, "ada", "radiologist")
+    download = Download(site.address.port, f"cookie: vna={ada.cookie()}")
+    cut_off(site, download, lambda: ada.post("/logout", page="/account"))
+
+
+def test_a_package_ends_too(site: Site) -> None:
+    accept = "accept: application/zip\r\n"
+    download = Download(site.address.port, accept + by_token(site, "c"))
+    cut_off(site, download, lambda: people_of(site).accounts.disable(SHELL, "c"))
+
+
+def test_what_is_labelled_now_is_not_given_to_its_end(site: Site) -> None:
+    download = Download(site.address.port, by_token(site, "d"))
+    study = uid(FILE.study)
+    try:
+        cut_off(
+            site,
+            download,
+            lambda: site.archive.labels.put(SHELL, study, Label.SENSITIVE, reason="a test"),
+        )
+    finally:
+        site.archive.labels.take(SHELL, study, Label.SENSITIVE)
+        people_of(site).labels._looked = float("-inf")  # the next test is not to wait for it
+
+
+def test_what_was_granted_ends_with_its_relation(site: Site) -> None:
+    care = people_of(site).care
+    token = token_of(site, "e", "referring")
+    number = care.give(SHELL, "e", Whom(patient_id="B1", issuer="LOCAL"), ground="own", days=1)
+    download = Download(site.address.port, f"authorization: Bearer {token}")
+    cut_off(site, download, lambda: care.end(SHELL, number))
+
+
+def test_under_tls_it_ends_too(site: Site, tmp_path: Path) -> None:
+    certificate, key = tmp_path / "c", tmp_path / "k"
+    certificates.make(certificate, key, ["localhost"])
+    with running(create(site.engines), tls=(certificate, key)) as secured:
+        download = Download(secured.port, by_token(site, "f"), tls=True)
+        cut_off(site, download, lambda: people_of(site).accounts.disable(SHELL, "f"))
+
+
+def test_others_downloads_go_on(site: Site) -> None:
+    mine, other = by_token(site, "g"), by_token(site, "h")
+    kept = Download(site.address.port, other)
+    download = Download(site.address.port, mine)
+    cut_off(site, download, lambda: people_of(site).accounts.disable(SHELL, "g"))
+    assert kept.rest() > SIZE - 65536
+    assert enrolled(site, "nobody-else")[1]
+
+
+def test_a_body_read_at_leisure_is_whole(site: Site) -> None:
+    download = Download(site.address.port, by_token(site, "i"))
+    with site.archive.database.reading() as conn:
+        conn.execute("SELECT pg_sleep(1.0)")  # the watch looks twice meanwhile
+    assert download.rest() > SIZE - 65536
