@@ -6,7 +6,7 @@ PYTEST := $(BIN)/python -m pytest
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev tools demo serve viewer test test-long lint format bench lock
+.PHONY: help install install-dev tools demo serve viewer test test-long lint format bench lock sbom
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1|/' | column -t -s '|'
@@ -59,6 +59,10 @@ format: install-dev  ## put the code in the house's format
 
 bench: install-dev tools  ## what is fast and what is not, beside the peers where they are installed
 	$(BIN)/python -m tests.bench $(BENCH)
+
+sbom: install  ## the software bill of materials (CycloneDX) in build/sbom.json
+	@mkdir -p build
+	$(BIN)/python -m vna.cli.sbom requirements.lock > build/sbom.json
 
 lock: install-dev  ## compile the lock files anew
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links -q pyproject.toml -o requirements.lock

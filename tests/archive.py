@@ -36,6 +36,7 @@ from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
 from vna.operate.corrections import CorrectionEngine
 from vna.operate.graveyard import Graveyard
+from vna.operate.identities import IdentityEngine
 from vna.operate.labels import LabelEngine
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.purge import Purge
@@ -130,6 +131,7 @@ class Archive:
     pushes: CommitmentPushes
     lifecycle: LifecycleEngine
     corrections: CorrectionEngine
+    identities: IdentityEngine
     changes: ChangeFeed
     purge: Purge
     search_index: SearchIndex
@@ -197,11 +199,13 @@ def open_archive(
     messages = Messages(database=database, audit=audit, keyring=keyring, settings=settings)
     posted = Posted(messages)
     sharing = SharingEngine(**rooms, outbox=posted, cost=CHEAP)
+    messages.receipts.on_bounce = sharing.channel_bounced
 
     known = people(database=database, audit=audit, keyring=keyring, settings=settings, cost=CHEAP)
     labels = LabelEngine(store=store, database=database, audit=audit, labels=known.labels)
-    corrections = CorrectionEngine(**rooms)
-    lay = (graveyard.lay, corrections.lay, labels.lay, sharing.lay)
+    corrections = CorrectionEngine(**rooms, suspend=sharing.suspend_study)
+    identities = IdentityEngine(**rooms, suspend=sharing.suspend_study)
+    lay = (graveyard.lay, corrections.lay, identities.lay, labels.lay, sharing.lay)
     recovery = Recovery(**rooms, lay=lay, router=router)
     ingest = IngestEngine(**rooms, pixels=pixels, router=router)
     try:
@@ -211,7 +215,13 @@ def open_archive(
             database=database,
             audit=audit,
             ingest=ingest,
-            imports=ImportEngine(**rooms, restore=recovery.restore, has_space=ingest.has_space),
+            imports=ImportEngine(
+                **rooms,
+                restore=recovery.restore,
+                has_space=ingest.has_space,
+                messages=messages,
+                vault=Vault(keyring, CHEAP),
+            ),
             query=QueryEngine(**rooms),
             retrieve=retrieve,
             remotes=Remotes(database, audit),
@@ -230,6 +240,7 @@ def open_archive(
             changes=ChangeFeed(database=database, audit=audit),
             lifecycle=LifecycleEngine(**rooms, graveyard=graveyard, restore=recovery.restore),
             corrections=corrections,
+            identities=identities,
             purge=Purge(store=store, database=database, audit=audit),
             search_index=SearchIndex(**rooms),
             messages=messages,

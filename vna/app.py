@@ -38,6 +38,7 @@ from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
 from vna.operate.corrections import CorrectionEngine
 from vna.operate.graveyard import Graveyard
+from vna.operate.identities import IdentityEngine
 from vna.operate.labels import LabelEngine
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.purge import Purge
@@ -282,16 +283,30 @@ def _assembled(
     sharing = SharingEngine(
         store=store, database=database, audit=audit, settings=settings, outbox=messages
     )
+    messages.receipts.on_bounce = sharing.channel_bounced
 
     known = people(database=database, audit=audit, keyring=store.keyring, settings=settings)
     labels = LabelEngine(store=store, database=database, audit=audit, labels=known.labels)
-    corrections = CorrectionEngine(store=store, database=database, audit=audit, settings=settings)
+    corrections = CorrectionEngine(
+        store=store,
+        database=database,
+        audit=audit,
+        settings=settings,
+        suspend=sharing.suspend_study,
+    )
+    identities = IdentityEngine(
+        store=store,
+        database=database,
+        audit=audit,
+        settings=settings,
+        suspend=sharing.suspend_study,
+    )
     recovery = Recovery(
         store=store,
         database=database,
         audit=audit,
         settings=settings,
-        lay=(graveyard.lay, corrections.lay, labels.lay, sharing.lay),
+        lay=(graveyard.lay, corrections.lay, identities.lay, labels.lay, sharing.lay),
         router=router,
     )
 
@@ -315,6 +330,8 @@ def _assembled(
                 settings=settings,
                 restore=recovery.restore,
                 has_space=ingest.has_space,
+                messages=messages,
+                vault=Vault(store.keyring),
             ),
             query=QueryEngine(store=store, database=database, audit=audit, settings=settings),
             retrieve=retrieve,
@@ -341,6 +358,7 @@ def _assembled(
             ),
             pushes=CommitmentPushes(commitment, database=database, audit=audit, settings=settings),
             corrections=corrections,
+            identities=identities,
             changes=ChangeFeed(database=database, audit=audit),
             lifecycle=LifecycleEngine(
                 store=store,

@@ -121,6 +121,16 @@ class Jwt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Syslog:
+    """Where the audit trail is sent to."""
+
+    to: str = ""
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What is checked before memory is taken."""
 
@@ -210,6 +220,13 @@ class Corrections:
     """What staff corrected."""
 
     outgoing: str = "corrected"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patients:
+    """Which patients are one person."""
+
+    identifying: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -334,6 +351,7 @@ class Settings:
     access: Access = field(default_factory=Access)
     oidc: Oidc = field(default_factory=Oidc)
     jwt: Jwt = field(default_factory=Jwt)
+    syslog: Syslog = field(default_factory=Syslog)
     limits: Limits = field(default_factory=Limits)
     postgres: Postgres = field(default_factory=Postgres)
     blobs: Blobs = field(default_factory=Blobs)
@@ -343,6 +361,7 @@ class Settings:
     imports: Imports = field(default_factory=Imports)
     deletion: Deletion = field(default_factory=Deletion)
     corrections: Corrections = field(default_factory=Corrections)
+    patients: Patients = field(default_factory=Patients)
     commitment: Commitment = field(default_factory=Commitment)
     sharing: Sharing = field(default_factory=Sharing)
     pixels: Pixels = field(default_factory=Pixels)

@@ -17,6 +17,7 @@ from vna.ingest.engine import IngestEngine
 from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
 from vna.operate.corrections import CorrectionEngine
+from vna.operate.identities import IdentityEngine
 from vna.operate.labels import LabelEngine
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.pushes import CommitmentPushes
@@ -50,6 +51,7 @@ class Engines:
     pushes: CommitmentPushes
     lifecycle: LifecycleEngine
     corrections: CorrectionEngine
+    identities: IdentityEngine
     changes: ChangeFeed
     labels: LabelEngine
     people: People

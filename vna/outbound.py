@@ -50,12 +50,10 @@ class Gate:
     def __init__(self, settings: Outbound) -> None:
         """Read the settings. Raises `ConfigError`."""
         self._names, self._networks = _allowed(settings.allow)
-        try:
-            tls = ssl.create_default_context(cafile=settings.ca or None)
-        except (OSError, ValueError) as exc:
-            raise ConfigError("outbound.ca is not a file of certificates.") from exc
-        tls.minimum_version = ssl.TLSVersion.TLSv1_2
-        self._tls = tls
+        self._ca = settings.ca
+        self._made: ssl.SSLContext | None = None
+        if settings.ca:
+            self._tls()  # said at the start; those of the system are read when they are needed
 
     def client(self, *, timeout_s: float, total_s: float | None = None) -> httpx.Client:
         """Make a client that calls nobody else. The caller closes it, and limits what it reads.
@@ -63,7 +61,7 @@ class Gate:
         `timeout_s` is for each step, `total_s` the whole life of a connection.
         """
         return httpx.Client(
-            transport=_Transport(self, self._tls, total_s),
+            transport=_Transport(self, self._tls(), total_s),
             timeout=timeout_s,
             follow_redirects=False,
             trust_env=False,
@@ -113,6 +111,16 @@ class Gate:
             for address in addresses:
                 self._require(ipaddress.ip_address(address))
         return addresses
+
+    def _tls(self) -> ssl.SSLContext:
+        if self._made is None:
+            try:
+                made = ssl.create_default_context(cafile=self._ca or None)
+            except (OSError, ValueError) as exc:
+                raise ConfigError("outbound.ca is not a file of certificates.") from exc
+            made.minimum_version = ssl.TLSVersion.TLSv1_2
+            self._made = made
+        return self._made
 
     def _require(self, address: _Ip) -> None:
         if any(address in network for network in self._networks):

@@ -101,6 +101,7 @@ HTTP_REFUSED = Counter(
 )
 SIGN_INS = Counter("vna_sign_ins_total", "Tries to sign in, by outcome", ["outcome"])
 EMERGENCIES = Counter("vna_emergencies_total", "Emergency accesses begun")
+AUDIT_SENT = Counter("vna_audit_sent_total", "Audit messages given to the audit repository")
 BODIES_ENDED = Counter(
     "vna_bodies_ended_total", "Bodies cut off because who asked may not have them any more"
 )

@@ -112,7 +112,7 @@ CREATE TABLE share (
 COMMENT ON TABLE share IS 'A frozen list of instances of one person, given on by grants.';
 COMMENT ON COLUMN share.number IS 'What people call it: it opens nothing.';
 COMMENT ON COLUMN share.person IS 'How the person is shown to who may see the images, sealed.';
-COMMENT ON COLUMN share.owner_key IS 'The share key under the archive''s key: for grants that come later.';
+COMMENT ON COLUMN share.owner_key IS 'The share key under keys of all its studies, for grants that come later: it goes with any of them.';
 COMMENT ON COLUMN share.notify IS 'Whom the images show, or who asked: told when they are shared, opened, locked.';
 COMMENT ON COLUMN share.suspended IS 'The state it goes back to; expired and exhausted are seen, not stored.';
 CREATE INDEX share_by_consent ON share (consent_id);

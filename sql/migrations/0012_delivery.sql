@@ -1,6 +1,24 @@
 -- Messages to people: each is a row with a state, written in the transaction of the act it tells
 -- of. New tables only, so nothing is locked. Address and contents are sealed, and gone once sent.
 
+CREATE TABLE webhook (
+    webhook_id bigint GENERATED ALWAYS AS IDENTITY,
+    token      bytea       NOT NULL,
+    host       text        NOT NULL,
+    sealed     bytea       NOT NULL,
+    events     text[]      NOT NULL DEFAULT '{}',
+    created_by text        NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT webhook_pkey PRIMARY KEY (webhook_id),
+    CONSTRAINT webhook_token_once UNIQUE (token),
+    CONSTRAINT webhook_token_is_random CHECK (octet_length(token) = 16),
+    CONSTRAINT webhook_host_is_a_name CHECK (length(host) BETWEEN 1 AND 255),
+    CONSTRAINT webhook_events_are_some CHECK (array_position(events, NULL) IS NULL)
+);
+COMMENT ON TABLE webhook IS 'Other programs that are told of what happens to shares.';
+COMMENT ON COLUMN webhook.sealed IS 'Its address and the key its calls are signed with, under the archive key.';
+COMMENT ON COLUMN webhook.events IS 'Sorts of acts it is told of, as the trail names them; none: all there are.';
+
 CREATE TABLE message (
     message_id   bigint GENERATED ALWAYS AS IDENTITY,
     token        bytea       NOT NULL,
@@ -20,6 +38,7 @@ CREATE TABLE message (
     share_id     bigint,
     grant_id     bigint,
     account_id   bigint,
+    webhook_id   bigint,
     requested_by text        NOT NULL,
     created_at   timestamptz NOT NULL DEFAULT now(),
     changed_at   timestamptz NOT NULL DEFAULT now(),
@@ -27,6 +46,8 @@ CREATE TABLE message (
     until_at     timestamptz NOT NULL,
     CONSTRAINT message_pkey PRIMARY KEY (message_id),
     CONSTRAINT message_token_once UNIQUE (token),
+    CONSTRAINT message_webhook_fkey
+        FOREIGN KEY (webhook_id) REFERENCES webhook ON DELETE SET NULL,
     CONSTRAINT message_token_is_random CHECK (octet_length(token) = 16),
     CONSTRAINT message_channel_is_known CHECK (channel IN ('email', 'sms', 'webhook')),
     CONSTRAINT message_masked_is_masked CHECK (length(masked) <= 300),
@@ -61,6 +82,8 @@ CREATE INDEX message_by_share ON message (share_id, message_id) WHERE share_id I
 COMMENT ON INDEX message_by_share IS 'time line of a share';
 CREATE INDEX message_by_grant ON message (grant_id) WHERE grant_id IS NOT NULL;
 COMMENT ON INDEX message_by_grant IS 'revoke: what was not sent yet';
+CREATE INDEX message_by_webhook ON message (webhook_id) WHERE webhook_id IS NOT NULL;
+COMMENT ON INDEX message_by_webhook IS 'removal of a webhook';
 CREATE INDEX message_by_state ON message (state, message_id DESC);
 COMMENT ON INDEX message_by_state IS 'board: what failed, what waits';
 CREATE INDEX message_by_end ON message (until_at) WHERE sealed IS NOT NULL;

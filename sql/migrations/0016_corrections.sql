@@ -1,6 +1,6 @@
 -- Corrections by staff: what a study shows instead of what was received. Stored bytes, and what is
--- received later, are never touched. New tables, and triggers on two tables that are written once a
--- study: taking further objects in pays nothing for them.
+-- received later, are never touched. New tables; triggers on `study` and `study_difference` lock them
+-- for writers for a moment. Those are written once a study: taking further objects in pays nothing.
 
 CREATE TABLE correction (
     correction_id bytea       NOT NULL,

@@ -1,9 +1,9 @@
 -- name: add_message
 -- A message that is to go out.
 INSERT INTO message (token, channel, masked, template, language, sealed, channel_id, share_id,
-                     grant_id, account_id, requested_by, until_at)
+                     grant_id, account_id, webhook_id, requested_by, until_at)
 VALUES (%(token)s, %(channel)s, %(masked)s, %(template)s, %(language)s, %(sealed)s, %(channel_id)s,
-        %(share_id)s, %(grant_id)s, %(account_id)s, %(requested_by)s,
+        %(share_id)s, %(grant_id)s, %(account_id)s, %(webhook_id)s, %(requested_by)s,
         coalesce(%(until)s, now() + make_interval(secs => %(useful_s)s)))
 RETURNING message_id;
 
@@ -115,3 +115,25 @@ UPDATE message
        state = CASE WHEN state IN ('queued', 'sending', 'failed') THEN 'dead' ELSE state END
  WHERE sealed IS NOT NULL AND until_at < now() - interval '1 hour'
 RETURNING message_id;
+
+-- name: list_webhooks
+-- The programs that are told.
+SELECT webhook_id, token, host, sealed, events, created_by, created_at
+  FROM webhook
+ ORDER BY webhook_id;
+
+-- name: add_webhook
+-- One more.
+INSERT INTO webhook (token, host, sealed, events, created_by)
+VALUES (%s, %s, %s, %s, %s)
+RETURNING webhook_id;
+
+-- name: cancel_calls
+-- What a webhook was not told yet it is not told.
+UPDATE message
+   SET state = 'cancelled', sealed = NULL, next_at = NULL, changed_at = now()
+ WHERE webhook_id = %s AND state IN ('queued', 'failed', 'dead');
+
+-- name: remove_webhook
+-- It is told nothing more.
+DELETE FROM webhook WHERE webhook_id = %s RETURNING webhook_id;

@@ -150,7 +150,8 @@ TRUNCATE
     patient, study, study_difference, series, series_difference, modality, instance,
     instance_blob, instance_json, study_state, series_state, study_extra, series_extra,
     instance_extra, deletion, deleted_instance, journal_entry, correction, undone_correction,
-    study_overlay, study_received;
+    study_overlay, study_received, identity, identity_pair, identity_act, study_identity,
+    identity_due;
 
 -- name: locate_study
 -- The current instances of a study and their blobs, in order.

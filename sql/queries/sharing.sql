@@ -5,6 +5,18 @@ SELECT DISTINCT p.issuer, p.patient_id, p.study_uid
   JOIN patient p USING (patient_pk)
  WHERE s.study_uid = ANY (%s);
 
+-- name: in_doubt
+-- Whether it must be settled first whose studies these are: one id given to two, a contradiction
+-- between numbers that identify, or a study made after its patient died.
+SELECT EXISTS (
+       SELECT FROM study_identity s
+         JOIN identity i USING (identity_id)
+        WHERE s.study_uid = ANY (%s)
+          AND (i.quarantined OR s.alert IS NOT NULL OR EXISTS (
+              SELECT FROM identity_pair p
+               WHERE i.identity_id IN (p.first, p.second)
+                 AND p.state IN ('open', 'deferred') AND p.rule = 'R4')));
+
 -- name: facts_of
 -- What a consent may limit, of each series.
 SELECT s.study_uid, NULLIF(s.study_date, '-infinity'), s.accession, e.series_uid, e.modality
@@ -36,6 +48,12 @@ SELECT channel_id, kind, sealed, state
 UPDATE contact_channel
    SET state = 'verified', verified_at = now(), verified_by = 'code'
  WHERE channel_id = %s AND state IN ('unverified', 'bounced');
+
+-- name: bounce_channel
+-- A message to it came back. Not journalled: the next code that arrives proves it again.
+UPDATE contact_channel
+   SET state = 'bounced'
+ WHERE channel_id = %s AND state IN ('unverified', 'verified');
 
 -- name: add_consent
 -- Record what somebody allowed or forbade.
@@ -74,19 +92,39 @@ SELECT consent_id, issuer, patient_id, purpose, allowed, modalities, studied_fro
  ORDER BY consent_id
    FOR SHARE;
 
--- name: suspend_of_consent
--- What rests on a consent is suspended, all at once.
-UPDATE share
-   SET suspended = state, state = 'suspended', reason = %(reason)s
- WHERE consent_id = %(consent_id)s AND state NOT IN ('suspended', 'revoked')
-RETURNING share_id, number;
+-- name: shares_on_consent
+-- What rests on a consent, held.
+SELECT share_id, number
+  FROM share
+ WHERE consent_id = %s AND state NOT IN ('suspended', 'revoked')
+ ORDER BY share_id
+   FOR UPDATE;
 
--- name: suspend_of_study
--- What shows a study is suspended: it may be another person's.
+-- name: shares_of_study
+-- What shows a study, held.
+SELECT share_id, number
+  FROM share
+ WHERE studies @> ARRAY[%s::text] AND state NOT IN ('suspended', 'revoked')
+ ORDER BY share_id
+   FOR UPDATE;
+
+-- name: suspend_share
+-- It holds no more until somebody lets it go on.
 UPDATE share
    SET suspended = state, state = 'suspended', reason = %(reason)s
- WHERE studies @> ARRAY[%(study)s] AND state NOT IN ('suspended', 'revoked')
-RETURNING share_id, number;
+ WHERE share_id = %(share_id)s AND state NOT IN ('suspended', 'revoked')
+RETURNING share_id;
+
+-- name: reinstate_share
+-- It goes on where it was.
+UPDATE share
+   SET state = suspended, suspended = NULL, reason = NULL
+ WHERE share_id = %(share_id)s AND state = 'suspended'
+RETURNING share_id;
+
+-- name: consent_state
+-- Whether a consent holds now.
+SELECT state = 'active' AND (valid_to IS NULL OR valid_to > now()) FROM consent WHERE consent_id = %s;
 
 -- name: add_share
 INSERT INTO share
@@ -149,7 +187,7 @@ SELECT share_id FROM share_grant WHERE grant_id = %s;
 -- A grant with what holds of it, held.
 SELECT g.grant_id, g.share_id, g.parent_id, g.depth, g.recipient, g.proof, g.to_channel,
        g.by_channel, g.language, g.only_parts, g.reports, g.download, g.forward, g.created_at,
-       g.ends_at, g.state, g.printed IS NOT NULL, st.why, st.ends_at, st.reports, st.download,
+       g.issued_at, g.ends_at, g.state, g.printed IS NOT NULL, st.why, st.ends_at, st.reports, st.download,
        st.forward, st.only_parts
   FROM share_grant g
  CROSS JOIN LATERAL grant_standing(g.grant_id) st
@@ -390,7 +428,7 @@ WITH RECURSIVE below AS (
     UNION ALL
     SELECT g.grant_id FROM below b JOIN share_grant g ON g.parent_id = b.grant_id
 )
-SELECT g.grant_id
+SELECT g.grant_id, g.issued_at
   FROM share_grant g
   JOIN below USING (grant_id)
  ORDER BY g.grant_id
@@ -457,6 +495,25 @@ VALUES (%s, %s, %s)
 ON CONFLICT (session_id) DO UPDATE
    SET secret_hash = excluded.secret_hash, half = excluded.half, created_at = now();
 
+-- name: ending_soon
+-- Links that end within three days and whose recipients were not told of this end yet. What was told
+-- is in the messages: until_at is the end they told of.
+SELECT g.grant_id, g.share_id, g.to_channel, g.language, s.number, g.ends_at
+  FROM share_grant g
+  JOIN share s USING (share_id)
+  JOIN contact_channel c ON c.channel_id = g.to_channel
+ WHERE g.ends_at > now() AND g.ends_at <= now() + interval '3 days'
+   AND g.ends_at - g.issued_at > interval '7 days'
+   AND g.state NOT IN ('revoked', 'locked', 'refused')
+   AND s.state NOT IN ('draft', 'suspended', 'revoked')
+   AND c.state IN ('unverified', 'verified')
+   AND NOT EXISTS (
+       SELECT FROM message m
+        WHERE m.grant_id = g.grant_id AND m.template = %s AND m.until_at = g.ends_at)
+ ORDER BY g.ends_at, g.grant_id
+ LIMIT %s
+   FOR UPDATE OF g SKIP LOCKED;
+
 -- name: sweep_sharing
 -- What is over: sessions, codes of a day ago.
 WITH codes AS (
@@ -504,10 +561,16 @@ SELECT s.share_id, s.number, s.standing, s.owner, s.purpose, s.person, s.studies
  ORDER BY s.share_id DESC
  LIMIT %(most)s;
 
+-- name: numbers_of
+-- What people call some shares, and which studies those show.
+SELECT share_id, number, studies FROM share WHERE share_id = ANY (%s);
+
 -- name: list_grants
 -- The grants of a share, parents before children.
 SELECT g.grant_id, g.parent_id,
-       CASE WHEN g.state NOT IN ('revoked', 'refused') AND st.why = 'expired' THEN 'expired'
+       CASE WHEN g.state IN ('revoked', 'refused', 'locked') THEN g.state
+            WHEN st.why IN ('revoked', 'expired') THEN st.why
+            WHEN st.why = 'refused' THEN 'revoked'
             ELSE g.state END,
        g.recipient, t.masked, b.masked, g.proof, g.printed IS NOT NULL, g.ends_at, g.opens,
        g.wrong, g.reports, g.download, g.forward, g.language, g.issued_at, g.first_open_at,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,14 @@ from tests.cli.serving import run, serving
 from tests.dimse.edge import wait_for
 from tests.factories import CT, EXPLICIT, ct
 from tests.flows.serving import free_port
+from vna.access.principal import system
+from vna.access.remotes import Remote
+from vna.app import at_work
+from vna.cli.jobs import board_of
+from vna.config import load
+from vna.db.work import State
+from vna.delivery.channels import email
+from vna.dicom.refs import uid
 
 STUDY = ct(1).study
 
@@ -116,3 +126,38 @@ def test_a_running_archive_sends_at_once_and_again_when_it_has_to(filled: Path) 
         with destination(port) as came:
             assert run("jobs", "retry", "1", *at).returncode == 0
             wait_for(lambda: len(came) == 3, within_s=30)
+
+
+def test_a_message_goes_out_at_once_while_every_other_hand_is_held_up(
+    filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VNA_JOBS_WORKERS", "1")
+    monkeypatch.setenv("VNA_DICOM_RESPONSE_S", "15")
+    settings = load(environ={}, flags={"data": filled, "dev": True})
+    who = system("test")
+    with silent() as port, serving(filled) as server:
+        with at_work(settings, "test") as archive:
+            board = board_of(archive)
+            remote = Remote(ae_title="DEST", host="127.0.0.1", port=port)
+            archive.engines.remotes.add(who, remote)
+            job = board.send(who, uid(STUDY), "DEST", commit=False)
+            wait_for(lambda: board.entry(who, job)[0].state is State.RUNNING, within_s=30)
+            begun = time.monotonic()
+            with archive.database.transaction() as tx:
+                number = archive.engines.messages.post(
+                    tx, to=email("kim@example.org"), template="test", values={}
+                )
+            messages = archive.engines.messages
+            wait_for(lambda: messages.one(who, number).state.value == "accepted", within_s=10)
+            assert time.monotonic() - begun < 10
+            assert board.entry(who, job)[0].state is State.RUNNING
+        assert server.process.poll() is None
+
+
+@contextmanager
+def silent() -> Iterator[int]:
+    """A port that takes a connection and never says anything."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]

@@ -123,6 +123,7 @@ def opened(archive: Archive) -> Opened:
             transactions=archive.transactions,
             lifecycle=archive.lifecycle,
             corrections=archive.corrections,
+            identities=archive.identities,
             changes=archive.changes,
             labels=archive.labels,
             people=archive.people,

@@ -485,6 +485,34 @@ def test_table_10_4_3_1_404_for_what_is_not_there(site: Site, tail: str) -> None
         assert site.get(path + tail).status_code == 404
 
 
+@pytest.mark.parametrize("tail", ["", "/metadata", "/rendered", "/thumbnail", "/bulkdata"])
+@pytest.mark.parametrize("level", LEVELS)
+def test_table_10_4_3_1_410_for_what_was_there_and_was_deleted(
+    site: Site, level: str, tail: str
+) -> None:
+    paths = kept(site, ct(4100 + 10 * LEVELS.index(level) + len(tail)))
+    gone = paths[level]
+    assert site.client.delete(f"{site.root}{gone}").status_code == 204
+    answer = site.get(gone + tail)
+    assert (answer.status_code, answer.json()["error"]) == (410, "Gone")
+
+
+@pytest.mark.parametrize("tail", ["", "/metadata", "/frames/1", "/rendered", "/pixeldata"])
+def test_table_8_4_1_without_an_accept_header_everything_counts_as_acceptable(
+    site: Site, tail: str
+) -> None:
+    """The text says 406; `http.strict_accept` does (docs/conformance.md, tests/web/test_app.py)."""
+    path = kept(site, ct(4200))["instance"] + tail
+    bare = httpx.Request("GET", f"{site.root}{path}", headers={"host": "archive"})
+    assert "accept" not in bare.headers
+    silent = site.client.send(bare)
+    assert silent.status_code == 200
+    assert (
+        silent.headers["content-type"].partition(";")[0]
+        == (site.get(path, "*/*").headers["content-type"].partition(";")[0])
+    )
+
+
 def test_8_5_unknown_parameters_are_ignored(site: Site) -> None:
     path = kept(site, ct(53))["instance"]
     assert site.get(f"{path}?nonsense=1&x=%27;DROP", "application/dicom").status_code == 200

@@ -48,15 +48,18 @@ class Relay:
     mails: list[Mailed] = field(default_factory=list)
     users: list[str] = field(default_factory=list)
     to_rcpt: str | None = None
+    refused: dict[str, str] = field(default_factory=dict)  # address -> what it is told
     to_data: str | None = None
+    to_quit: str = "221 2.0.0 bye"
     was_tls: list[bool] = field(default_factory=list)
 
     async def handle_RCPT(  # noqa: N802 -- as aiosmtpd calls it
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         """Take a recipient."""
-        if self.to_rcpt is not None:
-            return self.to_rcpt
+        told = self.refused.get(address, self.to_rcpt)
+        if told is not None:
+            return told
         envelope.rcpt_tos.append(address)
         return "250 2.1.5 OK"
 
@@ -74,6 +77,12 @@ class Relay:
             session.ssl is not None or server.transport.get_extra_info("ssl_object")
         )
         return "250 2.0.0 taken"
+
+    async def handle_QUIT(  # noqa: N802 -- as aiosmtpd calls it
+        self, server: SMTP, session: Session, envelope: Envelope
+    ) -> str:
+        """Say goodbye."""
+        return self.to_quit
 
     def authenticate(
         self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any

@@ -147,3 +147,15 @@ def test_a_mail_that_arrived_is_delivered_and_may_still_come_back(post: Post) ->
     assert post.seen(number).state is State.DELIVERED
     post.archive.messages.receipts.came_back(bounce(to=sent_to))
     assert post.seen(number).state is State.BOUNCED
+
+
+def test_an_address_that_sends_back_is_marked_until_it_is_proven_again(post: Post) -> None:
+    post.sql(
+        "INSERT INTO contact_channel (channel_id, kind, sealed, value_mac, masked, state,"
+        " verified_at, verified_by) VALUES (77, 'email', '\\x00',"
+        " decode(repeat('00', 32), 'hex'), 'k…@example.org', 'verified', now(), 'code')"
+    )
+    post.posted(channel_id=77)
+    post.work()
+    post.archive.messages.receipts.came_back(bounce(to=post.relay.mails[0].sender))
+    assert post.sql("SELECT state FROM contact_channel") == [("bounced",)]

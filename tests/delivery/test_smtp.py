@@ -141,6 +141,21 @@ def test_a_mail_refused_after_it_was_given_is_refused(
     assert smtp(relay, ca).send(outgoing()) == refused
 
 
+def test_a_mail_that_was_taken_is_taken_whatever_comes_after(
+    relay: Relay, ca: tuple[trustme.CA, Path]
+) -> None:
+    relay.to_quit = "500 5.5.1 what?"
+    assert isinstance(smtp(relay, ca).send(outgoing()), Taken)
+    assert len(relay.mails) == 1
+
+
+def test_a_mail_is_plain_letters_in_short_lines(relay: Relay, ca: tuple[trustme.CA, Path]) -> None:
+    smtp(relay, ca).send(outgoing("de"))
+    assert relay.mails[0].content.isascii()
+    assert max(len(line) for line in relay.mails[0].content.split(b"\r\n")) <= 998
+    assert "Sie brauchen einen Code." in relay.mails[0].part("plain")
+
+
 def test_nobody_at_the_port_is_trouble_with_the_network(ca: tuple[trustme.CA, Path]) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -150,7 +165,14 @@ def test_nobody_at_the_port_is_trouble_with_the_network(ca: tuple[trustme.CA, Pa
 
 @pytest.mark.parametrize(
     "differs",
-    [{"security": "none"}, {"sender": "nobody"}, {"sender": ""}, {"ca": "/nowhere.pem"}],
+    [
+        {"security": "none"},
+        {"sender": "nobody"},
+        {"sender": ""},
+        {"ca": "/nowhere.pem"},
+        {"bounces": "bounces+x@example.org"},
+        {"bounces": "bounces"},
+    ],
 )
 def test_settings_that_cannot_work_are_named_at_the_start(differs: dict[str, str]) -> None:
     mail = Mail(**{"host": "relay", "sender": "images@example.org", **differs})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -11,22 +12,25 @@ import orjson
 import pytest
 import trustme
 
-from tests.archive import Archive
+from tests.archive import Archive, open_archive
 from tests.conftest import TestPostgres
+from tests.dimse.edge import wait_for
 from tests.dimse.holding import datasets, fill, of_every_syntax
 from tests.factories import EXPLICIT, IMPLICIT, ct
 from tests.flows.serving import free_port
-from tests.jobs.conftest import WHO, entry, states, worker_of
+from tests.jobs.conftest import FAST, WHO, entry, states, worker_of
 from tests.web.conftest import Site, running, serving
 from tests.web.people import token_of
 from vna.access.peers import Peer
 from vna.access.routes import Route
-from vna.db.work import State
+from vna.db.pool import Database
+from vna.db.work import Settled, State
 from vna.dicom.refs import StudyRef, uid
 from vna.errors import Conflict, InvalidRequest, NotFound
 from vna.ingest.outcome import Source
 from vna.jobs.board import Board
 from vna.jobs.stow_client import Client
+from vna.jobs.task import DONE, Ending, Task
 from vna.web.asgi import create
 
 STUDY = uid(ct(1).study)
@@ -51,6 +55,36 @@ def gathered(archive: Archive, board: Board) -> int:
     (found,) = board.entries(WHO, state=None, most=10)
     board.retry(WHO, found.job_id)
     return found.job_id
+
+
+def test_nothing_is_lost_between_those_who_fill_jobs_and_those_who_take_them(
+    tmp_path: Path, database: Database
+) -> None:
+    shelf: list[str] = []
+
+    def taking(task: Task) -> Ending:
+        items = task.items()
+        shelf.extend(item.instance for item in items)
+        task.note([Settled(item.number, "done", 0) for item in items])
+        return DONE
+
+    soon = {**FAST, "gather_s": 0.02}
+    made = [ct(1, series, number) for series in range(1, 5) for number in range(1, 11)]
+    with open_archive(tmp_path, database, jobs=soon) as archive:
+        lead(archive, "https://pacs.example/web")
+        worker = worker_of(archive, {"stow": taking})
+        thread = threading.Thread(target=worker.run)
+        thread.start()
+        with ThreadPoolExecutor(4) as hands:
+            list(hands.map(lambda part: fill(archive, *part), [made[n::4] for n in range(4)]))
+        wait_for(lambda: len(shelf) >= len(made))
+        worker.stop()
+        thread.join(30)
+        board = Board(archive.database, archive.audit, archive.remotes, most_instances=10)
+        jobs = board.entries(WHO, state=None, most=1000)
+    assert sorted(shelf) == sorted(one.instance for one in made)
+    assert {one.state for one in jobs} == {State.DONE}
+    assert sum(one.instances for one in jobs) == len(made)
 
 
 def held(site: Site) -> dict[str, bytes]:

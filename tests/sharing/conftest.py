@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from tests import factories
 from tests.archive import Archive, open_archive
+from tests.conftest import SCHEMA, TestPostgres
 from vna.access.principal import EVERYTHING, Action, Kind, Principal
 from vna.access.sessions import Browser
 from vna.db.pool import Database
@@ -42,6 +44,16 @@ B = Browser(address="198.51.100.7", agent="a browser")
 
 def in_days(days: float) -> dt.datetime:
     return dt.datetime.now(dt.UTC) + dt.timedelta(days=days)
+
+
+def report(*numbers: int) -> factories.Instance:
+    """A structured report: text, no image."""
+    return factories.ct(
+        *numbers,
+        sop_class="1.2.840.10008.5.1.4.1.1.88.11",
+        modality="SR",
+        pixel_element=b"",
+    )
 
 
 def study(made: factories.Instance) -> StudyRef:
@@ -117,6 +129,13 @@ class Desk:
         with self.archive.database.reading() as conn:
             return conn.execute(statement, values).fetchall()  # type: ignore[arg-type]  # the same
 
+    def codes_age(self, minutes: int) -> None:
+        """Every code that was sent is so much older."""
+        by = dt.timedelta(minutes=minutes)
+        self.run(
+            "UPDATE one_time_code SET created_at = created_at - %s, ends_at = ends_at - %s", by, by
+        )
+
     def a_second_later(self) -> None:
         """What was believed for half a second is asked for again."""
         self.engine._guests._believed.clear()
@@ -136,8 +155,42 @@ def fill(archive: Archive) -> list[factories.Instance]:
     return made
 
 
+@contextmanager
+def opening(folder: Path, postgres: TestPostgres) -> Iterator[Desk]:
+    """Open a desk in an archive of its own."""
+    dsn = postgres.clone()
+    database = Database(dsn, schema=SCHEMA)
+    try:
+        with open_archive(
+            folder, database, sharing={"url": "https://images.example.org"}
+        ) as archive:
+            yield Desk(archive, fill(archive))
+    finally:
+        database.close()
+        postgres.drop(dsn)
+
+
+@pytest.fixture(scope="module")
+def house(postgres: TestPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """The archive of a module's tests."""
+    with opening(tmp_path_factory.mktemp("house"), postgres) as desk:
+        yield desk
+
+
 @pytest.fixture
-def desk(tmp_path: Path, database: Database) -> Iterator[Desk]:
-    """A desk in an archive of its own."""
-    with open_archive(tmp_path, database, sharing={"url": "https://images.example.org"}) as archive:
-        yield Desk(archive, fill(archive))
+def desk(house: Desk) -> Desk:
+    """A desk at which nothing was shared yet; studies a test adds stay, numbered past these."""
+    house.run(
+        "TRUNCATE contact_channel, consent, share, share_item, share_grant, one_time_code, "
+        "share_session, capability, message, rate"
+    )
+    house.archive.posted.messages.clear()
+    house.archive.posted.cancelled.clear()
+    return house
+
+
+@pytest.fixture
+def own_desk(postgres: TestPostgres, tmp_path: Path) -> Iterator[Desk]:
+    """A desk in an archive of this test alone."""
+    with opening(tmp_path, postgres) as desk:
+        yield desk

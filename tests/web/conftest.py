@@ -153,6 +153,7 @@ def serving(
                 pushes=archive.pushes,
                 lifecycle=archive.lifecycle,
                 corrections=archive.corrections,
+                identities=archive.identities,
                 changes=archive.changes,
                 labels=archive.labels,
                 people=archive.people,

@@ -86,7 +86,7 @@ def test_from_the_tablet_to_the_link(site: Site, desk: Surfer) -> None:
     assert "Suspended" in desk.get("/shares?tab=ended").text
 
 
-def test_a_no_is_shown_to_who_shares_and_holds_the_offer(site: Site, desk: Surfer) -> None:
+def test_a_no_stands_in_the_way_and_says_why(site: Site, desk: Surfer) -> None:
     said = {"said": "no", "signed_by": "Ada Adams", "way": "paper", "purpose": "patient-request"}
     page = sent(desk, "/consents/record", "/consents", **WHOM, **said, only_this="on")[1]
     assert "It is recorded" in page
@@ -152,6 +152,13 @@ def test_what_the_desk_mistypes_is_said(
     status, page = sent(desk, path, "/consents", **fields)
     assert status in (400, 404)
     assert what in told(page)
+
+
+def test_nobody_without_an_id_can_be_asked(site: Site, desk: Surfer) -> None:
+    site.archive.take(ct(5, values={"00100020": ""}).part10())
+    answer = desk.get(f"/study/{ct(5).study}/consents")
+    assert answer.status_code == 404
+    assert "no Patient ID" in answer.text
 
 
 def test_texts_are_written_and_asked_from_then_on(desk: Surfer) -> None:

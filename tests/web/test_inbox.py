@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import TestPostgres
 from tests.web.conftest import Site, serving
 from vna.delivery.channels import email, phone
-from vna.delivery.messages import KIND
+from vna.delivery.outbox import KIND
 from vna.jobs.notify import notifying
 from vna.jobs.worker import Worker
 

@@ -82,6 +82,17 @@ PAGES: dict[tuple[str, str], str | Action] = {
     ("GET", "/static/light.css"): OPEN,
     ("GET", "/static/light.js"): OPEN,
     ("GET", "/static/staff.css"): OPEN,
+    ("GET", "/static/imports.css"): OPEN,
+    ("GET", "/static/imports.js"): OPEN,
+    ("GET", "/imports"): Action.IMPORT,
+    ("POST", "/imports"): Action.IMPORT,
+    ("GET", "/import/{number:int}"): Action.IMPORT,
+    ("POST", "/import/{number:int}/expect"): Action.IMPORT,
+    ("PUT", "/import/{number:int}/file/{mark}"): Action.IMPORT,
+    ("POST", "/import/{number:int}/form"): Action.IMPORT,
+    ("POST", "/import/{number:int}/finish"): Action.IMPORT,
+    ("POST", "/import/{number:int}/confirm"): Action.IMPORT,
+    ("POST", "/import/{number:int}/reject"): Action.IMPORT,
     ("GET", "/static/staff.js"): OPEN,
     ("GET", "/study/{study}"): Action.QUERY,
     ("GET", "/study/{study}/opened"): Action.MANAGE,
@@ -118,9 +129,22 @@ PAGES: dict[tuple[str, str], str | Action] = {
     ("POST", "/share/{share:int}/test"): Action.SHARE,
     ("POST", "/share/{share:int}/disc"): Action.SHARE,
     ("POST", "/share/{share:int}/retry"): Action.SHARE,
+    ("POST", "/share/{share:int}/sheet.pdf"): Action.SHARE,
+    ("POST", "/share/{share:int}/passcode.pdf"): Action.SHARE,
     ("GET", "/view/{study}"): Action.RETRIEVE,
     ("GET", "/view/{study}/{series}"): Action.RETRIEVE,
     ("GET", "/static/guest.js"): OPEN,
+    ("GET", "/requests"): Action.IMPORT,
+    ("POST", "/requests"): Action.IMPORT,
+    ("POST", "/request/{number:int}/stop"): Action.IMPORT,
+    ("GET", "/u"): OPEN,
+    ("POST", "/u/open"): GUEST,
+    ("GET", "/u/files"): GUEST,
+    ("POST", "/u/expect"): GUEST,
+    ("PUT", "/u/file/{mark}"): GUEST,
+    ("POST", "/u/form"): GUEST,
+    ("POST", "/u/done"): GUEST,
+    ("POST", "/u/leave"): GUEST,
     ("GET", "/s"): OPEN,
     ("POST", "/s/open"): GUEST,
     ("GET", "/s/prove"): GUEST,
@@ -135,6 +159,8 @@ PAGES: dict[tuple[str, str], str | Action] = {
     ("POST", "/s/forward"): GUEST,
     ("GET", "/s/view/{study}"): GUEST,
     ("GET", "/s/view/{study}/{series}"): GUEST,
+    ("GET", "/s/viewer/app-config.js"): GUEST,
+    ("GET", "/s/viewer/{path:path}"): GUEST,
     ("GET", "/viewer/app-config.js"): PERSON,
     ("GET", "/viewer"): PERSON,
     ("GET", "/viewer/{path:path}"): PERSON,
@@ -167,6 +193,8 @@ PAGES: dict[tuple[str, str], str | Action] = {
     ("POST", "/confirm"): PERSON,
     ("POST", "/confirm/passkey/begin"): PERSON,
     ("POST", "/confirm/passkey"): PERSON,
+    ("GET", "/patients"): Action.CORRECT,
+    ("POST", "/patients"): Action.CORRECT,
     ("GET", "/emergency"): Action.EMERGENCY,
     ("POST", "/emergency"): Action.EMERGENCY,
     ("POST", "/emergency/end"): PERSON,
@@ -265,7 +293,7 @@ def test_pages_are_for_whom_the_table_says(world: World, method: str, role: str 
         if role is None:
             who.client.cookies.clear()
         names = {"{path:path}": "x", "{study}": STUDY, "{series}": SERIES}
-        names |= {"{share:int}": "1", "{disc:int}": "1"}  # there is none of either
+        names |= {"{share:int}": "1", "{disc:int}": "1", "{number:int}": "1"}  # there is none
         url = world.site.address.url + path
         for name, value in names.items():
             url = url.replace(name, value)

@@ -114,6 +114,33 @@ def test_a_link_that_is_handed_over_opens(site: Site, browser: Surfer) -> None:
     assert isinstance(site.archive.sharing.open_printed(code[0], here), tuple)
 
 
+def test_link_and_passcode_are_printed_on_sheets_of_their_own(browser: Surfer) -> None:
+    answer = browser.post(f"/study/{STUDY}/share", **typed(to="", passcode="on", printed="on"))
+    page = answer.text
+    path = re.search(r"/share/\d+", page)
+    assert path is not None
+
+    def hidden(name: str) -> str:
+        found = re.search(rf'name="{name}" value="([^"]+)"', page)
+        assert found is not None
+        return found[1]
+
+    link = {"grant": hidden("grant"), "secret": hidden("secret"), "code": hidden("code")}
+    sheet = browser.post(f"{path[0]}/sheet.pdf", path[0], **link)
+    assert sheet.headers["content-type"] == "application/pdf"
+    assert sheet.content.startswith(b"%PDF-")
+    own = {"grant": hidden("grant"), "passcode": hidden("passcode")}
+    assert browser.post(f"{path[0]}/passcode.pdf", path[0], **own).content.startswith(b"%PDF-")
+    for name, wrong in (
+        ("sheet.pdf", {**link, "secret": "x"}),
+        ("sheet.pdf", {**link, "code": "<b>"}),
+        ("passcode.pdf", {**own, "passcode": "a word"}),
+    ):
+        assert browser.post(f"{path[0]}/{name}", path[0], **wrong).status_code == 400
+    other = {**own, "grant": "1"}
+    assert browser.post(f"{path[0]}/passcode.pdf", path[0], **other).status_code == 404
+
+
 def test_only_what_is_ticked_is_shared(site: Site, browser: Surfer) -> None:
     path, _ = shared(browser, **{f"series__{ALL[1].replace('.', '__')}": ""})
     shown = site.archive.sharing.shown(site.archive.who, int(path.rpartition("/")[2]))
@@ -132,7 +159,7 @@ def test_other_studies_of_the_patient_come_along_when_ticked(site: Site, browser
         ({"confirmed__name": ""}, 400, "Compare two things"),
         ({"by": "Kim+x@example.org"}, 400, "same mailbox"),
         ({"by": ""}, 400, "A link alone is no protection"),
-        ({"to": "kim@"}, 400, "not an e-mail address"),
+        ({"to": "kim@"}, 400, "e-mail address is written"),
         ({"by": "030 123456"}, 400, "with its country"),
         ({"until": "tomorrow"}, 400, "year-month-day"),
         ({"until": "2001-01-01"}, 400, "A share ends within"),
@@ -168,6 +195,7 @@ def test_a_message_that_failed_is_on_the_board_and_tried_again(site: Site, brows
     page = browser.get("/shares?tab=failed").text
     assert "There is nobody at this address." in page
     assert path in page
+    assert site.archive.sharing.detail(site.archive.who, share_id).summary.number in page
     assert "k…@example.org" in page
     message = re.search(r'name="message" value="(\d+)"', browser.get(path).text)
     assert message is not None

@@ -26,13 +26,13 @@ WINDOW = {"WindowCenter": ["40", "300"], "WindowWidth": ["400", "1500"]}
 def site(postgres: TestPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with serving(postgres, tmp_path_factory.mktemp("site")) as site:
         series = [ct(instance=n, rows=64, columns=64, values=WINDOW) for n in range(1, 6)]
-        report = ct(series=2, sop_class=SR, modality="SR", pixel_element=b"", values=_NO_IMAGE)
+        report = ct(series=2, sop_class=SR, modality="SR", pixel_element=b"", values=NO_IMAGE)
         movie = multi_frame(3, study=2, patient_name="<b>^Bold")
         assert site.store(*(one.part10() for one in (*series, report, movie))).status_code == 200
         yield site
 
 
-_NO_IMAGE = dict.fromkeys(
+NO_IMAGE = dict.fromkeys(
     (
         *("SamplesPerPixel", "PhotometricInterpretation", "Rows", "Columns", "PixelSpacing"),
         *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
@@ -171,7 +171,7 @@ def test_a_document_is_offered_as_a_link_of_its_own(site: Site) -> None:
         sop_class=PDF,
         modality="DOC",
         pixel_element=b"",
-        values={**_NO_IMAGE, "MIMETypeOfEncapsulatedDocument": "application/pdf"},
+        values={**NO_IMAGE, "MIMETypeOfEncapsulatedDocument": "application/pdf"},
         extra=[("00420011", "OB", b"%PDF-1.4\n")],
     )
     assert site.store(document.part10()).status_code == 200

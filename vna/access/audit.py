@@ -12,7 +12,7 @@ import datetime as dt
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,6 +80,9 @@ class _More:
 
 _Key = tuple[str, str, str | None, str, str]
 
+Watcher = Callable[[Connection, Sequence[Event]], None]
+"""Told of acts in the transaction that does them."""
+
 
 class Audit:
     """Writes the trail of one process. Safe to use from many threads."""
@@ -90,6 +93,7 @@ class Audit:
         self._seen: dict[_Key, float] = {}  # when the first access was written, oldest first
         self._more: dict[_Key, _More] = {}
         self._acts: list[_Act] = []
+        self._watchers: list[Watcher] = []
         self._waiting_since: float | None = None  # age of the oldest thing not written
         self._stop = threading.Event()
         self._flusher: threading.Thread | None = None
@@ -97,10 +101,16 @@ class Audit:
     def write(self, tx: Connection, principal: Principal, events: Sequence[Event]) -> None:
         """Write the acts of one principal in the transaction that does them."""
         _insert(tx, [_Act(principal, event) for event in events])
+        self._tell(tx, events)
 
     def write_all(self, tx: Connection, acts: Sequence[tuple[Principal, Event]]) -> None:
         """Write the acts of several principals in the transaction that does them."""
         _insert(tx, [_Act(principal, event) for principal, event in acts])
+        self._tell(tx, [event for _, event in acts])
+
+    def watch(self, watcher: Watcher) -> None:
+        """Tell somebody of every act from now on; said once, before threads are at work."""
+        self._watchers.append(watcher)
 
     def require_writable(self) -> None:
         """Return if a read or a search would not be refused now. Raises `Unavailable`."""
@@ -182,6 +192,10 @@ class Audit:
             self.flush()
         except VNAError:
             logger.exception("audit rows lost", extra={"rows": len(self._acts)})
+
+    def _tell(self, tx: Connection, events: Sequence[Event]) -> None:
+        for watcher in self._watchers:
+            watcher(tx, events)
 
     def _counted(self, key: _Key, principal: Principal, count: int, size: int) -> bool:
         """Add to an access whose first one is written; False when this is the first."""

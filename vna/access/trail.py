@@ -85,7 +85,7 @@ class Trail:
 
         Raises `NotPermitted`.
         """
-        require(principal, Action.MANAGE)
+        require(principal, Action.AUDIT)
         event = Event(kind="audit.read", outcome="done", detail=wanted.detail(act))
         with self._database.transaction() as tx:
             self._audit.write(tx, principal, [event])
@@ -96,7 +96,7 @@ class Trail:
 
         Raises `NotPermitted`; `NotFound` when neither such a patient nor such a study is known.
         """
-        require(principal, Action.MANAGE)
+        require(principal, Action.AUDIT)
         with self._database.reading() as conn:
             rows = conn.execute(_SQL.studies_of, {"of": of}).fetchall()
         studies = [row[0] for row in rows]

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from vna.access.trail import Trail
 from vna.app import Archive, opened, tls_files
 from vna.cli.memory import keep_freed_memory, settle
 from vna.config import Settings
@@ -26,12 +27,14 @@ from vna.ingest.backfill import SearchIndex
 from vna.ingest.recover import Recovery
 from vna.jobs.kinds import URGENT, handlers
 from vna.jobs.worker import Worker as JobWorker
+from vna.operate.syslog import Syslog
 from vna.web.asgi import serve
 
 GRACE_S = 20.0  # for what is under way when the archive stops
 _SWEEP_S = 3600.0
 _PARTS_OLDER_S = 3600.0
 _TURN_S = 60.0
+_IDENTITIES = 10_000  # studies whose patients are looked at in one turn
 _SEND_S = 3.0  # between looks at what goes out by itself
 _RETRY_S = 5.0
 _ASK_S = 0.5  # how long a request for commitment may wait to be begun
@@ -137,6 +140,7 @@ def keep_house(place: Place, begun: dt.datetime) -> None:
             target=archive.sealer.run, args=(stop,), name="sealer", daemon=True
         )
         sealer.start()
+        messenger = _sending(archive, stop)
         hourly = min(place.settings.ingest.adopt_s, _SWEEP_S)
         courier = threading.Thread(target=_send, args=(archive, stop), name="courier", daemon=True)
         courier.start()
@@ -151,12 +155,16 @@ def keep_house(place: Place, begun: dt.datetime) -> None:
                     archive.engines.lifecycle.catch_up(older_s=_TURN_S)
                     archive.engines.sharing.catch_up(older_s=_TURN_S)
                     archive.engines.corrections.catch_up(older_s=_TURN_S)
+                    archive.engines.identities.catch_up(older_s=_TURN_S)
+                archive.engines.identities.keep_up(_IDENTITIES)
             except VNAError as exc:
                 logger.error("upkeep failed", extra={"why": str(exc)})  # noqa: TRY400 -- done again at the next turn
                 wait_s = _RETRY_S
         clerk.join(GRACE_S)
         courier.join(GRACE_S)
         sealer.join(GRACE_S)
+        if messenger is not None:
+            messenger.join(GRACE_S)
 
 
 def recover(archive: Archive, begun: dt.datetime | None) -> None:
@@ -166,6 +174,7 @@ def recover(archive: Archive, begun: dt.datetime | None) -> None:
     archive.engines.lifecycle.catch_up(older_s=older_s)
     archive.engines.sharing.catch_up(older_s=older_s)
     archive.engines.corrections.catch_up(older_s=older_s)
+    archive.engines.identities.catch_up(older_s=older_s)
     adopt_orphans(archive.recovery, archive.settings, begun)
     archive.store.sweep_parts(older_s=_PARTS_OLDER_S)
     archive.purge.run()
@@ -175,7 +184,19 @@ def recover(archive: Archive, begun: dt.datetime | None) -> None:
     archive.engines.messages.sweep()
     archive.engines.imports.sweep()
     archive.engines.sharing.sweep()
+    archive.engines.sharing.remind()
     archive.engines.people.emergencies.sweep()
+
+
+def _sending(archive: Archive, stop: threading.Event) -> threading.Thread | None:
+    """Send the audit trail to its repository until told to stop, where one is named."""
+    trail = Trail(archive.database, archive.audit)
+    syslog = Syslog(database=archive.database, trail=trail, settings=archive.settings)
+    if not syslog.is_wanted:
+        return None
+    thread = threading.Thread(target=syslog.run, args=(stop,), name="syslog", daemon=True)
+    thread.start()
+    return thread
 
 
 def _send(archive: Archive, stop: threading.Event) -> None:

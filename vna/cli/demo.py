@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.table import Table
 
+from vna.cli.demo_share import share
 from vna.cli.running import Server, serving
 from vna.cli.samples import Sample, samples
 from vna.config import Limits, Settings
@@ -39,6 +40,7 @@ class _Story:
     """What happened, step by step."""
 
     rows: list[tuple[str, str, str, bool]] = field(default_factory=list)
+    link: str | None = None  # of the study that was shared
 
     def tell(self, what: str, work: Callable[[], tuple[bool, str]]) -> None:
         begun = time.perf_counter()
@@ -63,7 +65,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         found = samples()
         story = _story(server, found)
         _show(console, story)
-        _by_hand(console, server, found)
+        _by_hand(console, server, found, story.link)
         if not args.once:
             console.print("\nServing until Ctrl-C.", highlight=False)
             try:
@@ -88,6 +90,7 @@ def _story(server: Server, found: list[Sample]) -> _Story:
     story.tell(f"WADO-RS of {len(found)} instances", lambda: _retrieve(server, found))
     story.tell("WADO-RS metadata of each study", lambda: _metadata(server, studies))
     story.tell("WADO-RS frame 1 of a CT", lambda: _frame(server, found[0]))
+    story.tell("a study shared by link", lambda: _share(server, story, found[0].study))
     return story
 
 
@@ -199,6 +202,12 @@ def _frame(server: Server, sample: Sample) -> tuple[bool, str]:
     )
 
 
+def _share(server: Server, story: _Story, study: str) -> tuple[bool, str]:
+    shared = share(server, study)
+    story.link = shared.link
+    return shared.link is not None, shared.told
+
+
 def _associated(server: Server, contexts: list[tuple[str, list[str]]]) -> Requestor:
     host, port = server.dicom
     return Requestor(host, port, calling="DEMO", called=server.ae_title, contexts=contexts)
@@ -215,7 +224,7 @@ def _show(console: Console, story: _Story) -> None:
     console.print(table)
 
 
-def _by_hand(console: Console, server: Server, found: list[Sample]) -> None:
+def _by_hand(console: Console, server: Server, found: list[Sample], link: str | None) -> None:
     host, port = server.dicom
     web = f"http://{server.http[0]}:{server.http[1]}{_ROOT}"
     lines = [
@@ -228,3 +237,11 @@ def _by_hand(console: Console, server: Server, found: list[Sample]) -> None:
     console.print("\nTry it by hand:")
     for line in lines:
         console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+    pages = f"http://{server.http[0]}:{server.http[1]}"
+    console.print("\nIn a browser:")
+    for what, where in (
+        ("studies, viewer, sharing, discs", f"{pages}/"),
+        ("what a recipient got: open it, best in a window as narrow as a phone", link or ""),
+        ("the code it asks for, and every other mail and message", f"{pages}/dev/inbox"),
+    ):
+        console.print(f"  {where}  {what}", markup=False, highlight=False, soft_wrap=True)

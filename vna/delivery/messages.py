@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from vna.access.audit import Audit, Event
 from vna.access.policy import require
@@ -21,24 +19,20 @@ from vna.access.principal import Action, Principal
 from vna.config import Settings
 from vna.crypto.keyring import Keyring
 from vna.db import statements
-from vna.db.outbox import enqueue
 from vna.db.pool import Connection, Database
 from vna.delivery import forms
 from vna.delivery.channels import Address, checked
 from vna.delivery.inbox import DevInbox
+from vna.delivery.outbox import Leaving, Outbox
 from vna.delivery.receipts import Receipts
-from vna.delivery.sealing import Contents, seal
+from vna.delivery.sealing import Contents
 from vna.delivery.sending import Attempt, Sender
+from vna.delivery.webhooks import Webhooks
 from vna.errors import Conflict, NotFound
 from vna.texts import ENGLISH
 
 _SQL = statements.load("delivery")
 
-KIND: Final = "notify"
-"""The kind of job that sends a message."""
-
-_TOKEN = 16
-_USEFUL_S = 30 * 86400.0  # a message without an end of its own is of no use after this
 _MOST = 500  # of one listing, and of one "retry all"
 
 
@@ -86,9 +80,13 @@ class Messages:
     ) -> None:
         self._database = database
         self._audit = audit
-        self._keyring = keyring
+        self._outbox = Outbox(keyring)
         self._sender = Sender(database=database, keyring=keyring, settings=settings)
         self.receipts = Receipts(database=database, audit=audit, sms=settings.sms)
+        self.webhooks = Webhooks(
+            database=database, audit=audit, keyring=keyring, outbound=settings.outbound
+        )
+        audit.watch(self.webhooks.heard)
         self.inbox = DevInbox(database=database, keyring=keyring, settings=settings)
 
     def post(
@@ -113,29 +111,22 @@ class Messages:
         """
         forms.check(template, values)
         channel = checked(to)
-        token = secrets.token_bytes(_TOKEN)
-        row = tx.execute(
-            _SQL.add_message,
-            {
-                "token": token,
-                "channel": channel.kind,
-                "masked": channel.masked(),
-                "template": template,
-                "language": language,
-                "sealed": seal(self._keyring, token, Contents(channel.value, values)),
-                "channel_id": channel_id,
-                "share_id": share_id,
-                "grant_id": grant_id,
-                "account_id": account_id,
-                "requested_by": requested_by,
-                "until": until,
-                "useful_s": _USEFUL_S,
-            },
-        ).fetchone()
-        assert row is not None  # noqa: S101 -- an insert without a conflict returns its row
-        message_id = int(row[0])
-        self._enqueue(tx, message_id, requested_by)
-        return message_id
+        return self._outbox.leave(
+            tx,
+            Leaving(
+                channel=channel.kind,
+                masked=channel.masked(),
+                template=template,
+                language=language,
+                contents=Contents(channel.value, values),
+                until=until,
+                requested_by=requested_by,
+                channel_id=channel_id,
+                share_id=share_id,
+                grant_id=grant_id,
+                account_id=account_id,
+            ),
+        )
 
     def attempt(self, message_id: int, *, most_s: float) -> Attempt:
         """Try to send a message now; what a job does. Raises `ConfigError`, `Unavailable`."""
@@ -205,14 +196,10 @@ class Messages:
         row = tx.execute(_SQL.retry_message, (message_id,)).fetchone()
         if row is None:
             return False
-        self._enqueue(tx, message_id, who.name)
+        self._outbox.enqueue(tx, message_id, who.name)
         event = Event(kind="message.retried", outcome="done", detail={"message": message_id})
         self._audit.write(tx, who, [event])
         return True
-
-    def _enqueue(self, tx: Connection, message_id: int, requested_by: str) -> None:
-        job_id = enqueue(tx, KIND, {"message": message_id}, requested_by=requested_by)
-        tx.execute(_SQL.set_message_job, (job_id, message_id))
 
     def _found(
         self,

@@ -6,8 +6,9 @@ out at least once. A mail keeps its Message-ID, so that the second one is seen t
 
 from __future__ import annotations
 
+import functools
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,6 +22,7 @@ from vna.delivery.notifier import Cause, Failed, Notifier, Outgoing, Taken
 from vna.delivery.sealing import unseal
 from vna.delivery.sms import TwilioSms, WebhookSms
 from vna.delivery.smtp import Smtp
+from vna.delivery.webhooks import WEBHOOK, call
 from vna.outbound import Gate
 from vna.telemetry import MESSAGES
 
@@ -39,6 +41,17 @@ class Attempt:
     is_over: bool = True
     cause: Cause | None = None
     again_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Begun:
+    """An attempt that is under way."""
+
+    channel: str
+    via: str
+    send: Callable[[], Taken | Failed]
+    attempts: int
+    useful_s: float
 
 
 class Inbox:
@@ -67,32 +80,32 @@ class Sender:
     def __init__(self, *, database: Database, keyring: Keyring, settings: Settings) -> None:
         self._database = database
         self._keyring = keyring
-        self._settings = settings
-        self._ways = ways(settings)
+        self._site = settings.site
+        self._gate = Gate(settings.outbound)
+        self._ways = ways(settings, self._gate)
 
     def attempt(self, message_id: int, *, most_s: float) -> Attempt:
         """Try to send a message; `most_s` is the longest wait there may be before the next try."""
         found = self._database.changing(lambda tx: self._begun(tx, message_id))
         if isinstance(found, Attempt):
             return found
-        outgoing, attempts, useful_s = found
-        way = self._ways[outgoing.kind]
-        result = way.send(outgoing)
+        result = found.send()
         if isinstance(result, Taken):
-            ended = self._database.changing(lambda tx: _accepted(tx, message_id, way.via, result))
-            MESSAGES.labels(outgoing.kind, "accepted" if ended else "lost").inc()
+            via = found.via
+            ended = self._database.changing(lambda tx: _accepted(tx, message_id, via, result))
+            MESSAGES.labels(found.channel, "accepted" if ended else "lost").inc()
             return Attempt()
-        again_s = _again_s(result, attempts, min(useful_s, most_s))
+        again_s = _again_s(result, found.attempts, min(found.useful_s, most_s))
         self._database.changing(lambda tx: _failed(tx, message_id, result, again_s))
         outcome = "failed" if again_s is not None else "dead"
-        MESSAGES.labels(outgoing.kind, outcome).inc()
+        MESSAGES.labels(found.channel, outcome).inc()
         log.warning(
             "message not sent",
             extra={"number": message_id, "cause": result.cause.value, "again_s": again_s},
         )
         return Attempt(is_over=again_s is None, cause=result.cause, again_s=again_s)
 
-    def _begun(self, tx: Connection, message_id: int) -> tuple[Outgoing, int, float] | Attempt:
+    def _begun(self, tx: Connection, message_id: int) -> _Begun | Attempt:
         row = tx.execute(_SQL.begin_message, (message_id,)).fetchone()
         if row is None:
             expired = tx.execute(_SQL.expire_message, (message_id,)).fetchone()
@@ -102,20 +115,26 @@ class Sender:
             return Attempt(cause=Cause.EXPIRED)
         token, channel, template, language, sealed, attempts, useful_s = row
         contents = unseal(self._keyring, token, sealed)
-        letter = compose(template, contents.values, language=language, site=self._settings.site)
-        outgoing = Outgoing(
-            token=token,
-            kind=channel,
-            address=contents.address,
-            letter=letter,
-            language=language,
+        if channel == WEBHOOK:
+            via, send = WEBHOOK, functools.partial(call, self._gate, token, contents)
+        else:
+            outgoing = Outgoing(
+                token=token,
+                kind=channel,
+                address=contents.address,
+                letter=compose(template, contents.values, language=language, site=self._site),
+                language=language,
+            )
+            way = self._ways[channel]
+            via, send = way.via, functools.partial(way.send, outgoing)
+        return _Begun(
+            channel=channel, via=via, send=send, attempts=int(attempts), useful_s=float(useful_s)
         )
-        return outgoing, int(attempts), float(useful_s)
 
 
-def ways(settings: Settings) -> Mapping[str, Notifier]:
+def ways(settings: Settings, gate: Gate) -> Mapping[str, Notifier]:
     """Make the ways out that the settings name. Raises `ConfigError`."""
-    return {EMAIL: _mail(settings), SMS: _sms(settings)}
+    return {EMAIL: _mail(settings), SMS: _sms(settings, gate)}
 
 
 def _mail(settings: Settings) -> Notifier:
@@ -124,11 +143,11 @@ def _mail(settings: Settings) -> Notifier:
     return Inbox() if settings.dev else Nobody()
 
 
-def _sms(settings: Settings) -> Notifier:
+def _sms(settings: Settings, gate: Gate) -> Notifier:
     if settings.sms.provider == "twilio":
-        return TwilioSms(settings.sms, Gate(settings.outbound))
+        return TwilioSms(settings.sms, gate)
     if settings.sms.provider == "webhook":
-        return WebhookSms(settings.sms, Gate(settings.outbound))
+        return WebhookSms(settings.sms, gate)
     return Inbox() if settings.dev else Nobody()
 
 

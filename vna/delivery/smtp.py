@@ -6,12 +6,13 @@ the person; its Message-ID is always the same, so that one sent twice is seen as
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import smtplib
 import ssl
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP as POLICY
+from email.policy import SMTP as _SMTP
 from email.utils import format_datetime
 from typing import Final
 
@@ -20,6 +21,8 @@ from vna.delivery.notifier import Cause, Failed, Outgoing, Taken, code
 from vna.errors import ConfigError
 
 PLAIN: Final = "none"
+
+_POLICY: Final = _SMTP.clone(cte_type="7bit")  # a relay need not take anything else (RFC 6152)
 
 _FULL: Final = frozenset({"5.2.2", "4.2.2"})  # RFC 3463: mailbox full
 _NOBODY: Final = 550
@@ -39,14 +42,21 @@ class Smtp:
         self._local, at, self._domain = mail.sender.rpartition("@")
         if not at or not self._local or not self._domain.isascii():
             raise ConfigError("mail.sender must be an address: images@example.org.")
+        if not site.isprintable():
+            raise ConfigError("site.name must be one line.")
         self._bounces = mail.bounces or mail.sender
+        if "+" in self._bounces or "@" not in self._bounces:
+            raise ConfigError("mail.bounces is an address without a +: the archive puts one in.")
         self._tls = _context(mail)
 
     def send(self, outgoing: Outgoing) -> Taken | Failed:
         """Send one mail; the address is the relay's to judge."""
         try:
-            with self._connected() as relay:
+            relay = self._connected()
+            try:
                 return self._handed_over(relay, outgoing)
+            finally:
+                _left(relay)
         except smtplib.SMTPAuthenticationError as exc:
             return Failed(cause=Cause.NOT_SET_UP, told=code(exc.smtp_code, exc.smtp_error))
         except smtplib.SMTPNotSupportedError:  # no STARTTLS: somebody may have taken it out
@@ -58,7 +68,7 @@ class Smtp:
 
     def message(self, outgoing: Outgoing) -> EmailMessage:
         """Write the mail."""
-        mail = EmailMessage(policy=POLICY)
+        mail = EmailMessage(policy=_POLICY)
         mail["From"] = Address(self._site, self._local, self._domain)
         mail["To"] = Address(addr_spec=outgoing.address)
         mail["Subject"] = outgoing.letter.subject
@@ -105,6 +115,13 @@ class Smtp:
                 return _refused(status, text)
         status, text = relay.data(content)
         return Taken(told=code(status, text)) if status == 250 else _refused(status, text)
+
+
+def _left(relay: smtplib.SMTP) -> None:
+    """Say goodbye; whatever is answered, the mail was taken or was not."""
+    with contextlib.suppress(OSError, smtplib.SMTPException):
+        relay.quit()
+    relay.close()
 
 
 def _refused(status: int, text: bytes | str) -> Failed:

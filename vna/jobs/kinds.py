@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from vna.config import Settings
-from vna.delivery.messages import KIND as NOTIFY
+from vna.delivery.outbox import KIND as NOTIFY
 from vna.engines import Engines
 from vna.imports.engine import KIND as IMPORT
 from vna.jobs import commit, disc, forward, importing, notify, stow

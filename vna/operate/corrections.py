@@ -41,9 +41,15 @@ __all__ = ["Correction", "CorrectionEngine", "Undone"]
 CORRECT, UNCORRECT = "correct", "uncorrect"
 REASON_MOST = 500
 
+Suspend = Callable[[Principal, StudyRef, str], object]
+"""Ends who was let see a study for a while, and says why; without a patient's data."""
+
 _BATCH = 500
 _LISTED = 1000
 _COPIED = {"00100010": "PatientName", "00100030": "PatientBirthDate", "00100040": "PatientSex"}
+
+_WHOSE = frozenset(("PatientID", "IssuerOfPatientID"))
+_OTHERS = "This study was found to be another patient's."
 
 log = logging.getLogger(__name__)
 
@@ -64,8 +70,16 @@ class CorrectionEngine:
     """Corrects studies. One a process, shared by its threads."""
 
     def __init__(
-        self, *, store: BlobStore, database: Database, audit: Audit, settings: Settings
+        self,
+        *,
+        store: BlobStore,
+        database: Database,
+        audit: Audit,
+        settings: Settings,
+        suspend: Suspend,
     ) -> None:
+        """`suspend` lets nobody in any more who was given a study while it was another's."""
+        self._suspend = suspend
         self._store = store
         self._journal = Journal(store)
         self._database = database
@@ -87,6 +101,8 @@ class CorrectionEngine:
         with self._database.reading() as conn:
             if not corrections.has_study(conn, study):
                 raise NotFound
+        if not _WHOSE.isdisjoint(checked):
+            self._suspend(principal, ref, _OTHERS)
         args = {"changes": checked, "reason": reason.strip()}
         entry = self._journal.append(CORRECT, {"study": study}, args, principal.name)
         done = Correction(
@@ -139,6 +155,8 @@ class CorrectionEngine:
             raise NotFound("There is no such correction.")
         if found.undone is not None:
             raise Conflict("This correction is undone already.")
+        if not _WHOSE.isdisjoint(found.changes):
+            self._suspend(principal, StudyRef(found.study), _OTHERS)
         args = {"correction": correction.hex(), "reason": reason.strip()}
         entry = self._journal.append(UNCORRECT, {"study": found.study}, args, principal.name)
         how = Undone(at=created_at(entry), actor=principal.name, reason=reason.strip())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from vna.access.policy import require
@@ -9,6 +10,7 @@ from vna.access.principal import Action, Principal
 from vna.db.pool import Connection
 from vna.dicom.refs import Ref, StudyRef
 from vna.errors import NotFound
+from vna.index.arrays import Longs
 from vna.sharing import granting
 from vna.sharing.held import may_see
 from vna.sharing.rooms import SQL, Rooms
@@ -90,6 +92,13 @@ class Board:
             tested_at=row[19],
             reason=row[20],
         )
+
+    def numbers(self, who: Principal, share_ids: Iterable[int]) -> dict[int, str]:
+        """Say what some shares are called; see `SharingEngine.numbers`."""
+        require(who, Action.SHARE)
+        with self._rooms.database.reading() as conn:
+            rows = conn.execute(SQL.numbers_of, (Longs(list(share_ids)),)).fetchall()
+        return {row[0]: row[1] for row in rows if may_see(who, row[2])}
 
     def shown(self, who: Principal, share_id: int) -> list[Ref]:
         """List what of a share is shown now; see `SharingEngine.shown`."""

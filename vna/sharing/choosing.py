@@ -57,6 +57,7 @@ def choose(conn: Connection, who: Principal, offer: Offer, *, most: int) -> Chos
         )
     studies = tuple(sorted({one.ref.study for one in kept}))
     issuer, patient_id = _person_of(conn, studies)
+    _require_certain(conn, studies)
     return Chosen(
         located=tuple(sorted(kept, key=lambda one: one.ref.instance)),
         studies=studies,
@@ -112,6 +113,12 @@ def _person_of(conn: Connection, studies: Sequence[str]) -> tuple[str, str]:
         raise Conflict("These studies are not of one patient: share those of each apart.")
     issuer, patient_id, _ = rows[0]
     return issuer, patient_id
+
+
+def _require_certain(conn: Connection, studies: Sequence[str]) -> None:
+    row = conn.execute(SQL.in_doubt, (Texts(studies),)).fetchone()
+    if row and row[0]:
+        raise Conflict("Whose studies these are must be settled first: see `vna patient work`.")
 
 
 def _facts(conn: Connection, studies: Sequence[str], kept: Iterable[Located]) -> tuple[Facts, ...]:

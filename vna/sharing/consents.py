@@ -13,8 +13,8 @@ from vna.access.policy import require
 from vna.access.principal import Action, Principal
 from vna.db import statements
 from vna.errors import InvalidRequest, NotFound
-from vna.index.arrays import Longs
 from vna.sharing import records
+from vna.sharing.ends import suspend
 from vna.sharing.ids import new_id
 from vna.sharing.plans import Lane, Plan, check_plan, seal_plan
 from vna.sharing.rooms import SQL, Act, Rooms, Runs, now
@@ -206,12 +206,8 @@ class Consents:
         tx.write_down(records.CONSENT_END, target, row, who.name)
 
     def _suspend(self, tx: Act, who: Principal, consent_id: int) -> list[str]:
-        asked = {"consent_id": consent_id, "reason": "consent withdrawn"}
-        found = tx.execute(SQL.suspend_of_consent, asked).fetchall()
-        tx.execute(SQL.end_sessions_of_shares, (Longs([row[0] for row in found]),))
-        for share_id, _ in found:
-            detail = {"share": share_id, "consent": consent_id}
-            self._rooms.tell(tx, who, Event(kind="share.suspended", outcome="done", detail=detail))
+        found = tx.execute(SQL.shares_on_consent, (consent_id,)).fetchall()
+        suspend(self._rooms, tx, who, [row[0] for row in found], "consent withdrawn")
         return [row[1] for row in found]
 
 

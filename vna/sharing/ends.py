@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vna.access.audit import Event
-from vna.access.principal import Principal
+from vna.access.policy import require
+from vna.access.principal import Action, Principal
 from vna.dicom.refs import StudyRef
 from vna.errors import Conflict, InvalidRequest, NotFound
 from vna.index.arrays import Longs
@@ -60,9 +61,9 @@ class Ends:
 
         Who goes on under it is out, what was not sent yet is not sent. Counts the grants.
         """
-        below = [row[0] for row in tx.execute(SQL.line_below, (grant_id,)).fetchall()]
-        grants = [grant_id] if state == "locked" else below
-        at = now()
+        below = tx.execute(SQL.line_below, (grant_id,)).fetchall()
+        grants = [grant_id] if state == "locked" else [row[0] for row in below]
+        at = max([now(), *(row[1] for row in below)])  # never before it was issued
         of_state = {state: [grant_id]}
         if len(grants) > 1:
             of_state.setdefault("revoked", [])
@@ -94,24 +95,49 @@ class Ends:
     def suspend_study(self, who: Principal, ref: StudyRef, reason: str) -> list[str]:
         """Suspend every share that shows a study; return their numbers."""
         _check_reason(reason)
+        require(who, Action.SHARE, ref)
 
         def work(tx: Act) -> list[str]:
-            asked = {"study": str(ref.study), "reason": reason}
-            found = tx.execute(SQL.suspend_of_study, asked).fetchall()
-            tx.execute(SQL.end_sessions_of_shares, (Longs([row[0] for row in found]),))
-            for share_id, _ in found:
-                detail = {"share": share_id, "reason": reason}
-                told = Event(kind="share.suspended", outcome="done", study=ref.study, detail=detail)
-                self._rooms.tell(tx, who, told)
+            found = tx.execute(SQL.shares_of_study, (str(ref.study),)).fetchall()
+            suspend(self._rooms, tx, who, [row[0] for row in found], reason)
             return [row[1] for row in found]
 
         return self._rooms.act(work)
+
+    def reinstate(self, who: Principal, share_id: int) -> None:
+        """Let a suspended share go on; see `SharingEngine.reinstate`."""
+
+        def work(tx: Act) -> None:
+            share = hold_share(tx, who, share_id)
+            if share.consent_id is not None:
+                row = tx.execute(SQL.consent_state, (share.consent_id,)).fetchone()
+                if row is None or not row[0]:
+                    raise Conflict("The consent this rests on does not hold: share anew.")
+            said = {"share_id": share_id}
+            if tx.execute(SQL.reinstate_share, said).fetchone() is None:
+                raise Conflict("This share is not suspended.")
+            tx.write_down(records.SHARE_HOLD, {"share": share_id}, said, who.name)
+            told = Event(kind="share.reinstated", outcome="done", detail={"share": share_id})
+            self._rooms.tell(tx, who, told)
+
+        self._rooms.act(work)
 
     def _out(self, tx: Act, grants: Sequence[int]) -> None:
         tx.execute(SQL.end_sessions, (Longs(grants),))
         for grant_id in grants:
             tx.execute(SQL.void_codes, (grant_id,))
             self._rooms.outbox.cancel_grant(tx.tx, grant_id)
+
+
+def suspend(rooms: Rooms, tx: Act, who: Principal, share_ids: Sequence[int], reason: str) -> None:
+    """Suspend shares: who goes on under them is out."""
+    for share_id in share_ids:
+        said = {"share_id": share_id, "reason": reason}
+        tx.execute(SQL.suspend_share, said)
+        tx.write_down(records.SHARE_HOLD, {"share": share_id}, said, who.name)
+        detail = {"share": share_id, "reason": reason}
+        rooms.tell(tx, who, Event(kind="share.suspended", outcome="done", detail=detail))
+    tx.execute(SQL.end_sessions_of_shares, (Longs(share_ids),))
 
 
 def _check_reason(reason: str) -> None:

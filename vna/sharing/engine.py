@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 
 from vna.access.audit import Audit
+from vna.access.labels import Labels
 from vna.access.principal import Principal
 from vna.access.rates import Rates
 from vna.access.sessions import Browser
@@ -28,6 +30,7 @@ from vna.sharing.notices import Notices
 from vna.sharing.offers import Offers
 from vna.sharing.previews import Previews
 from vna.sharing.proving import Proving
+from vna.sharing.reminders import Reminders
 from vna.sharing.renewals import Renewals
 from vna.sharing.replay import Replay
 from vna.sharing.rooms import SQL, Outbox, Rooms, now
@@ -75,6 +78,7 @@ class SharingEngine:
             keys=ShareKeys(store.keyring, cost),
             journal=Journal(store),
             rates=Rates(database),
+            labels=Labels(database),
             outbox=outbox,
         )
         self.consents = Consents(rooms)
@@ -92,6 +96,7 @@ class SharingEngine:
         self._forwarding = Forwarding(rooms, self._guests, self._ends)
         self._board = Board(rooms)
         self._replay = Replay(rooms)
+        self._reminders = Reminders(rooms)
 
     # ---- staff -----------------------------------------------------------------------------
 
@@ -126,6 +131,10 @@ class SharingEngine:
     def detail(self, who: Principal, share_id: int) -> ShareDetail:
         """Tell all about a share. Raises `NotFound`."""
         return self._board.detail(who, share_id)
+
+    def numbers(self, who: Principal, share_ids: Iterable[int]) -> dict[int, str]:
+        """Say what some shares are called, of those that may be seen."""
+        return self._board.numbers(who, share_ids)
 
     def shown(self, who: Principal, share_id: int) -> list[Ref]:
         """List what of a share is shown now: for a disc of the same. Raises `NotFound`."""
@@ -167,6 +176,13 @@ class SharingEngine:
     def suspend_study(self, who: Principal, ref: StudyRef, reason: str) -> list[str]:
         """Suspend whatever shows a study, which may be another person's; return the numbers."""
         return self._ends.suspend_study(who, ref, reason)
+
+    def reinstate(self, who: Principal, share_id: int) -> None:
+        """Let a suspended share go on where it was; its guests open their links again.
+
+        Raises `Conflict` when it is not suspended, or the consent it rests on does not hold.
+        """
+        self._ends.reinstate(who, share_id)
 
     # ---- guests ----------------------------------------------------------------------------
 
@@ -247,6 +263,14 @@ class SharingEngine:
     def catch_up(self, *, older_s: float) -> int:
         """Bring in what the journal knows and the tables do not, after a crash; count entries."""
         return self._replay.catch_up(older_s=older_s)
+
+    def channel_bounced(self, tx: Connection, channel_id: int) -> None:
+        """Note that a message to a channel came back, in the transaction that takes it in."""
+        tx.execute(SQL.bounce_channel, (channel_id,))
+
+    def remind(self) -> int:
+        """Tell who was sent a link that it ends within three days, once; count the messages."""
+        return self._reminders.send()
 
     def sweep(self) -> None:
         """Remove sessions, codes and tablets that are over; remind who must be reminded."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,8 @@ import orjson
 from vna.crypto import shares
 from vna.crypto.credentials import new_secret
 from vna.delivery.channels import Channel
-from vna.errors import Conflict
+from vna.errors import Conflict, Gone
+from vna.index.locate import Located
 from vna.sharing import records
 from vna.sharing.ids import new_id
 from vna.sharing.keys import Made
@@ -226,14 +228,36 @@ def open_channel(rooms: Rooms, tx: Runs, number: int) -> Channel:
     return Channel(row[1], rooms.keys.unseal(_CHANNEL, row[0], row[2]).decode())
 
 
-def seal_owner_key(rooms: Rooms, share_id: int, share_key: bytes) -> bytes:
-    """Seal a share's key for grants that come later."""
-    return rooms.keys.seal(_OWNER, share_id, share_key)
+def seal_owner_key(
+    rooms: Rooms, share_id: int, share_key: bytes, located: Iterable[Located]
+) -> bytes:
+    """Seal a share's key for grants that come later: under a key of each of its studies.
+
+    Not under the archive's key alone, or the database would open what was destroyed with its study.
+    """
+    of_study = {one.ref.study: (bytes(one.key_id), one.key_version) for one in located}
+    named = [of_study[study] for study in sorted(of_study)]
+    sealed = rooms.keys.seal(_OWNER, share_id, share_key, under=_study_keys(rooms, named))
+    head = b"".join(key_id + version.to_bytes(4, "big") for key_id, version in named)
+    return len(named).to_bytes(2, "big") + head + sealed
 
 
 def open_owner_key(rooms: Rooms, share_id: int, sealed: bytes) -> bytes:
-    """Open it. Raises `Corrupt`."""
-    return rooms.keys.unseal(_OWNER, share_id, sealed)
+    """Open it. Raises `Conflict` when a study of the share was destroyed, `Corrupt`."""
+    end = 2 + 20 * int.from_bytes(sealed[:2], "big")
+    named = [
+        (sealed[at : at + 16], int.from_bytes(sealed[at + 16 : at + 20], "big"))
+        for at in range(2, end, 20)
+    ]
+    try:
+        under = _study_keys(rooms, named)
+    except Gone as exc:
+        raise Conflict("A study of this share was deleted for good: share anew.") from exc
+    return rooms.keys.unseal(_OWNER, share_id, sealed[end:], under=under)
+
+
+def _study_keys(rooms: Rooms, named: Sequence[tuple[bytes, int]]) -> bytes:
+    return b"".join(rooms.store.keys.open(key_id, version).key for key_id, version in named)
 
 
 def seal_person(rooms: Rooms, share_id: int, person: Person) -> bytes:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from vna.access import rates
 from vna.access.audit import Event
-from vna.access.principal import Action, Kind, Principal, Scope
+from vna.access.principal import Action, Principal, Scope
 from vna.access.sessions import Browser
 from vna.crypto import shares
 from vna.crypto.credentials import digest, new_secret
@@ -314,17 +314,12 @@ class Guests:
         if is_proven:
             key = (grant_id, reports, revision)
             scope = self._scope(conn, key, share_id, studies, parts, reports=reports)
-            principal = Principal(
-                kind=Kind.SHARE,
-                name=principal.name,
-                actions=_MAY,
-                scope=scope,
-                address=address,
-            )
+            may = replace(principal, actions=_MAY, scope=scope)
+            principal = self._rooms.labels.narrowed(may)
         ways = [Protection(way) for way in proof]
         shown = Shown(
             number=number,
-            sender=self._rooms.settings.site.issuer,
+            sender=self._rooms.settings.site.name,
             until=until,
             purpose=Purpose(purpose),
             person=granting.open_person(self._rooms, share_id, person) if is_proven else None,

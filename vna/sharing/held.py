@@ -53,6 +53,7 @@ class GrantRow(NamedTuple):
     download: bool
     forward: bool
     created_at: dt.datetime
+    issued_at: dt.datetime
     ends_at: dt.datetime
     state: str
     is_printed: bool

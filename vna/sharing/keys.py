@@ -13,6 +13,7 @@ from vna.crypto.records import derive, open_record, seal_record
 from vna.errors import Corrupt, WrongKey
 
 _SEALED = b"VNA share 1"
+_UNDER = b"VNA share under 1"
 _PEPPER = b"VNA share pepper 1"
 _MAC = b"VNA share mac 1"
 
@@ -94,16 +95,16 @@ class ShareKeys:
 
     # ---- what rests ----------------------------------------------------------------------------
 
-    def seal(self, purpose: bytes, number: int, data: bytes) -> bytes:
-        """Seal under the archive's key, bound to a purpose and a row."""
+    def seal(self, purpose: bytes, number: int, data: bytes, *, under: bytes = b"") -> bytes:
+        """Seal under the archive's key and what else is given, bound to a purpose and a row."""
         key_id = self._keyring.current.key_id
-        key = self._keyring.access_key(key_id)
+        key = self._sealing(key_id, under)
         return key_id + seal_record(key, _SEALED, data, _bound(purpose, key_id, number))
 
-    def unseal(self, purpose: bytes, number: int, sealed: bytes) -> bytes:
+    def unseal(self, purpose: bytes, number: int, sealed: bytes, *, under: bytes = b"") -> bytes:
         """Open it again. Raises `Corrupt`, for another row's too."""
         key_id = bytes(sealed[:16])
-        key = self._keyring.access_key(key_id)
+        key = self._sealing(key_id, under)
         return open_record(key, _SEALED, sealed[16:], _bound(purpose, key_id, number))
 
     def channel_mac(self, kind: str, value: str) -> bytes:
@@ -116,6 +117,10 @@ class ShareKeys:
         """Hash a one-time code."""
         key = derive(self._keyring.access_key(self._keyring.first.key_id), _MAC)
         return shares.code_mac(key, grant_id, code)
+
+    def _sealing(self, key_id: bytes, under: bytes) -> bytes:
+        key = self._keyring.access_key(key_id)
+        return derive(key + under, _UNDER) if under else key
 
     def _pepper(self, key_id: bytes) -> bytes:
         return derive(self._keyring.access_key(bytes(key_id)), _PEPPER)

@@ -4,8 +4,8 @@ consent       a consent, allowed or not          consent-end   withdrawn or supe
 share-items   a part of a share's frozen list    share         the share, once its items are there
 grant         a grant, or its new secrets        grant-end     revoked, locked, refused
 share-end     a share revoked                    share-extend  a share that ends later
-channel       where messages go                 consent-plan  how images go out by themselves
-consent-text  what people are asked
+channel       where messages go                  share-hold    suspended, or going on
+consent-text  what people are asked              consent-plan  how images go out by themselves
 """
 
 from __future__ import annotations
@@ -29,19 +29,11 @@ GRANT = "grant"
 GRANT_END = "grant-end"
 SHARE_END = "share-end"
 SHARE_EXTEND = "share-extend"
+SHARE_HOLD = "share-hold"
 OPS = frozenset(
     {
-        CHANNEL,
-        CONSENT,
-        CONSENT_END,
-        CONSENT_PLAN,
-        CONSENT_TEXT,
-        ITEMS,
-        SHARE,
-        GRANT,
-        GRANT_END,
-        SHARE_END,
-        SHARE_EXTEND,
+        *(CHANNEL, CONSENT, CONSENT_END, CONSENT_PLAN, CONSENT_TEXT, ITEMS, SHARE, GRANT),
+        *(GRANT_END, SHARE_END, SHARE_EXTEND, SHARE_HOLD),
     }
 )
 

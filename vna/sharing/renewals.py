@@ -18,6 +18,8 @@ from vna.sharing.rules import are_one, default_until
 from vna.sharing.values import Offered, Purpose
 from vna.telemetry import SHARE_ACTS
 
+_TICK = dt.timedelta(microseconds=1)  # later than the one before, whatever the clocks say
+
 
 class Renewals:
     """Renews, unlocks and extends. One a process, shared by its threads."""
@@ -170,7 +172,7 @@ def _row(grant: GrantRow, made: Made, *, by_channel: int | None, is_sent: bool) 
         "download": grant.download,
         "forward": grant.forward,
         "created_at": grant.created_at,
-        "issued_at": now(),
+        "issued_at": max(now(), grant.issued_at + _TICK),
         "ends_at": grant.ends_at,
         "state": "invited" if is_sent else "pending",
     }

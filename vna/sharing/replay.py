@@ -32,6 +32,7 @@ _ORDER = (  # what others stand on comes first
     (records.SHARE, SQL.add_share),
     (records.GRANT, SQL.add_grant),
     (records.SHARE_EXTEND, SQL.extend_share),
+    (records.SHARE_HOLD, SQL.suspend_share),
     (records.GRANT_END, SQL.end_grants),
     (records.SHARE_END, SQL.end_share),
     (records.CONSENT_END, SQL.end_consent),
@@ -86,14 +87,13 @@ class Replay:
                     return
                 for name in ("to_channel", "by_channel"):
                     row[name] = channels.get(row[name], row[name])
-            done = tx.execute(statement, row)
+            if entry.op == records.SHARE_HOLD and "reason" not in row:
+                statement = SQL.reinstate_share
+            tx.execute(statement, row)
             if entry.op == records.CHANNEL:
                 # the same address may have been taken in twice, when the first time came to nothing
                 known = tx.execute(SQL.find_channel, row).fetchone()
                 channels[row["channel_id"]] = known[0] if known else row["channel_id"]
-            if entry.op == records.CONSENT_END and done.rowcount and row["state"] == "withdrawn":
-                asked = {"consent_id": row["consent_id"], "reason": "consent withdrawn"}
-                tx.execute(SQL.suspend_of_consent, asked)
         except (KeyError, TypeError) as exc:
             raise Corrupt("A journal entry of sharing lacks a value.") from exc
         mark_applied(tx, [entry.id], entry.op)

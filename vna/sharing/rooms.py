@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, LiteralString, Protocol, TypeVar
 
 from vna.access.audit import Audit, Event
-from vna.access.principal import Kind, Principal, Scope
+from vna.access.labels import Labels
+from vna.access.principal import Kind, Label, Principal, Scope
 from vna.access.rates import Rates
 from vna.blobs.journal import Journal
 from vna.blobs.store import BlobStore
@@ -21,6 +22,8 @@ from vna.sharing import records
 from vna.sharing.keys import ShareKeys
 
 SQL = statements.load("sharing")
+# who shares a sensitive study has chosen to; an embargo or a dispute holds for all
+GUESTS_CLEARANCES = frozenset({Label.SENSITIVE})
 
 T = TypeVar("T")
 
@@ -108,6 +111,7 @@ class Rooms:
     keys: ShareKeys
     journal: Journal
     rates: Rates
+    labels: Labels
     outbox: Outbox
 
     def act(self, work: Callable[[Act], T]) -> T:
@@ -152,6 +156,7 @@ def guest_named(number: str, grant_id: int, address: str | None) -> Principal:
         actions=frozenset(),
         scope=Scope(),
         address=address,
+        clearances=GUESTS_CLEARANCES,
     )
 
 

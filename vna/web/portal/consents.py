@@ -83,7 +83,7 @@ async def _of_study(visit: Visit) -> Response:
         found = study.find(engines, who, asked)
         patient = engines.trail.patients([asked]).get(asked)
         if patient is None or not patient.patient_id:
-            raise InvalidRequest("This study has no Patient ID: consents are kept by it.")
+            raise NotFound("This study has no Patient ID: nobody can be asked for a consent to it.")
         return Whom(
             patient=patient.patient_id,
             issuer=patient.issuer,

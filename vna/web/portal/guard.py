@@ -135,7 +135,7 @@ class Visit:
     ) -> dict[str, str]:
         """Read a form of ours. Raises `InvalidRequest`, `TooLarge`, `NotPermitted`."""
         found = await self._fields(most_fields, most_bytes)
-        self._require_own(found.get("form", ""))
+        self.require_own(found.get("form", ""))
         return found
 
     async def foreign_form(self) -> dict[str, str]:
@@ -162,10 +162,10 @@ class Visit:
             raise InvalidRequest("The form is not well formed.") from exc
         return dict(fields)
 
-    async def json(self) -> bytes:
+    async def json(self, *, most_bytes: int = _MOST_BYTES) -> bytes:
         """Read JSON that a script of ours sends. Raises as `form` does."""
-        body = await self._body()
-        self._require_own(self.request.headers.get("x-vna-form", ""))
+        body = await self._body(most_bytes)
+        self.require_own(self.request.headers.get("x-vna-form", ""))
         return body
 
     async def hop(self, work: Callable[[], T]) -> T:
@@ -179,7 +179,8 @@ class Visit:
             raise Unavailable("Too many people sign in at once; try again in a moment.")
         return await hashes.call(work)
 
-    def _require_own(self, token: str) -> None:
+    def require_own(self, token: str) -> None:
+        """Make sure that a page of ours sent this. Raises `NotPermitted`."""
         require_own_origin(self.request.scope)
         if self.is_new or not forms.is_token(self.secret, token):
             raise NotPermitted("This form is too old; go back, load the page again, and repeat.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 
 from starlette.responses import Response
@@ -45,6 +46,14 @@ class Card:
     series: tuple[Series, ...]
     whole: bool
     size: Size | None = None
+
+    @property
+    def day(self) -> dt.date | None:
+        """Say when it was made; None when that is not known."""
+        try:
+            return dt.date.fromisoformat(self.date)
+        except ValueError:
+            return None
 
     @property
     def face(self) -> str:

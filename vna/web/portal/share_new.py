@@ -49,7 +49,8 @@ async def _share(visit: Visit) -> Response:
         return engines.sharing.offer(who, offer), offer.to, offer.by
 
     try:
-        offered, to, by = await visit.hash(make)  # a passcode costs one
+        costs = fields.get("passcode") or fields.get("printed")
+        offered, to, by = await (visit.hash(make) if costs else visit.hop(make))
     except _REFUSED as exc:
         return _form(visit, found, consents, fields, exc)
     return made(
@@ -58,7 +59,6 @@ async def _share(visit: Visit) -> Response:
         to=None if to is None else to.masked(),
         by=None if by is None else by.masked(),
         study=found,
-        language=fields.get("language", ""),
     )
 
 
@@ -69,7 +69,6 @@ def made(
     to: str | None,
     by: str | None,
     study: Study | None,
-    language: str,
 ) -> Response:
     """Show what came of an offer; secrets are on this page and on no other."""
     secret = offered.secret
@@ -81,8 +80,6 @@ def made(
         to=to,
         by=by,
         study=study,
-        of_recipient=language,
-        printable=False,
         here="/shares",
     )
 

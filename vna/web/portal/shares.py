@@ -111,24 +111,26 @@ async def _board(visit: Visit) -> Response:
     if tab == AUTOMATIC:
         return await _by_consent(visit, who)
 
-    def look() -> tuple[list[ShareSummary], list[Message], int, int]:
+    def look() -> tuple[list[ShareSummary], list[Message], dict[int, str], int, int]:
         engines = visit.counter.engines
         blocked = engines.sharing.automatic.count_blocked(who)
         counts = engines.messages.counts(who)
         stuck = sum(counts[state] for state in _STUCK)
         if tab == FAILED:
             messages = engines.messages.listed(who, states=_STUCK, most=_MOST_BOARD)
-            return [], messages, stuck, blocked
+            named = {one.share_id for one in messages if one.share_id is not None}
+            return [], messages, engines.sharing.numbers(who, named), stuck, blocked
         shares = engines.sharing.shares(who, tab=Tab(tab), before=before, most=PAGE)
-        return shares, [], stuck, blocked
+        return shares, [], {}, stuck, blocked
 
-    shares, messages, stuck, blocked = await visit.hop(look)
+    shares, messages, numbers, stuck, blocked = await visit.hop(look)
     return visit.show(
         "shares.html",
         tab=tab,
         tabs=TABS,
         shares=shares,
         messages=messages,
+        numbers=numbers,
         causes=CAUSES,
         stuck=stuck,
         blocked=blocked,
@@ -213,7 +215,7 @@ async def _renew(visit: Visit) -> Response:
         return sharing.renew(who, grant.grant_id), grant, _study(visit, who, detail)
 
     offered, grant, found = await visit.hash(renew)
-    return made(visit, offered, to=grant.to, by=grant.by, study=found, language=grant.language)
+    return made(visit, offered, to=grant.to, by=grant.by, study=found)
 
 
 async def _extend(visit: Visit) -> Response:

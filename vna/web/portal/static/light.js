@@ -116,6 +116,7 @@ function draw() {
   const url = address(at);
   stage.classList.toggle("still", item.kind !== "image");
   part("pan").hidden = view.scale === 1 || item.kind !== "image";
+  document.querySelector("[data-warning]").hidden = !["image", "video"].includes(item.kind);
   if (item.kind !== "image") {
     if (shown !== root(item)) {
       shown = root(item);

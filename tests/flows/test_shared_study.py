@@ -1,0 +1,167 @@
+"""A study's whole way: C-STORE, a share, the messages, a stranger's phone, the files, bit for bit.
+
+Against a real `vna serve --dev`; what would be mailed and sent ends in its inbox page.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import io
+import re
+import shutil
+import subprocess
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pydicom
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page
+
+from tests.flows.serving import Serving, select_nothing
+from tests.flows.test_shares import FIRST, PHONE, STUDY, browser, phone
+from tests.flows.test_viewer import SCREENS, Told
+from tests.web.guests import coded
+from vna.access.principal import developer
+from vna.app import at_work
+from vna.config import load
+from vna.dicom.refs import UID, StudyRef
+from vna.sharing.values import Confirmed, Offer, Offered, Person, Purpose, Recipient
+
+__all__ = ["browser", "phone"]
+_WAIT_TURNS = 600
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Serving]:
+    """An archive to which a modality has sent a study by C-STORE."""
+    folder = Path(tempfile.mkdtemp(prefix="vna-shared-"))
+    folder.chmod(0o755)
+    serving = Serving(folder / "data", {"VNA_BLOBS_FREE_BYTES": "0"})
+    serving.environment["VNA_SHARING_URL"] = f"http://127.0.0.1:{serving.http}"
+    try:
+        serving.start()
+        sent = folder / "sent"
+        sent.mkdir()
+        for number, one in enumerate(STUDY):
+            (sent / f"{number:04}.dcm").write_bytes(one.part10())
+        subprocess.run(
+            ["storescu", "-aec", "VNA", "+sd", "127.0.0.1", str(serving.dicom), str(sent)],
+            check=True,
+            timeout=60,
+        )
+        yield serving
+    finally:
+        serving.stop()
+        shutil.rmtree(folder)
+
+
+def offer(served: Serving, address: str, number: str) -> Offered:
+    """Share the study as an administrator at the shell does: a link by mail, a code by phone."""
+    flags = {"data": str(served.data), "dev": True, "sharing.url": url(served)}
+    with at_work(load(environ={}, flags=flags), "share") as archive:
+        return archive.engines.sharing.offer(
+            developer("clerk"),
+            Offer(
+                studies=frozenset({StudyRef(UID(FIRST.study))}),
+                person=Person(
+                    name="Doe, Jane",
+                    birth_date=dt.date(1970, 1, 1),
+                    confirmed=frozenset({Confirmed.NAME, Confirmed.BIRTH_DATE}),
+                ),
+                recipient=Recipient(name="Dr. Gray"),
+                purpose=Purpose.TREATMENT,
+                until=dt.datetime.now(dt.UTC) + dt.timedelta(days=20),
+                legal_basis="treatment",
+                **coded(address, number),
+            ),
+        )
+
+
+def url(served: Serving) -> str:
+    return f"http://127.0.0.1:{served.http}"
+
+
+def message(page: Page, served: Serving, to: str) -> str:
+    """Read the message to somebody in the inbox, once the job that sends it has come round."""
+    for _ in range(_WAIT_TURNS):
+        page.goto(f"{url(served)}/dev/inbox")
+        found = page.locator("li", has_text=to).get_by_role("link")
+        if found.count():
+            found.first.click()
+            return page.locator("article").inner_text()
+        select_nothing(0.1)
+    raise AssertionError(f"no message came: {served.log()[-2000:]}")
+
+
+def hashed(file: bytes) -> str:
+    """Hash the data set of a file: what stands before it is written anew (PS3.10 7.1)."""
+    meta = pydicom.dcmread(io.BytesIO(file), stop_before_pixels=True).file_meta
+    return hashlib.sha256(file[144 + meta.FileMetaInformationGroupLength :]).hexdigest()
+
+
+def test_a_study_reaches_a_strangers_phone_and_comes_out_as_it_came_in(
+    served: Serving, browser: Browser, phone: BrowserContext
+) -> None:
+    told = Told()
+    desk = browser.new_page()
+    offered = offer(served, "gray@example.org", "+447700900123")
+    mail = message(desk, served, "gray@example.org")
+    for canary in ("Doe", "Jane", "1970", "P-0001", "chest", FIRST.study):
+        assert canary not in mail
+    found = re.search(r"http://\S+/s#[\w-]{43}", mail)
+    assert found is not None
+
+    page = phone.new_page()
+    told.watch(page)
+    page.goto(found[0])
+    page.get_by_role("button", name="Open").click()
+    page.get_by_text("A code is on its way to the phone …23.").wait_for()
+    code = re.search(r"\b\d{8}\b", message(desk, served, "+447700900123"))
+    assert code is not None
+    page.get_by_label("Code").fill(code[0])
+    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("heading", name="Images of Doe, Jane").wait_for()
+    assert offered.number in page.locator("footer").inner_text()
+    page.screenshot(path=SCREENS / "journey-home-phone.png", full_page=True)
+    page.get_by_role("link", name="View").click()
+    page.locator("[data-stage] img:not([data-first])").wait_for()
+    for number in range(2, len(STUDY) + 1):
+        page.get_by_role("link", name="Next image").click()
+        page.wait_for_function(
+            "n => document.querySelector('[data-stage] img').alt.includes(`Image ${n} of`)",
+            arg=number,
+        )
+    page.screenshot(path=SCREENS / "journey-viewer-phone.png")
+    page.get_by_role("link", name="Back").click()
+    page.get_by_role("link", name="Download").first.click()
+    with page.expect_download() as downloading:
+        page.get_by_role("link", name="Everything as one ZIP file").click()
+    with zipfile.ZipFile(downloading.value.path()) as archive:
+        files = [archive.read(name) for name in archive.namelist() if "DICOMDIR" not in name]
+        readable = [file for file in files if file[128:132] == b"DICM"]
+    assert {hashed(file) for file in readable} == {hashed(one.part10()) for one in STUDY}
+    assert len(readable) == len(STUDY)
+    assert told.errors == []
+    assert page.viewport_size == PHONE
+
+
+def test_fifty_looks_at_the_link_leave_it_to_its_owner(
+    served: Serving, browser: Browser, phone: BrowserContext
+) -> None:
+    offer(served, "house@example.org", "+447700900124")
+    desk = browser.new_page()
+    mail = message(desk, served, "house@example.org")
+    found = re.search(r"http://\S+/s#[\w-]{43}", mail)
+    assert found is not None
+    with httpx.Client() as scanner:
+        for _ in range(50):
+            answer = scanner.get(found[0])  # as a mail filter does: the fragment stays with it
+            assert answer.status_code == 200
+    page = phone.new_page()
+    page.goto(found[0])
+    page.get_by_role("button", name="Open").click()
+    page.get_by_text("A code is on its way").wait_for()

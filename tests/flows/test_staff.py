@@ -1,0 +1,341 @@
+"""Staff at a desk, in a real browser at a real `vna serve`: from the study list to a sent share, a
+batch with one that fails, a disc in its place. Real C-STORE in, a real SMTP relay, real files out.
+
+Screenshots are kept in build/screens for people to look at.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pydicom
+import pytest
+from playwright.sync_api import Browser, Locator, Page
+from pycdlib import PyCdlib
+from pydicom.data import get_testdata_file
+from pydicom.uid import ExplicitVRLittleEndian
+from pynetdicom import AE
+from pynetdicom.sop_class import CTImageStorage  # type: ignore[attr-defined]  # made at import
+
+from tests.delivery.relay import Mailed, Relay, authority, relaying
+from tests.flows.serving import READY_S, Serving, select_nothing
+from tests.flows.test_inbox import browser, looked_at
+from tests.flows.test_viewer import DESKTOP, Told
+
+__all__ = ["browser"]
+
+NAME = "Canary^Clara"
+SHOWN = "Canary, Clara"
+PERSON = {"confirmed.name": "on", "confirmed.birth-date": "on"}
+BATCH = 20
+WAIT_MS = 60_000
+
+
+@dataclass(slots=True)
+class Desk:
+    """A server with studies in it, and the relay its mails go to."""
+
+    serving: Serving
+    relay: Relay
+    studies: list[pydicom.Dataset]
+
+    @property
+    def root(self) -> str:
+        return f"http://127.0.0.1:{self.serving.http}"
+
+    def uid(self, number: int) -> str:
+        return str(self.studies[number].StudyInstanceUID)
+
+
+def images(study: int, count: int) -> list[pydicom.Dataset]:
+    """Real images of a study of our own patient."""
+    path = get_testdata_file("CT_small.dcm")
+    assert isinstance(path, str)
+    made = []
+    for number in range(1, count + 1):
+        ds = pydicom.dcmread(path)
+        ds.PatientName, ds.PatientID, ds.PatientBirthDate = NAME, "C-1", "19700102"
+        ds.StudyDescription, ds.SeriesDescription = f"Chest {study}", "Lung"
+        ds.StudyInstanceUID, ds.SeriesInstanceUID = f"2.25.81.{study}", f"2.25.81.{study}.1"
+        ds.SOPInstanceUID = f"2.25.81.{study}.1.{number}"
+        ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
+        ds.InstanceNumber = number
+        made.append(ds)
+    return made
+
+
+def sent(serving: Serving, datasets: list[pydicom.Dataset]) -> None:
+    """C-STORE images, as a modality does."""
+    scu = AE()
+    scu.add_requested_context(CTImageStorage, ExplicitVRLittleEndian)
+    association = scu.associate("127.0.0.1", serving.dicom, ae_title="VNA")
+    assert association.is_established
+    for ds in datasets:
+        assert association.send_c_store(ds).Status == 0
+    association.release()
+
+
+@contextmanager
+def desk_in(folder: Path) -> Iterator[Desk]:
+    ca, trusted = authority(folder)
+    with relaying(ca) as relay:
+        environment = {
+            "VNA_BLOBS_FREE_BYTES": "0",
+            "VNA_MAIL_HOST": "127.0.0.1",
+            "VNA_MAIL_PORT": str(relay.port),
+            "VNA_MAIL_SENDER": "images@example.org",
+            "VNA_MAIL_CA": str(trusted),
+        }
+        serving = Serving(folder / "data", environment)
+        try:
+            serving.start()
+            studies = [images(1, 3), images(2, 1)]
+            for one in studies:
+                sent(serving, one)
+            yield Desk(serving, relay, [one[0] for one in studies])
+        finally:
+            serving.stop()
+
+
+@pytest.fixture(scope="module")
+def desk() -> Iterator[Desk]:
+    folder = Path(tempfile.mkdtemp(prefix="vna-staff-"))
+    folder.chmod(0o755)
+    with desk_in(folder) as found:
+        yield found
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    found = browser.new_page(viewport=DESKTOP)  # type: ignore[arg-type]  # a TypedDict of these keys
+    found.set_default_timeout(WAIT_MS)
+    yield found
+    found.close()
+
+
+_COUNTED = """
+addEventListener('click', () => {
+  sessionStorage.clicks = Number(sessionStorage.clicks || 0) + 1;
+}, true);
+"""
+
+
+def tab_to(page: Page, name: str) -> None:
+    """Go on by the keyboard until the field, or the button, of this name has the focus."""
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.name || document.activeElement.innerText") == name:
+            return
+    raise AssertionError(f"{name} is not reached")
+
+
+def awaited(desk: Desk, count: int) -> list[Mailed]:
+    """Wait until the relay has taken that many mails."""
+    deadline = time.monotonic() + READY_S
+    while len(desk.relay.mails) < count:
+        assert time.monotonic() < deadline, len(desk.relay.mails)
+        select_nothing(0.05)  # the server is another process: its mails are the event
+    return list(desk.relay.mails)
+
+
+def test_from_the_list_to_a_sent_share_in_five_clicks(desk: Desk, page: Page) -> None:
+    told = Told()
+    told.watch(page)
+    page.add_init_script(_COUNTED)
+    before = len(desk.relay.mails)
+    page.goto(desk.root)
+    begun = time.monotonic()
+    page.locator(f'a[href="/study/{desk.uid(0)}/share"]').click()
+    page.get_by_label(f"Name {SHOWN}").check()
+    page.get_by_label("Date of birth 1970-01-02").check()
+    tab_to(page, "to")
+    page.keyboard.type("kim@example.org")
+    page.keyboard.press("Tab")
+    page.keyboard.type("+44 20 7946 0018")
+    page.get_by_role("button", name="Send").click()
+    page.get_by_role("heading", name=re.compile("^Shared: ")).wait_for()
+    assert time.monotonic() - begun < 60
+    assert 0 < int(page.evaluate("sessionStorage.clicks")) <= 5
+    assert "k…@example.org" in page.content()
+    mailed = awaited(desk, before + 1)[-1]
+    assert mailed.recipients == ["kim@example.org"]
+    assert re.search(r"/s#[\w-]{43}", mailed.part("plain"))
+    for secret in (b"Canary", b"Clara", b"Chest", b"C-1"):
+        assert secret not in mailed.content
+    assert told.errors == []
+
+
+def test_a_share_is_made_by_the_keyboard_alone(desk: Desk, page: Page) -> None:
+    page.goto(desk.root)
+    page.locator(f'a[href="/study/{desk.uid(0)}/share"]').focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Share “Chest 1”").wait_for()
+    for field in ("confirmed.name", "confirmed.birth-date"):
+        tab_to(page, field)
+        page.keyboard.press("Space")
+    tab_to(page, "to")
+    page.keyboard.type("lee@example.org")
+    tab_to(page, "passcode")
+    page.keyboard.press("Space")
+    tab_to(page, "Send")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name=re.compile("^Shared: ")).wait_for()
+    assert page.locator(".shown-once").count() == 1
+
+
+def shared(desk: Desk, to: str) -> None:
+    """Share a study through the page, without its pictures."""
+    with httpx.Client(base_url=desk.root, timeout=60) as client:
+        page = client.get(f"/study/{desk.uid(0)}/share").text
+        form = re.search(r'name="form" value="([^"]+)"', page)
+        assert form is not None
+        series = dict.fromkeys(re.findall(r'name="(series\.[0-9.]+)"', page), "on")
+        until = re.search(r'name="until" value="([^"]+)"', page)
+        assert until is not None
+        fields = {"form": form[1], **PERSON, **series, "to": to, "by": "+44 20 7946 0018"}
+        fields |= {"recipient": "Dr Kim", "purpose": "treatment", "basis": "legal:treatment"}
+        fields |= {"until": until[1], "language": "en", "reports": "on", "download": "on"}
+        answer = client.post(f"/study/{desk.uid(0)}/share", data=fields)
+        assert answer.status_code == 200, answer.text
+
+
+def test_a_batch_with_one_that_fails_and_a_disc_in_its_place(
+    desk: Desk, page: Page, tmp_path: Path
+) -> None:
+    told = Told()
+    told.watch(page)
+    before = len(desk.relay.mails)
+    desk.relay.refused["nobody@example.org"] = "550 5.1.1 who is that"
+    for number in range(BATCH - 1):
+        shared(desk, f"doctor{number}@example.org")
+    shared(desk, "nobody@example.org")
+    awaited(desk, before + BATCH - 1)
+
+    # one is visible, with its cause; the others are sent
+    failed = page.get_by_text("There is nobody at this address.")
+    reloaded(page, f"{desk.root}/shares?tab=failed", failed)
+    assert failed.count() == 1
+    assert "n…@example.org" in page.content()
+    looked_at(page, "staff-failed")
+    page.set_viewport_size(DESKTOP)  # type: ignore[arg-type]  # a TypedDict of these keys
+
+    # again, now that the address is known there
+    desk.relay.refused.clear()
+    page.get_by_role("button", name="Try again", exact=True).click()
+    assert awaited(desk, before + BATCH)[-1].recipients == ["nobody@example.org"]
+    reloaded(page, f"{desk.root}/shares?tab=failed", page.get_by_text("Nothing failed."))
+
+    # and a disc of the same
+    page.goto(f"{desk.root}/shares")
+    page.locator("tbody th a").first.click()
+    page.get_by_role("button", name="Make a disc of the same").click()
+    link = page.get_by_role("link", name="Download ISO")
+    link.wait_for()  # the page looks again by itself
+    looked_at(page, "staff-disc")
+    with page.expect_download() as download:
+        link.click()
+    image = tmp_path / "disc.iso"
+    download.value.save_as(image)
+    assert told.errors == []
+    read_back(image, images(1, 3))
+
+
+def reloaded(page: Page, address: str, sign: Locator) -> None:
+    """Load a page until it shows something another process is about to do."""
+    deadline = time.monotonic() + READY_S
+    page.goto(address)
+    while not sign.count():
+        assert time.monotonic() < deadline
+        select_nothing(0.1)
+        page.goto(address)
+
+
+def read_back(image: Path, expected: list[pydicom.Dataset]) -> None:
+    """Find every image on the disc through its DICOMDIR, byte for byte as it was sent."""
+    disc = PyCdlib()
+    disc.open(str(image))
+
+    def file(path: str) -> io.BytesIO:
+        out = io.BytesIO()
+        disc.get_file_from_iso_fp(out, udf_path=path)
+        out.seek(0)
+        return out
+
+    directory = pydicom.dcmread(file("/DICOMDIR"))
+    found = {}
+    for record in directory.DirectoryRecordSequence:
+        if "ReferencedFileID" in record:
+            path = "/" + "/".join(record.ReferencedFileID)
+            found[str(record.ReferencedSOPInstanceUIDInFile)] = pydicom.dcmread(file(path))
+    assert sorted(found) == sorted(str(one.SOPInstanceUID) for one in expected)
+    for one in expected:
+        assert found[str(one.SOPInstanceUID)] == one
+        assert found[str(one.SOPInstanceUID)].PixelData == one.PixelData
+    assert SHOWN in file("/INDEX.HTM").read().decode()
+    disc.close()
+
+
+def test_every_page_of_staff_is_for_everybody(desk: Desk, page: Page) -> None:
+    """No page scrolls sideways from 320 px up, and axe finds nothing, in both colour schemes."""
+    study = f"{desk.root}/study/{desk.uid(1)}"
+
+    def look(name: str) -> None:
+        page.wait_for_load_state("networkidle")
+        looked_at(page, f"staff-{name}")
+        page.emulate_media(color_scheme="dark", reduced_motion="reduce")
+        found = page.evaluate("axe.run().then(r => r.violations.map(v => v.id))")
+        assert found == [], name
+        page.emulate_media(color_scheme="light")
+
+    page.goto(desk.root)
+    look("studies")
+    page.goto(f"{study}/share")
+    look("share-new")
+    page.get_by_role("button", name="Send").click()
+    page.get_by_role("alert").wait_for()
+    look("share-refused")
+    page.get_by_label(f"Name {SHOWN}").check()
+    page.get_by_label("Date of birth 1970-01-02").check()
+    page.get_by_label("The link goes to").fill("kim@example.org")
+    page.get_by_label("Also a passcode").check()
+    page.get_by_label("Also on paper").check()
+    page.get_by_role("button", name="Send").click()
+    page.get_by_role("heading", name=re.compile("^Shared: ")).wait_for()
+    look("share-made")
+    with page.expect_download() as sheet:
+        page.get_by_role("button", name="Print the link").click()
+    assert sheet.value.suggested_filename.endswith("-link.pdf")
+    page.get_by_role("button", name="Test it as a stranger").click()
+    page.get_by_role("heading", name=re.compile("^It opens: ")).wait_for()
+    look("share-tested")
+    page.get_by_role("link", name="To the share").click()
+    look("share")
+    for tab in ("today", "failed", "ended"):
+        page.goto(f"{desk.root}/shares?tab={tab}")
+        look(f"shares-{tab}")
+    page.goto(study)
+    page.get_by_role("button", name="Make a disc").click()
+    page.get_by_role("link", name="Download ISO").wait_for()
+    look("disc")
+    page.goto(f"{desk.root}/discs")
+    look("discs")
+    page.goto(f"{study}/consents")
+    page.get_by_label("Yes").check()
+    page.get_by_label("Signed by").fill("Clara")
+    page.get_by_role("button", name="Record").click()
+    page.get_by_role("button", name="Withdraw").wait_for()
+    look("consents")
+    page.goto(study)
+    look("study")
+    page.get_by_role("link", name="Who opened it").click()
+    look("opened")

@@ -1,0 +1,391 @@
+"""Whom studies are about: the rules applied to what comes in, and what people decide of the rest.
+
+Rules make identities and propose; they never make two ids one person but by a number that
+identifies. A decision is in the journal before it is answered, can be turned round by the next one,
+and rewrites nothing: a link taken back leaves everything as it was before.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from vna.access.audit import Audit, Event
+from vna.access.policy import require
+from vna.access.principal import Action, Principal, system
+from vna.blobs.journal import Entry, Journal
+from vna.blobs.layout import JOURNALS, created_at
+from vna.blobs.store import BlobStore
+from vna.config import Settings
+from vna.db.pool import Connection, Database
+from vna.dicom.moments import read_date
+from vna.dicom.refs import UID, StudyRef
+from vna.errors import Conflict, Corrupt, InvalidRequest, NotFound, Unavailable, VNAError
+from vna.index import deleted
+from vna.operate.corrections import Suspend
+from vna.patients import store
+from vna.patients.demographics import Demographics
+from vna.patients.matching import look_at, resolve
+from vna.patients.numbers import read_issuers
+from vna.patients.store import Case, Decision, Identity, Standing, pair_of
+
+__all__ = ["Case", "Identity", "IdentityEngine", "Person", "Standing"]
+
+LINK, APART, DECEASED = "identity-link", "identity-apart", "identity-deceased"
+REASON_MOST = 500
+
+_STATES = {LINK: "linked", APART: "apart"}
+_PARTED = "Two patients were taken for one: look at what was shared of them."
+_BATCH = 200
+_LISTED = 1000
+_JOURNALED = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """One person: the identities that links hold together, their pairs, studies and history."""
+
+    id: bytes
+    identities: tuple[Identity, ...]
+    cases: tuple[Case, ...]
+    studies: tuple[tuple[UID, bytes], ...]
+    history: tuple[Decision, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """One thing that waits for somebody: two identities that may be one person."""
+
+    case: Case
+    first: Identity
+    second: Identity
+
+
+class IdentityEngine:
+    """Keeps identities. One a process, shared by its threads."""
+
+    def __init__(
+        self,
+        *,
+        store: BlobStore,
+        database: Database,
+        audit: Audit,
+        settings: Settings,
+        suspend: Suspend,
+    ) -> None:
+        """`suspend` lets nobody in any more who was given a study while it was linked."""
+        self._suspend = suspend
+        self._store = store
+        self._journal = Journal(store)
+        self._database = database
+        self._audit = audit
+        self._issuers = read_issuers(settings.patients.identifying)
+
+    def keep_up(self, most: int | None = None) -> int:
+        """Look at the patients of studies that are new or say something else; count the studies."""
+        count = 0
+        with self._database.reading() as conn:
+            waits = store.is_due(conn)
+        while waits and (most is None or count < most):
+            found = self._database.changing(self._look)
+            count += found
+            waits = found > 0
+        return count
+
+    def standing(self, study: UID) -> Standing | None:
+        """Say whom a study is about and what stands in the way of sharing it.
+
+        None when it has no Patient ID, or nobody has looked at it yet.
+        """
+        with self._database.reading() as conn:
+            return store.standing(conn, study)
+
+    def worklist(self, principal: Principal) -> list[Work]:
+        """List what waits for somebody to decide, the most urgent first."""
+        _require(principal)
+        with self._database.reading() as conn:
+            cases = store.work(conn, _LISTED)
+            known = store.find(conn, [one for case in cases for one in case.pair])
+        return [
+            Work(case=case, first=known[case.pair[0]], second=known[case.pair[1]])
+            for case in cases
+            if case.pair[0] in known and case.pair[1] in known
+        ]
+
+    def alerts(self, principal: Principal) -> list[tuple[UID, Identity]]:
+        """List studies that were made after their patient had died (R9)."""
+        _require(principal)
+        with self._database.reading() as conn:
+            rows = store.alerts(conn, _LISTED)
+            known = store.find(conn, [identity for _, identity, _ in rows])
+        late = [(UID(study), known[one]) for study, one, _ in rows if one in known]
+        return [one for one in late if principal.scope.covers(StudyRef(one[0]))]
+
+    def named(self, principal: Principal, issuer: str, patient_id: str) -> list[Identity]:
+        """List what an issuer has given an id to: the identity, then its shadows."""
+        _require(principal)
+        with self._database.reading() as conn:
+            return store.named(conn, issuer, patient_id)
+
+    def person(self, principal: Principal, identity: bytes) -> Person:
+        """Show the person an identity belongs to. Raises `NotFound`."""
+        _require(principal)
+        with self._database.reading() as conn:
+            found = store.find(conn, [identity]).get(identity)
+            if found is None:
+                raise NotFound("There is no such identity.")
+            identities = store.of_person(conn, found.person)
+            ids = [one.id for one in identities]
+            return Person(
+                id=found.person,
+                identities=tuple(identities),
+                cases=tuple(store.cases_of(conn, ids)),
+                studies=_seen(principal, _studies(conn, [found.person])),
+                history=tuple(store.history(conn, ids)),
+            )
+
+    def link(
+        self, principal: Principal, one: bytes, other: bytes, *, reason: str
+    ) -> tuple[tuple[UID, bytes], ...]:
+        """Say that two identities are one person; give the studies of that person.
+
+        Raises `NotPermitted`, `NotFound`, `Conflict` when they are linked, `InvalidRequest`;
+        `Unavailable` also when it is written down and will only take effect later.
+        """
+        return self._decide(principal, LINK, one, other, reason)
+
+    def part(
+        self, principal: Principal, one: bytes, other: bytes, *, reason: str
+    ) -> tuple[tuple[UID, bytes], ...]:
+        """Say that two identities are not one person: never proposed or linked again by a rule.
+
+        A link between them is taken back. Gives the studies of both, which somebody should look
+        at: they may have been shared together. Raises as `link` does.
+        """
+        return self._decide(principal, APART, one, other, reason)
+
+    def defer(self, principal: Principal, one: bytes, other: bytes) -> None:
+        """Put a pair off; it stays in the worklist, last. Raises `NotFound`."""
+        _require(principal)
+
+        def put_off(tx: Connection) -> None:
+            if not store.defer(tx, pair_of(one, other)):
+                raise NotFound("These two do not wait for anybody to decide.")
+            detail = {"first": min(one, other).hex(), "second": max(one, other).hex()}
+            event = Event(kind="identity.deferred", outcome="done", detail=detail)
+            self._audit.write(tx, principal, [event])
+
+        self._database.changing(put_off)
+
+    def deceased(
+        self, principal: Principal, identity: bytes, died: dt.date | None, *, reason: str
+    ) -> None:
+        """Note when a patient died, None that they did not; later studies are an alert (R9)."""
+        _require(principal)
+        _require_reason(reason)
+        (found,) = self._known(identity)
+        target = {"first": _described(found)}
+        args = {"died": died and died.strftime("%Y%m%d"), "reason": reason.strip()}
+        entry = self._journal.append(DECEASED, target, args, principal.name)
+        self._effect(entry, principal)
+        self.keep_up()  # the patient's studies are looked at again
+
+    def lay(self, tx: Connection) -> None:
+        """Write every decision into an emptied catalogue, before blobs are indexed.
+
+        Raises `Corrupt` when the journal cannot be read whole.
+        """
+        for entry in self._journal.replay():
+            if entry.op in (LINK, APART, DECEASED):
+                self._take(tx, entry)
+                deleted.mark_applied(tx, [entry.id], entry.op)
+
+    def catch_up(self, *, older_s: float) -> int:
+        """Bring into the index what the journal says and a crash kept from it; count the acts."""
+        latest = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=older_s)
+        count = 0
+        for entry_id in self._unknown():
+            if created_at(entry_id) > latest:
+                continue
+            entry = self._journal.read(entry_id)
+            if entry.op in (LINK, APART, DECEASED):
+                self._apply(entry, system(f"recovery for {entry.actor}"))
+                count += 1
+        return count
+
+    def _look(self, tx: Connection) -> int:
+        store.lock(tx)
+        found = store.take_due(tx, _BATCH)
+        for due in found:
+            look_at(tx, due, self._issuers)
+        return len(found)
+
+    def _decide(
+        self, principal: Principal, op: str, one: bytes, other: bytes, reason: str
+    ) -> tuple[tuple[UID, bytes], ...]:
+        _require(principal)
+        _require_reason(reason)
+        if one == other:
+            raise InvalidRequest("These are one identity.")
+        first, second = self._known(*pair_of(one, other))
+        with self._database.reading() as conn:
+            now = store.case(conn, (first.id, second.id))
+        if now is not None and now.state == _STATES[op] and now.decided_by is not None:
+            raise Conflict(f"These two are {now.state} already.")
+        if op == APART and now is not None and now.state == "linked":
+            self._suspend_all(principal, first, second)
+        target = {"first": _described(first), "second": _described(second)}
+        args = {"reason": reason.strip()}
+        self._effect(self._journal.append(op, target, args, principal.name), principal)
+        with self._database.reading() as conn:
+            persons = {one.person for one in store.find(conn, [first.id, second.id]).values()}
+            return _seen(principal, _studies(conn, sorted(persons)))
+
+    def _suspend_all(self, principal: Principal, *parties: Identity) -> None:
+        """What was shared while two were one is shared no more until somebody has looked."""
+        with self._database.reading() as conn:
+            studies = _studies(conn, sorted({one.person for one in parties}))
+        for study, _ in studies:
+            self._suspend(principal, StudyRef(study), _PARTED)
+
+    def _known(self, *ids: bytes) -> list[Identity]:
+        with self._database.reading() as conn:
+            found = store.find(conn, ids)
+        if len(found) < len(ids):
+            raise NotFound("There is no such identity.")
+        return [found[one] for one in ids]
+
+    def _effect(self, entry: bytes, principal: Principal) -> None:
+        try:
+            self._apply(self._journal.read(entry), principal)
+        except VNAError as exc:
+            raise Unavailable(
+                "This is written down and will take effect as soon as the index can be changed."
+            ) from exc
+
+    def _apply(self, entry: Entry, principal: Principal) -> None:
+        """Let a decision take effect, unless it did before: one transaction with its audit row."""
+
+        def work(tx: Connection) -> None:
+            if not deleted.mark_applied(tx, [entry.id], entry.op):
+                return
+            store.lock(tx)
+            decision = self._take(tx, entry)
+            detail = {"act": entry.id.hex(), "first": decision.first.hex()}
+            if decision.second is not None:
+                detail["second"] = decision.second.hex()
+            kind = entry.op.replace("-", ".")
+            event = Event(kind=kind, outcome="done", detail=detail)
+            self._audit.write(tx, principal, [event])
+
+        self._database.changing(work)
+
+    def _take(self, tx: Connection, entry: Entry) -> Decision:
+        """Write one decision into the tables. Raises `Corrupt`."""
+        reading = _reading(entry)
+        ids = [
+            resolve(tx, one.issuer, one.patient_id, one.said, source="journal", known_as=one.id).id
+            for one in reading.parties
+        ]
+        first, *rest = sorted(ids)
+        decision = Decision(
+            act=entry.id,
+            at=created_at(entry.id),
+            actor=entry.actor,
+            op=entry.op,
+            first=first,
+            second=rest[0] if rest else None,
+            reason=reading.reason,
+        )
+        store.note(tx, decision)
+        if decision.second is None:
+            store.set_death(tx, first, reading.died)
+        elif decision.second != first:
+            store.decide(tx, decision, _STATES[entry.op])
+            store.find_persons(tx, ids)
+        return decision
+
+    def _unknown(self) -> Iterator[bytes]:
+        ids = self._store.ids(JOURNALS)
+        while batch := list(islice(ids, _JOURNALED)):
+            with self._database.reading() as conn:
+                there = deleted.applied(conn, batch)
+            yield from (entry for entry in batch if entry not in there)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Party:
+    """An identity as a journal entry describes it."""
+
+    id: bytes
+    issuer: str
+    patient_id: str
+    said: Demographics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reading:
+    parties: tuple[_Party, ...]
+    reason: str
+    died: dt.date | None
+
+
+def _described(one: Identity) -> dict[str, Any]:
+    """Describe an identity so that it is known again when all studies are taken in anew."""
+    born = one.said.born
+    return {
+        "id": one.id.hex(),
+        "issuer": one.issuer,
+        "patient_id": one.patient_id,
+        "name": one.said.name,
+        "birth_date": born and born.strftime("%Y%m%d"),
+        "sex": one.said.sex,
+    }
+
+
+def _reading(entry: Entry) -> _Reading:
+    names = ("first",) if entry.op == DECEASED else ("first", "second")
+    try:
+        return _Reading(
+            parties=tuple(_party(entry.target[name]) for name in names),
+            reason=str(entry.args["reason"]),
+            died=read_date(entry.args.get("died") or ""),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+        raise Corrupt("A journal entry does not say whose identities it is about.") from exc
+
+
+def _party(said: Any) -> _Party:  # JSON of a journal entry
+    return _Party(
+        id=bytes.fromhex(said["id"]),
+        issuer=said["issuer"],
+        patient_id=said["patient_id"],
+        said=Demographics(
+            name=said["name"], birth_date=read_date(said["birth_date"] or ""), sex=said["sex"]
+        ),
+    )
+
+
+def _studies(conn: Connection, persons: list[bytes]) -> tuple[tuple[UID, bytes], ...]:
+    return tuple((UID(study), one) for study, one in store.studies_of(conn, persons))
+
+
+def _seen(
+    principal: Principal, studies: tuple[tuple[UID, bytes], ...]
+) -> tuple[tuple[UID, bytes], ...]:
+    return tuple(one for one in studies if principal.scope.covers(StudyRef(one[0])))
+
+
+def _require(principal: Principal) -> None:
+    """Identities cross studies: who sees only some of the archive is shown none of them."""
+    require(principal, Action.CORRECT)
+    if not principal.scope.everything:
+        raise NotFound
+
+
+def _require_reason(reason: str) -> None:
+    if not reason.strip() or len(reason) > REASON_MOST or not reason.isprintable():
+        raise InvalidRequest(f"Say why, in a line of at most {REASON_MOST} characters.")
