@@ -106,7 +106,7 @@ PAGES: dict[tuple[str, str], str | Action] = {
     ("POST", "/consents/withdraw"): Action.SHARE,
     ("POST", "/consents/kiosk"): Action.SHARE,
     ("GET", "/consents/texts"): Action.SHARE,
-    ("POST", "/consents/texts"): Action.SHARE,
+    ("POST", "/consents/texts"): Action.MANAGE,
     ("POST", "/shares/automatic"): Action.SHARE,
     ("GET", "/kiosk"): GUEST,
     ("GET", "/kiosk/form"): GUEST,

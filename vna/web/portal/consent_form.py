@@ -21,7 +21,7 @@ PURPOSES = {
     "research": "Research",
 }
 LANES = {
-    Lane.NOW.value: "As soon as the images are complete",
+    Lane.NOW.value: "When the images are complete",
     Lane.TONIGHT.value: "Tonight",
     Lane.URGENT.value: "Urgent",
 }

@@ -158,13 +158,13 @@ async def _kiosk(visit: Visit) -> Response:
 
 
 async def _texts(visit: Visit) -> Response:
-    who = await _who(visit)
+    who = await visit.counter.identity.principal(visit.request.scope)
+    require(who, Action.MANAGE if visit.request.method == "POST" else Action.SHARE)
     texts = visit.counter.engines.sharing.texts
     purpose = visit.request.query_params.get("purpose", next(iter(PURPOSES)))
     fields: dict[str, str] = {}
     exc: VNAError | None = None
     if visit.request.method == "POST":
-        require(who, Action.MANAGE)
         fields = await visit.form(most_fields=_MOST_FIELDS, most_bytes=_MOST_TEXT)
         purpose = fields.get("purpose", "")
         said = {
