@@ -256,7 +256,6 @@ class Sharing:
     night_to: int = 6
     kiosk_s: float = 1800.0
     remind_days: float = 7.0
-    expiring_days: float = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -175,21 +175,6 @@ SELECT g.grant_id, g.issued_at, g.to_channel, g.language, g.ends_at, s.number, g
  ORDER BY g.grant_id
  LIMIT %(most)s;
 
--- name: expiring
--- Links that end soon and were good for much longer, whose holder was not told.
-SELECT g.grant_id, g.issued_at, g.to_channel, g.language, g.ends_at, s.number, g.share_id
-  FROM share s
-  JOIN share_grant g USING (share_id)
- CROSS JOIN LATERAL grant_standing(g.grant_id) st
- WHERE s.ends_at > now() AND g.ends_at <= now() + make_interval(secs => %(before_s)s)
-   AND g.ends_at - g.issued_at > 2 * make_interval(secs => %(before_s)s)
-   AND g.to_channel IS NOT NULL AND st.why IS NULL
-   AND NOT EXISTS (
-       SELECT FROM share_notice n
-        WHERE n.grant_id = g.grant_id AND n.kind = 'expiring' AND n.issued_at = g.issued_at)
- ORDER BY g.grant_id
- LIMIT %(most)s;
-
 -- name: add_notice
 INSERT INTO share_notice (grant_id, kind, issued_at)
 VALUES (%s, %s, %s)

@@ -270,20 +270,6 @@ def test_who_does_not_open_is_reminded_once_and_again_of_a_new_link(desk: Desk) 
     assert notices.turn() == 1
 
 
-def test_who_holds_a_link_is_told_before_it_ends(desk: Desk) -> None:
-    desk.offer()
-    desk.proven()
-    soon = dt.datetime.now(dt.UTC) + dt.timedelta(days=2)
-    desk.run(
-        "UPDATE share_grant SET ends_at = %s, issued_at = issued_at - interval '20 days'", soon
-    )
-    desk.run("UPDATE share SET ends_at = %s", soon)
-    assert desk.engine.notices.turn() == 1
-    assert desk.engine.notices.turn() == 0
-    posted = desk.archive.posted.last("expiring")
-    assert posted.values["until"] == soon.date().isoformat()
-
-
 def test_what_ended_is_not_reminded_of(desk: Desk) -> None:
     offered = desk.offer()
     desk.run(

@@ -96,6 +96,19 @@ def test_a_share_is_made_and_its_link_sent(site: Site, browser: Surfer) -> None:
     assert path in browser.get(f"/study/{STUDY}").text
 
 
+def test_the_patient_is_told_that_it_was_shared_and_opened(site: Site, browser: Surfer) -> None:
+    shared(browser, notify="ada@example.org")
+    posted = site.archive.posted
+    assert posted.last("shared").to.value == "ada@example.org"
+    here = Browser(address="198.51.100.7")
+    opened = site.archive.sharing.open(posted.secret(), here)
+    assert isinstance(opened, tuple)
+    session, guest = opened
+    site.archive.sharing.send_code(session, guest.needs[0])
+    site.archive.sharing.prove(session, guest.needs[0], posted.code())
+    assert posted.last("opened").to.value == "ada@example.org"
+
+
 def test_a_passcode_is_shown_once(browser: Surfer) -> None:
     path, page = shared(browser, passcode="on", by="")
     found = re.search(r'class="shown-once">([^<]+)<', page)

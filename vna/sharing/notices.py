@@ -1,8 +1,8 @@
-"""Reminders to who holds a link: nobody opened it for days, it ends soon. Once for each link."""
+"""Notices to who was sent a link and did not open it for days: once for each link."""
 
 from __future__ import annotations
 
-from typing import Any, LiteralString
+from typing import Any
 
 from vna.sharing import granting
 from vna.sharing.consent_texts import SQL
@@ -11,42 +11,35 @@ from vna.telemetry import SHARE_ACTS
 
 _TURN = 100
 _DAY_S = 86400.0
-_BY = "archive"
+_KIND, _BY = "unopened", "archive"
 
 
 class Notices:
-    """Reminds. One a process, shared by its threads."""
+    """Finds links nobody opened and asks for a message to each. One a process."""
 
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
 
     def turn(self) -> int:
-        """Send the reminders that are due; count them. Zero days of a setting are never."""
+        """Send what is due; count it. Zero days in the setting are never."""
         settings = self._rooms.settings.sharing
-        sent = 0
-        if settings.remind_days:
-            asked = {"after_s": settings.remind_days * _DAY_S, "most": _TURN}
-            sent += self._send("unopened", SQL.unopened, asked)
-        if settings.expiring_days:
-            asked = {"before_s": settings.expiring_days * _DAY_S, "most": _TURN}
-            sent += self._send("expiring", SQL.expiring, asked)
-        return sent
-
-    def _send(self, kind: str, statement: LiteralString, asked: dict[str, float]) -> int:
+        if not settings.remind_days:
+            return 0
+        asked = {"after_s": settings.remind_days * _DAY_S, "most": _TURN}
         with self._rooms.database.reading() as conn:
-            rows = conn.execute(statement, asked).fetchall()
-        return sum(self._remind(kind, row) for row in rows)
+            rows = conn.execute(SQL.unopened, asked).fetchall()
+        return sum(self._remind(row) for row in rows)
 
-    def _remind(self, kind: str, row: tuple[Any, ...]) -> bool:
+    def _remind(self, row: tuple[Any, ...]) -> bool:
         grant_id, issued_at, channel, language, ends_at, number, share_id = row
 
         def work(tx: Act) -> bool:
-            if tx.execute(SQL.add_notice, (grant_id, kind, issued_at)).fetchone() is None:
+            if tx.execute(SQL.add_notice, (grant_id, _KIND, issued_at)).fetchone() is None:
                 return False
             self._rooms.outbox.post(
                 tx.tx,
                 to=granting.open_channel(self._rooms, tx, channel),
-                template=kind,
+                template=_KIND,
                 values={"number": number, "until": ends_at.date().isoformat()},
                 language=language,
                 until=ends_at,

@@ -90,6 +90,7 @@ def offer_of(typed: Typed, study: Study, *, zone: str) -> Offer:
         legal_basis=legal_basis,
         printed=typed.has("printed"),
         without_images=typed.has("without_images"),
+        notify=_channel(typed.text("notify")),
         language=typed.text("language") or "en",
     )
 
