@@ -95,7 +95,7 @@ PAGES: dict[tuple[str, str], str | Action] = {
     ("POST", "/import/{number:int}/reject"): Action.IMPORT,
     ("GET", "/static/staff.js"): OPEN,
     ("GET", "/study/{study}"): Action.QUERY,
-    ("GET", "/study/{study}/opened"): Action.MANAGE,
+    ("GET", "/study/{study}/opened"): Action.AUDIT,
     ("POST", "/study/{study}/disc"): Action.RETRIEVE,
     ("GET", "/study/{study}/share"): Action.SHARE,
     ("POST", "/study/{study}/share"): Action.SHARE,
