@@ -148,6 +148,24 @@ def test_a_link_that_ended_says_why_and_what_to_do(site: Site) -> None:
     assert (used.status_code, "as often as it may" in used.text) == (410, True)
 
 
+def test_a_link_whose_time_is_over_says_so_and_how_to_get_another(site: Site) -> None:
+    share = offered(site, FILE)
+    gray = inside(site, share)
+    with site.archive.database.transaction() as tx:  # time passes
+        for table in ("share", "share_grant"):
+            tx.execute(
+                f"UPDATE {table} SET created_at = now() - interval '9 days', "  # noqa: S608 -- ours
+                "ends_at = now() - interval '1 day' WHERE share_id = %s",
+                (share.share_id,),
+            )
+    answer = caller(site).open(str(share.secret))
+    assert (answer.status_code, "The time is over" in answer.text) == (410, True)
+    assert "Ask the sender for a new link" in answer.text
+    while gray.get("/s/home").status_code == 200:  # what was believed is asked again
+        pass
+    assert "This page is closed" in gray.get("/s/home").text
+
+
 def test_who_gets_somebody_elses_link_stops_it(site: Site) -> None:
     share = offered(site, FILE)
     other = caller(site)

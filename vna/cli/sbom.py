@@ -61,12 +61,13 @@ def _component(name: str, version: str, where: str | None) -> dict[str, Any]:
 def _licence(name: str) -> str | None:
     """Say what a package says of its licence, as far as it is installed."""
     try:
-        found = metadata.metadata(name).json
+        found = metadata.metadata(name)
     except metadata.PackageNotFoundError:
         return None
-    said = str(found.get("license_expression") or found.get("license") or "")
+    fields = found.json  # a message's `get` is not promised of it
+    said = str(fields.get("license_expression") or fields.get("license") or "")
     if not said or "\n" in said:
-        classes = [c for c in found.get("classifier", ()) if c.startswith("License ::")]
+        classes = [c for c in fields.get("classifier", ()) if c.startswith("License ::")]
         said = classes[0].rpartition(":: ")[2] if classes else ""
     return said or None
 

@@ -100,6 +100,8 @@ def check_ways(offer: Offer | Forward, settings: Sharing, now: dt.datetime) -> N
         raise InvalidRequest("There is no code to be sent there.")
     if offer.to is not None and offer.by is not None and are_one(offer.to, offer.by):
         raise InvalidRequest("Link and code must not end up in the same mailbox or telephone.")
+    if offer.until.tzinfo is None:
+        raise InvalidRequest("The end of a share is a time with its zone.")
     if not now < offer.until <= now + dt.timedelta(days=settings.most_days):
         raise InvalidRequest(f"A share ends within {settings.most_days:g} days.")
     if not 0 < len(offer.recipient.name.strip()) <= MOST_NAME:

@@ -17,6 +17,7 @@ from vna.web.portal.guard import Page, Visit, guarded
 from vna.web.portal.pages import Pages
 
 _HERE = "/requests"
+_UNDER = "/imports"  # where the way to it stands
 _DAYS = 14
 _STATES = {
     Standing.SENT: ("Not opened yet", ""),
@@ -57,7 +58,7 @@ async def _shown(
         states=_STATES,
         trouble=None if trouble is None else str(trouble),
         said={"until": until.isoformat(), "language": "en", **said},
-        here=_HERE,
+        here=_UNDER,
     )
 
 
@@ -70,7 +71,7 @@ async def _ask(visit: Visit) -> Response:
         asked = await visit.hash(lambda: requests.ask(who, wanted))
     except InvalidRequest as exc:
         return await _shown(visit, who, trouble=exc, **{k: v for k, v in form.items() if v})
-    return visit.show("request_made.html", asked=asked, wanted=wanted, here=_HERE)
+    return visit.show("request_made.html", asked=asked, wanted=wanted, here=_UNDER)
 
 
 def _wanted(form: dict[str, str]) -> Wanted:
