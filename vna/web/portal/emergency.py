@@ -49,7 +49,12 @@ def _shown(visit: Visit, form: dict[str, str], exc: Exception | None) -> Respons
     asked = {name: form.get(name, "") for name in ("patient", "issuer", "reason", "note")}
     trouble = None if exc is None else str(exc)
     return visit.show(
-        "emergency.html", status=status, reasons=REASONS, here="/emergency", asked=asked, trouble=trouble
+        "emergency.html",
+        status=status,
+        reasons=REASONS,
+        here="/emergency",
+        asked=asked,
+        trouble=trouble,
     )
 
 
@@ -72,4 +77,6 @@ async def _review(visit: Visit) -> Response:
         await visit.hop(lambda: emergencies.review(who, int(number), verdict, remark))
         return visit.go("/emergencies")
     found = await visit.hop(lambda: emergencies.all(who, unreviewed=False))
-    return visit.show("emergencies.html", found=found, here="/emergencies", reasons=REASONS, verdicts=VERDICTS)
+    return visit.show(
+        "emergencies.html", found=found, here="/emergencies", reasons=REASONS, verdicts=VERDICTS
+    )
