@@ -330,6 +330,8 @@ def _assembled(
                 settings=settings,
                 restore=recovery.restore,
                 has_space=ingest.has_space,
+                messages=messages,
+                vault=Vault(store.keyring),
             ),
             query=QueryEngine(store=store, database=database, audit=audit, settings=settings),
             retrieve=retrieve,

@@ -190,3 +190,75 @@ ORDER BY import_pk LIMIT %s;
 -- Note that what was kept cannot be read any more.
 UPDATE import_file SET result = 'bad', blob_id = NULL, reason = %s
 WHERE import_pk = %s AND blob_id = ANY (%s);
+
+-- name: add_request
+-- Ask for images.
+INSERT INTO upload_request (
+    number, import_pk, locator, passcode, organisation, wanted, masked, made_by, until_at)
+VALUES (
+    %(number)s, %(import_pk)s, %(locator)s, %(passcode)s, %(organisation)s, %(wanted)s, %(masked)s,
+    %(made_by)s, %(until)s)
+RETURNING request_pk;
+
+-- name: set_request_message
+-- Note which message carries the link.
+UPDATE upload_request SET message_id = %s WHERE request_pk = %s;
+
+-- name: requests
+-- Images asked for, the newest first, with how far each is.
+SELECT
+    r.request_pk, r.number, r.import_pk, r.organisation, r.wanted, r.masked, r.made_by, r.made_at,
+    r.until_at, r.opened_at, r.delivered_at, r.stopped_at, r.wrong, b.state,
+    (SELECT count(*) FROM import_file f WHERE f.import_pk = r.import_pk AND f.result <> 'opened'),
+    m.state, m.cause
+FROM upload_request r
+JOIN import_batch b USING (import_pk)
+LEFT JOIN message m USING (message_id)
+WHERE (%(request_pk)s::bigint IS NULL OR r.request_pk = %(request_pk)s)
+ORDER BY r.request_pk DESC
+LIMIT %(most)s;
+
+-- name: request_by_locator
+-- What a link's secret finds.
+SELECT r.request_pk, r.passcode FROM upload_request r WHERE r.locator = %s;
+
+-- name: charge_request
+-- Count a try before it is made, so that many at once cannot pass the limit together.
+UPDATE upload_request SET wrong = wrong + 1
+WHERE request_pk = %s AND wrong < %s AND stopped_at IS NULL AND until_at > now()
+    AND delivered_at IS NULL
+RETURNING wrong;
+
+-- name: forgive_request
+-- The try was right: it does not count.
+UPDATE upload_request SET wrong = wrong - 1, opened_at = coalesce(opened_at, now())
+WHERE request_pk = %s;
+
+-- name: add_upload_session
+-- Let a browser in.
+INSERT INTO upload_session (session, request_pk, until_at)
+VALUES (%s, %s, now() + make_interval(secs => %s));
+
+-- name: upload_session
+-- Whose a session is, as long as the request stands.
+SELECT r.request_pk FROM upload_session s JOIN upload_request r USING (request_pk)
+WHERE s.session = %s AND s.until_at > now() AND r.until_at > now() AND r.stopped_at IS NULL
+    AND r.wrong < %s;
+
+-- name: leave_upload
+-- End a session.
+DELETE FROM upload_session WHERE session = %s;
+
+-- name: deliver_request
+-- Note that everything asked for has come.
+UPDATE upload_request SET delivered_at = now() WHERE request_pk = %s AND delivered_at IS NULL;
+
+-- name: stop_request
+-- End a request; says whether it still stood.
+UPDATE upload_request SET stopped_at = now()
+WHERE request_pk = %s AND stopped_at IS NULL
+RETURNING number;
+
+-- name: sweep_uploads
+-- Forget sessions that are over.
+DELETE FROM upload_session WHERE until_at <= now();

@@ -494,6 +494,25 @@ VALUES (%s, %s, %s)
 ON CONFLICT (session_id) DO UPDATE
    SET secret_hash = excluded.secret_hash, half = excluded.half, created_at = now();
 
+-- name: ending_soon
+-- Links that end within three days and whose recipients were not told of this end yet. What was told
+-- is in the messages: until_at is the end they told of.
+SELECT g.grant_id, g.share_id, g.to_channel, g.language, s.number, g.ends_at
+  FROM share_grant g
+  JOIN share s USING (share_id)
+  JOIN contact_channel c ON c.channel_id = g.to_channel
+ WHERE g.ends_at > now() AND g.ends_at <= now() + interval '3 days'
+   AND g.ends_at - g.issued_at > interval '7 days'
+   AND g.state NOT IN ('revoked', 'locked', 'refused')
+   AND s.state NOT IN ('draft', 'suspended', 'revoked')
+   AND c.state IN ('unverified', 'verified')
+   AND NOT EXISTS (
+       SELECT FROM message m
+        WHERE m.grant_id = g.grant_id AND m.template = %s AND m.until_at = g.ends_at)
+ ORDER BY g.ends_at, g.grant_id
+ LIMIT %s
+   FOR UPDATE OF g SKIP LOCKED;
+
 -- name: sweep_sharing
 -- What is over: sessions, codes of a day ago.
 WITH codes AS (

@@ -22,6 +22,8 @@ from tests.web.test_viewing import NO_IMAGE, SR
 from vna.sharing.values import Offered
 
 PHONE = {"width": 360, "height": 740}
+_VIOLATIONS = """axe.run().then(r => r.violations.map(
+  v => [v.id, v.nodes[0].html, v.nodes[0].failureSummary].join(" | ")))"""
 WINDOW = {"WindowCenter": "900", "WindowWidth": "3000", "StudyDescription": "CT of the chest"}
 
 
@@ -115,7 +117,7 @@ def looked_at(page: Page, name: str) -> None:
         page.screenshot(path=SCREENS / f"{name}-{of}.png", full_page=True)
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), of
         if of != "phone":
-            found = page.evaluate("axe.run().then(r => r.violations.map(v => v.id))")
+            found = page.evaluate(_VIOLATIONS)
             assert found == [], (name, of)
     page.set_viewport_size(PHONE)  # type: ignore[arg-type]  # a TypedDict of the same keys
 
@@ -235,6 +237,19 @@ def test_fifty_robots_before_the_person_do_no_harm(site: Site, page: Page) -> No
         answer = page.request.get(f"{site.address.url}/s", headers={"user-agent": "scanner"})
         assert answer.status == 200
     enter(page, site, share)
+
+
+@pytest.mark.parametrize("scheme", ["dark", "forced"])
+def test_pages_can_be_read_in_the_dark_and_in_forced_colours(
+    site: Site, browser: Browser, scheme: str
+) -> None:
+    how = {"color_scheme": "dark"} if scheme == "dark" else {"forced_colors": "active"}
+    page = browser.new_page(**how)  # type: ignore[arg-type]  # either of the two
+    enter(page, site, offered(site, FIRST, forward=True))
+    for path, name in (("home", "home"), ("forward", "forward"), (f"view/{FIRST.study}", "viewer")):
+        page.goto(f"{site.address.url}/s/{path}")
+        looked_at(page, f"share-{name}-{scheme}")
+    page.close()
 
 
 def test_all_of_it_works_by_keyboard_alone(site: Site, page: Page) -> None:

@@ -156,7 +156,7 @@ def test_the_viewer_opens_a_study(
         if kind == "sr":
             page.get_by_text("SR", exact=True).first.wait_for(timeout=DRAWN_MS)
         else:
-            page.wait_for_function(_HAS_DRAWN, timeout=DRAWN_MS)
+            page.wait_for_function(HAS_DRAWN, timeout=DRAWN_MS)
     finally:
         page.screenshot(path=SCREENS / f"viewer-{kind}.png")
     assert told.errors == []
@@ -164,7 +164,7 @@ def test_the_viewer_opens_a_study(
 
 
 # the viewport's canvas has more than a few colours: something was drawn, not only cleared
-_HAS_DRAWN = """() => {
+HAS_DRAWN = """() => {
   const canvas = document.querySelector('.cornerstone-canvas');
   if (!canvas || !canvas.width) return false;
   const copy = document.createElement('canvas');

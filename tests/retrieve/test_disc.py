@@ -249,8 +249,26 @@ def test_what_was_deleted_is_on_no_disc_that_is_handed_out(archive: Archive) -> 
     job_id = archive.discs.ask(archive.who, [StudyRef(uid(study))])
     assert made(archive, job_id) is State.DONE
     archive.lifecycle.delete(archive.who, SeriesRef(uid(study), uid(ct(1, 2).series)))
-    with pytest.raises(Gone, match="deleted since"):
+    with pytest.raises(Gone, match="deleted or corrected since"):
         archive.discs.fetch(archive.who, job_id)
+
+
+def test_a_disc_of_the_wrong_patient_is_not_handed_out(archive: Archive, tmp_path: Path) -> None:
+    study = filled(archive)
+    job_id = archive.discs.ask(archive.who, [StudyRef(uid(study))])
+    assert made(archive, job_id) is State.DONE
+    changes = {"PatientName": "Right^Person"}
+    archive.corrections.correct(archive.who, uid(study), changes, reason="Wrong worklist entry")
+    with pytest.raises(Gone, match="corrected since"):
+        archive.discs.fetch(archive.who, job_id)
+    again = archive.discs.ask(archive.who, [StudyRef(uid(study))])
+    assert made(archive, again) is State.DONE
+    out = tmp_path / "out"
+    extracted(bytes_of(archive.discs.fetch(archive.who, again).content), out)
+    assert "Right, Person" in (out / "INDEX.HTM").read_text()
+    assert "Canary" not in (out / "INDEX.HTM").read_text()
+    for path in listed(out).values():
+        assert pydicom.dcmread(path).PatientName == "Right^Person"
 
 
 def test_a_disc_is_kept_for_some_days_only(archive: Archive) -> None:
@@ -307,6 +325,9 @@ def test_a_disc_is_for_who_may_see_all_of_it(archive: Archive) -> None:
         archive.discs.ask(part, [StudyRef(uid(study))])
     with pytest.raises(NotFound):
         archive.discs.ask(nobody, [StudyRef(uid(study))])
+    lent = narrowed(archive, Scope(lent=frozenset([uid(study)])))
+    with pytest.raises(NotPermitted, match="no copies"):  # an emergency shows, and no more
+        archive.discs.ask(lent, [StudyRef(uid(study))])
     own = archive.discs.ask(part, [SeriesRef(uid(study), uid(ct(1, 1).series))])
     job_id = archive.discs.ask(archive.who, [StudyRef(uid(study))])
     assert made(archive, job_id) is State.DONE

@@ -96,3 +96,36 @@ def test_forwarded_and_tested_and_listed(desk: Desk) -> None:
     assert [one.share_id for one in desk.engine.shares(CLERK)] == [offered.share_id]
     assert desk.engine.renew(CLERK, offered.grant_id).grant_id == offered.grant_id
     desk.engine.extend(CLERK, offered.share_id, in_days(60))
+
+
+def test_a_print_out_and_its_passcode_on_another_sheet(desk: Desk) -> None:
+    both = frozenset({Protection.SMS, Protection.PASSCODE})
+    offered = desk.offer(to=None, printed=True, proof=both)
+    assert offered.printed_code is not None
+    assert offered.passcode is not None
+    opened = desk.engine.open_printed(offered.printed_code, B)
+    assert isinstance(opened, tuple)
+    session, guest = opened
+    assert set(guest.needs) == both
+    desk.engine.send_code(session, Protection.SMS)
+    desk.engine.prove(session, Protection.SMS, desk.archive.posted.code())
+    assert desk.engine.prove(session, Protection.PASSCODE, offered.printed_code) == Wrong(19)
+    proven = desk.engine.prove(session, Protection.PASSCODE, offered.passcode)
+    assert isinstance(proven, Guest)
+    assert proven.is_proven
+
+
+def test_several_recipients_are_told_apart_in_the_trail(desk: Desk) -> None:
+    """Each disclosure names its grant, its study and nobody."""
+    offered = desk.offer(forward=True)
+    session, guest = desk.proven()
+    desk.engine.forward(session, desk.forward_of())
+    _, other = desk.proven()
+    rows = desk.rows(
+        "SELECT principal, study, detail FROM audit WHERE kind = 'export.opened' "
+        "AND detail ->> 'share' = %s ORDER BY id",
+        str(offered.share_id),
+    )
+    assert [row[0] for row in rows] == [guest.principal.name, other.principal.name]
+    assert {row[1] for row in rows} == {desk.made[0].study}
+    assert [row[2]["grant"] for row in rows] == [guest.grant_id, other.grant_id]

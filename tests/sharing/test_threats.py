@@ -10,7 +10,7 @@ import pytest
 from tests import factories
 from tests.sharing.conftest import CLERK, MAIL, OTHER, PHONE, B, Desk, in_days, report, study
 from vna.access.policy import permits
-from vna.access.principal import EVERYTHING, Action, Kind, Principal, Scope
+from vna.access.principal import EVERYTHING, Action, Kind, Label, Principal, Scope
 from vna.access.sessions import Browser
 from vna.crypto.credentials import new_secret
 from vna.dicom.refs import InstanceRef, SeriesRef, StudyRef, uid
@@ -539,6 +539,28 @@ def test_the_wrong_patient_s_study_is_out_of_all_shares_until_somebody_says_othe
     assert guest.is_proven
     with pytest.raises(Conflict):
         desk.engine.reinstate(CLERK, offered.share_id)
+
+
+def test_what_a_label_withholds_is_out_of_every_share_and_is_not_shared(own_desk: Desk) -> None:
+    desk, ref = own_desk, study(own_desk.made[0])
+    desk.offer()
+    session, guest = desk.proven()
+    assert guest.principal.scope.touches(ref)
+    labels = desk.archive.labels
+    labels.put(desk.archive.who, ref.study, Label.DISPUTED, reason="whose is it")
+    desk.engine._rooms.labels._looked = float("-inf")  # half a second later
+    desk.a_second_later()
+    withheld = desk.engine.resume(session)
+    assert withheld is not None
+    assert not withheld.principal.scope.touches(ref)
+    with pytest.raises(Conflict, match="withholds"):
+        desk.offer()
+    labels.take(desk.archive.who, ref.study, Label.DISPUTED)
+    desk.engine._rooms.labels._looked = float("-inf")
+    desk.a_second_later()
+    again = desk.engine.resume(session)
+    assert again is not None
+    assert again.principal.scope.touches(ref)
 
 
 def test_ends_do_not_end_twice(desk: Desk) -> None:

@@ -14,6 +14,12 @@ from vna.sharing.values import Guest
 WHY = "Wrong worklist entry"
 
 
+@pytest.fixture
+def desk(own_desk: Desk) -> Desk:
+    """Each of these changes the catalogue."""
+    return own_desk
+
+
 def states(desk: Desk) -> list[str]:
     return [state for (state,) in desk.rows("SELECT state FROM share ORDER BY share_id")]
 

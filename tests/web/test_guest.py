@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from html import unescape
@@ -147,6 +148,24 @@ def test_a_link_that_ended_says_why_and_what_to_do(site: Site) -> None:
     assert (used.status_code, "as often as it may" in used.text) == (410, True)
 
 
+def test_a_link_whose_time_is_over_says_so_and_how_to_get_another(site: Site) -> None:
+    share = offered(site, FILE)
+    gray = inside(site, share)
+    with site.archive.database.transaction() as tx:  # time passes
+        for table in ("share", "share_grant"):
+            tx.execute(
+                f"UPDATE {table} SET created_at = now() - interval '9 days', "  # noqa: S608 -- ours
+                "ends_at = now() - interval '1 day' WHERE share_id = %s",
+                (share.share_id,),
+            )
+    answer = caller(site).open(str(share.secret))
+    assert (answer.status_code, "The time is over" in answer.text) == (410, True)
+    assert "Ask the sender for a new link" in answer.text
+    while gray.get("/s/home").status_code == 200:  # what was believed is asked again
+        pass
+    assert "This page is closed" in gray.get("/s/home").text
+
+
 def test_who_gets_somebody_elses_link_stops_it(site: Site) -> None:
     share = offered(site, FILE)
     other = caller(site)
@@ -282,3 +301,54 @@ def test_who_may_not_give_on_finds_no_such_page(site: Site) -> None:
     gray = inside(site, offered(site, FILE))
     assert gray.get("/s/forward").status_code == 404
     assert "/s/forward" not in gray.get("/s/home").text
+
+
+# -- the advanced viewer ---------------------------------------------------------------------------
+
+
+def installed(site: Site) -> None:
+    """Put a viewer of two files where an installed one would be."""
+    folder = site.archive.settings.data / "viewer"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "0").write_text('<script src="/viewer/app-config.js"></script>')
+    (folder / "1").write_text("code")
+    entry = {"media": "text/html; charset=utf-8", "zipped": False, "etag": "e"}
+    files = {
+        "index.html": {**entry, "file": 0, "scripts": ["sha256-abc"]},
+        "app.js": {"file": 1, "media": "text/javascript", "zipped": False, "etag": "f"},
+    }
+    (folder / "files.json").write_text(json.dumps(files))
+
+
+def test_the_advanced_viewer_stands_on_the_shares_own_base(site: Site) -> None:
+    installed(site)
+    gray = inside(site, offered(site, FILE))
+    light = gray.get(f"/s/view/{FILE.study}").text
+    way = f"/s/viewer/viewer?StudyInstanceUIDs={FILE.study}"
+    assert f'href="{way}"' in light
+    page = gray.get(way)
+    assert page.text == '<script src="/s/viewer/app-config.js"></script>'
+    assert "'sha256-abc'" in page.headers["content-security-policy"]
+    config = gray.get("/s/viewer/app-config.js").text
+    base = re.search(r'"wadoRoot": "(/s/c/[\w-]{43}/dicom-web)"', config)
+    assert base is not None
+    assert '"showStudyList": false' in config
+    assert gray.get(f"{base[1]}/studies").status_code == 200
+    assert gray.get("/viewer/app.js").text == "code"
+
+
+@pytest.mark.parametrize("path", ["/viewer/app-config.js", "/viewer/index.html", "/viewer/", "/"])
+def test_of_staffs_viewer_a_guest_gets_nothing_but_the_program(site: Site, path: str) -> None:
+    installed(site)
+    gray = inside(site, offered(site, FILE))
+    assert gray.get(path).headers["location"].startswith("/login")
+    assert caller(site).get("/viewer/app.js").headers["location"].startswith("/login")
+
+
+def test_who_may_only_look_has_no_advanced_viewer(site: Site) -> None:
+    installed(site)
+    gray = inside(site, offered(site, FILE, download=False))
+    assert "/s/viewer" not in gray.get(f"/s/view/{FILE.study}").text
+    assert gray.get("/s/viewer/viewer").status_code == 404
+    assert gray.get("/s/viewer/app-config.js").status_code == 404
+    assert gray.get("/s/download").status_code == 404

@@ -58,6 +58,8 @@ _CODINGS = {
     "export": Coding("110106", "R", balp="PrivacyDisclosure.Source"),
     "instance.stored": Coding("110107", "C", balp="Create"),
     "import": Coding("110107", "C", balp="Create"),
+    "request": Coding("110113", "E", "110135"),
+    "import.seen": Coding("110103", "R", balp="Read"),
     "import.rejected": Coding("110105", "D", balp="Delete"),
     "import.purged": Coding("110105", "D", balp="Delete"),
     "instance.version": Coding("110107", "C", balp="Create"),

@@ -20,6 +20,7 @@ class Action(enum.Enum):
     SHARE = "share"
     CORRECT = "correct"
     IMPORT = "import"
+    UPLOAD = "upload"
     VERIFY = "verify"
     MANAGE = "manage"
     ACCOUNTS = "accounts"

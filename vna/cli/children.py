@@ -180,6 +180,7 @@ def recover(archive: Archive, begun: dt.datetime | None) -> None:
     archive.engines.messages.sweep()
     archive.engines.imports.sweep()
     archive.engines.sharing.sweep()
+    archive.engines.sharing.remind()
     archive.engines.people.emergencies.sweep()
 
 

@@ -202,6 +202,21 @@ FORMS: Final[Mapping[str, Form]] = {
         ),
         short=marked("%(site)s: your codes go elsewhere now. Not your wish? Call us. %(help)s"),
     ),
+    # to somebody elsewhere, who is asked to send images
+    "images-wanted": Form(
+        takes=frozenset({"link", "until", "number"}),
+        subject=marked("Please send us medical images"),
+        paragraphs=(
+            marked("%(site)s asks you for medical images."),
+            "%(link)s",
+            marked("You will need the passcode we told you. It shows what is asked for."),
+            marked("The images can be sent until %(until)s. You need no account."),
+            marked("You know nothing of this? Do nothing."),
+            *_QUESTIONS,
+        ),
+        link=marked("Send the images"),
+        short=marked("%(site)s asks you for medical images, until %(until)s: %(link)s"),
+    ),
     "test": Form(
         takes=frozenset(),
         subject=marked("Test message"),

@@ -21,15 +21,18 @@ from vna.access.policy import require
 from vna.access.principal import Action, Principal, system
 from vna.blobs.store import BlobStore
 from vna.config import Settings
+from vna.crypto.credentials import Vault
 from vna.db import statements
 from vna.db.outbox import enqueue
 from vna.db.pool import Connection, Database
+from vna.delivery.messages import Messages
 from vna.errors import Conflict, InvalidRequest, NotFound
 from vna.imports.confirming import LEAST_REASON, check
 from vna.imports.findings import detail_of, import_of, persons_of, troubles_of
 from vna.imports.intake import Intake
+from vna.imports.requests import ImageRequests
 from vna.imports.values import Confirmation, Detail, Import, Origin, State
-from vna.ingest.quarantine import Quarantine
+from vna.ingest.quarantine import Quarantine, require_bringing
 
 KIND = "import"
 """The kind of job that ends an import."""
@@ -73,6 +76,8 @@ class ImportEngine:
         settings: Settings,
         restore: Restore,
         has_space: Callable[[], bool],
+        messages: Messages,
+        vault: Vault,
     ) -> None:
         """`restore` lets blobs into the catalogue, `has_space` says whether more may come."""
         self._store = store
@@ -86,6 +91,14 @@ class ImportEngine:
             database=database,
             settings=settings,
             has_space=has_space,
+        )
+        self.requests = ImageRequests(
+            desk=self,
+            database=database,
+            audit=audit,
+            settings=settings,
+            messages=messages,
+            vault=vault,
         )
 
     # ---- coming in -----------------------------------------------------------------------------
@@ -101,14 +114,24 @@ class ImportEngine:
 
         return self._database.changing(work)
 
-    def begin_in(self, tx: Connection, who: Principal, *, note: str, origin: Origin) -> int:
+    def begin_in(
+        self,
+        tx: Connection,
+        who: Principal,
+        *,
+        note: str,
+        origin: Origin,
+        keep_s: float | None = None,
+    ) -> int:
         """Do so in a transaction of the caller's."""
+        if keep_s is None:
+            keep_s = self._settings.imports.keep_days * 86400
         asked = {
             "batch": uuid.uuid4(),
             "source": origin.value,
             "made_by": who.name,
             "note": note.strip(),
-            "keep_s": self._settings.imports.keep_days * 86400,
+            "keep_s": keep_s,
         }
         row = tx.execute(_SQL.begin, asked).fetchone()
         number = int(row[0]) if row else 0
@@ -121,7 +144,7 @@ class ImportEngine:
 
         Raises `InvalidRequest`, `NotFound`.
         """
-        require(who, Action.IMPORT)
+        require_bringing(who)
         if len(marks) > self._settings.imports.files or not all(map(_MARK.fullmatch, marks)):
             raise InvalidRequest("The list of files is not well formed, or too long.")
 
@@ -136,7 +159,7 @@ class ImportEngine:
 
     def finish(self, who: Principal, number: int) -> Import:
         """Say that everything has come: now a person must look. Raises `Conflict`, `NotFound`."""
-        require(who, Action.IMPORT)
+        require_bringing(who)
 
         def work(tx: Connection) -> None:
             self._lock(tx, number, State.RECEIVING)
@@ -147,7 +170,13 @@ class ImportEngine:
             self._told(tx, who, "received", found)
 
         self._database.changing(work)
-        return self.one(who, number)
+        return self.brought(who, number)
+
+    def brought(self, who: Principal, number: int) -> Import:
+        """Count what came, for who brings it: no names, nothing of a patient."""
+        require_bringing(who)
+        with self._database.reading() as conn:
+            return self._found(conn, number)
 
     # ---- looking -------------------------------------------------------------------------------
 
@@ -218,6 +247,7 @@ class ImportEngine:
 
     def sweep(self) -> int:
         """Reject what nobody decided on in time; count it."""
+        self.requests.sweep()
         with self._database.reading() as conn:
             late = [int(row[0]) for row in conn.execute(_SQL.over_their_time, (_BATCH,))]
         for number in late:

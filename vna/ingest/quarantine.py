@@ -91,7 +91,7 @@ class Quarantine:
 
         What `keep` refuses, or fails to note, is removed again. Raises `NotPermitted`.
         """
-        require(principal, Action.IMPORT)
+        require_bringing(principal)
 
         def sealed(receiving: Receiving, received: Received) -> Outcome:
             return self._seal(receiving, received, batch, keep)
@@ -213,6 +213,11 @@ class Quarantine:
         """Remove a blob; what cannot be removed now recovery finds again."""
         with contextlib.suppress(NotFound, Unavailable):
             self._store.delete(blob_id)
+
+
+def require_bringing(who: Principal) -> None:
+    """Make sure that somebody may bring files: the desk, who was asked. Raises `NotPermitted`."""
+    require(who, Action.UPLOAD if Action.UPLOAD in who.actions else Action.IMPORT)
 
 
 def aside_of(reader: BlobReader, meta: BlobMeta) -> dict[str, Any]:

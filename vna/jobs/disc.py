@@ -13,14 +13,14 @@ def mastering(engines: Engines) -> Handler:
     def make(task: Task) -> Ending:
         items = task.items()
         try:
-            stored = engines.discs.make(
+            made = engines.discs.make(
                 task.job, items, note=task.note, must_leave=lambda: task.must_leave
             )
         except Left:
             return LEFT
-        if stored is None:
+        if made is None:
             return _failed(task)
-        return Ending(how=How.DONE, follow=lambda tx: engines.discs.keep(tx, task.job, stored))
+        return Ending(how=How.DONE, follow=lambda tx: engines.discs.keep(tx, task.job, made))
 
     return make
 

@@ -121,7 +121,8 @@ class IdentityEngine:
         with self._database.reading() as conn:
             rows = store.alerts(conn, _LISTED)
             known = store.find(conn, [identity for _, identity, _ in rows])
-        return [(UID(study), known[identity]) for study, identity, _ in rows if identity in known]
+        late = [(UID(study), known[one]) for study, one, _ in rows if one in known]
+        return [one for one in late if principal.scope.covers(StudyRef(one[0]))]
 
     def named(self, principal: Principal, issuer: str, patient_id: str) -> list[Identity]:
         """List what an issuer has given an id to: the identity, then its shadows."""
@@ -142,7 +143,7 @@ class IdentityEngine:
                 id=found.person,
                 identities=tuple(identities),
                 cases=tuple(store.cases_of(conn, ids)),
-                studies=_studies(conn, [found.person]),
+                studies=_seen(principal, _studies(conn, [found.person])),
                 history=tuple(store.history(conn, ids)),
             )
 
@@ -241,7 +242,7 @@ class IdentityEngine:
         self._effect(self._journal.append(op, target, args, principal.name), principal)
         with self._database.reading() as conn:
             persons = {one.person for one in store.find(conn, [first.id, second.id]).values()}
-            return _studies(conn, sorted(persons))
+            return _seen(principal, _studies(conn, sorted(persons)))
 
     def _suspend_all(self, principal: Principal, *parties: Identity) -> None:
         """What was shared while two were one is shared no more until somebody has looked."""
@@ -370,6 +371,12 @@ def _party(said: Any) -> _Party:  # JSON of a journal entry
 
 def _studies(conn: Connection, persons: list[bytes]) -> tuple[tuple[UID, bytes], ...]:
     return tuple((UID(study), one) for study, one in store.studies_of(conn, persons))
+
+
+def _seen(
+    principal: Principal, studies: tuple[tuple[UID, bytes], ...]
+) -> tuple[tuple[UID, bytes], ...]:
+    return tuple(one for one in studies if principal.scope.covers(StudyRef(one[0])))
 
 
 def _require(principal: Principal) -> None:

@@ -14,22 +14,21 @@ from typing import Any
 import orjson
 
 from vna.access.audit import Audit, Event
-from vna.access.policy import require
+from vna.access.policy import require, require_copies
 from vna.access.principal import Action, Principal
 from vna.blobs.derived import Derivates
 from vna.blobs.store import BlobStore
-from vna.blobs.writer import StoredBlob
 from vna.config import Settings
 from vna.db import statements, work
 from vna.db.outbox import Subject, enqueue
 from vna.db.pool import Connection, Database
 from vna.db.work import Item, Job, Settled, State
-from vna.dicom.refs import InstanceRef, Ref, StudyRef, uid
+from vna.dicom.refs import Ref, StudyRef, uid
 from vna.errors import Conflict, Gone, InvalidRequest, NotFound, TooLarge, Unavailable
 from vna.index import locate
 from vna.index.locate import Located
 from vna.retrieve.engine import RetrieveEngine
-from vna.retrieve.mastering import Left, Mastering
+from vna.retrieve.mastering import Left, Mastered, Mastering, contents_of
 from vna.retrieve.payload import Buffer, Stretch
 from vna.retrieve.render import RenderEngine
 
@@ -58,6 +57,7 @@ class Disc:
     failed: int
     size: int | None
     blob_id: bytes | None
+    of: str | None
     expires_at: dt.datetime | None
 
     @property
@@ -112,6 +112,7 @@ class DiscEngine:
         """
         for ref in refs:
             require(principal, Action.RETRIEVE, ref)
+            require_copies(principal, ref)
         found = self._found(principal, refs)
         size = sum(located.payload_len for located in found)
         if size > self._settings.discs.bytes:
@@ -183,7 +184,7 @@ class DiscEngine:
             raise Conflict("This disc is not made yet.")
         if not disc.is_ready:
             raise Gone("It was kept for a while only: have it made again.")
-        self._require_there(principal, disc, items)
+        self._require_same(principal, disc, items)
         reader = self._derivates.reader(disc.blob_id)
         detail = {"what": "disc", "job": job_id, "count": disc.objects, "size": reader.payload_len}
         told = [
@@ -211,7 +212,7 @@ class DiscEngine:
         *,
         note: Callable[[Sequence[Settled]], None],
         must_leave: Callable[[], bool],
-    ) -> StoredBlob | None:
+    ) -> Mastered | None:
         """Make a disc; None when an object could not be read. Raises `Left`, `Unavailable`."""
         self.sweep()
         mastering = Mastering(
@@ -225,9 +226,10 @@ class DiscEngine:
         )
         return mastering.make(items)
 
-    def keep(self, tx: Connection, job: Job, stored: StoredBlob) -> None:
+    def keep(self, tx: Connection, job: Job, made: Mastered) -> None:
         """Write down where a disc rests, in the transaction that ends its job."""
-        found = {"blob": stored.blob_id.hex(), "size": stored.payload_len}
+        blob = made.blob
+        found = {"blob": blob.blob_id.hex(), "size": blob.payload_len, "of": made.of}
         tx.execute(_SQL.note_disc, (orjson.dumps(found).decode(), job.job_id, job.epoch))
 
     def sweep(self) -> int:
@@ -278,6 +280,7 @@ class DiscEngine:
             raise NotFound("There is no such disc.")
         for study in found[0].studies:
             require(principal, Action.RETRIEVE, StudyRef(uid(study)))
+            require_copies(principal, StudyRef(uid(study)))
         return found[0]
 
     def _listed(
@@ -294,17 +297,19 @@ class DiscEngine:
         keep = dt.timedelta(days=self._settings.discs.keep_days)
         return [_disc(row, keep) for row in rows]
 
-    def _require_there(self, principal: Principal, disc: Disc, items: Sequence[Item]) -> None:
-        """Refuse a disc of which something has been deleted since it was made."""
-        there: set[InstanceRef] = set()
+    def _require_same(self, principal: Principal, disc: Disc, items: Sequence[Item]) -> None:
+        """Refuse a disc of which something was deleted or corrected since it was made."""
+        named = {item.instance for item in items}
+        within = principal.scope.within()
         with self._database.reading() as conn:
-            for study in disc.studies:
-                within = principal.scope.within()
-                found = locate.instances(conn, StudyRef(uid(study)), within=within)
-                there |= {located.ref for located in found}
-        held = {str(ref.instance) for ref in there}
-        if any(item.instance not in held for item in items):
-            raise Gone("Something on this disc was deleted since: have it made again.")
+            found = [
+                located
+                for study in disc.studies
+                for located in locate.instances(conn, StudyRef(uid(study)), within=within)
+                if located.ref.instance in named
+            ]
+        if contents_of(self._retrieve, found) != disc.of:
+            raise Gone("Something on this disc was deleted or corrected since: have it made again.")
 
     def _require_space(self, size: int) -> None:
         free = self._store.free_bytes()
@@ -338,6 +343,7 @@ def _disc(row: tuple[Any, ...], keep: dt.timedelta) -> Disc:
         failed=counts[2],
         size=payload.get("size"),
         blob_id=bytes.fromhex(blob) if blob else None,
+        of=payload.get("of"),
         expires_at=finished_at + keep if finished_at and blob else None,
     )
 

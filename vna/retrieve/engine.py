@@ -304,6 +304,14 @@ class RetrieveEngine:
         head = file_head(group2=located.group2, preamble=located.preamble)
         return joined((ready(head), stored_stretch(self._store, located)))
 
+    def syntax_of(self, located: Located) -> str:
+        """The Transfer Syntax of what `whole` gives."""
+        return stored_as(located, self._overlay(located))
+
+    def revision_of(self, located: Located) -> str:
+        """Name the bytes that `whole` gives: other bytes have another name."""
+        return revision(located, self._overlay(located))
+
     def metadata(self, principal: Principal, ref: Ref) -> Iterator[Description]:
         """Every attribute of each instance, bulk data by URI.
 

@@ -7,7 +7,7 @@ object as it is walked.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -67,6 +67,20 @@ class _Entry:
         return "/".join(self.names)
 
 
+@dataclass(frozen=True, slots=True)
+class Mastered:
+    """A disc that is there: where it rests, and of what it was made."""
+
+    blob: StoredBlob
+    of: str
+
+
+def contents_of(retrieve: RetrieveEngine, found: Iterable[Located]) -> str:
+    """Hash which bytes a disc is made of: a correction or a deletion makes it another one."""
+    names = sorted(retrieve.revision_of(located) for located in found)
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()
+
+
 class Mastering:
     """One disc in the making, for one thread."""
 
@@ -91,7 +105,7 @@ class Mastering:
             kind=Kind.SYSTEM, name=job.requested_by, actions=frozenset([Action.RETRIEVE])
         )
 
-    def make(self, items: Sequence[Item]) -> StoredBlob | None:
+    def make(self, items: Sequence[Item]) -> Mastered | None:
         """Make the disc of these instances; None when some of them could not be read.
 
         How it went with each is noted. Raises `Left`, `Unavailable`, `TooLarge`.
@@ -107,7 +121,7 @@ class Mastering:
             except BaseException:
                 self._derivates.delete(stored.blob_id)
                 raise
-        return stored
+        return Mastered(stored, contents_of(self._retrieve, (e.located for e in entries)))
 
     # -- the objects ---------------------------------------------------------------------------
 
@@ -169,7 +183,7 @@ class Mastering:
         made = [(File(e.path, self._retrieve.whole(e.located)), e.digest) for e in entries]
         studies, pictures = self._pages(entries, spool)
         written = [
-            ("DICOMDIR", dicomdir([_listed(entry) for entry in entries])),
+            ("DICOMDIR", dicomdir([self._listed(entry) for entry in entries])),
             ("INDEX.HTM", contents.index(studies)),
             ("README.TXT", contents.readme(studies, len(entries))),
             *((s.path, contents.series_page(study, s)) for study in studies for s in study.series),
@@ -181,6 +195,16 @@ class Mastering:
         sums = contents.sums(_digests(made))
         made.append((File("SHA256.TXT", ready(sums)), hashlib.sha256(sums).digest()))
         return made
+
+    def _listed(self, entry: _Entry) -> Listed:
+        located = entry.located
+        return Listed(
+            file_id=entry.names,
+            sop_class=located.sop_class,
+            sop_instance=located.ref.instance,
+            transfer_syntax=self._retrieve.syntax_of(located),
+            keys=entry.members,
+        )
 
     def _pages(self, entries: Sequence[_Entry], spool: Spool) -> tuple[list[StudyPart], list[File]]:
         by_series: dict[tuple[str, str], list[_Entry]] = {}
@@ -262,14 +286,3 @@ _TOLD = ("00100030", "00080080", "0008103E")  # birth date, institution, series 
 
 def _kept(members: Elements) -> Elements:
     return {**keys_of(members), **{tag: members[tag] for tag in _TOLD if tag in members}}
-
-
-def _listed(entry: _Entry) -> Listed:
-    located = entry.located
-    return Listed(
-        file_id=entry.names,
-        sop_class=located.sop_class,
-        sop_instance=located.ref.instance,
-        transfer_syntax=located.transfer_syntax,
-        keys=entry.members,
-    )

@@ -26,6 +26,7 @@ from vna.sharing.keys import ShareKeys
 from vna.sharing.offers import Offers
 from vna.sharing.previews import Previews
 from vna.sharing.proving import Proving
+from vna.sharing.reminders import Reminders
 from vna.sharing.renewals import Renewals
 from vna.sharing.replay import Replay
 from vna.sharing.rooms import SQL, Outbox, Rooms, now
@@ -73,8 +74,8 @@ class SharingEngine:
             keys=ShareKeys(store.keyring, cost),
             journal=Journal(store),
             rates=Rates(database),
-            outbox=outbox,
             labels=Labels(database),
+            outbox=outbox,
         )
         self.consents = Consents(rooms)
         self._rooms = rooms
@@ -87,6 +88,7 @@ class SharingEngine:
         self._forwarding = Forwarding(rooms, self._guests, self._ends)
         self._board = Board(rooms)
         self._replay = Replay(rooms)
+        self._reminders = Reminders(rooms)
 
     # ---- staff -----------------------------------------------------------------------------
 
@@ -257,6 +259,10 @@ class SharingEngine:
     def channel_bounced(self, tx: Connection, channel_id: int) -> None:
         """Note that a message to a channel came back, in the transaction that takes it in."""
         tx.execute(SQL.bounce_channel, (channel_id,))
+
+    def remind(self) -> int:
+        """Tell who was sent a link that it ends within three days, once; count the messages."""
+        return self._reminders.send()
 
     def sweep(self) -> None:
         """Remove sessions and codes that are over."""

@@ -10,12 +10,13 @@ from vna.access.audit import Event
 from vna.access.policy import require
 from vna.access.principal import Action, Principal
 from vna.crypto import shares
+from vna.errors import Conflict
 from vna.index.arrays import Blobs, Longs, Texts
 from vna.sharing import choosing, consents, granting, records
 from vna.sharing.ids import new_id
 from vna.sharing.keys import Made
 from vna.sharing.records import Item
-from vna.sharing.rooms import SQL, Act, Rooms, Runs, now
+from vna.sharing.rooms import GUESTS_CLEARANCES, SQL, Act, Rooms, Runs, now
 from vna.sharing.rules import check_consents, check_offer
 from vna.sharing.values import Offer, Offered, Protection
 from vna.telemetry import SHARE_ACTS
@@ -46,6 +47,8 @@ class Offers:
         check_offer(offer, settings, now())
         with rooms.database.reading() as conn:
             chosen = choosing.choose(conn, who, offer, most=settings.most_items)
+        if not rooms.labels.withheld(GUESTS_CLEARANCES).isdisjoint(chosen.studies):
+            raise Conflict("A label withholds a study of this: it is not shared while it does.")
         drawn = self._draw(offer)
         items = choosing.freeze(rooms.store, chosen.located, drawn.share_key)
 

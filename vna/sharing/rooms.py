@@ -22,6 +22,8 @@ from vna.sharing import records
 from vna.sharing.keys import ShareKeys
 
 SQL = statements.load("sharing")
+# who shares a sensitive study has chosen to; an embargo or a dispute holds for all
+GUESTS_CLEARANCES = frozenset({Label.SENSITIVE})
 
 T = TypeVar("T")
 
@@ -109,8 +111,8 @@ class Rooms:
     keys: ShareKeys
     journal: Journal
     rates: Rates
-    outbox: Outbox
     labels: Labels
+    outbox: Outbox
 
     def act(self, work: Callable[[Act], T]) -> T:
         """Do an act in a transaction; what it writes down is durable before the transaction is.
@@ -154,8 +156,7 @@ def guest_named(number: str, grant_id: int, address: str | None) -> Principal:
         actions=frozenset(),
         scope=Scope(),
         address=address,
-        # who shares a sensitive study has chosen to; an embargo or a dispute holds for all
-        clearances=frozenset({Label.SENSITIVE}),
+        clearances=GUESTS_CLEARANCES,
     )
 
 

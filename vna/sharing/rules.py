@@ -100,6 +100,8 @@ def check_ways(offer: Offer | Forward, settings: Sharing, now: dt.datetime) -> N
         raise InvalidRequest("There is no code to be sent there.")
     if offer.to is not None and offer.by is not None and are_one(offer.to, offer.by):
         raise InvalidRequest("Link and code must not end up in the same mailbox or telephone.")
+    if offer.until.tzinfo is None:
+        raise InvalidRequest("The end of a share is a time with its zone.")
     if not now < offer.until <= now + dt.timedelta(days=settings.most_days):
         raise InvalidRequest(f"A share ends within {settings.most_days:g} days.")
     if not 0 < len(offer.recipient.name.strip()) <= MOST_NAME:
@@ -125,7 +127,7 @@ def check_consents(offer: Offer, consents: Iterable[Limits], studies: Sequence[F
     for consent in consents:
         if consent.consent_id == offer.consent_id:
             named = consent
-        is_about = any(_covers(consent, study) for study in studies)
+        is_about = any(covers(consent, study) for study in studies)
         is_no = not consent.allowed and consent.purpose == asked and is_about
         if is_no and offer.purpose is not Purpose.EMERGENCY:
             raise Conflict(
@@ -137,7 +139,7 @@ def check_consents(offer: Offer, consents: Iterable[Limits], studies: Sequence[F
         raise Conflict("This consent is not one of this person's that is valid now.")
     if named.purpose != asked:
         raise Conflict("This consent was given for another purpose.")
-    if not all(_covers(named, study) for study in studies):
+    if not all(covers(named, study) for study in studies):
         raise Conflict("This consent does not cover all that was chosen.")
 
 
@@ -147,7 +149,7 @@ def default_until(settings: Sharing, purpose: Purpose, now: dt.datetime) -> dt.d
     return now + dt.timedelta(days=settings.patient_days if own else settings.other_days)
 
 
-def _covers(consent: Limits, study: Facts) -> bool:
+def covers(consent: Limits, study: Facts) -> bool:
     """Whether a consent speaks of a study: an allowance of all of it, a refusal of any of it.
 
     What is not known of a study is outside an allowance and inside a refusal.

@@ -129,6 +129,16 @@ def door(counter: Counter, pages: Pages, page: GuestPage, how_far: Door) -> Endp
     return endpoint
 
 
+async def is_inside(counter: Counter, request: Request) -> bool:
+    """Whether a request comes from somebody who has proven what was asked."""
+    session = cookie_in(request.scope, _name(request, "share"))
+    if session is None:
+        return False
+    engine = counter.engines.sharing
+    guest = await counter.threads.hops.call(lambda: engine.resume(session))
+    return guest is not None and guest.is_proven
+
+
 def troubled(call: Call, exc: VNAError) -> Response:
     """Say on a page what went wrong."""
     status, fields, _ = problems.answer(exc, "share")

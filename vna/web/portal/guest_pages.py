@@ -7,6 +7,7 @@ stands in the fragment, which a browser sends nobody; a person presses a button,
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -15,7 +16,7 @@ from vna.errors import InvalidRequest, TooMany, VNAError
 from vna.sharing.values import Protection, Reason, Refused, Wrong
 from vna.web import problems
 from vna.web.exchange import Counter
-from vna.web.portal import guest_studies, viewing_pages
+from vna.web.portal import guest_studies, guest_viewer, viewing_pages
 from vna.web.portal.guest import Call, Door, GuestPage, door, told
 from vna.web.portal.guest_forward import forward
 from vna.web.portal.pages import Pages
@@ -29,8 +30,14 @@ _MOST_WAIT_S = 3600
 _STATUS = {Reason.UNKNOWN: 404, Reason.EXPIRED: 410, Reason.REVOKED: 410, Reason.EXHAUSTED: 410}
 
 
-def routes(counter: Counter, pages: Pages) -> list[Route]:
+def routes(counter: Counter, pages: Pages, has_viewer: Callable[[], bool]) -> list[Route]:
     """Return the routes of shares for those they were made for."""
+
+    async def view(call: Call) -> Response:
+        base = await guest_studies.base_of(call)
+        is_advanced = has_viewer() and call.inside.share.download
+        way = _way_in(call, base, guest_viewer.ROOT if is_advanced else "")
+        return call.show("light.html", **await viewing_pages.shown(call, way))
 
     def at(path: str, page: GuestPage, how_far: Door, method: str = "GET") -> Route:
         return Route(f"/s{path}", door(counter, pages, page, how_far), methods=[method])
@@ -48,7 +55,7 @@ def routes(counter: Counter, pages: Pages) -> list[Route]:
         at("/download", guest_studies.download, Door.PROVEN),
         at("/forward", forward, Door.PROVEN),
         at("/forward", forward, Door.PROVEN, "POST"),
-        at("/view/{study}", _view, Door.PROVEN),
+        at("/view/{study}", view, Door.PROVEN),
         at("/view/{study}/{series}", _reel, Door.PROVEN),
     ]
 
@@ -259,15 +266,10 @@ def _words(call: Call, reason: Reason) -> tuple[str, str, str]:
 # -- looking ---------------------------------------------------------------------------------------
 
 
-async def _view(call: Call) -> Response:
-    base = await guest_studies.base_of(call)
-    shown = await viewing_pages.shown(call, _way_in(call, base))
-    return call.show("light.html", **shown)
-
-
 async def _reel(call: Call) -> Response:
     return await viewing_pages.listed(call, _way_in(call, ""))
 
 
-def _way_in(call: Call, base: str) -> Way:
-    return Way(who=call.inside.principal, base=base, back="/s/home", here="/s/view")
+def _way_in(call: Call, base: str, advanced: str = "") -> Way:
+    who = call.inside.principal
+    return Way(who=who, base=base, back="/s/home", here="/s/view", advanced=advanced)

@@ -7,6 +7,7 @@ of the application and gets its index. Nothing is fetched from anywhere else.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
+from vna.web.exchange import ROOT as SERVICE
 from vna.web.exchange import Counter
-from vna.web.portal.guard import Visit, guarded
+from vna.web.portal.guard import Endpoint, Visit, guarded
 from vna.web.portal.pages import Pages
 
 ROOT = "/viewer"
@@ -39,10 +41,8 @@ _ALWAYS = {
 }
 
 _CONFIG: dict[str, Any] = {  # values as the application's own schema has them
-    "routerBasename": ROOT,
     "extensions": [],
     "modes": [],
-    "showStudyList": True,
     "maxNumberOfWebWorkers": 3,
     "showWarningMessageForCrossOrigin": False,
     "showCPUFallbackMessage": False,
@@ -52,34 +52,27 @@ _CONFIG: dict[str, Any] = {  # values as the application's own schema has them
     # the tour lies over the first instance somebody opens
     "customizationService": {"ohif.tours": {"$set": []}},
     "defaultDataSourceName": "archive",
-    "dataSources": [
-        {
-            "namespace": "@ohif/extension-default.dataSourcesModule.dicomweb",
-            "sourceName": "archive",
-            "configuration": {
-                "friendlyName": "This archive",
-                "name": "archive",
-                "wadoUriRoot": "/dicom-web",
-                "qidoRoot": "/dicom-web",
-                "wadoRoot": "/dicom-web",
-                "qidoSupportsIncludeField": True,
-                "supportsReject": False,
-                "imageRendering": "wadors",
-                "thumbnailRendering": "wadors",
-                "enableStudyLazyLoad": True,
-                "supportsFuzzyMatching": True,
-                "supportsWildcard": True,
-                "omitQuotationForMultipartRequest": True,
-                "singlepart": "bulkdata,video,pdf",
-                "bulkDataURI": {"enabled": True},
-            },
-        }
-    ],
+}
+_SOURCE: dict[str, Any] = {
+    "friendlyName": "This archive",
+    "name": "archive",
+    "qidoSupportsIncludeField": True,
+    "supportsReject": False,
+    "imageRendering": "wadors",
+    "thumbnailRendering": "wadors",
+    "enableStudyLazyLoad": True,
+    "supportsFuzzyMatching": True,
+    "supportsWildcard": True,
+    "omitQuotationForMultipartRequest": True,
+    "singlepart": "bulkdata,video,pdf",
+    "bulkDataURI": {"enabled": True},
 }
 
 
 @dataclass(frozen=True, slots=True)
-class _File:
+class File:
+    """One file of the package; `scripts` are what its policy lets run inline."""
+
     path: str
     media: str
     zipped: bool
@@ -93,9 +86,9 @@ class Viewer:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._stamp = 0
-        self._files: dict[str, _File] = {}
+        self._files: dict[str, File] = {}
 
-    def files(self) -> dict[str, _File]:
+    def files(self) -> dict[str, File]:
         """Return what is installed by name; nothing when the viewer is not."""
         manifest = self._folder / _MANIFEST
         try:
@@ -107,9 +100,9 @@ class Viewer:
             self._stamp, self._files = 0, {}
         return self._files
 
-    def _read(self, manifest: Path) -> dict[str, _File]:
+    def _read(self, manifest: Path) -> dict[str, File]:
         return {
-            name: _File(
+            name: File(
                 path=str(self._folder / str(int(entry["file"]))),
                 media=str(entry["media"]),
                 zipped=bool(entry["zipped"]),
@@ -120,12 +113,30 @@ class Viewer:
         }
 
 
-def routes(viewer: Viewer, counter: Counter, pages: Pages) -> list[Route]:
-    """Return the routes of the viewer."""
+def configuration(base: str, root: str, *, lists_studies: bool) -> Response:
+    """Tell the application where it stands, and under which base its data is."""
+    roots = dict.fromkeys(("wadoUriRoot", "qidoRoot", "wadoRoot"), base)
+    source = {
+        "namespace": "@ohif/extension-default.dataSourcesModule.dicomweb",
+        "sourceName": "archive",
+        "configuration": {**_SOURCE, **roots},
+    }
+    own = {"routerBasename": root, "showStudyList": lists_studies, "dataSources": [source]}
+    body = f"window.config = {json.dumps({**_CONFIG, **own})};\n"
+    return Response(body, 200, {**_ALWAYS, "Cache-Control": "no-store"}, "text/javascript")
+
+
+def routes(
+    viewer: Viewer,
+    counter: Counter,
+    pages: Pages,
+    *,
+    shared: Callable[[Endpoint], Endpoint],
+) -> list[Route]:
+    """Return the routes of the viewer for staff; `shared` lets others have its files."""
 
     async def config(_visit: Visit) -> Response:
-        body = f"window.config = {json.dumps(_CONFIG)};\n"
-        return Response(body, 200, {**_ALWAYS, "Cache-Control": "no-cache"}, "text/javascript")
+        return configuration(SERVICE, ROOT, lists_studies=True)
 
     async def file(visit: Visit) -> Response:
         request = visit.request
@@ -136,20 +147,18 @@ def routes(viewer: Viewer, counter: Counter, pages: Pages) -> list[Route]:
         found = files.get(name)
         if found is None and "." in name.rsplit("/", 1)[-1]:
             return visit.show("unknown.html", status=404)
-        return _answer(request, files["index.html"] if found is None else found)
+        return answer(request, files["index.html"] if found is None else found)
 
     return [
         Route(f"{ROOT}/app-config.js", guarded(counter, pages, config)),
         Route(ROOT, guarded(counter, pages, file)),
-        Route(ROOT + "/{path:path}", guarded(counter, pages, file)),
+        Route(ROOT + "/{path:path}", shared(guarded(counter, pages, file))),
     ]
 
 
-def _answer(request: Request, found: _File) -> Response:
-    headers = {**_ALWAYS, "ETag": f'"{found.etag}"', "Vary": "Accept-Encoding"}
-    if found.scripts:
-        allowed = " ".join(f"'{script}'" for script in found.scripts)
-        headers["Content-Security-Policy"] = _POLICY.format(scripts=allowed)
+def answer(request: Request, found: File) -> Response:
+    """Answer with a file of the package."""
+    headers = {"ETag": f'"{found.etag}"', "Vary": "Accept-Encoding", **page_headers(found)}
     # index.html changes with the package; everything else may be asked about once a day
     headers["Cache-Control"] = "no-cache" if found.scripts else "private, max-age=86400"
     if f'"{found.etag}"' in request.headers.get("if-none-match", ""):
@@ -159,3 +168,12 @@ def _answer(request: Request, found: _File) -> Response:
         path += ".gz"
         headers["Content-Encoding"] = "gzip"
     return FileResponse(path, headers=headers, media_type=found.media)
+
+
+def page_headers(found: File) -> dict[str, str]:
+    """Give the header fields of a file, with its policy when it is the page."""
+    if not found.scripts:
+        return dict(_ALWAYS)
+    allowed = " ".join(f"'{script}'" for script in found.scripts)
+    policy = _POLICY.format(scripts=allowed)
+    return {**_ALWAYS, "Content-Security-Policy": policy, "Cache-Control": "no-store"}

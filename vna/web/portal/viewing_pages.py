@@ -6,6 +6,7 @@ which DICOMweb base the pictures are.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +19,9 @@ from vna.dicom.refs import SeriesRef, uid
 from vna.errors import InvalidRequest
 from vna.web.exchange import ROOT, Counter
 from vna.web.portal import viewing
-from vna.web.portal.guard import Page, Visit, guarded
+from vna.web.portal.guard import Visit, guarded
 from vna.web.portal.pages import Pages
+from vna.web.portal.viewer import ROOT as ADVANCED
 
 _FIRST = 512  # pixels of a side of the picture that comes with the page
 
@@ -32,14 +34,26 @@ class Way:
     base: str
     back: str
     here: str  # the page's own address, without study
-    advanced: str = ""  # address of the advanced viewer for this study, where there is one
+    advanced: str = ""  # where the advanced viewer is, if there is one
 
 
-def routes(counter: Counter, pages: Pages) -> list[Route]:
+def routes(counter: Counter, pages: Pages, has_viewer: Callable[[], bool]) -> list[Route]:
     """Return the routes of the light viewer for staff."""
+
+    async def way(visit: Visit) -> Way:
+        who = await visit.counter.identity.principal(visit.request.scope)
+        advanced = ADVANCED if has_viewer() else ""
+        return Way(who=who, base=ROOT, back="/", here="/view", advanced=advanced)
+
+    async def page(visit: Visit) -> Response:
+        return visit.show("light.html", **await shown(visit, await way(visit)))
+
+    async def reel(visit: Visit) -> Response:
+        return await listed(visit, await way(visit))
+
     return [
-        Route("/view/{study}", guarded(counter, pages, _page)),
-        Route("/view/{study}/{series}", guarded(counter, pages, _reel)),
+        Route("/view/{study}", guarded(counter, pages, page)),
+        Route("/view/{study}/{series}", guarded(counter, pages, reel)),
     ]
 
 
@@ -78,20 +92,6 @@ async def listed(visit: Visit, way: Way) -> Response:
     reel = await visit.hop(lambda: viewing.reel(visit.counter.engines, way.who, ref))
     headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
     return Response(orjson.dumps(reel.told()), 200, headers, "application/json")
-
-
-def _staff(page: str) -> Page:
-    async def endpoint(visit: Visit) -> Response:
-        who = await visit.counter.identity.principal(visit.request.scope)
-        way = Way(who=who, base=ROOT, back="/", here="/view")
-        if page == "reel":
-            return await listed(visit, way)
-        return visit.show("light.html", **await shown(visit, way))
-
-    return endpoint
-
-
-_page, _reel = _staff("page"), _staff("reel")
 
 
 def _place(text: str) -> int:

@@ -48,13 +48,14 @@ function show() {
   const part = state.total ? state.done / state.total : 1;
   at("bar").value = Math.round(part * 100);
   const gone = (Date.now() - state.begun) / 1000, left = state.done ? gone / state.done * (state.total - state.done) : 0;
-  const wait = left > 90 ? `, about ${Math.ceil(left / 60)} minutes left` : left > 5 ? `, about ${Math.ceil(left / 5) * 5} seconds left` : "";
+  const words = { files: "Files sent: {n}", of: "{done} of {total}", minutes: "about {n} minutes left", all: "All sent.", paused: "paused", ...box.dataset };
+  const wait = left > 60 ? `, ${words.minutes.replace("{n}", Math.ceil(left / 60))}` : "";
   const is_over = !state.queue.length && !state.busy;
-  const count = `${state.sent} ${state.sent === 1 ? "file" : "files"} sent`;
-  const text = is_over ? `${count}, ${size(state.done)}.`
-    : `${count}, ${size(state.done)} of ${size(state.total)}${state.paused ? ", paused" : wait}`;
+  const count = words.files.replace("{n}", state.sent);
+  const part_of = words.of.replace("{done}", size(state.done)).replace("{total}", size(state.total));
+  const text = is_over ? `${words.all} ${count}` : `${count}, ${part_of}${state.paused ? `, ${words.paused}` : wait}`;
   at("how").textContent = text;
-  if (is_over || Date.now() - state.spoke > SPEAK_MS) { at("words").textContent = is_over ? `All sent. ${text}` : text; state.spoke = Date.now(); }
+  if (is_over || Date.now() - state.spoke > SPEAK_MS) { at("words").textContent = text; state.spoke = Date.now(); }
   at("pause").hidden = is_over;
   if (is_over && at("finish")) at("finish").focus();
 }
@@ -139,7 +140,9 @@ if (box) {
   });
   at("pause").addEventListener("click", () => {
     state.paused = !state.paused;
-    at("pause").textContent = state.paused ? "Go on" : "Pause";
+    const words = at("pause").dataset;
+    words.pause = words.pause || at("pause").textContent;
+    at("pause").textContent = state.paused ? words.goOn || "Go on" : words.pause;
     if (!state.paused) go(); else show();
   });
   window.addEventListener("beforeunload", (event) => { if (state.busy) event.preventDefault(); });

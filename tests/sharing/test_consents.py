@@ -1,0 +1,178 @@
+"""Consents: asked for at the offer and at every access; withdrawn with all that rests on them."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.sharing.conftest import CLERK, B, Desk, in_days
+from vna.errors import Conflict, InvalidRequest, NotFound
+from vna.sharing.consents import Consent
+from vna.sharing.rules import Facts, Limits, covers
+from vna.sharing.values import Purpose, Reason, Refused
+
+
+def consent(**changed: Any) -> Consent:
+    said: dict[str, Any] = {
+        "issuer": "LOCAL",
+        "patient_id": "P-0001",
+        "purpose": "treatment",
+        "allowed": True,
+        "text_version": "2026-1",
+        "signed_by": "Canary Patient",
+        "way": "kiosk",
+        **changed,
+    }
+    return Consent(**said)
+
+
+def test_a_share_rests_on_a_consent_and_ends_with_it_for_who_is_looking(desk: Desk) -> None:
+    consents = desk.engine.consents
+    number = consents.record(CLERK, consent())
+    offered = desk.offer(consent_id=number, legal_basis=None)
+    other = desk.offer()
+    desk.run("DELETE FROM one_time_code")
+    session, _ = desk.proven(desk.archive.posted.messages[0].values["link"].partition("#")[2])
+    assert consents.withdraw(CLERK, number).shares == (offered.number,)
+    assert desk.rows("SELECT state FROM share ORDER BY share_id") == [("suspended",), ("sent",)]
+    desk.a_second_later()
+    assert desk.engine.resume(session) is None
+    link = desk.archive.posted.messages[0].values["link"].partition("#")[2]
+    assert desk.engine.open(link, B) == Refused(reason=Reason.SUSPENDED, number=offered.number)
+    assert isinstance(desk.engine.open(desk.archive.posted.secret(), B), tuple)
+    with pytest.raises(Conflict, match="consent"):
+        desk.engine.reinstate(CLERK, offered.share_id)
+    with pytest.raises(NotFound):
+        consents.withdraw(CLERK, number)
+    with pytest.raises(Conflict):
+        desk.offer(consent_id=number)
+    assert other.share_id != offered.share_id
+
+
+def test_a_consent_that_ends_by_itself_ends_what_rests_on_it(desk: Desk) -> None:
+    number = desk.engine.consents.record(CLERK, consent(valid_to=in_days(2)))
+    offered = desk.offer(consent_id=number)
+    session, guest = desk.proven()
+    assert guest.share.until < in_days(2)
+    desk.run(
+        "UPDATE consent SET valid_from = now() - interval '2 days', "
+        "valid_to = now() - interval '1 second'"
+    )
+    desk.a_second_later()
+    assert desk.engine.resume(session) is None
+    answer = desk.engine.open(desk.archive.posted.secret(), B)
+    assert answer == Refused(reason=Reason.EXPIRED, number=offered.number)
+    with pytest.raises(Conflict, match="rests on"):
+        desk.engine.renew(CLERK, offered.grant_id)
+
+
+def test_a_no_blocks_with_a_reason_but_not_an_emergency(desk: Desk) -> None:
+    desk.engine.consents.record(CLERK, consent(allowed=False))
+    with pytest.raises(Conflict, match="says no"):
+        desk.offer()
+    assert desk.rows("SELECT 1 FROM share") == []
+    desk.offer(purpose=Purpose.RESEARCH)  # it was not asked about
+    desk.offer(purpose=Purpose.EMERGENCY, legal_basis="vital-interest")
+    desk.engine.consents.record(CLERK, consent())
+    desk.offer()
+
+
+def test_a_later_no_to_the_same_question_takes_the_place_of_a_yes(desk: Desk) -> None:
+    first = desk.engine.consents.record(CLERK, consent())
+    desk.offer(consent_id=first)
+    second = desk.engine.consents.record(CLERK, consent(allowed=False))
+    found = desk.engine.consents.of_person(CLERK, "LOCAL", "P-0001")
+    assert [(one.consent_id, one.state) for one in found] == [
+        (second, "active"),
+        (first, "superseded"),
+    ]
+    assert desk.rows("SELECT state FROM share") == [("suspended",)]
+
+
+@pytest.mark.parametrize(
+    ("limits", "is_enough"),
+    [
+        ({"modalities": frozenset({"CT", "MR"})}, True),
+        ({"modalities": frozenset({"MR"})}, False),
+        ({"studied_from": dt.date(2024, 1, 2), "studied_to": dt.date(2024, 1, 2)}, True),
+        ({"studied_from": dt.date(2024, 1, 3)}, False),
+        ({"studied_to": dt.date(2024, 1, 1)}, False),
+        ({"accession": "A-0001"}, True),
+        ({"accession": "A-0002"}, False),
+        ({"purpose": "research"}, False),
+        ({"patient_id": "SOMEBODY-ELSE"}, False),
+    ],
+)
+def test_what_a_consent_covers(desk: Desk, limits: dict[str, Any], is_enough: bool) -> None:
+    number = desk.engine.consents.record(CLERK, consent(**limits))
+    if is_enough:
+        desk.offer(consent_id=number, legal_basis=None)
+    else:
+        with pytest.raises(Conflict):
+            desk.offer(consent_id=number, legal_basis=None)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"patient_id": ""},
+        {"purpose": "fun"},
+        {"way": "phone"},
+        {"text_version": "<b>"},
+        {"signed_by": " "},
+        {"modalities": frozenset()},
+        {"modalities": frozenset({"ct"})},
+        {"studied_from": dt.date(2024, 1, 2), "studied_to": dt.date(2024, 1, 1)},
+        {"valid_to": in_days(-1)},
+    ],
+)
+def test_a_consent_that_says_nothing_is_refused(desk: Desk, changed: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest):
+        desk.engine.consents.record(CLERK, consent(**changed))
+
+
+DATES = st.none() | st.dates(dt.date(2020, 1, 1), dt.date(2020, 1, 9))
+MODALITIES = st.frozensets(st.sampled_from(["CT", "MR", "US"]))
+STUDIES = st.builds(
+    Facts,
+    study=st.just("1"),
+    date=DATES,
+    accession=st.none() | st.sampled_from(["A", "B"]),
+    modalities=MODALITIES,
+)
+LIMITS = st.builds(
+    Limits,
+    consent_id=st.just(1),
+    purpose=st.just("treatment"),
+    allowed=st.booleans(),
+    modalities=st.none() | MODALITIES,
+    studied_from=DATES,
+    studied_to=DATES,
+    accession=st.none() | st.sampled_from(["A", "B"]),
+)
+
+
+@given(LIMITS, STUDIES)
+def test_a_yes_never_reaches_further_than_a_no_of_the_same_words(
+    limits: Limits, study: Facts
+) -> None:
+    """What is in doubt is not allowed, and is forbidden."""
+    yes = dataclasses.replace(limits, allowed=True)
+    no = dataclasses.replace(limits, allowed=False)
+    if covers(yes, study) and study.modalities:
+        assert covers(no, study)
+
+
+@given(LIMITS, STUDIES)
+def test_a_limit_taken_away_never_narrows_a_yes(limits: Limits, study: Facts) -> None:
+    yes = dataclasses.replace(limits, allowed=True)
+    free = {"modalities": None, "studied_from": None, "studied_to": None, "accession": None}
+    for name in free:
+        if covers(yes, study):
+            assert covers(dataclasses.replace(yes, **{name: None}), study)
+    assert covers(dataclasses.replace(yes, **free), study)
