@@ -173,7 +173,5 @@ def _report(verdict: Verdict) -> None:
         f"checkpoints, {verdict.waiting} not sealed yet{late}"
     )
     if verdict.accepted:
-        print(
-            f"{verdict.accepted} checkpoints are not followed, which was accepted"
-        )
+        print(f"{verdict.accepted} checkpoints are not followed, which was accepted")
     print(f"{len(verdict.findings)} findings" if verdict.findings else "the trail is whole")

@@ -1,8 +1,8 @@
 """A trail that was put back, taken over as it is now: said by somebody, signed, and never silent.
 
 After a restore the checkpoints made since the copy name links that are not there any more.
-Accepting names each of them in a new checkpoint, over a row that says who did it and why. What is edited,
-removed or added among sealed rows cannot be accepted.
+Accepting names each of them in a new checkpoint, over a row that says who did it and why. What is
+edited, removed or added among sealed rows cannot be accepted.
 """
 
 from __future__ import annotations
