@@ -250,6 +250,13 @@ class Sharing:
     most_items: int = 50_000
     idle_s: float = 1800.0
     session_s: float = 28800.0
+    settle_s: float = 120.0
+    urgent_s: float = 15.0
+    night_from: int = 22
+    night_to: int = 6
+    kiosk_s: float = 1800.0
+    remind_days: float = 7.0
+    expiring_days: float = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

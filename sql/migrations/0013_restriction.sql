@@ -1,5 +1,5 @@
 -- What keeps a study from being seen, who is let see it for a reason, and how freshly a session was
--- proven. New tables; `session` gets a column without a default that rewrites it.
+-- proven. New tables; `session` gets a column without rewriting it, and is locked for a moment.
 
 CREATE TABLE study_label (
     study_uid text COLLATE "C" NOT NULL,

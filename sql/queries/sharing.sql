@@ -403,7 +403,8 @@ UPDATE share_grant
 
 -- name: whom_to_tell
 -- Who is told what becomes of a grant: the one it came from, or whom the share names.
-SELECT COALESCE(p.to_channel, s.notify), COALESCE(p.language, s.language), s.number, g.ends_at
+SELECT COALESCE(p.to_channel, s.notify), COALESCE(p.language, s.language), s.number, g.opens,
+       g.ends_at
   FROM share_grant g
   JOIN share s USING (share_id)
   LEFT JOIN share_grant p ON p.grant_id = g.parent_id

@@ -35,6 +35,7 @@ _SWEEP_S = 3600.0
 _PARTS_OLDER_S = 3600.0
 _TURN_S = 60.0
 _IDENTITIES = 10_000  # studies whose patients are looked at in one turn
+_SEND_S = 3.0  # between looks at what goes out by itself
 _RETRY_S = 5.0
 _ASK_S = 0.5  # how long a request for commitment may wait to be begun
 _FILL_LOOK_S = 2.0  # how often it is asked whether an attribute was made searchable
@@ -141,6 +142,8 @@ def keep_house(place: Place, begun: dt.datetime) -> None:
         sealer.start()
         messenger = _sending(archive, stop)
         hourly = min(place.settings.ingest.adopt_s, _SWEEP_S)
+        courier = threading.Thread(target=_send, args=(archive, stop), name="courier", daemon=True)
+        courier.start()
         due, wait_s, first = time.monotonic(), 0.0, True
         while not stop.wait(wait_s):
             wait_s = _TURN_S
@@ -158,6 +161,7 @@ def keep_house(place: Place, begun: dt.datetime) -> None:
                 logger.error("upkeep failed", extra={"why": str(exc)})  # noqa: TRY400 -- done again at the next turn
                 wait_s = _RETRY_S
         clerk.join(GRACE_S)
+        courier.join(GRACE_S)
         sealer.join(GRACE_S)
         if messenger is not None:
             messenger.join(GRACE_S)
@@ -193,6 +197,16 @@ def _sending(archive: Archive, stop: threading.Event) -> threading.Thread | None
     thread = threading.Thread(target=syslog.run, args=(stop,), name="syslog", daemon=True)
     thread.start()
     return thread
+
+
+def _send(archive: Archive, stop: threading.Event) -> None:
+    """Share what consents let go out, until told to stop."""
+    while not stop.wait(_SEND_S):
+        try:
+            archive.engines.sharing.automatic.turn()
+        except VNAError as exc:
+            logger.error("sharing by consent failed", extra={"why": str(exc)})  # noqa: TRY400 -- done again at the next turn
+            stop.wait(_RETRY_S)
 
 
 def _commit(archive: Archive, stop: threading.Event) -> None:

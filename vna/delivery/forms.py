@@ -173,6 +173,20 @@ FORMS: Final[Mapping[str, Form]] = {
         ),
         short=marked("%(site)s: your link to medical images ends on %(until)s. %(help)s"),
     ),
+    "unopened": Form(
+        takes=frozenset({"number", "until"}),
+        subject=marked("Your medical images are waiting"),
+        paragraphs=(
+            marked("%(site)s has sent you a link to medical images. Nobody has opened it so far."),
+            marked("The images can be opened until %(until)s."),
+            marked("You cannot find the link? Call us: we send you a new one."),
+            *_QUESTIONS,
+        ),
+        short=marked(
+            "%(site)s: the link to your images was not opened yet. It is good until %(until)s. "
+            "%(help)s"
+        ),
+    ),
     "stopped": Form(
         takes=frozenset({"number"}),
         subject=marked("A link was stopped"),

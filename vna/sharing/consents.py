@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from vna.access.audit import Event
 from vna.access.policy import require
 from vna.access.principal import Action, Principal
+from vna.db import statements
 from vna.errors import InvalidRequest, NotFound
 from vna.sharing import records
 from vna.sharing.ends import suspend
 from vna.sharing.ids import new_id
+from vna.sharing.plans import Lane, Plan, check_plan, seal_plan
 from vna.sharing.rooms import SQL, Act, Rooms, Runs, now
 from vna.sharing.rules import MOST_NAME, Limits
 from vna.telemetry import SHARE_ACTS
@@ -21,6 +24,7 @@ from vna.telemetry import SHARE_ACTS
 PURPOSES = ("treatment", "patient-request", "third-party", "research")
 WAYS = ("kiosk", "paper", "portal", "staff")
 
+_MORE = statements.load("consents")
 _SIGNATURE = b"signature"
 _MODALITY = re.compile(r"[A-Z0-9_]{1,16}", re.ASCII)
 _VERSION = re.compile(r"[\w.-]{1,64}", re.ASCII)
@@ -78,20 +82,36 @@ class Consents:
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
 
-    def record(self, who: Principal, consent: Consent) -> int:
+    def record(
+        self,
+        who: Principal,
+        consent: Consent,
+        *,
+        plan: Plan | None = None,
+        also: Callable[[Act, int], None] | None = None,
+    ) -> int:
         """Record what a person said; return its number. Raises `InvalidRequest`.
 
         It takes the place of what the same person said before for the same purpose, accession and
-        limits. A "no" suspends what rests on the consent whose place it takes.
+        limits. A "no" suspends what rests on the consent whose place it takes. With a plan what it
+        allows goes out by itself; `also` is done in the same transaction, before the rest.
         """
         require(who, Action.SHARE)
         _check(consent)
+        if plan is not None:
+            check_plan(plan)
+            if not consent.allowed:
+                raise InvalidRequest("What somebody forbids is not sent.")
         consent_id = new_id()
         row = self._row(who, consent_id, consent)
 
         def work(tx: Act) -> None:
             tx.execute(SQL.add_consent, row)
+            if also is not None:
+                also(tx, consent_id)
             tx.write_down(records.CONSENT, {"consent": consent_id}, row, who.name)
+            if plan is not None:
+                self._add_plan(tx, who, consent_id, plan)
             replaced = [
                 old
                 for old in hold(tx, consent.issuer, consent.patient_id)
@@ -141,6 +161,22 @@ class Consents:
         with self._rooms.database.reading() as conn:
             rows = conn.execute(SQL.consents_of, (issuer, patient_id)).fetchall()
         return [_recorded(row) for row in rows]
+
+    def lanes(self, who: Principal, issuer: str, patient_id: str) -> dict[int, Lane]:
+        """Say which of a person's consents let images go out by themselves, in which lane."""
+        require(who, Action.SHARE)
+        with self._rooms.database.reading() as conn:
+            rows = conn.execute(_MORE.plans_of, (issuer, patient_id)).fetchall()
+        return {consent_id: Lane(lane) for consent_id, lane in rows}
+
+    def _add_plan(self, tx: Act, who: Principal, consent_id: int, plan: Plan) -> None:
+        row = {
+            "consent_id": consent_id,
+            "lane": plan.lane.value,
+            "sealed": seal_plan(self._rooms, consent_id, plan),
+        }
+        tx.execute(_MORE.add_plan, row)
+        tx.write_down(records.CONSENT_PLAN, {"consent": consent_id}, row, who.name)
 
     def _row(self, who: Principal, consent_id: int, consent: Consent) -> dict[str, Any]:
         signature = self._rooms.keys.seal(_SIGNATURE, consent_id, consent.signed_by.encode())

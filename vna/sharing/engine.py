@@ -17,12 +17,16 @@ from vna.crypto.credentials import Cost
 from vna.db.pool import Connection, Database
 from vna.delivery.channels import Channel
 from vna.dicom.refs import Ref, StudyRef
+from vna.sharing.automatic import Automation
 from vna.sharing.board import Board
+from vna.sharing.consent_texts import ConsentTexts
 from vna.sharing.consents import Consents
 from vna.sharing.ends import Ends
 from vna.sharing.forwarding import Forwarding
 from vna.sharing.guests import Guests
 from vna.sharing.keys import ShareKeys
+from vna.sharing.kiosks import Kiosks
+from vna.sharing.notices import Notices
 from vna.sharing.offers import Offers
 from vna.sharing.previews import Previews
 from vna.sharing.proving import Proving
@@ -78,11 +82,15 @@ class SharingEngine:
             outbox=outbox,
         )
         self.consents = Consents(rooms)
+        self.texts = ConsentTexts(rooms)
+        self.kiosks = Kiosks(rooms, self.consents, self.texts)
         self._rooms = rooms
         self._offers = Offers(rooms)
         self._renewals = Renewals(rooms)
         self._previews = Previews(rooms)
         self._ends = Ends(rooms)
+        self.automatic = Automation(rooms, self._offers, self._ends)
+        self.notices = Notices(rooms)
         self._guests = Guests(rooms, self._ends)
         self._proving = Proving(rooms, self._guests)
         self._forwarding = Forwarding(rooms, self._guests, self._ends)
@@ -265,6 +273,8 @@ class SharingEngine:
         return self._reminders.send()
 
     def sweep(self) -> None:
-        """Remove sessions and codes that are over."""
+        """Remove sessions, codes and tablets that are over; remind who must be reminded."""
         with self._rooms.database.transaction() as tx:
             tx.execute(SQL.sweep_sharing, (self._rooms.settings.sharing.idle_s,))
+        self.kiosks.sweep()
+        self.notices.turn()

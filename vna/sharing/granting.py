@@ -183,7 +183,7 @@ def send_notice(rooms: Rooms, tx: Act, template: str, grant_id: int, actor: str)
     if template == "opened":
         values["when"] = now().isoformat(timespec="seconds")
     if template == "shared":
-        values["until"] = row[3].date().isoformat()
+        values["until"] = row[4].date().isoformat()
     rooms.outbox.post(
         tx.tx,
         to=open_channel(rooms, tx, row[0]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from vna.sharing.ids import new_id
 from vna.sharing.keys import Made
 from vna.sharing.records import Item
 from vna.sharing.rooms import GUESTS_CLEARANCES, SQL, Act, Rooms, Runs, now
-from vna.sharing.rules import check_consents, check_offer
+from vna.sharing.rules import are_one, check_consents, check_offer
 from vna.sharing.values import Offer, Offered, Protection
 from vna.telemetry import SHARE_ACTS
 
@@ -39,8 +39,14 @@ class Offers:
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
 
-    def offer(self, who: Principal, offer: Offer) -> Offered:
-        """Share; see `SharingEngine.offer`."""
+    def offer(
+        self,
+        who: Principal,
+        offer: Offer,
+        *,
+        also: Callable[[Act, int], None] | None = None,
+    ) -> Offered:
+        """Share; see `SharingEngine.offer`. `also` is done in the transaction of the share."""
         rooms = self._rooms
         settings = rooms.settings.sharing
         require(who, Action.SHARE)
@@ -57,6 +63,8 @@ class Offers:
             check_consents(offer, valid, chosen.facts)
             self._add_share(tx, who, offer, chosen=chosen, items=items, drawn=drawn)
             granting.add(rooms, tx, _terms(who, offer, drawn), drawn.made)
+            if also is not None:
+                also(tx, drawn.share_id)
             self._tell(tx, who, offer, drawn=drawn, studies=chosen.studies, items=len(items))
 
         rooms.act(work)
@@ -157,7 +165,8 @@ class Offers:
             for study in studies
         ]
         self._rooms.tell(tx, who, *events)
-        granting.send_notice(self._rooms, tx, "shared", drawn.grant_id, who.name)
+        if offer.notify is None or offer.to is None or not are_one(offer.notify, offer.to):
+            granting.send_notice(self._rooms, tx, "shared", drawn.grant_id, who.name)
 
 
 def add_items(tx: Runs, share_id: int, items: list[Item]) -> None:

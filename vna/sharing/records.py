@@ -5,6 +5,7 @@ share-items   a part of a share's frozen list    share         the share, once i
 grant         a grant, or its new secrets        grant-end     revoked, locked, refused
 share-end     a share revoked                    share-extend  a share that ends later
 channel       where messages go                  share-hold    suspended, or going on
+consent-text  what people are asked              consent-plan  how images go out by themselves
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from vna.errors import Corrupt
 CHANNEL = "channel"
 CONSENT = "consent"
 CONSENT_END = "consent-end"
+CONSENT_PLAN = "consent-plan"
+CONSENT_TEXT = "consent-text"
 ITEMS = "share-items"
 SHARE = "share"
 GRANT = "grant"
@@ -29,7 +32,7 @@ SHARE_EXTEND = "share-extend"
 SHARE_HOLD = "share-hold"
 OPS = frozenset(
     {
-        *(CHANNEL, CONSENT, CONSENT_END, ITEMS, SHARE, GRANT),
+        *(CHANNEL, CONSENT, CONSENT_END, CONSENT_PLAN, CONSENT_TEXT, ITEMS, SHARE, GRANT),
         *(GRANT_END, SHARE_END, SHARE_EXTEND, SHARE_HOLD),
     }
 )

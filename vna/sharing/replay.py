@@ -14,6 +14,7 @@ from typing import Any
 
 from vna.blobs.journal import Entry
 from vna.blobs.layout import JOURNALS, created_at
+from vna.db import statements
 from vna.db.pool import Connection
 from vna.errors import Corrupt
 from vna.index.deleted import applied, mark_applied
@@ -23,6 +24,7 @@ from vna.sharing.rooms import SQL, Rooms
 
 log = logging.getLogger(__name__)
 
+_CONSENTS = statements.load("consents")
 _BATCH = 500
 _ORDER = (  # what others stand on comes first
     (records.CHANNEL, SQL.add_channel),
@@ -34,6 +36,9 @@ _ORDER = (  # what others stand on comes first
     (records.GRANT_END, SQL.end_grants),
     (records.SHARE_END, SQL.end_share),
     (records.CONSENT_END, SQL.end_consent),
+    (records.CONSENT_TEXT, _CONSENTS.add_text),
+    # last: what it lets go out is looked for at once, and what went out must be known by then
+    (records.CONSENT_PLAN, _CONSENTS.add_plan),
 )
 
 
