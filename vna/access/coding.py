@@ -81,6 +81,7 @@ _CODINGS = {
     "route": Coding("110113", "E", "110128"),
     "index": Coding("110113", "E", "110131"),
     "reindex": Coding("110113", "E", "110131"),
+    "audit.accepted": Coding("110113", "E", "110135"),
     "audit.read": Coding("110101", "R"),
     "message": Coding("110113", "E", "110131"),
     "webhook": Coding("110113", "E", "110128"),
