@@ -1,4 +1,4 @@
-"""Consents at the desk: recorded from paper, in the way of a share or its ground, and withdrawn."""
+"""Consents at the desk and on the tablet of the waiting room."""
 
 from __future__ import annotations
 
@@ -10,120 +10,184 @@ import pytest
 from tests.conftest import TestPostgres
 from tests.factories import ct
 from tests.web.conftest import Site, serving
-from tests.web.people import Surfer, surfer
-from vna.sharing.values import ShareState
+from tests.web.people import Surfer, signed_in, surfer
 
-URL = {"url": "https://images.example.org"}
-PERSON = {"00100030": "19700102", "00100010": "Adams^Ada"}
+PERSON = {
+    "00100020": "P-1", "00100030": "19700102", "00100010": "Adams^Ada", "00080050": "A-1",
+}  # fmt: skip
+WHOM = {
+    "patient": "P-1", "issuer": "LOCAL", "name": "Adams, Ada", "born": "1970-01-02",
+    "accession": "A-1", "about": "CT of the chest",
+}  # fmt: skip
+COMPARED = {"confirmed.name": "on", "confirmed.birth-date": "on", "which": "tablet"}
+YES = {
+    "said": "yes", "which": "this", "reports": "on", "to": "ada@example.org",
+    "by": "+44 20 7946 0018", "signed_by": "Ada Adams", "language": "en",
+}  # fmt: skip
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def site(postgres: TestPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with serving(postgres, tmp_path_factory.mktemp("site"), sharing=URL) as site:
-        for number in range(1, 5):  # a patient of its own for each test
-            made = ct(number, values={**PERSON, "00100020": f"P-{number}"})
-            assert site.store(made.part10()).status_code == 200
-        nameless = ct(5, values={"00100020": ""})
-        assert site.store(nameless.part10()).status_code == 200
+    url = {"url": "https://images.example.org", "settle_s": 0.0}
+    with serving(postgres, tmp_path_factory.mktemp("site"), sharing=url) as site:
         yield site
 
 
 @pytest.fixture
-def browser(site: Site) -> Surfer:
+def desk(site: Site) -> Surfer:
     found = surfer(site)
-    found.get("/")  # takes a cookie
+    found.get("/")
     return found
 
 
-def recorded(browser: Surfer, number: int, **differs: str) -> str:
-    """Record a consent; return the page that lists them."""
-    path = f"/study/{ct(number).study}/consents"
-    fields = {"answer": "yes", "purpose": "treatment", "signed_by": "Ada Adams", **differs}
-    assert browser.post(path, **fields).status_code == 303
-    return browser.get(path).text
-
-
-def shared(browser: Surfer, number: int, **differs: str) -> tuple[int, str]:
-    """Share the study; return the status and the page."""
-    path = f"/study/{ct(number).study}/share"
-    fields = {
-        "confirmed.name": "on",
-        "confirmed.birth-date": "on",
-        "recipient": "Dr Kim",
-        "to": "kim@example.org",
-        "by": "+44 20 7946 0018",
-        "purpose": "treatment",
-        "basis": "legal:treatment",
-        "until": "2027-01-31",
-        f"series.{ct(number).series}": "on",
-        **differs,
-    }
-    answer = browser.post(path, **fields)
+def sent(desk: Surfer, path: str, page: str, **fields: str) -> tuple[int, str]:
+    answer = desk.post(path, page, **fields)
     return answer.status_code, answer.text
 
 
-def test_what_was_signed_is_recorded_and_listed(browser: Surfer) -> None:
-    page = recorded(browser, 1, accession="A-1", valid_to="2099-12-31")
-    assert "accession A-1" in page
-    assert "2099-12-31" in page
-    assert "Ada Adams" not in page.partition("<form")[0]
-    assert "Withdraw" in page
+def told(page: str) -> str:
+    found = re.search(r'class="trouble" role="alert">(.*?)</p>', page, re.S)
+    return "" if found is None else found[1]
 
 
-def test_a_no_stands_in_the_way_and_says_why(browser: Surfer) -> None:
-    recorded(browser, 2, answer="no")
-    status, page = shared(browser, 2)
-    assert status == 409
-    assert "a consent that says no" in page
-    assert "<strong>no</strong>" in page
-
-
-def test_withdrawing_suspends_what_rests_on_it(site: Site, browser: Surfer) -> None:
-    page = recorded(browser, 3)
-    consent = re.search(r'name="consent" value="(\d+)"', page)
-    assert consent is not None
-    assert f"consent:{consent[1]}" in browser.get(f"/study/{ct(3).study}/share").text
-    status, made = shared(browser, 3, basis=f"consent:{consent[1]}")
+def test_from_the_tablet_to_the_link(site: Site, desk: Surfer) -> None:
+    status, page = sent(desk, "/consents", "/consents", **WHOM)
     assert status == 200
-    share = re.search(r"/share/(\d+)", made)
-    assert share is not None
-    path = f"/study/{ct(3).study}/consents"
-    answer = browser.post(f"{path}/withdraw", path, consent=consent[1])
-    summary = site.archive.sharing.detail(site.archive.who, int(share[1])).summary
-    assert summary.state is ShareState.SUSPENDED
-    assert summary.number in answer.text
-    assert "withdrawn" in browser.get(path).text
-    assert browser.post(f"{path}/withdraw", path, consent=consent[1]).status_code == 404
+    assert "Nothing was asked yet" in page
+    begun = desk.post(
+        "/consents/kiosk", "/consents", **WHOM, **COMPARED, purpose="patient-request", lane="now"
+    )
+    assert (begun.status_code, begun.headers["location"]) == (303, "/kiosk")
+    assert desk.get("/shares").headers["location"] == "/kiosk"  # nothing else is shown
+    welcome = desk.get("/kiosk").text
+    assert "Adams" not in welcome
+    form = desk.get("/kiosk/form?language=de").text
+    assert 'lang="de"' in form
+    assert "Dürfen wir Ihnen Ihre Bilder schicken?" in form
+    assert "CT of the chest" in form
+    assert "Thank you" in sent(desk, "/kiosk/answer", "/kiosk/form", **YES)[1]
+    assert desk.get("/kiosk/form").headers["location"] == "/kiosk"
+    assert "Thank you" in desk.get("/kiosk").text
+    assert desk.post("/kiosk/leave", "/kiosk").headers["location"] == "/"
+    assert desk.get("/kiosk").status_code == 401
+    site.archive.take(ct(1, values=PERSON).part10())
+    assert site.archive.sharing.automatic.turn() == 1
+    board = desk.get("/shares?tab=automatic").text
+    assert "Adams, Ada" in board
+    assert "Shared" in board
+    posted = site.archive.posted.last("invitation")
+    assert posted.to.value == "ada@example.org"
+    page = desk.get(f"/study/{ct(1).study}/consents").text
+    assert "kiosk:dev" in page
+    number = re.search(r'name="consent" value="(\d+)"', page)
+    assert number is not None
+    page = sent(desk, "/consents/withdraw", "/consents", **WHOM, consent=number[1])[1]
+    assert "It is withdrawn" in page
+    assert "Suspended" in desk.get("/shares?tab=ended").text
 
 
-def test_a_consent_is_withdrawn_at_its_own_patient_only(browser: Surfer) -> None:
-    page = recorded(browser, 4)
-    consent = re.search(r'name="consent" value="(\d+)"', page)
-    assert consent is not None
-    other = f"/study/{ct(1).study}/consents"
-    assert browser.post(f"{other}/withdraw", other, consent=consent[1]).status_code == 404
-    assert browser.post(f"{other}/withdraw", other, consent="x").status_code == 400
+def test_a_no_stands_in_the_way_and_says_why(site: Site, desk: Surfer) -> None:
+    said = {"said": "no", "signed_by": "Ada Adams", "way": "paper", "purpose": "patient-request"}
+    page = sent(desk, "/consents/record", "/consents", **WHOM, **said, only_this="on")[1]
+    assert "It is recorded" in page
+    site.archive.take(ct(1, values=PERSON).part10())
+    assert site.archive.sharing.automatic.turn() == 0
+    path = f"/study/{ct(1).study}/share"
+    assert "said <strong>no</strong>" in desk.get(path).text
+    typed = {
+        "confirmed.name": "on", "confirmed.birth-date": "on", "recipient": "Dr Kim",
+        "to": "kim@example.org", "by": "+44 20 7946 0018", "purpose": "patient-request",
+        "basis": "legal:patient-request", "until": "2027-01-31", "language": "en",
+        f"series.{ct(1).series}": "on",
+    }  # fmt: skip
+    status, page = sent(desk, path, path, **typed)
+    assert status == 409
+    assert "does not want" in page
 
 
 @pytest.mark.parametrize(
-    ("differs", "told"),
+    ("differs", "what"),
     [
-        ({"answer": ""}, "yes or no"),
-        ({"signed_by": " "}, "signed by name"),
-        ({"purpose": "fun"}, "for a purpose"),
-        ({"valid_to": "soon"}, "year-month-day"),
-        ({"valid_to": "2001-01-01"}, "ends in the future"),
+        ({"said": ""}, "Choose yes or no"),
+        ({"signed_by": " "}, "signature"),
+        ({"to": ""}, "e-mail address and your mobile"),
+        ({"to": "ada@"}, "name@example.org"),
+        ({"by": "0170 1234567"}, "with its country"),
+        ({"by": "ada+x@example.org"}, "two different ways"),
     ],
 )
-def test_what_is_not_right_is_said(browser: Surfer, differs: dict[str, str], told: str) -> None:
-    path = f"/study/{ct(1).study}/consents"
-    fields = {"answer": "yes", "purpose": "treatment", "signed_by": "Kept", **differs}
-    answer = browser.post(path, **fields)
-    assert answer.status_code == 400
-    assert told in answer.text
+def test_what_is_missing_is_said_in_words_of_the_page(
+    desk: Surfer, differs: dict[str, str], what: str
+) -> None:
+    desk.post("/consents/kiosk", "/consents", **WHOM, **COMPARED, purpose="treatment")
+    status, page = sent(desk, "/kiosk/answer", "/kiosk/form", **{**YES, **differs})
+    assert (status, what in told(page)) == (400, True)
+    assert 'value="Ada Adams"' in page or not differs.get("signed_by", "x").strip()
 
 
-def test_nobody_without_an_id_can_be_asked(site: Site) -> None:
-    answer = site.client.get(f"{site.address.url}/study/{ct(5).study}/consents")
+@pytest.mark.parametrize(
+    ("path", "fields", "what"),
+    [
+        ("/consents/kiosk", {**WHOM, "purpose": "treatment"}, "Compare two things"),
+        ("/consents/kiosk", {**WHOM, **COMPARED, "purpose": "fun"}, "purpose that is known"),
+        (
+            "/consents/kiosk",
+            {**WHOM, **COMPARED, "purpose": "treatment", "recipient": "Dr Kim"},
+            "where the link is to go",
+        ),
+        ("/consents/kiosk", {**WHOM, **COMPARED, "born": "1970"}, "year-month-day"),
+        ("/consents/record", {**WHOM, "purpose": "treatment"}, "a yes or a no"),
+        (
+            "/consents/record",
+            {**WHOM, "said": "yes", "purpose": "treatment", "way": "paper", "signed_by": ""},
+            "signed by name",
+        ),
+        ("/consents", {**WHOM, "patient": " "}, "Type the Patient ID"),
+        ("/consents/withdraw", {**WHOM, "consent": "77"}, "no such consent"),
+    ],
+)
+def test_what_the_desk_mistypes_is_said(
+    desk: Surfer, path: str, fields: dict[str, str], what: str
+) -> None:
+    status, page = sent(desk, path, "/consents", **fields)
+    assert status in (400, 404)
+    assert what in told(page)
+
+
+def test_nobody_without_an_id_can_be_asked(site: Site, desk: Surfer) -> None:
+    site.archive.take(ct(5, values={"00100020": ""}).part10())
+    answer = desk.get(f"/study/{ct(5).study}/consents")
     assert answer.status_code == 404
     assert "no Patient ID" in answer.text
+
+
+def test_texts_are_written_and_asked_from_then_on(desk: Surfer) -> None:
+    path = "/consents/texts"
+    assert "own-1" in desk.get(f"{path}?purpose=research").text
+    said = {"purpose": "research", "title.en": "For science?", "body.en": "One.\n\n<b>Two.</b>"}
+    assert desk.post(path, **said).status_code == 303
+    page = desk.get(f"{path}?purpose=research").text
+    assert "research.1" in page
+    assert "&lt;b&gt;Two." in page
+    assert desk.post(path, purpose="research").status_code == 400
+    assert desk.get(f"{path}?purpose=fun").status_code == 400
+
+
+def test_with_sign_in_there_is_nothing_behind_the_tablet(
+    postgres: TestPostgres, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with serving(postgres, tmp_path_factory.mktemp("site"), dev=False) as site:
+        clerk = signed_in(site, "clerk", "records-clerk")
+        begun = clerk.post(
+            "/consents/kiosk", "/consents", **WHOM, **COMPARED, purpose="patient-request"
+        )
+        assert begun.headers["location"] == "/kiosk"
+        for path in ("/", "/shares", "/account", "/consents"):
+            assert clerk.get(path).headers["location"] == "/kiosk"
+        assert site.client.get(
+            f"{site.root}/studies", headers={"cookie": f"vna={clerk.client.cookies.get('vna')}"}
+        ).status_code == 401  # fmt: skip
+        assert clerk.get("/login").status_code == 200
+        assert 'href="/login"' in clerk.get("/kiosk").text
+        assert clerk.post("/kiosk/leave", "/kiosk/form").headers["location"] == "/"
+        assert clerk.get("/").headers["location"] == "/login"

@@ -1,6 +1,6 @@
 """Sharing without hands: what a consent lets go out is sent once its study came to rest.
 
-A study that comes is expected by a trigger (migration 0019), in the transaction that takes it in.
+A study that comes is expected by a trigger on `study`, in the transaction that takes it in.
 It is due when nothing was added to it for a while, in its lane's hours; and it goes out once: the
 row is settled in the transaction of the share. What cannot go stays, with the reason, until
 somebody sees to it. What is added later is sent once more, reports apart, which a share takes up.

@@ -114,7 +114,6 @@ class ConsentTexts:
         Raises `InvalidRequest`.
         """
         require(who, Action.MANAGE)
-        require(who, Action.SHARE)
         _check_purpose(purpose)
         kept = {language: _checked(language, *said) for language, said in texts.items()}
         if not kept:

@@ -25,6 +25,7 @@ from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.identity import (
     address_of,
+    cookie_in,
     cookie_name,
     origin_of,
     require_own_origin,
@@ -215,14 +216,22 @@ def guarded(counter: Counter, pages: Pages, page: Page, *levels: Level | None) -
             is_new=secret is None,
             visitor=None,
         )
+        is_kiosk = cookie_in(request.scope, kiosk_name(request)) is not None
+        if is_kiosk and is_dev:
+            return visit.go("/kiosk")
         try:
             if not is_dev:
                 found = await counter.identity.visitor(request.scope)
+                if is_kiosk and not _may_pass(request, found):
+                    return visit.go("/kiosk")
                 level = None if found is None else found.level
                 if level not in allowed and not (None in allowed and level != Level.SIGNED_IN):
                     return visit.go(_way(request, level))
                 visit = _with(visit, found)
-            return await page(visit)
+            answer = await page(visit)
+            if is_kiosk and visit.visitor is not None and visit.visitor.is_signed_in:
+                answer.delete_cookie(kiosk_name(request), path="/", secure=True, httponly=True)
+            return answer
         except NotProven:
             return visit.go("/confirm")
         except VNAError as exc:
@@ -232,6 +241,17 @@ def guarded(counter: Counter, pages: Pages, page: Page, *levels: Level | None) -
             return answer
 
     return endpoint
+
+
+def kiosk_name(request: Request) -> str:
+    """Name the cookie of a tablet that asks: while a browser holds it, it shows nothing else."""
+    return "__Host-vna-kiosk" if request.scope["scheme"] == "https" else "vna-kiosk"
+
+
+def _may_pass(request: Request, found: Visitor | None) -> bool:
+    """Let staff take a tablet back: by signing in, and in no other way."""
+    is_in = found is not None and found.is_signed_in
+    return is_in or request.url.path.partition("/")[2].partition("/")[0] == "login"
 
 
 def next_of(asked: str) -> str:

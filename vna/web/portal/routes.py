@@ -21,6 +21,7 @@ from vna.web.portal import (
     guest_viewer,
     imports,
     inbox,
+    kiosk,
     login,
     patients,
     share_new,
@@ -47,6 +48,7 @@ _FILES = {
     "imports.css": "text/css",
     "imports.js": "text/javascript",
     "guest.js": "text/javascript",
+    "kiosk.js": "text/javascript",
     "light.css": "text/css",
     "light.js": "text/javascript",
 }
@@ -84,6 +86,7 @@ def routes(counter: Counter) -> list[Route]:
         *share_new.routes(counter, pages),
         *consents.routes(counter, pages),
         *shares.routes(counter, pages),
+        *kiosk.routes(counter, pages),
         *patients.routes(counter, pages),
         *share_paper.routes(counter, pages),
         *(static(name) for name in _FILES),

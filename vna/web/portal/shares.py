@@ -14,7 +14,7 @@ from starlette.routing import Route
 from vna.access.policy import require
 from vna.access.principal import Action, Principal
 from vna.delivery.messages import Message, State
-from vna.dicom.refs import uid
+from vna.dicom.refs import StudyRef, uid
 from vna.errors import InvalidRequest, NotFound
 from vna.retrieve.disc import Disc
 from vna.sharing.values import GrantSummary, Offered, ShareDetail, ShareSummary, Tab
@@ -27,11 +27,12 @@ from vna.web.portal.study import Study
 
 PAGE = 50
 
-FAILED = "failed"
+FAILED, AUTOMATIC = "failed", "automatic"
 TABS = {
     Tab.TODAY.value: "Today",
     Tab.WAITING.value: "Waiting",
     FAILED: "Failed",
+    AUTOMATIC: "By consent",
     Tab.UNOPENED.value: "Unopened",
     Tab.EXPIRING.value: "Expiring",
     Tab.LOCKED.value: "Locked",
@@ -89,6 +90,7 @@ def routes(counter: Counter, pages: Pages) -> list[Route]:
     return [
         get("/shares", _board),
         post("/shares/retry", _retry_all),
+        post("/shares/automatic", _automatic),
         get("/share/{share:int}", _one),
         post("/share/{share:int}/revoke", _revoke),
         post("/share/{share:int}/renew", _renew),
@@ -106,18 +108,22 @@ async def _board(visit: Visit) -> Response:
         raise InvalidRequest("There is no such list.")
     before = _number(visit.request.query_params.get("before", ""))
 
-    def look() -> tuple[list[ShareSummary], list[Message], dict[int, str], int]:
+    if tab == AUTOMATIC:
+        return await _by_consent(visit, who)
+
+    def look() -> tuple[list[ShareSummary], list[Message], dict[int, str], int, int]:
         engines = visit.counter.engines
+        blocked = engines.sharing.automatic.count_blocked(who)
         counts = engines.messages.counts(who)
         stuck = sum(counts[state] for state in _STUCK)
         if tab == FAILED:
             messages = engines.messages.listed(who, states=_STUCK, most=_MOST_BOARD)
             named = {one.share_id for one in messages if one.share_id is not None}
-            return [], messages, engines.sharing.numbers(who, named), stuck
+            return [], messages, engines.sharing.numbers(who, named), stuck, blocked
         shares = engines.sharing.shares(who, tab=Tab(tab), before=before, most=PAGE)
-        return shares, [], {}, stuck
+        return shares, [], {}, stuck, blocked
 
-    shares, messages, numbers, stuck = await visit.hop(look)
+    shares, messages, numbers, stuck, blocked = await visit.hop(look)
     return visit.show(
         "shares.html",
         tab=tab,
@@ -127,9 +133,37 @@ async def _board(visit: Visit) -> Response:
         numbers=numbers,
         causes=CAUSES,
         stuck=stuck,
+        blocked=blocked,
         next=shares[-1].share_id if len(shares) == PAGE else None,
         here="/shares",
     )
+
+
+async def _by_consent(visit: Visit, who: Principal) -> Response:
+    """Show what goes out without hands, and what is in its way."""
+    listed = await visit.hop(lambda: visit.counter.engines.sharing.automatic.listed(who))
+    return visit.show(
+        "shares_automatic.html",
+        tab=AUTOMATIC,
+        tabs=TABS,
+        listed=listed,
+        stuck=0,
+        blocked=sum(one.state == "blocked" for one in listed),
+        here="/shares",
+    )
+
+
+async def _automatic(visit: Visit) -> Response:
+    who = await _who(visit)
+    form = await visit.form()
+    consent_id, ref = _number(form.get("consent", "")) or 0, StudyRef(uid(form.get("study", "")))
+    engine, what = visit.counter.engines.sharing.automatic, form.get("what", "")
+    if what == "leave":
+        await visit.hop(lambda: engine.leave(who, consent_id, ref))
+    else:
+        is_urgent = what == "urgent"
+        await visit.hop(lambda: engine.retry(who, consent_id, ref, urgent=is_urgent))
+    return visit.go(f"/shares?tab={AUTOMATIC}")
 
 
 async def _one(visit: Visit) -> Response:

@@ -1,0 +1,232 @@
+"""A patient is asked in the waiting room; the images come by C-STORE; the link comes by itself.
+
+Real server, real association, real browser: at the desk on a wide screen, then on a telephone.
+Screenshots are kept in build/screens; axe finds nothing on any of the pages.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pydicom
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+from pynetdicom import AE
+
+from tests.factories import ct
+from tests.flows.serving import Serving, select_nothing
+from tests.flows.test_inbox import looked_at
+from tests.flows.test_viewer import SCREENS
+
+HERS = {
+    "00100010": "Adams^Ada", "00100020": "P-9", "00100030": "19700102", "00080050": "A-77",
+    "00081030": "CT of the chest",
+}  # fmt: skip
+CT = "1.2.840.10008.5.1.4.1.1.2"
+PHONE = {"width": 360, "height": 740}
+IN_TIME_S = 60.0
+
+
+@pytest.fixture
+def server(reachable_tmp: Path) -> Iterator[Serving]:
+    folder = Path(tempfile.mkdtemp(dir=reachable_tmp))
+    folder.chmod(0o755)
+    quick = {"VNA_SHARING_SETTLE_S": "1", "VNA_BLOBS_FREE_BYTES": "0"}
+    serving = Serving(folder / "data", quick)
+    (folder / "data").mkdir()
+    serving.start()
+    yield serving
+    serving.stop()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    assert chromium is not None, "the tests need Chromium: run `make tools`"
+    SCREENS.mkdir(parents=True, exist_ok=True)
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+def test_the_waiting_room_the_scanner_and_the_telephone(server: Serving, browser: Browser) -> None:
+    root = f"http://127.0.0.1:{server.http}"
+    desk, phone = browser.new_context(), browser.new_context(viewport=PHONE)
+    begin_at_the_desk(desk.new_page(), root)
+    answer_on_the_tablet(desk.pages[0], root)
+    scan(server)
+    link = arrived(server, phone.new_page(), root, "Medical images for you")
+    frame = open_on_the_telephone(server, phone.pages[0], root, link)
+    shown_on_the_board(desk.pages[0], root)
+    assert phone.request.get(frame).status == 200
+    withdraw(desk.pages[0], root)
+    deadline = time.monotonic() + IN_TIME_S
+    while phone.request.get(f"{frame}&quality=71").status == 200:
+        assert time.monotonic() < deadline
+        select_nothing(0.1)  # who comes is believed for half a second
+    assert phone.request.get(frame).status in (401, 403, 404)
+    desk.close()
+    phone.close()
+
+
+def test_a_no_sends_nothing(server: Serving, browser: Browser) -> None:
+    root = f"http://127.0.0.1:{server.http}"
+    context = browser.new_context(viewport=PHONE)
+    page = context.new_page()
+    begin_at_the_desk(page, root, is_looked_at=False)
+    page.get_by_role("link", name="English").click()
+    page.get_by_label("No", exact=True).check()
+    assert not page.get_by_label("Your e-mail address").is_visible()
+    page.get_by_label("Your name").fill("Ada Adams")
+    page.get_by_role("button", name="Sign and send").click()
+    page.get_by_role("heading", name="Thank you").wait_for()
+    page.get_by_role("button", name="For staff").click()
+    scan(server)
+    page.goto(f"{root}/study/{ct(1).study}/share")
+    page.get_by_text("The patient said no").wait_for()
+    page.goto(f"{root}/shares?tab=automatic")
+    page.get_by_text("Nothing goes out by itself").wait_for()
+    page.goto(f"{root}/dev/inbox")
+    page.get_by_text("Nothing yet").wait_for()
+    context.close()
+
+
+def test_a_tablet_nobody_touches_begins_anew(server: Serving, browser: Browser) -> None:
+    root = f"http://127.0.0.1:{server.http}"
+    context = browser.new_context(viewport=PHONE)
+    page = context.new_page()
+    page.clock.install()
+    begin_at_the_desk(page, root, is_looked_at=False)
+    page.get_by_role("link", name="English").click()
+    page.get_by_label("Your name").fill("Ada Adams")
+    page.clock.run_for(41_000)
+    page.get_by_role("button", name="I am still here").click()
+    page.clock.run_for(41_000)
+    page.get_by_role("alertdialog").wait_for()
+    page.clock.run_for(20_000)
+    page.get_by_role("heading", name="A question about your images").wait_for()
+    assert "Adams" not in page.content()
+    for way_out in ("/", "/shares", "/consents", "/dev/inbox"):
+        page.goto(root + way_out)
+        assert page.url == f"{root}/kiosk"
+    context.close()
+
+
+def begin_at_the_desk(page: Page, root: str, *, is_looked_at: bool = True) -> None:
+    page.goto(f"{root}/consents")
+    for label, text in (
+        ("Patient ID", "P-9"), ("Name", "Adams, Ada"), ("Date of birth", "1970-01-02"),
+        ("Accession number", "A-77"), ("Examination, in plain words", "CT of the chest"),
+    ):  # fmt: skip
+        page.get_by_label(label, exact=label in ("Patient ID", "Name")).fill(text)
+    if is_looked_at:
+        looked_at(page, "consents-find")
+    page.get_by_role("button", name="Go on").click()
+    tablet = page.locator("form[action='/consents/kiosk']")
+    tablet.get_by_label("Name", exact=True).check()
+    tablet.get_by_label("Date of birth").check()
+    if is_looked_at:
+        looked_at(page, "consents")
+    tablet.get_by_role("button", name="Begin on this tablet").click()
+    page.get_by_role("heading", name="A question about your images").wait_for()
+
+
+def answer_on_the_tablet(page: Page, root: str) -> None:
+    looked_at(page, "kiosk")
+    page.get_by_role("link", name="Deutsch").click()
+    page.get_by_label("Ja").check()
+    page.get_by_label("Ihre E-Mail-Adresse").fill("ada@example.org")
+    page.get_by_label("Ihre Handynummer").fill("0170 123")
+    page.get_by_label("Ihr Name").fill("Ada Adams")
+    looked_at(page, "kiosk-form")
+    page.get_by_role("button", name="Unterschreiben").click()
+    page.get_by_text("Geben Sie Ihre Handynummer mit Landesvorwahl ein").wait_for()
+    page.get_by_label("Ihre Handynummer").fill("+49 170 1234567")
+    page.get_by_role("button", name="Unterschreiben").click()
+    page.get_by_role("heading", name="Vielen Dank").wait_for()
+    looked_at(page, "kiosk-thanks")
+    page.goto(f"{root}/shares")
+    assert page.url == f"{root}/kiosk"
+    page.locator("footer button").click()
+    page.wait_for_url(f"{root}/")
+
+
+def scan(server: Serving) -> None:
+    """Send the examination as a modality does."""
+    ae = AE(ae_title="MODALITY")
+    ae.add_requested_context(CT)
+    association = ae.associate("127.0.0.1", server.dicom, ae_title="VNA")
+    assert association.is_established
+    for number in (1, 2, 3):
+        made = ct(1, 1, number, values=HERS, rows=64, columns=64)
+        dataset = pydicom.dcmread(io.BytesIO(made.part10()))
+        assert association.send_c_store(dataset).Status == 0
+    association.release()
+
+
+def arrived(server: Serving, page: Page, root: str, subject: str) -> str:
+    """Wait for a mail; return its link."""
+    german = {"Medical images for you": "Medizinische Bilder für Sie"}[subject]
+    deadline = time.monotonic() + IN_TIME_S
+    while True:
+        page.goto(f"{root}/dev/inbox")
+        if page.get_by_role("link", name=german).count():
+            break
+        assert time.monotonic() < deadline, server.log()[-3000:]
+        select_nothing(0.3)
+    page.get_by_role("link", name=german).click()
+    link = page.locator("article a").get_attribute("href")
+    assert link is not None
+    assert "Adams" not in page.content()
+    return link
+
+
+def open_on_the_telephone(server: Serving, page: Page, root: str, link: str) -> str:
+    """Open the link, prove, look; return the address of the first image."""
+    page.goto(link)
+    page.get_by_role("button", name="Open").click()
+    page.get_by_label("Code").wait_for()
+    inbox = page.context.new_page()
+    deadline = time.monotonic() + IN_TIME_S
+    while True:
+        inbox.goto(f"{root}/dev/inbox")
+        code = inbox.get_by_text("ist Ihr Code")
+        if code.count():
+            break
+        assert time.monotonic() < deadline, server.log()[-3000:]
+        select_nothing(0.3)
+    digits = code.first.inner_text().split()[0]
+    inbox.close()
+    page.get_by_label("Code").fill(digits)
+    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("heading", name="Images of Adams, Ada").wait_for()
+    page.screenshot(path=SCREENS / "consent-home-phone.png", full_page=True)
+    page.get_by_role("link", name="View").first.click()
+    image = page.locator("img[data-first]")
+    image.wait_for(state="attached")
+    source = image.get_attribute("src")
+    assert source is not None
+    page.screenshot(path=SCREENS / "consent-view-phone.png")
+    return root + source
+
+
+def shown_on_the_board(page: Page, root: str) -> None:
+    page.goto(f"{root}/shares?tab=automatic")
+    page.get_by_text("Shared").first.wait_for()
+    looked_at(page, "shares-automatic")
+    page.goto(f"{root}/consents/texts")
+    looked_at(page, "consent-texts")
+
+
+def withdraw(page: Page, root: str) -> None:
+    page.goto(f"{root}/study/{ct(1).study}/consents")
+    looked_at(page, "consents-study")
+    page.get_by_role("button", name="Withdraw").click()
+    page.get_by_text("It is withdrawn").wait_for()
