@@ -90,6 +90,8 @@ _CODINGS = {
     "identity": Coding("110110", "U", balp="Update"),
     "patient": Coding("110110", "U", balp="Update"),
     "consent": Coding("110113", "E", "110135"),
+    "kiosk": Coding("110113", "E", "110135"),
+    "automatic": Coding("110113", "E", "110135"),
     "share": Coding("110113", "E", "110135"),
     "grant": Coding("110113", "E", "110135"),
     "account.roles": Coding("110113", "E", "110136"),
