@@ -21,7 +21,8 @@ from vna.access.audit import Event
 from vna.crypto.keyring import Keyring
 from vna.crypto.signing import is_signed
 from vna.db.pool import Database
-from vna.errors import VNAError
+from vna.errors import Conflict, InvalidRequest, VNAError
+from vna.operate.accepting import Acceptance
 from vna.operate.sealing import CHECKPOINT_ROWS, Sealer
 
 ROWS = 12
@@ -299,6 +300,87 @@ def test_a_database_put_back_is_found_by_what_stands_beside_the_blobs(sealed: Tr
     (finding,) = sealed.verify().findings
     assert finding.what == "cut"
     assert "ends at link 12" in finding.place
+
+
+def accept(sealed: Trail, reason: str = "restored from the copy of last night") -> int:
+    accepting = Acceptance(
+        database=sealed.database,
+        audit=sealed.audit,
+        checkpoints=sealed.store.checkpoints,
+        sealer=sealed.sealer,
+    )
+    return accepting.accept(WHO, reason)
+
+
+def put_back(sealed: Trail) -> None:
+    """Put the database back to before its last checkpoint, as a restore does."""
+    sealed.write(3)
+    sealed.sealer.seal()
+    assert sealed.sealer.checkpoint(now=True)
+    with sealed.tampering() as conn:
+        conn.execute("DELETE FROM audit WHERE id > 12")
+        conn.execute("DELETE FROM audit_seal WHERE audit_id > 12")
+        conn.execute("DELETE FROM audit_checkpoint WHERE seal_seq > 12")
+
+
+def test_a_trail_put_back_goes_on_once_somebody_accepts_it(sealed: Trail) -> None:
+    put_back(sealed)
+    assert sealed.found() == {"cut"}
+    assert accept(sealed) == 1
+    verdict = sealed.verify()
+    assert (verdict.findings, verdict.accepted) == ([], 1)
+    # also when other rows have taken the place of those that were signed
+    sealed.write(20)
+    sealed.sealer.seal()
+    assert sealed.sealer.checkpoint(now=True)
+    assert sealed.found() == set()
+    with sealed.database.reading() as conn:
+        rows = conn.execute("SELECT detail FROM audit WHERE kind = 'audit.accepted'").fetchall()
+    assert rows[0][0]["reason"] == "restored from the copy of last night"
+    with pytest.raises(Conflict):
+        accept(sealed)
+
+
+def test_a_trail_that_grew_past_what_was_signed_is_accepted_too(sealed: Trail) -> None:
+    put_back(sealed)
+    sealed.write(9)
+    sealed.sealer.seal()
+    assert sealed.found() == {"checkpoint"}
+    accept(sealed)
+    assert sealed.found() == set()
+
+
+def test_another_database_in_its_place_is_accepted(sealed: Trail) -> None:
+    with sealed.tampering() as conn:
+        conn.execute("UPDATE audit_trail SET trail_id = gen_random_uuid()")
+    accept(sealed)
+    assert sealed.found() == set()
+
+
+def test_a_cut_after_the_acceptance_is_found_again(sealed: Trail) -> None:
+    put_back(sealed)
+    accept(sealed)
+    with sealed.tampering() as conn:
+        conn.execute("DELETE FROM audit WHERE id > 12")
+        conn.execute("DELETE FROM audit_seal WHERE audit_id > 12")
+        conn.execute("DELETE FROM audit_checkpoint WHERE seal_seq > 12")
+    assert "cut" in sealed.found()
+
+
+def test_what_was_edited_is_not_accepted(sealed: Trail) -> None:
+    put_back(sealed)
+    with sealed.tampering() as conn:
+        conn.execute("UPDATE audit SET principal = 'somebody' WHERE id = 5")
+    with pytest.raises(Conflict, match="edited"):
+        accept(sealed)
+    assert "edited" in sealed.found()
+
+
+@pytest.mark.parametrize("reason", ["", "x" * 201])
+def test_an_acceptance_says_why(sealed: Trail, reason: str) -> None:
+    put_back(sealed)
+    with pytest.raises(InvalidRequest):
+        accept(sealed, reason)
 
 
 def test_another_database_in_its_place_is_found(sealed: Trail) -> None:

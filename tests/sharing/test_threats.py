@@ -12,6 +12,7 @@ from tests.sharing.conftest import CLERK, MAIL, OTHER, PHONE, B, Desk, in_days, 
 from vna.access.policy import permits
 from vna.access.principal import EVERYTHING, Action, Kind, Label, Principal, Scope
 from vna.access.sessions import Browser
+from vna.crypto import shares
 from vna.crypto.credentials import new_secret
 from vna.dicom.refs import InstanceRef, SeriesRef, StudyRef, uid
 from vna.dicom.refs import Level as QueryLevel
@@ -155,6 +156,36 @@ def test_the_letters_that_find_a_print_out_do_not_open_it(desk: Desk) -> None:
     locked = desk.engine.open_printed(offered.printed_code, B)
     assert locked == Refused(reason=Reason.LOCKED, number=offered.number)
     assert desk.engine.open_printed("ZZZZ", B) == Refused(reason=Reason.UNKNOWN)
+
+
+def test_what_is_unknown_costs_the_same_work(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted, not timed: hashes and unwraps are what takes time."""
+    work: list[str] = []
+
+    def counting(name: str) -> None:
+        real = getattr(shares, name)
+
+        def counted(*args: object) -> bytes:
+            work.append(name)
+            return bytes(real(*args))
+
+        monkeypatch.setattr(shares, name, counted)
+
+    offered = desk.offer(to=None, printed=True)
+    assert offered.printed_code is not None
+    assert offered.secret is not None
+    counting("stretch")
+    counting("unwrap")
+    done = []
+    for code in ("ZZZZ-0000-0000-0000", offered.printed_code[:4] + "-0000-0000-0000"):
+        work.clear()
+        assert desk.engine.open_printed(code, B) == Refused(reason=Reason.UNKNOWN)
+        done.append(list(work))
+    assert done == [["stretch", "unwrap"]] * 2
+    for secret in (new_secret(), offered.secret):
+        work.clear()
+        desk.engine.open(secret, B)
+        assert work == ["unwrap"]
 
 
 # ---- the wrong person --------------------------------------------------------------------------

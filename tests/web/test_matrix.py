@@ -95,7 +95,7 @@ PAGES: dict[tuple[str, str], str | Action] = {
     ("POST", "/import/{number:int}/reject"): Action.IMPORT,
     ("GET", "/static/staff.js"): OPEN,
     ("GET", "/study/{study}"): Action.QUERY,
-    ("GET", "/study/{study}/opened"): Action.MANAGE,
+    ("GET", "/study/{study}/opened"): Action.AUDIT,
     ("POST", "/study/{study}/disc"): Action.RETRIEVE,
     ("GET", "/study/{study}/share"): Action.SHARE,
     ("POST", "/study/{study}/share"): Action.SHARE,
@@ -307,7 +307,7 @@ def test_pages_are_for_whom_the_table_says(world: World, method: str, role: str 
             is_hidden = has and "{study}" in path and not ROLES.by_name[str(role)].scope.everything
             is_hidden |= has and verb == "GET" and ":int}" in path
             let_in = 200 if verb == "GET" else 400  # a POST without a form of ours
-            assert answer.status_code == (404 if is_hidden else let_in if has else 403)
+            assert answer.status_code == (404 if is_hidden else let_in if has else 403), path
         elif (whose == PERSON and role is None) or (whose != PERSON and role is not None):
             assert answer.status_code == 303
         elif whose in (ENROLLING, HALF):

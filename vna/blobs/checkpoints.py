@@ -7,9 +7,11 @@ sealed: who has the public key can check it without the archive. Layout: docs/se
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
@@ -19,12 +21,17 @@ from vna.crypto.keyring import Keyring
 from vna.crypto.signing import is_signed
 from vna.errors import Corrupt, NotFound
 
-_SIZE_MAX = 4096
+ACCEPTED_MOST = 2000  # checkpoints one acceptance names
+_SIZE_MAX = 1 << 17
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """What was signed: the trail `trail` had the hash `hash` at its link `seal_seq`."""
+    """What was signed: the trail `trail` had the hash `hash` at its link `seal_seq`.
+
+    `accepts` are the marks of checkpoints that an administrator said this trail does not follow:
+    it was put back to before they were made.
+    """
 
     trail: str
     seal_seq: int
@@ -32,6 +39,12 @@ class Checkpoint:
     at: str  # UTC, ISO 8601
     statement: str
     signature: bytes
+    accepts: frozenset[str] = frozenset()
+
+    @property
+    def mark(self) -> str:
+        """Name what was signed, wherever it stands."""
+        return hashlib.sha256(self.statement.encode()).hexdigest()[:32]
 
 
 class Checkpoints:
@@ -41,11 +54,19 @@ class Checkpoints:
         self._backend = backend
         self._keyring = keyring
 
-    def sign(self, trail: str, seal_seq: int, digest: bytes, at: dt.datetime) -> Checkpoint:
+    def sign(
+        self,
+        trail: str,
+        seal_seq: int,
+        digest: bytes,
+        at: dt.datetime,
+        *,
+        accepts: Collection[str] = (),
+    ) -> Checkpoint:
         """Sign a place of the trail and write it down; durable on return. Raises `Unavailable`."""
         key_id = self._keyring.current.key_id
         key = self._keyring.checkpoint_key(key_id)
-        values = {
+        values: dict[str, Any] = {
             "v": 1,
             "trail": trail,
             "seal_seq": seal_seq,
@@ -54,6 +75,8 @@ class Checkpoints:
             "key_id": str(uuid.UUID(bytes=key_id)),
             "public": key.public.hex(),
         }
+        if accepts:
+            values["accepts"] = sorted(accepts)
         statement = orjson.dumps(values, option=orjson.OPT_SORT_KEYS).decode()
         signature = key.sign(statement.encode())
         line = orjson.dumps({"statement": statement, "signature": signature.hex()}) + b"\n"
@@ -72,6 +95,7 @@ class Checkpoints:
                 at=str(values["at"]),
                 statement=statement,
                 signature=signature,
+                accepts=frozenset(map(str, values.get("accepts", ()))),
             )
         except (ValueError, KeyError, TypeError, AttributeError, NotFound) as exc:
             raise Corrupt("A checkpoint of the audit trail is not readable.") from exc

@@ -19,6 +19,7 @@ from vna.app import Archive, at_work
 from vna.cli.acts import take_common
 from vna.config import Settings
 from vna.errors import ConfigError
+from vna.operate.accepting import Acceptance
 from vna.operate.evidence import Evidence, Verdict
 
 _PAGE = 500  # rows whose patients are looked up at once
@@ -38,6 +39,10 @@ def options(parser: argparse.ArgumentParser) -> None:
     exporting.add_argument("--format", choices=["jsonl", "dicom", "fhir"], default="jsonl")
     for inner in (searching, exporting):
         _add_filters(inner)
+    accepting = words.add_parser(
+        "accept", help="go on with a trail that was put back, as after a restore"
+    )
+    accepting.add_argument("--reason", required=True, help="why, without a patient's data")
     disclosing = words.add_parser("disclosures", help="who was given what of a patient or a study")
     disclosing.add_argument("of", metavar="PATIENT_ID|STUDY")
     for inner in (words.choices["verify"], searching, disclosing):
@@ -52,6 +57,16 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     with at_work(settings, "audit") as archive:
         if args.act == "verify":
             return _verify(archive, as_json=args.json)
+        if args.act == "accept":
+            accepting = Acceptance(
+                database=archive.database,
+                audit=archive.audit,
+                checkpoints=archive.store.checkpoints,
+                sealer=archive.sealer,
+            )
+            count = accepting.accept(who, args.reason)
+            print(f"accepted: {count} checkpoints are not followed from now on")
+            return 0
         trail = Trail(archive.database, archive.audit)
         if args.act == "disclosures":
             rows = trail.disclosures(who, args.of)
@@ -157,4 +172,6 @@ def _report(verdict: Verdict) -> None:
         f"{verdict.links} rows sealed, signed up to {verdict.signed} by {verdict.checkpoints} "
         f"checkpoints, {verdict.waiting} not sealed yet{late}"
     )
+    if verdict.accepted:
+        print(f"{verdict.accepted} checkpoints are not followed, which was accepted")
     print(f"{len(verdict.findings)} findings" if verdict.findings else "the trail is whole")

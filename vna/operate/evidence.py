@@ -38,6 +38,8 @@ class Verdict:
     signed: int = 0  # the last link under a checkpoint
     waiting: int = 0  # rows not sealed yet
     waiting_s: float = 0.0
+    accepted: int = 0  # checkpoints that were said not to be followed any more
+    unmatched: list[str] = field(default_factory=list)  # marks of those that are not followed
     findings: list[Finding] = field(default_factory=list)
 
     def find(self, what: str, place: str) -> None:
@@ -65,9 +67,10 @@ class Evidence:
                 walk.step(link)
             self._look_between(verdict, first, walk.audit_id)
         for seq in sorted(seq for seq in signed if seq > walk.seal_seq):
-            place = (
-                f"the trail ends at link {walk.seal_seq}, link {seq} was signed {signed[seq].at}"
-            )
+            for one in signed[seq]:
+                verdict.unmatched.append(one.mark)
+            at = signed[seq][0].at
+            place = f"the trail ends at link {walk.seal_seq}, link {seq} was signed {at}"
             verdict.find("cut", place)
         with self._database.reading() as conn:
             verdict.waiting, verdict.waiting_s = chain.one(conn, SQL.waiting)
@@ -91,26 +94,32 @@ class Evidence:
             for (audit_id,) in conn.execute(SQL.not_linked, (first, last)).fetchall():
                 verdict.find("added", f"row {audit_id} stands among sealed rows without a link")
 
-    def _signed(self, verdict: Verdict) -> dict[int, Checkpoint]:
+    def _signed(self, verdict: Verdict) -> dict[int, list[Checkpoint]]:
         """Read every checkpoint of this trail; tell of those that are not sound."""
-        found: dict[int, Checkpoint] = {}
+        found: dict[int, list[Checkpoint]] = {}
         others: dict[str, int] = defaultdict(int)
-        for place, checkpoint in self._all(verdict):
-            verdict.checkpoints += 1
+        every = list(self._all(verdict))
+        verdict.checkpoints = len(every)
+        accepted = frozenset[str]().union(
+            *(one.accepts for one in every if one.trail == verdict.trail)
+        )
+        standing = {one.mark: one for one in every if one.mark not in accepted}
+        verdict.accepted = len({one.mark for one in every} - set(standing))
+        for checkpoint in standing.values():
             if checkpoint.trail != verdict.trail:
                 others[checkpoint.trail] = max(others[checkpoint.trail], checkpoint.seal_seq)
-            elif found.setdefault(checkpoint.seal_seq, checkpoint).hash != checkpoint.hash:
-                what = f"{place}: two trails were signed at link {checkpoint.seal_seq}"
-                verdict.find("checkpoint", what)
+                verdict.unmatched.append(checkpoint.mark)
+            else:
+                found.setdefault(checkpoint.seal_seq, []).append(checkpoint)
         for trail, seq in others.items():
             verdict.find("other trail", f"{seq} links of trail {trail} are not in this database")
         verdict.signed = max(found, default=0)
         return found
 
-    def _all(self, verdict: Verdict) -> Iterator[tuple[str, Checkpoint]]:
+    def _all(self, verdict: Verdict) -> Iterator[Checkpoint]:
         for name in self._checkpoints.names():
             try:
-                yield name, self._checkpoints.read(name)
+                yield self._checkpoints.read(name)
             except (Corrupt, NotFound) as exc:
                 verdict.find("checkpoint", f"{name}: {exc}")
         after = -1
@@ -126,7 +135,7 @@ class Evidence:
                     continue
                 if checkpoint.seal_seq != seq:
                     verdict.find("checkpoint", f"{place} was signed for {checkpoint.seal_seq}")
-                yield place, checkpoint
+                yield checkpoint
             if not rows:
                 return
 
@@ -134,7 +143,7 @@ class Evidence:
 class _Walk:
     """The place in the chain, going from link to link."""
 
-    def __init__(self, verdict: Verdict, signed: dict[int, Checkpoint]) -> None:
+    def __init__(self, verdict: Verdict, signed: dict[int, list[Checkpoint]]) -> None:
         self._verdict = verdict
         self._signed = signed
         self._hash = START
@@ -156,8 +165,9 @@ class _Walk:
             verdict.find("removed", place)
         elif chain.link_hash(link.prev_hash, link.event) != link.hash:
             verdict.find("edited", place)
-        checkpoint = self._signed.get(link.seal_seq)
-        if checkpoint is not None and checkpoint.hash != link.hash:
-            verdict.find("checkpoint", f"{place} is not what was signed {checkpoint.at}")
+        for checkpoint in self._signed.get(link.seal_seq, ()):
+            if checkpoint.hash != link.hash:
+                verdict.unmatched.append(checkpoint.mark)
+                verdict.find("checkpoint", f"{place} is not what was signed {checkpoint.at}")
         self._hash, self.seal_seq = link.hash, link.seal_seq
         self.audit_id = max(self.audit_id, link.audit_id)

@@ -17,7 +17,6 @@ from vna.web.portal.guard import Page, Visit, guarded
 from vna.web.portal.pages import Pages
 
 _HERE = "/requests"
-_UNDER = "/imports"  # where the way to it stands
 _DAYS = 14
 _STATES = {
     Standing.SENT: ("Not opened yet", ""),
@@ -58,7 +57,7 @@ async def _shown(
         states=_STATES,
         trouble=None if trouble is None else str(trouble),
         said={"until": until.isoformat(), "language": "en", **said},
-        here=_UNDER,
+        here=_HERE,
     )
 
 
@@ -71,7 +70,7 @@ async def _ask(visit: Visit) -> Response:
         asked = await visit.hash(lambda: requests.ask(who, wanted))
     except InvalidRequest as exc:
         return await _shown(visit, who, trouble=exc, **{k: v for k, v in form.items() if v})
-    return visit.show("request_made.html", asked=asked, wanted=wanted, here=_UNDER)
+    return visit.show("request_made.html", asked=asked, wanted=wanted, here=_HERE)
 
 
 def _wanted(form: dict[str, str]) -> Wanted:

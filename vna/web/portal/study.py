@@ -242,7 +242,7 @@ def _page(counter: Counter, has_viewer: Callable[[], bool]) -> Page:
             discs=discs,
             here="",
             has_viewer=has_viewer(),
-            may_see_trail=Action.MANAGE in who.actions,
+            may_see_trail=Action.AUDIT in who.actions,
             may_share=Action.SHARE in who.actions,
             shares=shares,
         )
@@ -264,7 +264,7 @@ def _opened(counter: Counter) -> Page:
     async def opened(visit: Visit) -> Response:
         who = await counter.identity.principal(visit.request.scope)
         asked = uid(visit.request.path_params["study"])
-        require(who, Action.MANAGE, StudyRef(asked))
+        require(who, Action.AUDIT, StudyRef(asked))
 
         def look() -> tuple[Study, list[Opening]]:
             found = find(counter.engines, who, asked)

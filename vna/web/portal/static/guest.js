@@ -12,7 +12,7 @@ if (link) {
     document.querySelector("[data-with-link]").hidden = false;
     document.querySelector("[data-without-link]").hidden = true;
     history.replaceState(null, "", location.pathname);
-    link.querySelector("button").focus();
+    (link.querySelector("input.code:not([name=link])") || link.querySelector("button")).focus();
   }
 }
 
