@@ -182,7 +182,8 @@ def desk(house: Desk) -> Desk:
     """A desk at which nothing was shared yet; studies a test adds stay, numbered past these."""
     house.run(
         "TRUNCATE contact_channel, consent, share, share_item, share_grant, one_time_code, "
-        "share_session, capability, message, rate"
+        "share_session, capability, message, rate, consent_text, consent_plan, kiosk, auto_share, "
+        "share_notice"
     )
     house.archive.posted.messages.clear()
     house.archive.posted.cancelled.clear()

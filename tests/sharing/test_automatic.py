@@ -18,6 +18,12 @@ from vna.sharing.plans import Lane
 from vna.sharing.values import Purpose, Tab
 
 
+@pytest.fixture
+def desk(own_desk: Desk) -> Desk:
+    """A desk of the test alone: its studies must be those that come in it."""
+    return own_desk
+
+
 @pytest.fixture(autouse=True)
 def at_rest(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a study be at rest at once, and look for what was added at every turn."""

@@ -19,10 +19,17 @@ TABLES = (
     "one_time_code",
     "share_session",
     "capability",
+    "consent_text",
+    "consent_plan",
+    "kiosk",
+    "auto_share",
+    "share_notice",
 )
 KEPT = {
     "contact_channel": "channel_id, kind, sealed, value_mac, masked",
     "consent": "consent_id, issuer, patient_id, purpose, allowed, signature, state, ended_by",
+    "consent_plan": "consent_id, lane, sealed",
+    "consent_text": "purpose, revision, language, title, body, made_by, made_at",
     "share": (
         "share_id, number, owner, person, studies, items_sha256, ends_at, owner_key, consent_id, "
         "notify, language, max_opens, purpose, legal_basis, reports, download, forward"
