@@ -39,6 +39,7 @@ ERRORS: dict[type[errors.VNAError], tuple[int, int]] = {
     errors.MalformedMultipart: (0xC000, 0xC000),
     errors.NotAuthenticated: (0x0124, 0x0124),
     errors.NotPermitted: (0x0124, 0x0124),
+    errors.NotProven: (0x0124, 0x0124),
     errors.TooMany: (0x0124, 0x0124),
     errors.NotFound: (0xA900, 0xC000),
     errors.Gone: (0xA900, 0xC000),
