@@ -97,6 +97,8 @@ def test_a_request_is_answered_and_reported_on_its_association(
     with peer.associated(edge.port, syntax=syntax) as assoc:
         assert ask(assoc, asked) == 0x0000
         told = peer.told()
+        # the peer answers once its handler is through: a release before that would overtake it
+        wait_for(lambda: newest(board) == (State.DONE, None))
     assert told == Told(
         event_type=1,
         transaction=str(asked.TransactionUID),
@@ -105,7 +107,6 @@ def test_a_request_is_answered_and_reported_on_its_association(
         called_by="CT1",
         is_requestor=False,
     )
-    assert newest(board) == (State.DONE, None)
     assert not worker_of(archive).do_one()
 
 
