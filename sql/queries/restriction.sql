@@ -31,6 +31,10 @@ DELETE FROM study_label
  WHERE study_uid = %s AND label = %s
 RETURNING study_uid;
 
+-- name: hold_labels
+-- Nobody changes a label until this transaction is over.
+LOCK TABLE study_label IN SHARE ROW EXCLUSIVE MODE;
+
 -- name: clear_labels
 -- Forget all labels, before they are read back from the journal.
 DELETE FROM study_label;

@@ -17,6 +17,7 @@ from vna.dicom.refs import InstanceRef, Level, StudyRef, uid
 from vna.errors import Conflict, InvalidRequest, NotFound, NotPermitted, TooLarge, Unavailable
 from vna.imports.values import Confirmation, Import, Result, State
 from vna.ingest.outcome import Stored
+from vna.ingest.quarantine import RELEASE
 from vna.query.keys import from_parameters
 
 ONE = ct()
@@ -230,6 +231,18 @@ def test_what_was_let_out_stays_out_after_a_reindex_of_a_lost_database(archive: 
     archive.recovery.reindex()
     assert (found(archive), found(archive, ct(2).study)) == (1, 0)
     assert archive.imports.listed(archive.who) == []
+
+
+def test_a_release_nobody_carried_through_is_read_once(archive: Archive) -> None:
+    number = ready(archive, ONE.part10())
+    archive.imports.confirm(archive.who, number, said(archive, number))
+    with archive.database.transaction() as tx:  # as a transaction that was undone leaves it
+        tx.execute("DELETE FROM journal_entry WHERE op = %s", (RELEASE,))
+    assert archive.imports.catch_up(older_s=3600.0) == 0
+    assert archive.imports.catch_up(older_s=0.0) == 1
+    assert archive.imports.catch_up(older_s=0.0) == 0
+    assert archive.imports.carry_out(number)
+    assert found(archive) == 1
 
 
 # ---- confirming --------------------------------------------------------------------------------

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -15,7 +16,7 @@ from vna.access.policy import require_copies
 from vna.access.principal import EVERYTHING, Action, Kind, Label, Principal, Scope
 from vna.dicom.matching import Query
 from vna.dicom.refs import UID, InstanceRef, Level, Ref, SeriesRef, StudyRef, uid
-from vna.errors import InvalidRequest, NotFound, NotPermitted
+from vna.errors import InvalidRequest, NotFound, NotPermitted, VNAError
 from vna.ingest.outcome import Source, Stored
 from vna.operate.commitment import Claim
 from vna.query.keys import from_parameters
@@ -163,6 +164,38 @@ def test_labels_outlive_the_database(two: Archive) -> None:
         ((one.study, one.label, one.until, one.reason, one.by) for one in before), key=str
     )
     assert seen(two, reader()) == {OPEN.study}
+
+
+@contextmanager
+def a_database_that_takes_no_label(archive: Archive) -> Iterator[None]:
+    with archive.database.transaction() as tx:
+        tx.execute("ALTER TABLE study_label ADD CONSTRAINT away CHECK (false) NOT VALID")
+    yield
+    with archive.database.transaction() as tx:
+        tx.execute("ALTER TABLE study_label DROP CONSTRAINT away")
+
+
+def test_a_label_that_was_written_down_withholds_though_a_crash_kept_it_from_the_index(
+    two: Archive,
+) -> None:
+    with a_database_that_takes_no_label(two), pytest.raises(VNAError):
+        put(two, Label.SENSITIVE)
+    assert SECRET.study in seen(two, reader())
+    assert two.labels.catch_up(older_s=3600.0) == 0  # it may be under way
+    assert two.labels.catch_up(older_s=0.0) == 1
+    assert seen(two, reader()) == {OPEN.study}
+    assert [one.by for one in two.labels.of(two.who)] == [two.who.name]
+    assert two.labels.catch_up(older_s=0.0) == 0
+
+
+def test_what_was_said_of_a_label_later_counts(two: Archive) -> None:
+    with a_database_that_takes_no_label(two), pytest.raises(VNAError):
+        put(two, Label.SENSITIVE)
+    put(two, Label.SENSITIVE)
+    two.labels.take(two.who, STUDY, Label.SENSITIVE)
+    assert two.labels.catch_up(older_s=0.0) == 1
+    assert two.labels.of(two.who) == []
+    assert two.labels.catch_up(older_s=0.0) == 0
 
 
 def test_labels_are_written_down_and_asked_for(two: Archive) -> None:

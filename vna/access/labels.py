@@ -100,6 +100,10 @@ class Labels:
         """Take a label away; False when there was none."""
         return tx.execute(_SQL.drop_label, (study, label.value)).fetchone() is not None
 
+    def hold(self, tx: Connection) -> None:
+        """Keep everybody from changing labels until the transaction is over."""
+        tx.execute(_SQL.hold_labels)
+
     def replace_all(self, tx: Connection, labels: Sequence[Labelled]) -> None:
         """Forget all and set these."""
         tx.execute(_SQL.clear_labels)

@@ -8,10 +8,12 @@ drawn from the archive key, so that no destroyed study key takes one with it (do
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -23,6 +25,7 @@ from vna.crypto.envelope import JOURNAL
 from vna.errors import Corrupt, TooLarge
 
 ENTRY_MAX = 1 << 20
+_BATCH = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +83,21 @@ class Journal:
                 raise Corrupt(f"The entry before {blob_id.hex()} of the journal is missing.")
             seen.add(hashlib.sha256(line).hexdigest())
             yield entry
+
+    def unknown(
+        self, known: Callable[[Sequence[bytes]], set[bytes]], *, older_s: float
+    ) -> Iterator[Entry]:
+        """Read the entries that are not `known`: a crash kept them from taking effect.
+
+        Those younger than `older_s` seconds may be under way in another process. Raises `Corrupt`.
+        """
+        latest = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=older_s)
+        ids = self._store.ids(JOURNALS)
+        while batch := list(islice(ids, _BATCH)):
+            there = known(batch)
+            for entry_id in batch:
+                if entry_id not in there and created_at(entry_id) <= latest:
+                    yield self.read(entry_id)
 
     def read(self, entry_id: bytes) -> Entry:
         """Read one entry, whatever its chain. Raises `NotFound`, `Corrupt`."""

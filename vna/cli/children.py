@@ -22,6 +22,7 @@ from vna.config import Settings
 from vna.dimse import roster
 from vna.dimse.scps import services
 from vna.dimse.worker import Worker
+from vna.engines import Engines
 from vna.errors import VNAError
 from vna.ingest.backfill import SearchIndex
 from vna.ingest.recover import Recovery
@@ -152,10 +153,7 @@ def keep_house(place: Place, begun: dt.datetime) -> None:
                     recover(archive, begun if first else None)
                     first, due = False, time.monotonic() + hourly
                 else:
-                    archive.engines.lifecycle.catch_up(older_s=_TURN_S)
-                    archive.engines.sharing.catch_up(older_s=_TURN_S)
-                    archive.engines.corrections.catch_up(older_s=_TURN_S)
-                    archive.engines.identities.catch_up(older_s=_TURN_S)
+                    _catch_up(archive.engines, _TURN_S)
                 archive.engines.identities.keep_up(_IDENTITIES)
             except VNAError as exc:
                 logger.error("upkeep failed", extra={"why": str(exc)})  # noqa: TRY400 -- done again at the next turn
@@ -171,10 +169,7 @@ def recover(archive: Archive, begun: dt.datetime | None) -> None:
     """Bring index and store into agreement, deletions first: nothing deleted is adopted."""
     now = dt.datetime.now(dt.UTC)
     older_s = (now - begun).total_seconds() if begun else _TURN_S
-    archive.engines.lifecycle.catch_up(older_s=older_s)
-    archive.engines.sharing.catch_up(older_s=older_s)
-    archive.engines.corrections.catch_up(older_s=older_s)
-    archive.engines.identities.catch_up(older_s=older_s)
+    _catch_up(archive.engines, older_s)
     adopt_orphans(archive.recovery, archive.settings, begun)
     archive.store.sweep_parts(older_s=_PARTS_OLDER_S)
     archive.purge.run()
@@ -207,6 +202,19 @@ def _send(archive: Archive, stop: threading.Event) -> None:
         except VNAError as exc:
             logger.error("sharing by consent failed", extra={"why": str(exc)})  # noqa: TRY400 -- done again at the next turn
             stop.wait(_RETRY_S)
+
+
+def _catch_up(engines: Engines, older_s: float) -> None:
+    """Bring in what the journal knows and a crash kept from the index, whoever wrote it."""
+    for engine in (
+        engines.lifecycle,
+        engines.sharing,
+        engines.corrections,
+        engines.identities,
+        engines.labels,
+        engines.imports,
+    ):
+        engine.catch_up(older_s=older_s)
 
 
 def _commit(archive: Archive, stop: threading.Event) -> None:

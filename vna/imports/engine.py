@@ -245,6 +245,10 @@ class ImportEngine:
         self._database.changing(lambda tx: self._reject(tx, who, number, reason.strip()))
         return self.one(who, number)
 
+    def catch_up(self, *, older_s: float) -> int:
+        """Settle what a crash left between the journal and the index; count it."""
+        return self._quarantine.catch_up(older_s=older_s)
+
     def sweep(self) -> int:
         """Reject what nobody decided on in time; count it."""
         self.requests.sweep()

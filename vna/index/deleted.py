@@ -7,11 +7,11 @@ are derived from the journal and made again from it by reindex; nothing here is 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-from vna.db.pool import Connection
+from vna.db.pool import Connection, Database
 from vna.dicom.refs import UID, InstanceRef, Ref, SeriesRef, StudyRef
 from vna.index.arrays import Blobs, Longs, Texts
 from vna.index.held import SQL
@@ -144,6 +144,16 @@ def applied(conn: Connection, entries: Sequence[bytes]) -> set[bytes]:
     """Tell which journal entries have taken effect here."""
     cursor = conn.cursor(binary=True)
     return {entry for (entry,) in cursor.execute(SQL.find_applied, [Blobs(entries)])}
+
+
+def known_to(database: Database) -> Callable[[Sequence[bytes]], set[bytes]]:
+    """Make what asks `applied` on a connection of its own each time."""
+
+    def known(entries: Sequence[bytes]) -> set[bytes]:
+        with database.reading() as conn:
+            return applied(conn, entries)
+
+    return known
 
 
 def mark_applied(tx: Connection, entries: Sequence[bytes], op: str) -> bool:

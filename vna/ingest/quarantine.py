@@ -24,7 +24,7 @@ from vna.db.pool import Connection, Database
 from vna.dicom.refs import InstanceRef, uid
 from vna.dicom.text import fold_name
 from vna.errors import NotFound, Unavailable, VNAError
-from vna.index.deleted import mark_applied
+from vna.index.deleted import known_to, mark_applied
 from vna.index.terms import text, values
 from vna.ingest.conform import identify
 from vna.ingest.meta import fields
@@ -148,6 +148,18 @@ class Quarantine:
         """Note in an emptied catalogue that the journal's releases have taken effect."""
         entries = [entry.id for entry in self._journal.replay() if entry.op == RELEASE]
         mark_applied(tx, entries, RELEASE)
+
+    def catch_up(self, *, older_s: float) -> int:
+        """Note releases whose transaction was undone, so that they are not read again and again.
+
+        The decision is made anew, or otherwise; they have no effect beside it.
+        """
+        unknown = self._journal.unknown(known_to(self._database), older_s=older_s)
+        entries = [entry.id for entry in unknown if entry.op == RELEASE]
+        if entries:
+            with self._database.transaction() as tx:
+                mark_applied(tx, entries, RELEASE)
+        return len(entries)
 
     def _let_out(self) -> set[tuple[str, str]]:
         if self._released is None:

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 from vna.access.audit import Audit, Event
 from vna.access.policy import require
 from vna.access.principal import Action, Principal, system
 from vna.blobs.journal import Entry, Journal
-from vna.blobs.layout import JOURNALS, created_at
+from vna.blobs.layout import created_at
 from vna.blobs.store import BlobStore
 from vna.config import Settings
 from vna.db.pool import Connection, Database
@@ -197,24 +196,13 @@ class CorrectionEngine:
 
         Raises `Corrupt` when an entry cannot be read.
         """
-        latest = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=older_s)
         count = 0
-        for entry_id in self._unknown():
-            if created_at(entry_id) > latest:
-                continue
-            entry = self._journal.read(entry_id)
+        for entry in self._journal.unknown(deleted.known_to(self._database), older_s=older_s):
             act = _read(entry)
             if act is not None:
-                self._apply(entry_id, act, system(f"recovery for {entry.actor}"))
+                self._apply(entry.id, act, system(f"recovery for {entry.actor}"))
                 count += 1
         return count
-
-    def _unknown(self) -> Iterator[bytes]:
-        ids = self._store.ids(JOURNALS)
-        while batch := list(islice(ids, _BATCH)):
-            with self._database.reading() as conn:
-                there = deleted.applied(conn, batch)
-            yield from (entry for entry in batch if entry not in there)
 
     def _apply(self, entry: bytes, act: _Act, principal: Principal) -> None:
         """Let an act take effect, unless it did before: one transaction with its audit row."""

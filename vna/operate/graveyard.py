@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable
 
 from vna.access.audit import Audit, Event
 from vna.access.principal import Principal, system
 from vna.blobs.journal import Entry, Journal
-from vna.blobs.layout import JOURNALS, created_at
+from vna.blobs.layout import created_at
 from vna.blobs.store import BlobStore
 from vna.config import Settings
 from vna.db.pool import Connection, Database
@@ -26,7 +25,6 @@ from vna.operate.tombstones import DELETE, UNDELETE, Act, Reading, Undeletion, r
 log = logging.getLogger(__name__)
 
 INCOMPLETE_S = 3600.0  # an act that lacks a part for so long lacks it for ever
-_BATCH = 500
 
 
 class Graveyard:
@@ -76,22 +74,12 @@ class Graveyard:
         """
         reading = Reading()
         acts: list[Act] = []
-        latest = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=older_s)
-        for entry_id in self._unknown():
-            if created_at(entry_id) > latest:
-                continue
-            act = reading.take(self.journal.read(entry_id))
+        for entry in self.journal.unknown(deleted.known_to(self._database), older_s=older_s):
+            act = reading.take(entry)
             if act is not None:
                 acts.append(act)
         self._give_up(reading.incomplete())
         return acts
-
-    def _unknown(self) -> Iterator[bytes]:
-        ids = self._store.ids(JOURNALS)
-        while batch := list(islice(ids, _BATCH)):
-            with self._database.reading() as conn:
-                there = deleted.applied(conn, batch)
-            yield from (entry for entry in batch if entry not in there)
 
     def _give_up(self, entries: Iterable[Entry]) -> None:
         """Note acts that will never be whole, so that they are not read again and again."""

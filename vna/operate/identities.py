@@ -8,16 +8,14 @@ and rewrites nothing: a link taken back leaves everything as it was before.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 from vna.access.audit import Audit, Event
 from vna.access.policy import require
 from vna.access.principal import Action, Principal, system
 from vna.blobs.journal import Entry, Journal
-from vna.blobs.layout import JOURNALS, created_at
+from vna.blobs.layout import created_at
 from vna.blobs.store import BlobStore
 from vna.config import Settings
 from vna.db.pool import Connection, Database
@@ -41,7 +39,6 @@ _STATES = {LINK: "linked", APART: "apart"}
 _PARTED = "Two patients were taken for one: look at what was shared of them."
 _BATCH = 200
 _LISTED = 1000
-_JOURNALED = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,12 +202,8 @@ class IdentityEngine:
 
     def catch_up(self, *, older_s: float) -> int:
         """Bring into the index what the journal says and a crash kept from it; count the acts."""
-        latest = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=older_s)
         count = 0
-        for entry_id in self._unknown():
-            if created_at(entry_id) > latest:
-                continue
-            entry = self._journal.read(entry_id)
+        for entry in self._journal.unknown(deleted.known_to(self._database), older_s=older_s):
             if entry.op in (LINK, APART, DECEASED):
                 self._apply(entry, system(f"recovery for {entry.actor}"))
                 count += 1
@@ -307,13 +300,6 @@ class IdentityEngine:
             store.decide(tx, decision, _STATES[entry.op])
             store.find_persons(tx, ids)
         return decision
-
-    def _unknown(self) -> Iterator[bytes]:
-        ids = self._store.ids(JOURNALS)
-        while batch := list(islice(ids, _JOURNALED)):
-            with self._database.reading() as conn:
-                there = deleted.applied(conn, batch)
-            yield from (entry for entry in batch if entry not in there)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

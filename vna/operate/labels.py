@@ -7,19 +7,22 @@ shows a study that was withheld.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 
 from vna.access.audit import Audit, Event
 from vna.access.labels import Labelled, Labels
 from vna.access.policy import require
-from vna.access.principal import Action, Label, Principal
+from vna.access.principal import Action, Label, Principal, system
 from vna.blobs.journal import Entry, Journal
 from vna.blobs.layout import created_at
 from vna.blobs.store import BlobStore
 from vna.db.pool import Connection, Database
 from vna.dicom.refs import UID, uid
 from vna.errors import Corrupt, InvalidRequest, InvalidUID, NotFound
-from vna.index.deleted import mark_applied
+from vna.index.deleted import known_to, mark_applied
+
+log = logging.getLogger(__name__)
 
 SET = "label"
 TAKEN = "unlabel"
@@ -106,6 +109,36 @@ class LabelEngine:
                     standing[key] = labelled
         self._labels.replace_all(tx, list(standing.values()))
         mark_applied(tx, entries, SET)
+
+    def catch_up(self, *, older_s: float) -> int:
+        """Bring into the index what the journal says and a crash kept from it; count the acts.
+
+        Raises `Corrupt` when an entry cannot be read.
+        """
+        known = known_to(self._database)
+        unknown = [e for e in self._journal.unknown(known, older_s=older_s) if e.op in (SET, TAKEN)]
+        if unknown:
+            self._database.changing(lambda tx: self._bring_in(tx, unknown))
+            log.warning("labels of the journal brought in", extra={"acts": len(unknown)})
+        return len(unknown)
+
+    def _bring_in(self, tx: Connection, unknown: Sequence[Entry]) -> None:
+        """Of several entries about one label the newest decides, whether it was known or not."""
+        self._labels.hold(tx)  # the journal is read behind it: what is written later, lands later
+        newest = {_read(e)[0]: e.id for e in self._journal.replay() if e.op in (SET, TAKEN)}
+        for entry in unknown:
+            key, labelled = _read(entry)
+            is_new = mark_applied(tx, [entry.id], entry.op)
+            if not is_new or newest[key] != entry.id:
+                continue
+            study, label = key
+            if labelled is None:
+                self._labels.drop(tx, study, label)
+            else:
+                self._labels.put(tx, labelled)
+            kind = "label.taken" if labelled is None else "label.set"
+            who = system(f"recovery for {entry.actor}")
+            self._tell(tx, who, kind, study, {"label": label.value})
 
     def _tell(
         self,

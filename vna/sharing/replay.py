@@ -6,18 +6,15 @@ way to later ones only, an end ends what was issued before it. What is there alr
 
 from __future__ import annotations
 
-import datetime as dt
 import logging
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from typing import Any
 
 from vna.blobs.journal import Entry
-from vna.blobs.layout import JOURNALS, created_at
 from vna.db import statements
 from vna.db.pool import Connection
 from vna.errors import Corrupt
-from vna.index.deleted import applied, mark_applied
+from vna.index.deleted import known_to, mark_applied
 from vna.sharing import records
 from vna.sharing.offers import add_items
 from vna.sharing.rooms import SQL, Rooms
@@ -25,7 +22,6 @@ from vna.sharing.rooms import SQL, Rooms
 log = logging.getLogger(__name__)
 
 _CONSENTS = statements.load("consents")
-_BATCH = 500
 _ORDER = (  # what others stand on comes first
     (records.CHANNEL, SQL.add_channel),
     (records.CONSENT, SQL.add_consent),
@@ -54,12 +50,11 @@ class Replay:
 
     def catch_up(self, *, older_s: float) -> int:
         """Bring in what the tables do not show yet and no other process can be writing now."""
-        latest = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=older_s)
+        known = known_to(self._rooms.database)
         unknown = [
             entry
-            for entry_id in self._unknown()
-            if created_at(entry_id) <= latest
-            and (entry := self._rooms.journal.read(entry_id)).op in records.OPS
+            for entry in self._rooms.journal.unknown(known, older_s=older_s)
+            if entry.op in records.OPS
         ]
         if not unknown:
             return 0
@@ -105,13 +100,6 @@ class Replay:
             if row is not None and isinstance(share_id, int):
                 add_items(tx, share_id, list(records.decode_items(entry.args["items"])))
             mark_applied(tx, [entry.id], entry.op)
-
-    def _unknown(self) -> Iterator[bytes]:
-        ids = self._rooms.store.ids(JOURNALS)
-        while batch := list(islice(ids, _BATCH)):
-            with self._rooms.database.reading() as conn:
-                there = applied(conn, batch)
-            yield from (entry for entry in batch if entry not in there)
 
 
 def _of(entries: Iterable[Entry], op: str) -> Iterator[Entry]:
