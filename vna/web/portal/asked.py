@@ -7,7 +7,6 @@ import datetime as dt
 from starlette.responses import Response
 from starlette.routing import Route
 
-from vna.access.policy import require
 from vna.access.principal import Action, Principal
 from vna.delivery.channels import email, phone
 from vna.errors import InvalidRequest, NotFound
@@ -42,7 +41,7 @@ def routes(counter: Counter, pages: Pages) -> list[Route]:
 
 
 async def _all(visit: Visit) -> Response:
-    return await _shown(visit, await _who(visit))
+    return await _shown(visit, await visit.who(Action.IMPORT))
 
 
 async def _shown(
@@ -62,7 +61,7 @@ async def _shown(
 
 
 async def _ask(visit: Visit) -> Response:
-    who = await _who(visit)
+    who = await visit.who(Action.IMPORT)
     form = await visit.form()
     requests = visit.counter.engines.imports.requests
     try:
@@ -89,17 +88,10 @@ def _wanted(form: dict[str, str]) -> Wanted:
 
 
 async def _stop(visit: Visit) -> Response:
-    who = await _who(visit)
+    who = await visit.who(Action.IMPORT)
     await visit.form()
     number: int = visit.request.path_params["number"]
     if number >= 1 << 63:
         raise NotFound("There is no such request.")
     await visit.hop(lambda: visit.counter.engines.imports.requests.stop(who, number))
     return visit.go(_HERE)
-
-
-async def _who(visit: Visit) -> Principal:
-    """Say who asks: nobody else's form is even read. Raises `NotPermitted`."""
-    who = await visit.counter.identity.principal(visit.request.scope)
-    require(who, Action.IMPORT)
-    return who

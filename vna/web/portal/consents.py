@@ -62,7 +62,7 @@ def routes(counter: Counter, pages: Pages) -> list[Route]:
 
 
 async def _look(visit: Visit) -> Response:
-    who = await _who(visit)
+    who = await visit.who(Action.SHARE)
     if visit.request.method != "POST":
         return _blank(visit, {})
     fields = await visit.form()
@@ -74,7 +74,7 @@ async def _look(visit: Visit) -> Response:
 
 
 async def _of_study(visit: Visit) -> Response:
-    who = await _who(visit)
+    who = await visit.who(Action.SHARE)
     asked = uid(visit.request.path_params["study"])
     require(who, Action.SHARE, StudyRef(asked))
 
@@ -98,7 +98,7 @@ async def _of_study(visit: Visit) -> Response:
 
 
 async def _record(visit: Visit) -> Response:
-    who = await _who(visit)
+    who = await visit.who(Action.SHARE)
     fields = await visit.form(most_fields=_MOST_FIELDS)
     typed, engine = Typed(fields), visit.counter.engines.sharing
 
@@ -112,7 +112,7 @@ async def _record(visit: Visit) -> Response:
 
 
 async def _withdraw(visit: Visit) -> Response:
-    who = await _who(visit)
+    who = await visit.who(Action.SHARE)
     fields = await visit.form(most_fields=_MOST_FIELDS)
     number = fields.get("consent", "")
     if not number.isascii() or not number.isdigit() or len(number) > 18:
@@ -144,7 +144,7 @@ async def _done(
 
 
 async def _kiosk(visit: Visit) -> Response:
-    who = await _who(visit)
+    who = await visit.who(Action.SHARE)
     fields = await visit.form(most_fields=_MOST_FIELDS)
     engines = visit.counter.engines
     of = whom(fields, engines.settings.site.issuer)
@@ -242,9 +242,3 @@ async def _shown(
         languages={one: Texts(one).name for one in languages()},
         here="/consents",
     )
-
-
-async def _who(visit: Visit) -> Principal:
-    who = await visit.counter.identity.principal(visit.request.scope)
-    require(who, Action.SHARE)
-    return who

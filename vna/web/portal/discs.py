@@ -41,13 +41,13 @@ def routes(counter: Counter, pages: Pages) -> list[Route]:
 
 
 async def _all(visit: Visit) -> Response:
-    who = await _who(visit)
+    who = await visit.who(Action.RETRIEVE)
     found = await visit.hop(lambda: visit.counter.engines.discs.all(who))
     return visit.show("discs.html", discs=found, here="/discs")
 
 
 async def _ask(visit: Visit) -> Response:
-    who = await _who(visit)
+    who = await visit.who(Action.RETRIEVE)
     asked = StudyRef(uid(visit.request.path_params["study"]))
     require(who, Action.RETRIEVE, asked)
     await visit.form()
@@ -56,7 +56,7 @@ async def _ask(visit: Visit) -> Response:
 
 
 async def _one(visit: Visit) -> Response:
-    who, number = await _who(visit), _number(visit)
+    who, number = await visit.who(Action.RETRIEVE), _number(visit)
 
     def look() -> tuple[Disc, list[Item], Study | None]:
         disc, items = visit.counter.engines.discs.one(who, number)
@@ -67,7 +67,7 @@ async def _one(visit: Visit) -> Response:
 
 
 async def _image(visit: Visit) -> Response:
-    who, number = await _who(visit), _number(visit)
+    who, number = await visit.who(Action.RETRIEVE), _number(visit)
     image = await visit.hop(lambda: visit.counter.engines.discs.fetch(who, number))
     octets = Octets(
         content=image.content,
@@ -80,7 +80,7 @@ async def _image(visit: Visit) -> Response:
 
 
 async def _papers(visit: Visit) -> Response:
-    who, number = await _who(visit), _number(visit)
+    who, number = await visit.who(Action.RETRIEVE), _number(visit)
 
     def write() -> bytes:
         disc, _ = visit.counter.engines.discs.one(who, number)
@@ -113,21 +113,21 @@ def _printed(disc: Disc, shown: Study | None) -> Printed:
 
 
 async def _retry(visit: Visit) -> Response:
-    who, number = await _who(visit), _number(visit)
+    who, number = await visit.who(Action.RETRIEVE), _number(visit)
     await visit.form()
     await visit.hop(lambda: visit.counter.engines.discs.retry(who, number))
     return visit.go(f"/disc/{number}")
 
 
 async def _without(visit: Visit) -> Response:
-    who, number = await _who(visit), _number(visit)
+    who, number = await visit.who(Action.RETRIEVE), _number(visit)
     await visit.form()
     smaller = await visit.hop(lambda: visit.counter.engines.discs.without(who, number))
     return visit.go(f"/disc/{smaller}")
 
 
 async def _cancel(visit: Visit) -> Response:
-    who, number = await _who(visit), _number(visit)
+    who, number = await visit.who(Action.RETRIEVE), _number(visit)
     await visit.form()
     await visit.hop(lambda: visit.counter.engines.discs.cancel(who, number))
     return visit.go(f"/disc/{number}")
@@ -139,12 +139,6 @@ def _study(visit: Visit, who: Principal, disc: Disc) -> Study | None:
         return study.find(visit.counter.engines, who, uid(disc.studies[0]))
     except NotFound:
         return None
-
-
-async def _who(visit: Visit) -> Principal:
-    who = await visit.counter.identity.principal(visit.request.scope)
-    require(who, Action.RETRIEVE)
-    return who
 
 
 def _number(visit: Visit) -> int:

@@ -18,6 +18,8 @@ from starlette.responses import RedirectResponse, Response
 from vna.access import forms
 from vna.access.passkeys import Site
 from vna.access.people import People
+from vna.access.policy import require
+from vna.access.principal import Action, Principal
 from vna.access.sessions import Browser, Level, Visitor
 from vna.errors import InvalidRequest, NotPermitted, NotProven, TooLarge, Unavailable, VNAError
 from vna.texts import chosen
@@ -71,6 +73,15 @@ class Visit:
         if self.visitor is None:
             raise NotPermitted
         return self.visitor
+
+    async def who(self, action: Action) -> Principal:
+        """Say who asks, who may do this: nobody else's form is even read.
+
+        Raises `NotAuthenticated`, `NotPermitted`.
+        """
+        found = await self.counter.identity.principal(self.request.scope)
+        require(found, action)
+        return found
 
     def browser(self) -> Browser:
         """Describe where they come from."""

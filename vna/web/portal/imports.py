@@ -7,7 +7,6 @@ from typing import Any
 from starlette.responses import Response
 from starlette.routing import Route
 
-from vna.access.policy import require
 from vna.access.principal import Action, Principal
 from vna.errors import Conflict, InvalidRequest, NotFound, VNAError
 from vna.imports.values import Confirmation, Person, State
@@ -46,7 +45,7 @@ def routes(counter: Counter, pages: Pages) -> list[Route]:
 
 
 async def _all(visit: Visit) -> Response:
-    who = await _who(visit)
+    who = await visit.who(Action.IMPORT)
     imports = visit.counter.engines.imports
     before = visit.request.query_params.get("before", "")
     asked = int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None
@@ -65,7 +64,7 @@ async def _all(visit: Visit) -> Response:
 
 
 async def _begin(visit: Visit) -> Response:
-    who = await _who(visit)
+    who = await visit.who(Action.IMPORT)
     form = await visit.form()
     note = form.get("note", "").strip()
     number = await visit.hop(lambda: visit.counter.engines.imports.begin(who, note=note))
@@ -73,7 +72,7 @@ async def _begin(visit: Visit) -> Response:
 
 
 async def _one(visit: Visit) -> Response:
-    return await _shown(visit, await _who(visit), _number(visit))
+    return await _shown(visit, await visit.who(Action.IMPORT), _number(visit))
 
 
 async def _shown(
@@ -97,7 +96,7 @@ async def _shown(
 
 
 async def _expect(visit: Visit) -> Response:
-    who, number = await _who(visit), _number(visit)
+    who, number = await visit.who(Action.IMPORT), _number(visit)
     marks = await files.marks(visit)
     missing = await visit.hop(lambda: visit.counter.engines.imports.expect(who, number, marks))
     return files.json({"missing": missing})
@@ -117,7 +116,7 @@ async def _form(visit: Visit) -> Response:
 
 
 async def _finish(visit: Visit) -> Response:
-    who, number = await _who(visit), _number(visit)
+    who, number = await visit.who(Action.IMPORT), _number(visit)
     await visit.form()
     try:
         await visit.hop(lambda: visit.counter.engines.imports.finish(who, number))
@@ -127,7 +126,7 @@ async def _finish(visit: Visit) -> Response:
 
 
 async def _confirm(visit: Visit) -> Response:
-    who, number = await _who(visit), _number(visit)
+    who, number = await visit.who(Action.IMPORT), _number(visit)
     form = await visit.form(most_fields=_MOST_FIELDS, most_bytes=_MOST_BYTES)
     said = Confirmation(
         persons=_ticked(form, "person:"),
@@ -145,7 +144,7 @@ async def _confirm(visit: Visit) -> Response:
 
 
 async def _reject(visit: Visit) -> Response:
-    who, number = await _who(visit), _number(visit)
+    who, number = await visit.who(Action.IMPORT), _number(visit)
     form = await visit.form()
     reason = form.get("why", "")
     try:
@@ -160,15 +159,8 @@ def _ticked(form: dict[str, str], prefix: str) -> frozenset[str]:
 
 
 async def _into(visit: Visit) -> files.Import:
-    who = await _who(visit)
+    who = await visit.who(Action.IMPORT)
     return files.Import(counter=visit.counter, who=who, number=_number(visit))
-
-
-async def _who(visit: Visit) -> Principal:
-    """Say who asks: nobody else's form is even read. Raises `NotPermitted`."""
-    who = await visit.counter.identity.principal(visit.request.scope)
-    require(who, Action.IMPORT)
-    return who
 
 
 def _number(visit: Visit) -> int:

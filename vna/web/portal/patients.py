@@ -7,7 +7,6 @@ import re
 from starlette.responses import Response
 from starlette.routing import Route
 
-from vna.access.policy import require
 from vna.access.principal import Action, Principal
 from vna.dicom.refs import UID
 from vna.errors import Conflict, InvalidRequest, NotFound
@@ -35,8 +34,7 @@ def routes(counter: Counter, pages: Pages) -> list[Route]:
 
 
 async def _page(visit: Visit) -> Response:
-    who = await visit.counter.identity.principal(visit.request.scope)
-    require(who, Action.CORRECT)
+    who = await visit.who(Action.CORRECT)
     if visit.request.method != "POST":
         return await _shown(visit, who)
     form = await visit.form()

@@ -10,7 +10,6 @@ import re
 from starlette.responses import Response
 from starlette.routing import Route
 
-from vna.access.policy import require
 from vna.access.principal import Action
 from vna.delivery.printout import Sheet, link_sheet, passcode_sheet
 from vna.errors import InvalidRequest, NotFound
@@ -65,8 +64,7 @@ async def _passcode(visit: Visit) -> Response:
 
 async def _asked(visit: Visit) -> tuple[dict[str, str], str, GrantSummary]:
     """Read the form; give it, the number of the share, and the grant it names."""
-    who = await visit.counter.identity.principal(visit.request.scope)
-    require(who, Action.SHARE)
+    who = await visit.who(Action.SHARE)
     form = await visit.form()
     share_id: int = visit.request.path_params["share"]
     if share_id >= 1 << 63:

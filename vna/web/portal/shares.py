@@ -11,7 +11,6 @@ from zoneinfo import ZoneInfo
 from starlette.responses import Response
 from starlette.routing import Route
 
-from vna.access.policy import require
 from vna.access.principal import Action, Principal
 from vna.delivery.messages import Message, State
 from vna.dicom.refs import StudyRef, uid
@@ -102,7 +101,7 @@ def routes(counter: Counter, pages: Pages) -> list[Route]:
 
 
 async def _board(visit: Visit) -> Response:
-    who = await _who(visit)
+    who = await visit.who(Action.SHARE)
     tab = visit.request.query_params.get("tab", Tab.TODAY.value)
     if tab not in TABS:
         raise InvalidRequest("There is no such list.")
@@ -154,7 +153,7 @@ async def _by_consent(visit: Visit, who: Principal) -> Response:
 
 
 async def _automatic(visit: Visit) -> Response:
-    who = await _who(visit)
+    who = await visit.who(Action.SHARE)
     form = await visit.form()
     consent_id, ref = _number(form.get("consent", "")) or 0, StudyRef(uid(form.get("study", "")))
     engine, what = visit.counter.engines.sharing.automatic, form.get("what", "")
@@ -167,7 +166,7 @@ async def _automatic(visit: Visit) -> Response:
 
 
 async def _one(visit: Visit) -> Response:
-    who, share_id = await _who(visit), _share(visit)
+    who, share_id = await visit.who(Action.SHARE), _share(visit)
 
     def look() -> tuple[ShareDetail, list[Message], list[Disc], Study | None]:
         engines = visit.counter.engines
@@ -192,7 +191,7 @@ async def _one(visit: Visit) -> Response:
 
 
 async def _revoke(visit: Visit) -> Response:
-    who, share_id = await _who(visit), _share(visit)
+    who, share_id = await visit.who(Action.SHARE), _share(visit)
     form = await visit.form()
     grant_id = _number(form.get("grant", ""))
     reason = form.get("reason", "")
@@ -202,7 +201,7 @@ async def _revoke(visit: Visit) -> Response:
 
 
 async def _renew(visit: Visit) -> Response:
-    who, share_id = await _who(visit), _share(visit)
+    who, share_id = await visit.who(Action.SHARE), _share(visit)
     form = await visit.form()
     grant_id = _number(form.get("grant", ""))
     sharing = visit.counter.engines.sharing
@@ -219,7 +218,7 @@ async def _renew(visit: Visit) -> Response:
 
 
 async def _extend(visit: Visit) -> Response:
-    who, share_id = await _who(visit), _share(visit)
+    who, share_id = await visit.who(Action.SHARE), _share(visit)
     form = await visit.form()
     engines = visit.counter.engines
     try:
@@ -233,7 +232,7 @@ async def _extend(visit: Visit) -> Response:
 
 
 async def _test(visit: Visit) -> Response:
-    who, share_id = await _who(visit), _share(visit)
+    who, share_id = await visit.who(Action.SHARE), _share(visit)
     await visit.form()
     sharing = visit.counter.engines.sharing
     preview = await visit.hop(lambda: sharing.test(who, share_id))
@@ -241,7 +240,7 @@ async def _test(visit: Visit) -> Response:
 
 
 async def _disc(visit: Visit) -> Response:
-    who, share_id = await _who(visit), _share(visit)
+    who, share_id = await visit.who(Action.SHARE), _share(visit)
     await visit.form()
 
     def ask() -> int:
@@ -253,7 +252,7 @@ async def _disc(visit: Visit) -> Response:
 
 
 async def _retry(visit: Visit) -> Response:
-    who, share_id = await _who(visit), _share(visit)
+    who, share_id = await visit.who(Action.SHARE), _share(visit)
     form = await visit.form()
     message_id = _number(form.get("message", ""))
 
@@ -271,7 +270,7 @@ async def _retry(visit: Visit) -> Response:
 
 
 async def _retry_all(visit: Visit) -> Response:
-    who = await _who(visit)
+    who = await visit.who(Action.SHARE)
     await visit.form()
     await visit.hop(lambda: visit.counter.engines.messages.retry_all(who))
     return visit.go("/shares?tab=failed")
@@ -283,12 +282,6 @@ def _study(visit: Visit, who: Principal, detail: ShareDetail) -> Study | None:
         return study.find(visit.counter.engines, who, uid(detail.summary.studies[0]))
     except (NotFound, IndexError):
         return None
-
-
-async def _who(visit: Visit) -> Principal:
-    who = await visit.counter.identity.principal(visit.request.scope)
-    require(who, Action.SHARE)
-    return who
 
 
 def _share(visit: Visit) -> int:
