@@ -23,9 +23,7 @@ from vna.dicom.rewrite import to_implicit_little
 from vna.dicom.uids import EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from vna.errors import NotAcceptable, NotFound
 from vna.index import locate, select
-from vna.index import metadata as rows
 from vna.index.locate import Located
-from vna.index.metadata import Sealed
 from vna.index.select import Selected, Selection
 from vna.pixels.sandbox import PixelPool
 from vna.retrieve import frames, representation, transcode
@@ -39,14 +37,8 @@ from vna.retrieve.bulk import (
     value,
 )
 from vna.retrieve.datasets import in_syntax, stored_stretch
-from vna.retrieve.metadata import (
-    KEPT_MOST,
-    Described,
-    Description,
-    Kept,
-    describe,
-    unsealed,
-)
+from vna.retrieve.descriptions import Descriptions
+from vna.retrieve.metadata import Description
 from vna.retrieve.outgoing import Body, Outgoing
 from vna.retrieve.overlays import Overlays, revision, stored_as
 from vna.retrieve.package import Entry, Package, checksums, file_names, package
@@ -77,7 +69,13 @@ class RetrieveEngine:
         self._audit = audit
         self._limits = settings.limits
         self._overlays = Overlays(database, settings)
-        self._kept = Kept()
+        self._descriptions = Descriptions(
+            store=store,
+            database=database,
+            audit=audit,
+            limits=settings.limits,
+            overlays=self._overlays,
+        )
         self._checksums = checksums()
         self._sources: Recent[bytes, Source] = Recent(_SOURCES, _SOURCES_S)
 
@@ -317,41 +315,7 @@ class RetrieveEngine:
 
         Raises `NotFound` before the first is given, when there is none.
         """
-        require(principal, Action.RETRIEVE, ref)
-        within = principal.scope.within()
-        whole = principal.scope.covers(ref)
-        with self._database.reading() as conn:
-            now = rows.revision(conn, ref)
-            kept = self._kept.find(ref, str(now)) if whole and now else None
-            found = rows.sealed(conn, ref, within=within) if kept is None and now else []
-        if not (kept or found):
-            raise NotFound
-        count = len(kept or found)
-        self._audit.read(principal, ref.study, "metadata", count=count, size=0)
-        telemetry.RETRIEVALS.labels("metadata").inc(count)
-        if kept is not None:
-            return iter(kept)
-        overlay = self._overlays.of(ref.study, rows.changed_at(now))
-        return self._unsealed(ref, found, str(now) if whole else None, overlay)
-
-    def _unsealed(
-        self, ref: Ref, found: list[Sealed], revision: str | None, overlay: Overlay | None
-    ) -> Iterator[Description]:
-        """Unseal one after the other; keep the whole when it may be asked for again."""
-        described: Described = []
-        room = KEPT_MOST if revision is not None else 0
-        for row in found:
-            data = unsealed(self._store, row, self._limits)
-            if overlay is not None:
-                data = self._overlays.json(data, overlay)
-            one = describe(row.ref, data)
-            if (room := room - one.size) > 0:
-                described.append(one)
-            else:
-                described.clear()
-            yield one
-        if revision is not None and described:
-            self._kept.keep(ref, revision, described)
+        return self._descriptions.of(principal, ref)
 
     def revision(self, principal: Principal, ref: Ref) -> str:
         """Text that changes whenever an answer about `ref` would. Raises `NotFound`."""
@@ -359,13 +323,7 @@ class RetrieveEngine:
 
     def state(self, principal: Principal, ref: Ref) -> tuple[str, datetime]:
         """The same text, and since when it holds. Raises `NotFound`."""
-        require(principal, Action.RETRIEVE, ref)
-        with self._database.reading() as conn:
-            found = rows.revision(conn, ref)
-        if found is None:
-            raise NotFound
-        since = rows.changed_at(found)
-        return "-".join(str(part) for part in found), since
+        return self._descriptions.state(principal, ref)
 
     def frames(
         self,
