@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import socket
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 from vna.access.audit import Audit
 from vna.access.peers import Peers
@@ -258,57 +259,83 @@ def _agree(database: Database, archive_id: bytes) -> None:
         )
 
 
+class _Stores(TypedDict):
+    """What most engines stand on."""
+
+    store: BlobStore
+    database: Database
+    audit: Audit
+    settings: Settings
+
+
 def _assembled(
     settings: Settings, store: BlobStore, database: Database, audit: Audit, pixels: PixelPool
 ) -> Archive:
+    stores = _Stores(store=store, database=database, audit=audit, settings=settings)
     routes = Routes(database, audit, settings)
     router = Router(routes, store, settings)
-    ingest = IngestEngine(
-        store=store,
-        database=database,
-        audit=audit,
-        settings=settings,
-        pixels=pixels,
-        router=router,
-    )
-    retrieve = RetrieveEngine(
-        store=store, database=database, audit=audit, settings=settings, pixels=pixels
-    )
-    render = RenderEngine(
-        store=store, database=database, audit=audit, settings=settings, pixels=pixels
-    )
-    commitment = CommitmentEngine(store=store, database=database)
-    graveyard = Graveyard(store=store, database=database, audit=audit, settings=settings)
     messages = Messages(database=database, audit=audit, keyring=store.keyring, settings=settings)
-    sharing = SharingEngine(
-        store=store, database=database, audit=audit, settings=settings, outbox=messages
-    )
+    sharing = SharingEngine(**stores, outbox=messages)
     messages.receipts.on_bounce = sharing.channel_bounced
-
     known = people(database=database, audit=audit, keyring=store.keyring, settings=settings)
     labels = LabelEngine(store=store, database=database, audit=audit, labels=known.labels)
-    corrections = CorrectionEngine(
-        store=store,
-        database=database,
-        audit=audit,
-        settings=settings,
-        suspend=sharing.suspend_study,
-    )
-    identities = IdentityEngine(
-        store=store,
-        database=database,
-        audit=audit,
-        settings=settings,
-        suspend=sharing.suspend_study,
-    )
+    corrections = CorrectionEngine(**stores, suspend=sharing.suspend_study)
+    identities = IdentityEngine(**stores, suspend=sharing.suspend_study)
+    graveyard = Graveyard(**stores)
     recovery = Recovery(
-        store=store,
-        database=database,
-        audit=audit,
-        settings=settings,
+        **stores,
         lay=(graveyard.lay, corrections.lay, identities.lay, labels.lay, sharing.lay),
         router=router,
     )
+    ingest = IngestEngine(**stores, pixels=pixels, router=router)
+    retrieve = RetrieveEngine(**stores, pixels=pixels)
+    render = RenderEngine(**stores, pixels=pixels)
+    commitment = CommitmentEngine(store=store, database=database)
+    engines = Engines(
+        ingest=ingest,
+        imports=ImportEngine(
+            **stores,
+            restore=recovery.restore,
+            has_space=ingest.has_space,
+            messages=messages,
+            vault=Vault(store.keyring),
+        ),
+        query=QueryEngine(**stores),
+        retrieve=retrieve,
+        render=render,
+        discs=DiscEngine(**stores, retrieve=retrieve, render=render),
+        remotes=Remotes(database, audit),
+        peers=Peers(database=database, audit=audit, vault=Vault(store.keyring), settings=settings),
+        routes=routes,
+        commitment=commitment,
+        transactions=CommitmentTransactions(
+            commitment, database=database, audit=audit, settings=settings
+        ),
+        pushes=CommitmentPushes(commitment, database=database, audit=audit, settings=settings),
+        corrections=corrections,
+        identities=identities,
+        changes=ChangeFeed(database=database, audit=audit),
+        lifecycle=LifecycleEngine(**stores, graveyard=graveyard, restore=recovery.restore),
+        labels=labels,
+        people=known,
+        trail=Trail(database, audit),
+        messages=messages,
+        sharing=sharing,
+        settings=settings,
+        check=_check(database, ingest),
+    )
+    return Archive(
+        **stores,
+        engines=engines,
+        recovery=recovery,
+        purge=Purge(store=store, database=database, audit=audit),
+        search_index=SearchIndex(**stores),
+        sealer=Sealer(database, store.checkpoints),
+    )
+
+
+def _check(database: Database, ingest: IngestEngine) -> Callable[[], None]:
+    """Make what tells whether the archive can work."""
 
     def check() -> None:
         with database.reading(statement_s=_CHECK_S) as conn:
@@ -316,68 +343,4 @@ def _assembled(
         if not ingest.has_space():
             raise Unavailable("The archive is out of disk space and takes nothing in.")
 
-    return Archive(
-        settings=settings,
-        store=store,
-        database=database,
-        audit=audit,
-        engines=Engines(
-            ingest=ingest,
-            imports=ImportEngine(
-                store=store,
-                database=database,
-                audit=audit,
-                settings=settings,
-                restore=recovery.restore,
-                has_space=ingest.has_space,
-                messages=messages,
-                vault=Vault(store.keyring),
-            ),
-            query=QueryEngine(store=store, database=database, audit=audit, settings=settings),
-            retrieve=retrieve,
-            render=render,
-            discs=DiscEngine(
-                store=store,
-                database=database,
-                audit=audit,
-                settings=settings,
-                retrieve=retrieve,
-                render=render,
-            ),
-            remotes=Remotes(database, audit),
-            peers=Peers(
-                database=database,
-                audit=audit,
-                vault=Vault(store.keyring),
-                settings=settings,
-            ),
-            routes=routes,
-            commitment=commitment,
-            transactions=CommitmentTransactions(
-                commitment, database=database, audit=audit, settings=settings
-            ),
-            pushes=CommitmentPushes(commitment, database=database, audit=audit, settings=settings),
-            corrections=corrections,
-            identities=identities,
-            changes=ChangeFeed(database=database, audit=audit),
-            lifecycle=LifecycleEngine(
-                store=store,
-                database=database,
-                audit=audit,
-                settings=settings,
-                graveyard=graveyard,
-                restore=recovery.restore,
-            ),
-            labels=labels,
-            people=known,
-            trail=Trail(database, audit),
-            messages=messages,
-            sharing=sharing,
-            settings=settings,
-            check=check,
-        ),
-        recovery=recovery,
-        purge=Purge(store=store, database=database, audit=audit),
-        search_index=SearchIndex(store=store, database=database, audit=audit, settings=settings),
-        sealer=Sealer(database, store.checkpoints),
-    )
+    return check

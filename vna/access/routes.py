@@ -7,7 +7,6 @@ hold. Kept in the database; each process reads the rules at most once in `FRESH_
 from __future__ import annotations
 
 import re
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from vna.access.principal import Action, Principal
 from vna.access.remotes import require_title
 from vna.config import Settings
 from vna.db import statements
+from vna.db.fresh import Fresh
 from vna.db.pool import Connection, Database
 from vna.dicom.matching import MatchingKey
 from vna.dicom.matchkeys import keys_of
@@ -90,23 +90,11 @@ class Routes:
         self._database = database
         self._audit = audit
         self._own = settings.dicom.ae_title
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._good_until = float("-inf")
-        self._known: tuple[Route, ...] = ()
+        self._rules = Fresh(database, _listed, fresh_s=FRESH_S, clock=clock)
 
     def now(self) -> tuple[Route, ...]:
         """Return the rules, ordered by name; nearly always without a question to the database."""
-        if self._clock() < self._good_until:
-            return self._known
-        with self._lock:
-            if self._clock() >= self._good_until:
-                asked_at = self._clock()
-                # a connection for changes, which a process that takes objects in has anyhow
-                with self._database.transaction() as tx:
-                    self._known = _listed(tx)
-                self._good_until = asked_at + FRESH_S
-            return self._known
+        return self._rules.now()
 
     def all(self, principal: Principal) -> list[Route]:
         """List the rules as they stand now. Raises `NotPermitted`."""
@@ -129,7 +117,7 @@ class Routes:
             is_new = bool(found and found[0])
             kind = "route.added" if is_new else "route.changed"
             self._audit.write(tx, principal, [_event(kind, route)])
-        self._forget()
+        self._rules.forget()
         return is_new
 
     def remove(self, principal: Principal, name: str) -> None:
@@ -140,7 +128,7 @@ class Routes:
                 raise NotFound("There is no rule of this name; `vna route list` shows them.")
             event = Event(kind="route.removed", outcome="done", detail={"route": name})
             self._audit.write(tx, principal, [event])
-        self._forget()
+        self._rules.forget()
 
     def _require_destination(self, tx: Connection, route: Route) -> None:
         if route.remote is not None:
@@ -153,10 +141,6 @@ class Routes:
             raise NotFound(
                 f"There is no DICOMweb archive {route.peer}; `vna peer add` makes it known."
             )
-
-    def _forget(self) -> None:
-        with self._lock:
-            self._good_until = float("-inf")
 
 
 def read_keys(keys: Sequence[str]) -> tuple[MatchingKey, ...]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from vna.db.fresh import Fresh
 from vna.db.pool import Connection, Database
 from vna.db.statements import load
 from vna.dicom.refs import Level
@@ -47,28 +47,11 @@ class Walk:
         return 100 if self.ready or not self.newest else min(100 * self.reached // self.newest, 99)
 
 
-class Searchables:
-    """The list as a process knows it: asked for again when it is a second old."""
+class Searchables(Fresh[Searchable]):
+    """The added attributes as a process knows them."""
 
     def __init__(self, database: Database, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._database = database
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._good_until = float("-inf")
-        self._known: tuple[Searchable, ...] = ()
-
-    def now(self) -> tuple[Searchable, ...]:
-        """Return the added attributes; nearly always without a question to the database."""
-        if self._clock() < self._good_until:
-            return self._known
-        with self._lock:
-            if self._clock() >= self._good_until:
-                asked_at = self._clock()
-                # a connection for changes, which a process that takes objects in has anyhow
-                with self._database.transaction() as tx:
-                    self._known = listed(tx)
-                self._good_until = asked_at + CACHED_S
-            return self._known
+        super().__init__(database, listed, fresh_s=CACHED_S, clock=clock)
 
 
 def listed(conn: Connection) -> tuple[Searchable, ...]:
