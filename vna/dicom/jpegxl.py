@@ -28,6 +28,7 @@ class Bits:
         self._left = len(data) * 8
 
     def take(self, count: int) -> int:
+        """Read a number of so many bits. Raises `MalformedInstance` past the end."""
         self._left -= count
         if self._left < 0:
             raise MalformedInstance("The JPEG XL image is cut off in its header.")

@@ -51,7 +51,7 @@ class Demographics:
 
     @property
     def born(self) -> dt.date | None:
-        """The birth date, if it is one and no placeholder."""
+        """Give the birth date, if it is one and no placeholder."""
         return None if self.birth_date in PLACEHOLDERS else self.birth_date
 
 
