@@ -14,7 +14,14 @@ from tests.imports.conftest import PDF, disc, give, iso_of, mark, zip_of
 from vna.access.principal import Action, Kind, Principal
 from vna.db.pool import Database
 from vna.dicom.refs import InstanceRef, Level, StudyRef, uid
-from vna.errors import Conflict, InvalidRequest, NotFound, NotPermitted, TooLarge, Unavailable
+from vna.errors import (
+    Conflict,
+    InvalidRequest,
+    NotFound,
+    NotPermitted,
+    TooLarge,
+    Unavailable,
+)
 from vna.imports.values import Confirmation, Import, Result, State
 from vna.ingest.outcome import Stored
 from vna.ingest.quarantine import RELEASE
@@ -195,6 +202,23 @@ def test_recovery_and_reindex_leave_quarantine_alone(archive: Archive) -> None:
     again = archive.recovery.reindex()
     assert (again.indexed, again.aside) == (0, 1)
     assert found(archive) == 0
+    assert archive.imports.detail(archive.who, number).about.images == 1
+
+
+def test_an_object_whose_row_nobody_can_be_sure_of_is_not_destroyed(archive: Archive) -> None:
+    number = begun(archive)
+    with archive.database.transaction() as tx:
+        tx.execute("""
+            CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql
+                AS 'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END';
+            CREATE CONSTRAINT TRIGGER die AFTER INSERT ON import_file DEFERRABLE INITIALLY DEFERRED
+                FOR EACH ROW EXECUTE FUNCTION die()""")
+    with pytest.raises(Unavailable, match="not known"):
+        give(archive, number, "one", ONE.part10())
+    assert blobs(archive) == 1
+    with archive.database.transaction() as tx:
+        tx.execute("DROP FUNCTION die CASCADE")
+    assert archive.recovery.adopt(older_s=0).aside == 1
     assert archive.imports.detail(archive.who, number).about.images == 1
 
 

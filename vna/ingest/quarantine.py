@@ -23,7 +23,7 @@ from vna.db import statements
 from vna.db.pool import Connection, Database
 from vna.dicom.refs import InstanceRef, uid
 from vna.dicom.text import fold_name
-from vna.errors import NotFound, Unavailable, VNAError
+from vna.errors import CommitUnknown, NotFound, Unavailable, VNAError
 from vna.index.deleted import known_to, mark_applied
 from vna.index.terms import text, values
 from vna.ingest.conform import identify
@@ -214,6 +214,8 @@ class Quarantine:
         )
         try:
             outcome = keep(aside)
+        except CommitUnknown:
+            raise  # its row may be there; recovery finds a blob without one
         except VNAError:
             self.remove(stored.blob_id)
             raise
