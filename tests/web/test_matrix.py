@@ -210,6 +210,7 @@ PAGES: dict[tuple[str, str], str | Action] = {
     ("GET", "/my/access"): OWN,
     ("GET", "/my/account"): OWN,
     ("POST", "/my/account/language"): OWN,
+    ("POST", "/my/account/contact"): OWN,
     ("GET", "/patients"): Action.CORRECT,
     ("POST", "/patients"): Action.CORRECT,
     ("GET", "/emergency"): Action.EMERGENCY,
