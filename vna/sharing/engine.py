@@ -21,6 +21,7 @@ from vna.sharing.automatic import Automation
 from vna.sharing.board import Board
 from vna.sharing.consent_texts import ConsentTexts
 from vna.sharing.consents import Consents
+from vna.sharing.contacts import Contacts
 from vna.sharing.ends import Ends
 from vna.sharing.forwarding import Forwarding
 from vna.sharing.guests import Guests
@@ -82,6 +83,7 @@ class SharingEngine:
             outbox=outbox,
         )
         self.consents = Consents(rooms)
+        self.contacts = Contacts(rooms)
         self.texts = ConsentTexts(rooms)
         self.kiosks = Kiosks(rooms, self.consents, self.texts)
         self._rooms = rooms
@@ -111,6 +113,10 @@ class SharingEngine:
     def link(self, secret: str) -> str:
         """Write the link of a secret that is handed over."""
         return self._rooms.link(secret)
+
+    def origin(self) -> str:
+        """Say where people outside find our pages."""
+        return self._rooms.origin()
 
     def default_until(self, purpose: Purpose) -> dt.datetime:
         """Say until when a share is good when nobody says otherwise."""
