@@ -250,8 +250,8 @@ class GuestSenders:
                 "message": message,
             }
             tx.execute(SQL.send, kept)
-            counts = {"objects": found.images + found.reports + found.objects}
-            rooms.tell(tx, party.principal, "sent", exchange, **counts)
+            count = found.images + found.reports + found.objects
+            rooms.tell(tx, party.principal, "sent", exchange, objects=count)
 
         rooms.database.changing(work)
         with rooms.database.reading() as conn:

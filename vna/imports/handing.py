@@ -87,8 +87,8 @@ class Handing:
         for one, name in zip(held, names, strict=True):
             files.append(("/".join(name), one.content, one.blob_id))
         for at, document in enumerate(documents, 1):
-            name = f"DOCUMENTS/DOC{at:05}.{document.ending.upper()}"
-            files.append((name, self.document(document).content, document.blob_id))
+            path = f"DOCUMENTS/DOC{at:05}.{document.ending.upper()}"
+            files.append((path, self.document(document).content, document.blob_id))
         entries = [Entry(name=n, content=c, changed_at=since, key=k) for n, c, k in files]
         return Handed(
             content=package(entries, self._checksums),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -188,14 +187,16 @@ def _list(body: bytes) -> tuple[list[str], list[str]]:
         raise InvalidRequest("The list of files is not JSON.") from exc
     if not isinstance(found, dict):
         raise InvalidRequest("The list of files names marks and items.")
-    marks, items = found.get("marks"), found.get("items")
-    if not (_are_texts(marks) and _are_texts(items)) or len(items) > _MOST_ITEMS:
-        raise InvalidRequest("Marks and items are lists of texts.")
+    marks, items = _texts(found.get("marks")), _texts(found.get("items"))
+    if len(items) > _MOST_ITEMS:
+        raise TooLarge
     return marks, items
 
 
-def _are_texts(found: Any) -> bool:  # JSON of a browser
-    return isinstance(found, Sequence) and all(isinstance(one, str) for one in found)
+def _texts(found: Any) -> list[str]:  # JSON of a browser
+    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+        raise InvalidRequest("Marks and items are lists of texts.")
+    return found
 
 
 async def _file(call: Handover) -> Response:
