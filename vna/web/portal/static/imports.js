@@ -110,10 +110,10 @@ async function add(items) {
   for (const item of items) { item.mark = await markOf(item); known.set(item.mark, item); }
   const list = [...known.values()];
   const marks = list.map((item) => item.mark); // an exchange counts items, too: folders, or files by themselves
-  const items = [...new Set(list.map((item) => item.name.split("/")[0]))];
+  const tops = [...new Set(list.map((item) => item.name.split("/")[0]))];
   const answer = await fetch(`${box.dataset.import}/expect`, {
     method: "POST", headers: { "X-VNA-Form": box.dataset.form, "Content-Type": "application/json" },
-    body: JSON.stringify(box.dataset.items ? { marks, items } : marks),
+    body: JSON.stringify(box.dataset.items ? { marks, items: tops } : marks),
   }).catch(() => null);
   if (!answer || !answer.ok) {
     const told = answer && box.dataset.items ? await answer.json().catch(() => ({})) : {};
