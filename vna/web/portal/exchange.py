@@ -67,7 +67,8 @@ class Handover(Call):
     def show(self, page: str, *, status: int = 200, **shown: Any) -> Response:  # by the page
         """Render a page; the number of the exchange stands at its foot."""
         number = self.party.exchange.number if self.party else None
-        return Call.show(self, page, status=status, **{"number": number, **shown})
+        always = {"number": number, "here": _COOKIES[self.side]}
+        return Call.show(self, page, status=status, **{**always, **shown})
 
     def enter(self, where: str, session: str) -> Response:
         """Lead on with the session that was opened."""
