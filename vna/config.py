@@ -209,6 +209,18 @@ class Imports:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Guests:
+    """What guests may send to guests."""
+
+    enabled: bool = False
+    items: int = 5
+    bytes: int = 4 << 30
+    keep_days: float = 14.0
+    daily: int = 20
+    domains: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Deletion:
     """How what is deleted goes."""
 
@@ -358,6 +370,7 @@ class Settings:
     versions: Versions = field(default_factory=Versions)
     ingest: Ingest = field(default_factory=Ingest)
     imports: Imports = field(default_factory=Imports)
+    guests: Guests = field(default_factory=Guests)
     deletion: Deletion = field(default_factory=Deletion)
     corrections: Corrections = field(default_factory=Corrections)
     patients: Patients = field(default_factory=Patients)

@@ -147,6 +147,27 @@ PAGES: dict[tuple[str, str], str | Action] = {
     ("POST", "/u/form"): GUEST,
     ("POST", "/u/done"): GUEST,
     ("POST", "/u/leave"): GUEST,
+    ("GET", "/send"): OPEN,
+    ("POST", "/send"): GUEST,
+    ("GET", "/send/code"): GUEST,
+    ("POST", "/send/code"): GUEST,
+    ("POST", "/send/again"): GUEST,
+    ("GET", "/send/files"): GUEST,
+    ("POST", "/send/expect"): GUEST,
+    ("PUT", "/send/file/{mark}"): GUEST,
+    ("POST", "/send/form"): GUEST,
+    ("POST", "/send/done"): GUEST,
+    ("GET", "/send/status"): OPEN,
+    ("POST", "/send/status"): GUEST,
+    ("POST", "/send/stop"): GUEST,
+    ("POST", "/send/leave"): GUEST,
+    ("GET", "/g"): OPEN,
+    ("POST", "/g/open"): GUEST,
+    ("POST", "/g/not-me"): GUEST,
+    ("GET", "/g/images"): GUEST,
+    ("GET", "/g/images.zip"): GUEST,
+    ("GET", "/g/document/{number:int}"): GUEST,
+    ("POST", "/g/leave"): GUEST,
     ("GET", "/s"): OPEN,
     ("POST", "/s/open"): GUEST,
     ("GET", "/s/prove"): GUEST,
@@ -232,7 +253,8 @@ class World:
 
 @pytest.fixture(scope="module")
 def world(postgres: TestPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with serving(postgres, tmp_path_factory.mktemp("site"), dev=False) as site:
+    folder = tmp_path_factory.mktemp("site")
+    with serving(postgres, folder, dev=False, guests={"enabled": True}) as site:
         site.archive.take(FILE.part10())
         people = {name: signed_in(site, f"p-{name}", name) for name in ROLES.by_name}
         tokens = {name: token_of(site, f"s-{name}", name) for name in ROLES.by_name}
