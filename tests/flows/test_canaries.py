@@ -7,6 +7,7 @@ index hold names and numbers by design (docs/security.md), and secrets not even 
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import shutil
 import ssl
@@ -60,6 +61,7 @@ PERSON = {
     "StudyDescription": NAMED["description"],
     "OtherPatientIDs": NAMED["Other Patient IDs"],
 }
+UNTIL = (dt.datetime.now(dt.UTC).date() + dt.timedelta(days=20)).isoformat()
 SENT, STOWED, CARRIED = (ct(n, values=PERSON) for n in (1, 2, 3))
 FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 STOW = {"content-type": 'multipart/related; type="application/dicom"; boundary=b'}
@@ -239,7 +241,7 @@ def shared(journey: Journey, staff: httpx.Client) -> None:
         "passcode": "on",
         "by": f"+{secrets['telephone']}",
         "basis": "legal:treatment",
-        "until": "2031-01-31",
+        "until": UNTIL,
         "language": "en",
         "reports": "on",
         "download": "on",
