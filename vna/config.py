@@ -91,6 +91,7 @@ class Access:
     link_s: float = 86400.0
     token_days: float = 366.0
     ae_clears: str = "embargoed,disputed"
+    privacy_mail: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

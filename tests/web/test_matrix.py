@@ -22,6 +22,7 @@ from vna.web.dicomweb import routes as dicomweb
 from vna.web.exchange import URI_ROOT, Counter
 from vna.web.identity import Identity
 from vna.web.multipart import multipart_type
+from vna.web.standing import Standing
 from vna.web.threads import Threads
 
 ROLES = roles.load()
@@ -237,6 +238,8 @@ PAGES: dict[tuple[str, str], str | Action] = {
     ("GET", "/emergency"): Action.EMERGENCY,
     ("POST", "/emergency"): Action.EMERGENCY,
     ("POST", "/emergency/end"): PERSON,
+    ("GET", "/emergency/second"): Action.AGREE,
+    ("POST", "/emergency/second"): Action.AGREE,
     ("GET", "/emergencies"): Action.AUDIT,
     ("POST", "/emergencies"): Action.AUDIT,
 }
@@ -269,7 +272,10 @@ def test_every_route_of_dicomweb_has_its_row() -> None:
 def test_every_page_has_its_row(world: World) -> None:
     engines = world.site.engines
     threads = Threads(1)
-    house = _house(Counter(engines=engines, threads=threads, identity=Identity(engines, threads)))
+    identity = Identity(engines, threads)
+    house = _house(
+        Counter(engines=engines, threads=threads, identity=identity, standing=Standing(identity))
+    )
     threads.close()
     served = set()
     for route in house.routes:

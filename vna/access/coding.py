@@ -103,6 +103,7 @@ _CODINGS = {
     "access.refused": Coding("110113", "E", "110147"),
     "glass.broken": Coding("110113", "E", "110127"),
     "glass.ended": Coding("110113", "E", "110138"),
+    "glass.agreed": Coding("110113", "E", "110127"),
     "glass.reviewed": Coding("110113", "E", "110137"),
     "label": Coding("110113", "E", "110135"),
     "care": Coding("110113", "E", "110135"),

@@ -29,6 +29,7 @@ class Action(enum.Enum):
     LABEL = "label"
     CARE = "care"
     EMERGENCY = "emergency"
+    AGREE = "agree"
 
 
 class Label(enum.Enum):
