@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from vna.config import Sharing
 from vna.delivery.channels import Channel
 from vna.errors import Conflict, InvalidRequest
-from vna.sharing.values import Forward, Offer, Protection, Purpose
+from vna.sharing.values import Confirmed, Forward, Offer, Protection, Purpose
 
 LEGAL_BASES = frozenset(
     {"patient-request", "treatment", "vital-interest", "legal-obligation", "contract"}
@@ -69,7 +69,8 @@ def check_offer(offer: Offer, settings: Sharing, now: dt.datetime) -> None:
     """Refuse an offer that must not be made. Raises `InvalidRequest`."""
     if not (offer.studies or offer.series or offer.instances):
         raise InvalidRequest("Choose at least one study, series or image.")
-    if len(offer.person.confirmed) < LEAST_CONFIRMED:
+    confirmed = offer.person.confirmed
+    if Confirmed.ACCOUNT not in confirmed and len(confirmed) < LEAST_CONFIRMED:
         raise InvalidRequest(
             "Compare two things with the person at least: name and birth date, say."
         )
