@@ -39,6 +39,7 @@ from vna.operate.graveyard import Graveyard
 from vna.operate.identities import IdentityEngine
 from vna.operate.labels import LabelEngine
 from vna.operate.lifecycle import LifecycleEngine
+from vna.operate.patient_accounts import PatientAccounts
 from vna.operate.purge import Purge
 from vna.operate.pushes import CommitmentPushes
 from vna.operate.transactions import CommitmentTransactions
@@ -140,6 +141,7 @@ class Archive:
     messages: Messages
     sharing: SharingEngine
     posted: Posted
+    patient_accounts: PatientAccounts
     who: Principal
 
     def take(self, data: bytes, *, chunk: int = 1 << 16, **expected: str) -> Outcome:
@@ -246,6 +248,14 @@ def open_archive(
             messages=messages,
             sharing=sharing,
             posted=posted,
+            patient_accounts=PatientAccounts(
+                database=database,
+                audit=audit,
+                settings=settings,
+                people=known,
+                vault=Vault(keyring, CHEAP),
+                identities=identities,
+            ),
             labels=labels,
             people=known,
             who=developer("test"),

@@ -42,6 +42,7 @@ from vna.operate.graveyard import Graveyard
 from vna.operate.identities import IdentityEngine
 from vna.operate.labels import LabelEngine
 from vna.operate.lifecycle import LifecycleEngine
+from vna.operate.patient_accounts import PatientAccounts
 from vna.operate.purge import Purge
 from vna.operate.pushes import CommitmentPushes
 from vna.operate.sealing import Sealer
@@ -321,6 +322,14 @@ def _assembled(
         trail=Trail(database, audit),
         messages=messages,
         sharing=sharing,
+        patient_accounts=PatientAccounts(
+            database=database,
+            audit=audit,
+            settings=settings,
+            people=known,
+            vault=Vault(store.keyring),
+            identities=identities,
+        ),
         settings=settings,
         check=_check(database, ingest),
     )

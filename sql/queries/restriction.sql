@@ -72,6 +72,13 @@ SELECT study_uid
  WHERE account_id = %s
  LIMIT %s;
 
+-- name: list_own
+-- The studies that are about the person an account is bound to.
+SELECT study_uid
+  FROM own_reach
+ WHERE account_id = %s
+ LIMIT %s;
+
 -- name: list_lent
 -- The studies lent to a session in an emergency.
 SELECT study_uid

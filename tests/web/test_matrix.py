@@ -68,6 +68,8 @@ for _level in (_STUDY, _SERIES, _INSTANCE, f"{_INSTANCE}/frames/{{frames}}"):
 
 # Pages: who may have them. "all" tells nothing; "nobody" is for who is not signed in yet
 OPEN, NOBODY, PERSON, ENROLLING, HALF = "all", "nobody", "person", "enrolling", "half"
+START = "start"  # who is not known has the ways in, staff the list, patients their own pages
+OWN = "own"  # patients alone
 GUEST = "guest"  # who was sent a link: nobody of the house is
 ABSENT = "absent"  # nobody's: no identity provider is named in these settings
 FOR_ALL = {OPEN: (200,), GUEST: (400, 401), ABSENT: (404,)}  # whatever their role
@@ -75,7 +77,7 @@ PAGES: dict[tuple[str, str], str | Action] = {
     ("GET", "/livez"): OPEN,
     ("GET", "/readyz"): OPEN,
     ("GET", "/metrics"): Action.MONITOR,
-    ("GET", "/"): Action.QUERY,
+    ("GET", "/"): START,
     ("GET", "/static/portal.css"): OPEN,
     ("GET", "/static/icon.svg"): OPEN,
     ("GET", "/static/sign-in.js"): OPEN,
@@ -193,6 +195,21 @@ PAGES: dict[tuple[str, str], str | Action] = {
     ("POST", "/confirm"): PERSON,
     ("POST", "/confirm/passkey/begin"): PERSON,
     ("POST", "/confirm/passkey"): PERSON,
+    ("GET", "/static/own.css"): OPEN,
+    ("GET", "/study/{study}/account"): Action.CORRECT,
+    ("POST", "/study/{study}/account"): Action.CORRECT,
+    ("POST", "/study/{study}/account.pdf"): Action.CORRECT,
+    ("GET", "/my/start"): NOBODY,
+    ("POST", "/my/start"): NOBODY,
+    ("GET", "/s/account"): GUEST,
+    ("POST", "/s/account"): GUEST,
+    ("GET", "/my"): OWN,
+    ("GET", "/my/study/{study}"): OWN,
+    ("GET", "/my/view/{study}"): OWN,
+    ("GET", "/my/view/{study}/{series}"): OWN,
+    ("GET", "/my/access"): OWN,
+    ("GET", "/my/account"): OWN,
+    ("POST", "/my/account/language"): OWN,
     ("GET", "/patients"): Action.CORRECT,
     ("POST", "/patients"): Action.CORRECT,
     ("GET", "/emergency"): Action.EMERGENCY,
@@ -298,7 +315,10 @@ def test_pages_are_for_whom_the_table_says(world: World, method: str, role: str 
         for name, value in names.items():
             url = url.replace(name, value)
         answer = who.client.request(verb, url)
-        if whose in FOR_ALL:
+        own = of_patients(verb, path, whose, role)
+        if own:
+            assert answer.status_code == own, path
+        elif whose in FOR_ALL:
             assert answer.status_code in FOR_ALL[whose]
         elif isinstance(whose, Action) and role is None:
             assert answer.status_code in (303, 401)
@@ -316,6 +336,23 @@ def test_pages_are_for_whom_the_table_says(world: World, method: str, role: str 
             assert answer.status_code in (400, 403)
         else:
             assert answer.status_code in (200, 503)
+
+
+def of_patients(verb: str, path: str, whose: str | Action, role: str | None) -> int:
+    """Say how pages answer where patients and staff part ways; 0 where they are asked alike."""
+    found = None if role is None else ROLES.by_name[role]
+    if whose == START:
+        may_look = found is None or Action.QUERY in found.actions
+        return 303 if found and found.is_own else 200 if may_look else 403
+    if found is None:
+        return 303 if whose == OWN else 0
+    if not found.is_own:
+        return 403 if whose == OWN else 0
+    if whose == OWN:  # its account is nobody's, so that it sees no study
+        return 400 if verb == "POST" else 404 if "{study}" in path else 200
+    if isinstance(whose, Action) or path.startswith("/viewer"):
+        return 403
+    return 303 if (verb, path) == ("GET", "/account") else 0
 
 
 @pytest.mark.parametrize("role", [None, *ROLES.by_name])

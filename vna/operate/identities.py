@@ -33,6 +33,8 @@ from vna.patients.store import Case, Decision, Identity, Standing, pair_of
 __all__ = ["Case", "Identity", "IdentityEngine", "Person", "Standing"]
 
 LINK, APART, DECEASED = "identity-link", "identity-apart", "identity-deceased"
+BOUND = "identity-bound"
+_OPS = frozenset({LINK, APART, DECEASED, BOUND})
 REASON_MOST = 500
 
 _STATES = {LINK: "linked", APART: "apart"}
@@ -190,13 +192,38 @@ class IdentityEngine:
         self._effect(entry, principal)
         self.keep_up()  # the patient's studies are looked at again
 
+    def bound(self, tx: Connection, principal: Principal, identity: bytes, *, account: str) -> None:
+        """Write down that an account is bound to an identity, last in the transaction that does it.
+
+        The journal keeps what the identity is called: it is called so again when all studies are
+        taken in anew. Raises `NotFound`, `Unavailable`.
+        """
+        found = store.find(tx, [identity]).get(identity)
+        if found is None:
+            raise NotFound("There is no such identity.")
+        args = {"reason": f"account {account}", "account": account}
+        entry = self._journal.append(BOUND, {"first": _described(found)}, args, principal.name)
+        deleted.mark_applied(tx, [entry], BOUND)
+        store.note(
+            tx,
+            Decision(
+                act=entry,
+                at=created_at(entry),
+                actor=principal.name,
+                op=BOUND,
+                first=identity,
+                second=None,
+                reason=args["reason"],
+            ),
+        )
+
     def lay(self, tx: Connection) -> None:
         """Write every decision into an emptied catalogue, before blobs are indexed.
 
         Raises `Corrupt` when the journal cannot be read whole.
         """
         for entry in self._journal.replay():
-            if entry.op in (LINK, APART, DECEASED):
+            if entry.op in _OPS:
                 self._take(tx, entry)
                 deleted.mark_applied(tx, [entry.id], entry.op)
 
@@ -204,7 +231,7 @@ class IdentityEngine:
         """Bring into the index what the journal says and a crash kept from it; count the acts."""
         count = 0
         for entry in self._journal.unknown(deleted.known_to(self._database), older_s=older_s):
-            if entry.op in (LINK, APART, DECEASED):
+            if entry.op in _OPS:
                 self._apply(entry, system(f"recovery for {entry.actor}"))
                 count += 1
         return count
@@ -297,9 +324,9 @@ class IdentityEngine:
             reason=reading.reason,
         )
         store.note(tx, decision)
-        if decision.second is None:
+        if entry.op == DECEASED:
             store.set_death(tx, first, reading.died)
-        elif decision.second != first:
+        elif decision.second is not None and decision.second != first:
             store.decide(tx, decision, _STATES[entry.op])
             store.find_persons(tx, ids)
         return decision
@@ -336,7 +363,7 @@ def _described(one: Identity) -> dict[str, Any]:
 
 
 def _reading(entry: Entry) -> _Reading:
-    names = ("first",) if entry.op == DECEASED else ("first", "second")
+    names = ("first",) if entry.op in (DECEASED, BOUND) else ("first", "second")
     try:
         return _Reading(
             parties=tuple(_party(entry.target[name]) for name in names),

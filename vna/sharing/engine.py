@@ -127,6 +127,10 @@ class SharingEngine:
         """Write the link of a secret that is handed over."""
         return self._rooms.link(secret)
 
+    def origin(self) -> str:
+        """Say where people outside find our pages."""
+        return self._rooms.origin()
+
     def default_until(self, purpose: Purpose) -> dt.datetime:
         """Say until when a share is good when nobody says otherwise."""
         return default_until(self._rooms.settings.sharing, purpose, now())
