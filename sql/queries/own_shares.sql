@@ -33,12 +33,20 @@ SELECT owner = %s AND consent_id IS NULL AND legal_basis = 'patient-request'
 SELECT count(*) FROM share WHERE owner = %s AND created_at > now() - interval '1 day';
 
 -- name: identities_in
--- Which identities some studies are of; none where there is no Patient ID.
-SELECT DISTINCT p.issuer, p.patient_id
+-- Which identities some studies are of, and those of the person an account is bound to: somebody
+-- consents before there is a study.
+SELECT p.issuer, p.patient_id
   FROM study s
   JOIN patient p USING (patient_pk)
- WHERE s.study_uid = ANY (%s) AND p.patient_id <> ''
- ORDER BY 1, 2;
+ WHERE s.study_uid = ANY (%(studies)s) AND p.patient_id <> ''
+ UNION
+SELECT i.issuer, i.patient_id
+  FROM account a
+  JOIN person_account b USING (account_id)
+  JOIN identity me ON me.identity_id = b.identity_id
+  JOIN identity i ON i.person_id = me.person_id
+ WHERE a.login = %(owner)s AND b.ended_at IS NULL AND b.confirmed_at IS NOT NULL
+   AND NOT i.quarantined;
 
 -- name: consents_of_some
 -- What was allowed or forbidden under some identities, the latest first.

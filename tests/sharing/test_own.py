@@ -10,7 +10,7 @@ from tests.sharing.own import BYSTANDER, PERSON, of_first, patient, wanted
 from tests.sharing.test_consents import consent
 from vna.access.principal import system
 from vna.dicom.refs import SeriesRef, uid
-from vna.errors import Conflict, InvalidRequest, NotFound, NotPermitted, TooMany
+from vna.errors import Conflict, InvalidRequest, NotFound, NotPermitted
 from vna.ingest.outcome import Stored
 from vna.sharing.values import (
     Confirmed,
@@ -194,7 +194,7 @@ def test_an_account_shares_so_many_times_a_day(desk: Desk) -> None:
         "'share_id', n, 'number', 'ZZZZ-' || lpad(n::text, 4, '0')))).* "
         "FROM share s, generate_series(1, 19) n"
     )
-    with pytest.raises(TooMany):
+    with pytest.raises(Conflict):
         own.offer(who, wanted(desk))
     own.offer(of_first(desk, name="p-OTHER"), wanted(desk))
 

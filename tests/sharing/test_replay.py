@@ -26,6 +26,7 @@ TABLES = (
     "share_notice",
     "share_draft",
     "patient_request",
+    "own_contact",
 )
 KEPT = {
     "contact_channel": "channel_id, kind, sealed, value_mac, masked",

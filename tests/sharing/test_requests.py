@@ -13,7 +13,7 @@ from tests.sharing.conftest import CLERK, MAIL, Desk, study
 from tests.sharing.own import BYSTANDER, of_first, patient, ref, wanted, wish
 from tests.sharing.test_replay import kept, lose
 from vna.access.principal import Action, Kind, Principal, Scope
-from vna.errors import Conflict, InvalidRequest, NotFound, NotPermitted, TooMany
+from vna.errors import Conflict, InvalidRequest, NotFound, NotPermitted
 from vna.sharing.wishes import Answer, Refusal, State
 from vna.sharing.wishes import Kind as Sort
 
@@ -154,7 +154,7 @@ def test_only_so_many_wait_at_once(desk: Desk) -> None:
     requests, who = desk.engine.requests, of_first(desk)
     for _ in range(20):
         requests.ask(who, wish())
-    with pytest.raises(TooMany):
+    with pytest.raises(Conflict):
         requests.ask(who, wish())
     requests.withdraw(who, requests.own(who)[0].request_id)
     requests.ask(who, wish())

@@ -19,6 +19,7 @@ from vna.sharing.records import Item
 from vna.sharing.rooms import SQL, Runs
 from vna.sharing.rules import REPORTS, Facts
 from vna.sharing.values import Offer
+from vna.texts import marked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,14 +46,14 @@ def choose(conn: Connection, who: Principal, offer: Offer, *, most: int) -> Chos
     for ref in refs:
         there = instances(conn, ref, within=who.scope.within())
         if not there:
-            raise NotFound("What was chosen is not there any more.")
+            raise NotFound(marked("What was chosen is not there any more."))
         found.update((one.ref.instance, one) for one in there)
     kept = [one for one in found.values() if offer.reports or one.sop_class not in REPORTS]
     if not kept:
-        raise InvalidRequest("Only reports were chosen, and this share is without reports.")
+        raise InvalidRequest(marked("Only reports were chosen, and this share is without reports."))
     if not offer.without_images and not any(_is_picture(one) for one in kept):
         raise InvalidRequest(
-            "There are no images in this, only documents: say so if that is meant."
+            marked("There are no images in this, only documents: say so if that is meant.")
         )
     studies = tuple(sorted({one.ref.study for one in kept}))
     identities = identities_of(conn, studies)
@@ -113,7 +114,7 @@ def identities_of(conn: Runs, studies: Sequence[str]) -> tuple[tuple[str, str], 
     rows = conn.execute(SQL.persons_of, (Texts(studies),)).fetchall()
     persons = {person for *_, person in rows}
     if len({tuple(row[:3]) for row in rows}) != 1 and (len(persons) != 1 or None in persons):
-        raise Conflict("These studies are not of one patient: share those of each apart.")
+        raise Conflict(marked("These studies are not of one patient: share those of each apart."))
     return tuple(sorted({(issuer, patient_id) for issuer, patient_id, *_ in rows}))
 
 

@@ -16,6 +16,7 @@ from vna.db import statements
 from vna.errors import Conflict, NotFound, TooLarge
 from vna.sharing.ids import new_id
 from vna.sharing.rooms import Act, Rooms
+from vna.texts import marked
 
 _SQL = statements.load("own_shares")
 
@@ -80,11 +81,11 @@ class Drafts:
     def _sealed(self, draft_id: int, fields: Mapping[str, str]) -> bytes:
         written = orjson.dumps(dict(fields))
         if len(written) > _MOST_BYTES:
-            raise TooLarge("That is too much for one share: choose whole examinations.")
+            raise TooLarge(marked("That is too much for one share: choose whole examinations."))
         return self._rooms.keys.seal(_DRAFT, draft_id, written)
 
 
 def use(tx: Act, who: Principal, draft_id: int, share_id: int) -> None:
     """Let a draft become a share, once, in its transaction. Raises `Conflict`."""
     if tx.execute(_SQL.use_draft, (share_id, draft_id, who.name)).fetchone() is None:
-        raise Conflict("This was sent before: look at your shares.")
+        raise Conflict(marked("This was sent before: look at your shares."))

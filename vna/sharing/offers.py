@@ -21,6 +21,7 @@ from vna.sharing.rooms import GUESTS_CLEARANCES, SQL, Act, Rooms, Runs, now
 from vna.sharing.rules import are_one, check_consents, check_offer
 from vna.sharing.values import Offer, Offered, Protection
 from vna.telemetry import SHARE_ACTS
+from vna.texts import marked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +91,9 @@ class Offers:
         with rooms.database.reading() as conn:
             chosen = choosing.choose(conn, who, offer, most=settings.most_items)
         if not rooms.labels.withheld(GUESTS_CLEARANCES).isdisjoint(chosen.studies):
-            raise Conflict("A label withholds a study of this: it is not shared while it does.")
+            raise Conflict(
+                marked("A label withholds a study of this: it is not shared while it does.")
+            )
         drawn = self._draw(offer)
         items = choosing.freeze(rooms.store, chosen.located, drawn.share_key)
         return Prepared(chosen=chosen, drawn=drawn, items=items)

@@ -18,7 +18,7 @@ from vna.access.principal import EVERYTHING, Action, Kind, Principal
 from vna.db import statements
 from vna.db.pool import Connection
 from vna.dicom.refs import UID, StudyRef
-from vna.errors import NotFound, NotPermitted, TooMany
+from vna.errors import Conflict, NotFound, NotPermitted
 from vna.index.arrays import Texts
 from vna.sharing.board import grant_summaries, summary_of
 from vna.sharing.consents import Consents, Recorded, Withdrawn, recorded
@@ -39,6 +39,7 @@ from vna.sharing.values import (
     Purpose,
     ShareSummary,
 )
+from vna.texts import marked
 
 _OWN = statements.load("own_shares")
 
@@ -111,7 +112,7 @@ class Own:
         """Share what one sees, for the one reason there is here; a draft is sent once.
 
         Raises `NotPermitted`, `NotFound`, `InvalidRequest`, `TooLarge`, `Conflict` as the offers
-        of staff do, and `TooMany` past what an account shares in a day. May cost a hash.
+        of staff do, the last also past what an account shares in a day. May cost a hash.
         """
         _require(who)
         self._require_few(who)
@@ -175,7 +176,8 @@ class Own:
         """List what one allowed and forbade, under all one's identities, the latest first."""
         _require(who)
         with self._rooms.database.reading() as conn:
-            known = conn.execute(_OWN.identities_in, (Texts(_seen(who)),)).fetchall()
+            asked = {"studies": Texts(_seen(who)), "owner": who.name}
+            known = conn.execute(_OWN.identities_in, asked).fetchall()
             issuers, ids = Texts(row[0] for row in known), Texts(row[1] for row in known)
             rows = conn.execute(_OWN.consents_of_some, (issuers, ids)).fetchall()
         return [recorded(row) for row in rows]
@@ -242,7 +244,9 @@ class Own:
         with self._rooms.database.reading() as conn:
             row = conn.execute(_OWN.count_lately, (who.name,)).fetchone()
         if row is not None and row[0] >= most:
-            raise TooMany(f"That were {most} shares within a day: go on tomorrow.")
+            raise Conflict(
+                marked("You have shared so often today that more must wait: go on tomorrow.")
+            )
 
 
 def _require(who: Principal) -> None:

@@ -19,7 +19,7 @@ from vna.access.policy import require
 from vna.access.principal import Action, Principal
 from vna.crypto import shares
 from vna.db import statements
-from vna.errors import Conflict, NotFound, TooMany
+from vna.errors import Conflict, NotFound
 from vna.sharing import granting, records
 from vna.sharing.ids import new_id
 from vna.sharing.own import Own
@@ -36,6 +36,7 @@ from vna.sharing.wishes import (
     check_wish,
 )
 from vna.telemetry import SHARE_ACTS
+from vna.texts import marked
 
 _SQL = statements.load("own_shares")
 
@@ -58,7 +59,7 @@ class PatientRequests:
     def ask(self, who: Principal, wish: Wish) -> str:
         """Take a request; return its number.
 
-        Raises `NotPermitted`, `InvalidRequest`, `TooMany` while many wait, and `NotFound` for a
+        Raises `NotPermitted`, `InvalidRequest`, `Conflict` while many wait, and `NotFound` for a
         study or a share that is not theirs.
         """
         self._check(who, wish)
@@ -69,13 +70,13 @@ class PatientRequests:
             tx.execute(_SQL.add_request, row)
             tx.write_down(records.REQUEST, {"request": request_id}, row, who.name)
             detail = {"asked": number, "what": wish.kind.value}
-            about: list[str | None] = sorted(str(ref.study) for ref in wish.studies) or [None]
+            about: list[str | None] = [*sorted(str(ref.study) for ref in wish.studies)]
             self._rooms.tell(
                 tx,
                 who,
                 *(
                     Event(kind="patient.asked", outcome="done", study=study, detail=detail)
-                    for study in about
+                    for study in about or [None]
                 ),
             )
 
@@ -162,7 +163,9 @@ class PatientRequests:
         with self._rooms.database.reading() as conn:
             row = conn.execute(_SQL.count_own_open, (who.name,)).fetchone()
         if row is not None and row[0] >= MOST_OPEN:
-            raise TooMany(f"{MOST_OPEN} of your requests wait for an answer: wait for some first.")
+            raise Conflict(
+                marked("Many of your requests wait for an answer: let some be answered first.")
+            )
 
     def _note_read(self, who: Principal, detail: dict[str, Any]) -> None:
         event = Event(kind="patient.request-read", outcome="done", detail=detail)

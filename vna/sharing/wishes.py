@@ -11,7 +11,7 @@ from vna.dicom.refs import StudyRef
 from vna.errors import InvalidRequest
 from vna.sharing.rules import MOST_NAME
 from vna.sharing.values import Person
-from vna.texts import ENGLISH, languages
+from vna.texts import ENGLISH, languages, marked
 
 MOST_WORDS = 2000
 _MOST_STUDIES = 200
@@ -108,7 +108,7 @@ def check_wish(wish: Wish) -> None:
     """Refuse a request that says too little, or too much. Raises `InvalidRequest`."""
     check_words(wish.words)
     if wish.kind in (Kind.CORRECT, Kind.OTHER, Kind.SEND) and not wish.words.strip():
-        raise InvalidRequest("Say in a few words what you need.")
+        raise InvalidRequest(marked("Say in a few words what you need."))
     if len(wish.studies) > _MOST_STUDIES:
         raise InvalidRequest(f"A request is about {_MOST_STUDIES} examinations at most.")
     if (wish.kind is Kind.STOP) != (wish.share_id is not None):
