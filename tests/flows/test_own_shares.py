@@ -19,10 +19,20 @@ from tests.flows.test_shares import PHONE, browser, link, report, slices
 from tests.flows.test_viewer import DESKTOP, SCREENS, Told
 from tests.web.conftest import Site, serving
 from tests.web.people import Surfer, patient_of, signed_in
+from vna.sharing.consents import Consent
 
 __all__ = ["browser"]
 
 CLOSED = """async () => (await fetch("/s/home")).status === 401"""
+CONSENT = Consent(
+    issuer="LOCAL",
+    patient_id="P-0001",
+    purpose="treatment",
+    allowed=True,
+    text_version="treatment.own-1",
+    signed_by="Jane Doe",
+    way="kiosk",
+)
 _VIOLATIONS = """axe.run().then(r => r.violations.map(
   v => [v.id, v.nodes[0].html, v.nodes[0].failureSummary].join(" | ")))"""
 
@@ -72,6 +82,7 @@ def test_a_patient_shares_follows_and_stops_and_gets_an_answer(
 ) -> None:
     jane = patient_of(site, STUDY[0].study)
     clerk = signed_in(site, "clerk", "records-clerk")
+    site.archive.sharing.consents.record(site.archive.who, CONSENT)
     told, url = Told(), site.address.url
     own = seen_by(browser, site, jane, **PHONE)
     page = own.new_page()
@@ -116,6 +127,19 @@ def test_a_patient_shares_follows_and_stops_and_gets_an_answer(
     page.get_by_text("Stopped", exact=True).wait_for()
     stranger.wait_for_function(CLOSED)
 
+    page.goto(f"{url}/my/share?study={STUDY[0].study}")
+    page.get_by_role("button", name="Go on").click()
+    page.get_by_label("Name").fill("Dr. Gray")
+    page.get_by_label("I hand it over myself").check()
+    page.get_by_role("button", name="Go on").click()
+    expect(page.get_by_role("checkbox", name="A passcode")).to_be_checked()
+    page.get_by_label("Also on paper").check()
+    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Make the link").click()
+    page.get_by_text("Shown only now").wait_for()
+    looked_at(page, "own-share-made")
+    page.goto(f"{url}/my/consents")
+    looked_at(page, "own-consents")
     page.get_by_role("link", name="My requests").click()
     page.get_by_label("Something is wrong: please correct it").check()
     page.get_by_label("In your words").fill("It was the left side.")

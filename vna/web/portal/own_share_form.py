@@ -63,7 +63,15 @@ class Steps:
         """Take over a form of one step; what the others say stays."""
         own = _OF_STEP[step]
         kept = {name: text for name, text in self.fields.items() if not name.startswith(own)}
-        return Steps(kept | {name: text for name, text in fields.items() if name.startswith(own)})
+        found = Steps(kept | {name: text for name, text in fields.items() if name.startswith(own)})
+        return found.suited() if step == WHOM else found
+
+    def suited(self) -> Steps:
+        """Fill in what fits when the link is handed over: a passcode, told together with it."""
+        is_said = self.text("code_phone") or self.text("code_email") or self.has("printed")
+        if self.text("way") != HAND or is_said:
+            return self
+        return Steps({**self.fields, "code": "none", "passcode": "on"})
 
     @property
     def studies(self) -> list[UID]:
