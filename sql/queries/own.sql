@@ -133,3 +133,40 @@ INSERT INTO own_setting (account_id, language)
 VALUES (%s, %s)
     ON CONFLICT (account_id) DO UPDATE
    SET language = excluded.language;
+
+-- name: contacts_of
+-- Where a patient may be written to, and until when its code is good where it is not proven.
+SELECT o.kind, c.masked, o.channel_id, CASE WHEN o.proven_at IS NULL THEN o.ends_at END
+  FROM own_contact o
+  JOIN contact_channel c USING (channel_id)
+ WHERE o.account_id = %s
+ ORDER BY o.kind;
+
+-- name: begin_contact
+-- A way that waits for its code, in the place of the one before.
+INSERT INTO own_contact (account_id, kind, channel_id, mac, ends_at)
+VALUES (%(account)s, %(kind)s, %(channel)s, %(mac)s, now() + make_interval(secs => %(lasts_s)s))
+    ON CONFLICT (account_id, kind) DO UPDATE
+   SET channel_id = excluded.channel_id, mac = excluded.mac, ends_at = excluded.ends_at, tries = 0,
+       proven_at = NULL
+RETURNING ends_at;
+
+-- name: try_contact
+-- Count a try of a code before it is made; nothing comes back when none may be tried.
+UPDATE own_contact
+   SET tries = tries + 1
+ WHERE account_id = %(account)s AND kind = %(kind)s AND proven_at IS NULL
+   AND ends_at > now() AND tries < 5
+RETURNING channel_id, mac;
+
+-- name: prove_contact
+-- The code came back.
+UPDATE own_contact
+   SET proven_at = now(), mac = NULL, ends_at = NULL, tries = 0
+ WHERE account_id = %(account)s AND kind = %(kind)s;
+
+-- name: drop_contact
+-- Write there no more.
+DELETE FROM own_contact
+ WHERE account_id = %(account)s AND kind = %(kind)s
+RETURNING kind;

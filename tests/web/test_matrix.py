@@ -237,6 +237,7 @@ PAGES: dict[tuple[str, str], str | Action] = {
     ("GET", "/requests/patients/{number:int}"): Action.SHARE,
     ("POST", "/requests/patients/{number:int}/answer"): Action.SHARE,
     ("POST", "/my/account/language"): OWN,
+    ("POST", "/my/account/contact"): OWN,
     ("GET", "/patients"): Action.CORRECT,
     ("POST", "/patients"): Action.CORRECT,
     ("GET", "/emergency"): Action.EMERGENCY,

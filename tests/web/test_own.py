@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Iterator
 from html import unescape
 
+import httpx
 import pytest
 
 from tests.conftest import TestPostgres
@@ -80,6 +81,8 @@ def test_the_start_page_shows_the_ways_in_and_leads_each_to_theirs(
 
 
 def test_the_timeline_is_of_one_person_newest_first_by_year(site: Site, jane: Surfer) -> None:
+    with site.archive.database.transaction() as tx:
+        tx.execute("DELETE FROM own_seen")
     page = jane.get("/my").text
     assert page.index("2025") < page.index("Chest 2") < page.index("2024") < page.index("Chest 1")
     assert "CT: Chest 2" in unescape(page)
@@ -148,6 +151,51 @@ def test_her_own_language_goes_before_that_of_the_browser(jane: Surfer) -> None:
     assert jane.post("/my/account/language", "/my/account", language="xx").status_code == 400
     assert jane.post("/my/account/language", "/my/account", language="").status_code == 303
     assert 'lang="en"' in jane.get("/my").text
+
+
+def test_where_she_may_be_written_to_is_proven_by_a_code(site: Site, jane: Surfer) -> None:
+    page, posted = "/my/account", site.archive.posted
+
+    def post(**fields: str) -> httpx.Response:
+        return jane.post("/my/account/contact", page, **fields)
+
+    assert "mailbox" not in post(act="begin", kind="email", typed="no mailbox").headers
+    assert post(act="begin", kind="pigeon", typed="x").status_code == 400
+    assert post(act="fly", kind="email").status_code == 400
+    assert post(act="drop", kind="email").status_code == 404
+    assert post(act="begin", kind="email", typed="Jane@Example.org").status_code == 303
+    code = posted.last("prove").values["code"]
+    shown = jane.get(page).text
+    assert ("…@example.org" in shown, "Jane@" in shown, "Not confirmed yet" in shown) == (
+        True, False, True,
+    )  # fmt: skip
+    wrong = post(act="prove", kind="email", typed="00000000")
+    assert (wrong.status_code, "not right" in wrong.text) == (401, True)
+    account = site.archive.people.sessions.visitor(jane.cookie(), None)
+    assert account is not None
+    contacts = site.archive.sharing.contacts
+    assert contacts.mailbox(account.account_id) is None
+    assert post(act="prove", kind="email", typed=code).status_code == 303
+    found = contacts.mailbox(account.account_id)
+    assert found is not None
+    assert found.value.lower() == "jane@example.org"
+    assert post(act="prove", kind="email", typed=code).status_code == 401  # once
+    assert post(act="begin", kind="sms", typed="+44 7700 900123").status_code == 303
+    for _ in range(5):
+        assert post(act="prove", kind="sms", typed="00000000").status_code == 401
+    late = posted.last("prove").values["code"]
+    assert post(act="prove", kind="sms", typed=late).status_code == 401
+    assert post(act="drop", kind="email").status_code == 303
+    assert contacts.mailbox(account.account_id) is None
+    with site.archive.database.reading() as conn:
+        rows = conn.execute("SELECT detail::text FROM audit WHERE kind LIKE 'contact.%'").fetchall()
+    assert len(rows) >= 4
+    assert not any("example" in row[0] for row in rows)
+    with site.archive.database.transaction() as tx:
+        tx.execute("UPDATE session SET proven_at = now() - interval '6 minutes'")
+    site.engines.people.sessions.sweep()
+    while (led := post(act="drop", kind="sms")).headers.get("location") != "/confirm":
+        assert led.status_code in {303, 404}  # believed for half a second
 
 
 def test_staff_compare_and_hand_over_a_code(site: Site, clerk: Surfer) -> None:

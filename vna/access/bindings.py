@@ -25,8 +25,9 @@ _ACCESS = statements.load("access")
 MOST_TRIES = 5
 _MOST_TYPED = 64
 _MOST_LISTED = 1000
-_DRAWS = 20
-_LOGIN_LETTERS = 9  # of a paper code: 40 random bits; a name, not a secret
+_DRAWS = 60
+_LOGIN_LETTERS = 9  # of a paper code: eight random letters; a name, not a secret
+_LOOK_ALIKE = frozenset("01")
 
 
 class Proof(enum.Enum):
@@ -95,6 +96,8 @@ def add(
     """
     for _ in range(_DRAWS):
         login = f"p-{new_paper_code()[:_LOGIN_LETTERS].lower()}"
+        if not _LOOK_ALIKE.isdisjoint(login):
+            continue  # it is typed off paper, as it stands there
         row = tx.execute(_ACCESS.add_account, (login, PERSON, [PATIENT], random_bytes())).fetchone()
         if row is not None:
             break

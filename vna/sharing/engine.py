@@ -22,6 +22,7 @@ from vna.sharing.automatic import Automation
 from vna.sharing.board import Board
 from vna.sharing.consent_texts import ConsentTexts
 from vna.sharing.consents import Consents
+from vna.sharing.contacts import Contacts
 from vna.sharing.ends import Ends
 from vna.sharing.forwarding import Forwarding
 from vna.sharing.guests import Guests
@@ -86,6 +87,7 @@ class SharingEngine:
             outbox=outbox,
         )
         self.consents = Consents(rooms)
+        self.contacts = Contacts(rooms)
         self.texts = ConsentTexts(rooms)
         self.kiosks = Kiosks(rooms, self.consents, self.texts)
         self._rooms = rooms

@@ -45,6 +45,12 @@ class Exam:
     is_new: bool
 
     @property
+    def is_told(self) -> bool:
+        """Whether what staff wrote says what was done, so that it is not said twice."""
+        written = self.description.casefold()
+        return any(one.casefold() in written for one in self.plain)
+
+    @property
     def day(self) -> dt.date | None:
         """Say when it was made; None when that is not known."""
         try:
