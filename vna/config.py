@@ -269,6 +269,8 @@ class Sharing:
     night_to: int = 6
     kiosk_s: float = 1800.0
     remind_days: float = 7.0
+    own_per_day: int = 20
+    answer_days: float = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

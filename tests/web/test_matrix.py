@@ -231,6 +231,33 @@ PAGES: dict[tuple[str, str], str | Action] = {
     ("GET", "/my/view/{study}/{series}"): OWN,
     ("GET", "/my/access"): OWN,
     ("GET", "/my/account"): OWN,
+    ("GET", "/my/share"): OWN,
+    ("POST", "/my/share"): OWN,
+    ("GET", "/my/share/{draft:int}/what"): OWN,
+    ("POST", "/my/share/{draft:int}/what"): OWN,
+    ("GET", "/my/share/{draft:int}/whom"): OWN,
+    ("POST", "/my/share/{draft:int}/whom"): OWN,
+    ("GET", "/my/share/{draft:int}/how"): OWN,
+    ("POST", "/my/share/{draft:int}/how"): OWN,
+    ("GET", "/my/share/{draft:int}/check"): OWN,
+    ("POST", "/my/share/{draft:int}/test"): OWN,
+    ("POST", "/my/share/{draft:int}/send"): OWN,
+    ("GET", "/my/shares"): OWN,
+    ("GET", "/my/shares/{share:int}"): OWN,
+    ("POST", "/my/shares/{share:int}/stop"): OWN,
+    ("POST", "/my/shares/{share:int}/renew"): OWN,
+    ("POST", "/my/shares/{share:int}/ask-stop"): OWN,
+    ("POST", "/my/shares/{share:int}/sheet.pdf"): OWN,
+    ("POST", "/my/shares/{share:int}/passcode.pdf"): OWN,
+    ("GET", "/my/consents"): OWN,
+    ("POST", "/my/consents/withdraw"): OWN,
+    ("GET", "/my/requests"): OWN,
+    ("POST", "/my/requests"): OWN,
+    ("POST", "/my/requests/{number:int}/withdraw"): OWN,
+    ("GET", "/requests/patients"): Action.SHARE,
+    ("GET", "/requests/patients/report.csv"): Action.SHARE,
+    ("GET", "/requests/patients/{number:int}"): Action.SHARE,
+    ("POST", "/requests/patients/{number:int}/answer"): Action.SHARE,
     ("POST", "/my/account/language"): OWN,
     ("POST", "/my/account/contact"): OWN,
     ("GET", "/patients"): Action.CORRECT,
@@ -339,7 +366,12 @@ def test_pages_are_for_whom_the_table_says(world: World, method: str, role: str 
         if role is None:
             who.client.cookies.clear()
         names = {"{path:path}": "x", "{study}": STUDY, "{series}": SERIES}
-        names |= {"{share:int}": "1", "{disc:int}": "1", "{number:int}": "1"}  # there is none
+        names |= {
+            "{share:int}": "1",
+            "{disc:int}": "1",
+            "{number:int}": "1",
+            "{draft:int}": "1",
+        }  # there is none
         url = world.site.address.url + path
         for name, value in names.items():
             url = url.replace(name, value)
@@ -378,7 +410,14 @@ def of_patients(verb: str, path: str, whose: str | Action, role: str | None) -> 
     if not found.is_own:
         return 403 if whose == OWN else 0
     if whose == OWN:  # its account is nobody's, so that it sees no study
-        return 400 if verb == "POST" else 404 if "{study}" in path else 200
+        is_one = "{study}" in path or ":int}" in path
+        return (
+            404
+            if "{draft:int}" in path or (is_one and verb == "GET")
+            else 400
+            if verb == "POST"
+            else 200
+        )
     if isinstance(whose, Action) or path.startswith("/viewer"):
         return 403
     return 303 if (verb, path) == ("GET", "/account") else 0

@@ -286,6 +286,18 @@ FORMS: Final[Mapping[str, Form]] = {
         ),
         short=marked("%(site)s: emergency access was used. Reference: %(number)s."),
     ),
+    # to a patient who asked for something, by their own account
+    "request-answered": Form(
+        takes=frozenset({"number", "link"}),
+        subject=marked("There is an answer to your request"),
+        paragraphs=(
+            marked("%(site)s has answered your request. Sign in to read the answer."),
+            "%(link)s",
+            *_QUESTIONS,
+        ),
+        link=marked("Read the answer"),
+        short=marked("%(site)s has answered your request. Sign in to read it: %(link)s"),
+    ),
     "test": Form(
         takes=frozenset(),
         subject=marked("Test message"),
