@@ -98,7 +98,7 @@ def test_a_patient_shares_follows_and_stops_and_gets_an_answer(
     looked_at(page, "own-share-whom")
     page.get_by_role("button", name="Go on").click()
     page.get_by_label("Phone, with country code").fill("+44 7700 900123")
-    page.get_by_label("Your e-mail address").fill("jane@example.org")
+    page.get_by_text("no e-mail address of yours").wait_for()
     looked_at(page, "own-share-how")
     page.get_by_role("button", name="Go on").click()
     page.get_by_role("button", name="Try it as a stranger first").click()
@@ -119,7 +119,6 @@ def test_a_patient_shares_follows_and_stops_and_gets_an_answer(
 
     page.reload()
     page.get_by_text("looked at the images").wait_for()
-    assert site.archive.posted.last("opened").to.value == "jane@example.org"
     looked_at(page, "own-share-one")
     page.get_by_role("link", name="All shares").click()
     looked_at(page, "own-shares")

@@ -50,7 +50,12 @@ def fresh_limits(site: Site) -> None:
 
 @pytest.fixture(scope="module")
 def jane(site: Site) -> Surfer:
-    return patient_of(site, FIRST.study)
+    """A patient who is signed in and may be written to."""
+    found, page = patient_of(site, FIRST.study), "/my/account"
+    found.post(f"{page}/contact", page, kind="email", act="begin", typed="jane@example.org")
+    code = site.archive.posted.last("prove").values["code"]
+    found.post(f"{page}/contact", page, kind="email", act="prove", typed=code)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +96,7 @@ def share_of(page: httpx.Response) -> str:
 
 def test_four_steps_lead_to_a_link_that_opens_and_is_stopped(site: Site, jane: Surfer) -> None:
     site.archive.posted.messages.clear()
-    draft = checked(jane, KIM, {**CODE, "notify": "jane@example.org"})
+    draft = checked(jane, KIM, {**CODE, "notify": "on"})
     page = unescape(jane.get(f"{draft}/check").text)
     for shown in ("CT: Knee 1", "all of it", "Dr Kim", "kim@example.org", "+447700900123"):
         assert shown in page
@@ -237,7 +242,7 @@ def test_a_request_goes_to_the_inbox_and_comes_back_answered(
     site.archive.posted.messages.clear()
     assert jane.post("/my/requests", kind="correct", words=" ").status_code == 400
     wanted = {"kind": "correct", "words": "It was the <left> knee.", "study": FIRST.study}
-    assert jane.post("/my/requests", **wanted, notify="jane@example.org").status_code == 303
+    assert jane.post("/my/requests", **wanted).status_code == 303
     assert "Waiting" in jane.get("/my/requests").text
     assert "left" not in rick.get("/my/requests").text
     listed = clerk.get("/requests/patients").text

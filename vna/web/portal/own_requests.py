@@ -10,13 +10,12 @@ from starlette.routing import Route
 from vna.access.principal import Principal
 from vna.dicom.refs import StudyRef, uid
 from vna.errors import Conflict, InvalidRequest, NotFound, TooMany, VNAError
-from vna.sharing.values import channel
 from vna.sharing.wishes import MOST_WORDS, Kind, PatientRequest, Refusal, State, Wish
 from vna.texts import marked
 from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.portal.own import Mine, mine
-from vna.web.portal.own_share import Choice, choices, person_of, said
+from vna.web.portal.own_share import Choice, choices, mailbox, person_of, said
 from vna.web.portal.pages import Pages
 
 _HERE = "/my/requests"
@@ -71,13 +70,13 @@ async def _ask(call: Mine) -> Response:
 
     def ask() -> str:
         person = person_of(call)
-        study, notify = form.get("study", ""), form.get("notify", "").strip()
+        study = form.get("study", "")
         wish = Wish(
             kind=_kind(form),
             person=person,
             words=form.get("words", "").replace("\r\n", "\n"),
             studies=frozenset({StudyRef(uid(study))} if study else ()),
-            notify=channel("email", notify) if notify else None,
+            notify=engines.sharing.contacts.mailbox(call.account_id),
             language=call.language(),
         )
         return engines.sharing.requests.ask(who, wish)
@@ -121,6 +120,7 @@ async def _shown(
         refusals=REFUSALS,
         typed=typed,
         most=MOST_WORDS,
+        mailbox=await mailbox(call),
         days=int(engines.settings.sharing.answer_days),
         here="/my/requests",
     )

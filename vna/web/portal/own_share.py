@@ -135,6 +135,13 @@ def said(call: Mine, exc: VNAError) -> str:
     return call.texts().gettext(call.told(exc))
 
 
+async def mailbox(call: Mine) -> str | None:
+    """Say where a patient is written to, masked; None while they have proven no mailbox."""
+    contacts = call.counter.engines.sharing.contacts
+    found = await call.hop(lambda: contacts.mailbox(call.account_id))
+    return None if found is None else found.masked()
+
+
 def person_of(call: Mine) -> Person:
     """Say who a patient is. Raises `NotFound` while their account is nobody's."""
     own = call.own
@@ -250,6 +257,7 @@ async def _step(call: Mine, step: str, following: str) -> Response:
         languages={one: Texts(one).name for one in languages()},
         most_days=int(call.counter.engines.settings.sharing.most_days),
         is_hand=steps.text("way") == HAND,
+        mailbox=await mailbox(call),
         **_frame(step),
     )
 
@@ -382,6 +390,7 @@ async def _offer(call: Mine, who: Principal, draft: Draft) -> Offer:
             person=person_of(call),
             series={one.uid: len(one.series) for one in found},
             zone=engines.settings.site.timezone,
+            mailbox=engines.sharing.contacts.mailbox(call.account_id),
         )
 
     return await call.hop(make)

@@ -103,6 +103,7 @@ def begun(studies: Iterable[str], *, until: dt.datetime, language: str) -> Steps
             "code": "sms",
             "until": until.date().isoformat(),
             "download": "on",
+            "notify": "on",
         }
     )
 
@@ -117,7 +118,6 @@ def check(step: str, steps: Steps, zone: str) -> None:
     else:
         _proof(steps)
         _until(steps, zone)
-        _notified(steps)
 
 
 def offer_of(
@@ -126,8 +126,12 @@ def offer_of(
     person: Person,
     series: Mapping[str, int],
     zone: str,
+    mailbox: Channel | None = None,
 ) -> Offer:
-    """Make the offer; `series` counts those of each study. Raises `InvalidRequest`."""
+    """Make the offer. Raises `InvalidRequest`.
+
+    `series` counts those of each study; `mailbox` is where the patient hears of it, if they want.
+    """
     studies, parts = refs(steps, series)
     proof, by = _proof(steps)
     to = _to(steps)
@@ -146,7 +150,7 @@ def offer_of(
         forward=steps.has("forward"),
         printed=to is None and steps.has("printed"),
         without_images=steps.has("without_images"),
-        notify=_notified(steps),
+        notify=mailbox if steps.has("notify") else None,
     )
     spoken = steps.text("language")
     return replace(offer, language=spoken if spoken in languages() else ENGLISH)
@@ -194,12 +198,6 @@ def _to(steps: Steps) -> Channel | None:
     if way == "sms":
         return _channel("sms", steps.text("phone"))
     raise InvalidRequest(marked("Say how the link gets to them."))
-
-
-def _notified(steps: Steps) -> Channel | None:
-    """Say where the patient hears that it was opened."""
-    text = steps.text("notify")
-    return channel("email", text) if text else None
 
 
 def _proof(steps: Steps) -> tuple[frozenset[Protection], Channel | None]:

@@ -177,6 +177,7 @@ async def _ask_stop(call: Mine) -> Response:
             person=person_of(call),
             words=form.get("words", ""),
             share_id=share_id,
+            notify=engines.sharing.contacts.mailbox(call.account_id),
             language=call.language(),
         )
         engines.sharing.requests.ask(who, wish)
