@@ -14,6 +14,7 @@ from tests.conftest import TestPostgres
 from tests.factories import ct
 from tests.flows.test_imports import carried_out
 from tests.flows.test_inbox import browser, looked_at
+from tests.flows.test_viewer import SCREENS
 from tests.imports import parcels
 from tests.imports.conftest import PDF, iso_of, zip_of
 from tests.web.conftest import Site, serving
@@ -147,6 +148,11 @@ def test_from_two_addresses_to_the_same_bytes_and_nothing_is_left(
     typed(theirs, site, link, passcode)
     theirs.get_by_text("Adams, Ada Augusta").wait_for()
     looked_at(theirs, "exchange-images")
+    theirs.get_by_role("link", name="View CT of the chest").click()
+    theirs.get_by_text("Not for diagnosis").wait_for()
+    theirs.wait_for_function("document.querySelector('#stage img').naturalWidth > 0")
+    theirs.screenshot(path=SCREENS / "exchange-view-phone.png")
+    theirs.get_by_role("link", name="Back").click()
     with theirs.expect_download() as download:
         theirs.get_by_role("link", name="Everything as one ZIP file").click()
     download.value.save_as(tmp_path / "got.zip")
