@@ -149,8 +149,9 @@ def test_from_two_addresses_to_the_same_bytes_and_nothing_is_left(
     theirs.get_by_text("Adams, Ada Augusta").wait_for()
     looked_at(theirs, "exchange-images")
     theirs.get_by_role("link", name="View CT of the chest").click()
-    theirs.get_by_text("Not for diagnosis").wait_for()
-    theirs.wait_for_function("document.querySelector('#stage img').naturalWidth > 0")
+    theirs.get_by_text("Image 1 of 8").wait_for()
+    theirs.locator("[data-stage] img:not([data-first])").wait_for()
+    theirs.set_viewport_size({"width": 360, "height": 740})
     theirs.screenshot(path=SCREENS / "exchange-view-phone.png")
     theirs.get_by_role("link", name="Back").click()
     with theirs.expect_download() as download:
