@@ -24,6 +24,7 @@ from vna.config import Settings
 from vna.crypto.credentials import Cost, Vault
 from vna.crypto.keyring import Keyring, RootKey
 from vna.db.pool import Connection, Database
+from vna.delivery.alerts import of_emergencies
 from vna.delivery.channels import Channel
 from vna.delivery.messages import Messages
 from vna.imports.engine import ImportEngine
@@ -39,6 +40,7 @@ from vna.operate.graveyard import Graveyard
 from vna.operate.identities import IdentityEngine
 from vna.operate.labels import LabelEngine
 from vna.operate.lifecycle import LifecycleEngine
+from vna.operate.patient_accounts import PatientAccounts
 from vna.operate.purge import Purge
 from vna.operate.pushes import CommitmentPushes
 from vna.operate.transactions import CommitmentTransactions
@@ -140,6 +142,7 @@ class Archive:
     messages: Messages
     sharing: SharingEngine
     posted: Posted
+    patient_accounts: PatientAccounts
     who: Principal
 
     def take(self, data: bytes, *, chunk: int = 1 << 16, **expected: str) -> Outcome:
@@ -201,7 +204,14 @@ def open_archive(
     sharing = SharingEngine(**rooms, outbox=posted, cost=CHEAP)
     messages.receipts.on_bounce = sharing.channel_bounced
 
-    known = people(database=database, audit=audit, keyring=keyring, settings=settings, cost=CHEAP)
+    known = people(
+        database=database,
+        audit=audit,
+        keyring=keyring,
+        settings=settings,
+        cost=CHEAP,
+        told=of_emergencies(messages, settings),
+    )
     labels = LabelEngine(store=store, database=database, audit=audit, labels=known.labels)
     corrections = CorrectionEngine(**rooms, suspend=sharing.suspend_study)
     identities = IdentityEngine(**rooms, suspend=sharing.suspend_study)
@@ -246,6 +256,14 @@ def open_archive(
             messages=messages,
             sharing=sharing,
             posted=posted,
+            patient_accounts=PatientAccounts(
+                database=database,
+                audit=audit,
+                settings=settings,
+                people=known,
+                vault=Vault(keyring, CHEAP),
+                identities=identities,
+            ),
             labels=labels,
             people=known,
             who=developer("test"),

@@ -91,6 +91,7 @@ class Access:
     link_s: float = 86400.0
     token_days: float = 366.0
     ae_clears: str = "embargoed,disputed"
+    privacy_mail: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,6 +269,8 @@ class Sharing:
     night_to: int = 6
     kiosk_s: float = 1800.0
     remind_days: float = 7.0
+    own_per_day: int = 20
+    answer_days: float = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

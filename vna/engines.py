@@ -20,6 +20,7 @@ from vna.operate.corrections import CorrectionEngine
 from vna.operate.identities import IdentityEngine
 from vna.operate.labels import LabelEngine
 from vna.operate.lifecycle import LifecycleEngine
+from vna.operate.patient_accounts import PatientAccounts
 from vna.operate.pushes import CommitmentPushes
 from vna.operate.transactions import CommitmentTransactions
 from vna.query.engine import QueryEngine
@@ -58,5 +59,6 @@ class Engines:
     trail: Trail
     messages: Messages
     sharing: SharingEngine
+    patient_accounts: PatientAccounts
     settings: Settings
     check: Callable[[], None]

@@ -68,6 +68,12 @@ SELECT account_id, login, kind, roles, enrolled_at, disabled_at, has_totp, passk
   FROM account_standing
  WHERE account_id = %s;
 
+-- name: roles_of
+-- What some accounts are.
+SELECT login, roles
+  FROM account
+ WHERE login = ANY (%s);
+
 -- name: has_account_with_role
 -- Whether somebody who is not disabled has one of these roles.
 SELECT EXISTS (SELECT FROM account
@@ -147,6 +153,11 @@ SELECT account_id
 DELETE FROM invitation
  WHERE account_id = %s AND ends_at > now()
 RETURNING account_id;
+
+-- name: drop_desk_code
+-- The code of a desk has done its work.
+DELETE FROM desk_code
+ WHERE account_id = %s;
 
 -- name: void_invitation
 -- The link is void, whether it was used or not.

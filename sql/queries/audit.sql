@@ -39,3 +39,20 @@ SELECT s.study_uid FROM study s JOIN patient p USING (patient_pk)
 -- Whose the studies are, as far as they are still held.
 SELECT s.study_uid, p.patient_id, p.issuer FROM study s JOIN patient p USING (patient_pk)
  WHERE s.study_uid = ANY (%s) AND p.patient_id <> '';
+
+-- name: list_openings
+-- What was seen of some studies, given on or sent, the latest first, before a place.
+WITH found AS MATERIALIZED (
+    SELECT a.id, a.at, a.kind, a.principal, a.actor_kind, a.study, a.detail
+      FROM audit a
+     WHERE a.study = ANY (%(studies)s) AND a.kind IN ('read', 'sent', 'export', 'share.offered')
+       AND a.id < %(before)s
+    UNION ALL
+    SELECT a.id, a.at, a.kind, a.principal, a.actor_kind, a.study, a.detail
+      FROM audit a
+     WHERE a.study IS NULL AND a.kind = 'sent' AND a.detail -> 'studies' ?| %(studies)s
+       AND a.id < %(before)s)
+SELECT id, at, kind, principal, actor_kind, study, detail
+  FROM found
+ ORDER BY id DESC
+ LIMIT %(most)s;

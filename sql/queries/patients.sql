@@ -109,13 +109,15 @@ SELECT s.study_uid, s.identity_id, s.alert
  ORDER BY s.study_uid;
 
 -- name: clear_identities
--- Forget identities nobody needs: no study is about them, and no person has decided on them.
+-- Forget identities nobody needs: no study is about them, no person has decided on them, and no
+-- account is bound to them.
 DELETE FROM identity i
  WHERE i.identity_id = ANY (%s::bytea[])
    AND NOT EXISTS (SELECT FROM study_identity s WHERE s.identity_id = i.identity_id)
    AND NOT EXISTS (
        SELECT FROM identity_pair p
         WHERE i.identity_id IN (p.first, p.second) AND p.act IS NOT NULL)
+   AND NOT EXISTS (SELECT FROM person_account b WHERE b.identity_id = i.identity_id)
 RETURNING identity_id, person_id;
 
 -- name: propose_pair

@@ -16,7 +16,7 @@ ROLES = load()
 def test_the_roles_of_a_hospital_are_there() -> None:
     assert set(ROLES.by_name) == {
         "system-administrator", "archive-administrator", "radiologist", "technologist",
-        "referring", "records-clerk", "privacy-officer", "auditor", "service",
+        "referring", "records-clerk", "privacy-officer", "auditor", "service", "patient",
     }  # fmt: skip
     ROLES.check(FIRST)
 
@@ -37,6 +37,19 @@ def test_several_roles_add_up() -> None:
     assert ROLES.actions(both) == ROLES.actions(both[:1]) | ROLES.actions(both[1:])
     assert ROLES.scope(both).everything
     assert not ROLES.scope(["referring", "auditor"]).everything
+
+
+def test_a_patient_has_no_other_role_and_what_is_there_beside_it_gives_nothing() -> None:
+    role = ROLES.by_name["patient"]
+    assert (role.is_own, role.scope.everything) == (True, False)
+    assert role.actions == {Action.QUERY, Action.RETRIEVE, Action.SHARE_OWN}
+    mixed = ["patient", "archive-administrator"]
+    with pytest.raises(InvalidRequest):
+        ROLES.check(mixed)
+    assert ROLES.is_own(mixed)
+    assert not ROLES.scope(mixed).everything
+    assert ROLES.actions(mixed) == role.actions
+    assert ROLES.clearances(mixed) == frozenset()
 
 
 def test_a_role_that_is_gone_gives_nothing() -> None:

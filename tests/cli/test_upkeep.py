@@ -131,6 +131,7 @@ def opened(archive: Archive) -> Opened:
             messages=archive.messages,
             imports=archive.imports,
             sharing=archive.sharing,
+            patient_accounts=archive.patient_accounts,
             settings=archive.settings,
             check=lambda: None,
         ),

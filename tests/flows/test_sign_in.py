@@ -126,7 +126,7 @@ def test_the_first_administrator_enrols_signs_in_and_out(
     shoot(page, "account")
     page.get_by_role("button", name="Sign out").click()
     page.goto(root(served))
-    assert page.url.endswith("/login")
+    assert page.get_by_role("heading", name="See my images").is_visible()
     assert told.errors == []
 
 

@@ -160,6 +160,7 @@ def serving(
                 trail=Trail(database, archive.audit),
                 messages=archive.messages,
                 sharing=archive.sharing,
+                patient_accounts=archive.patient_accounts,
                 settings=dataclasses.replace(archive.settings, dev=dev),
                 check=lambda: ask(database),
             )

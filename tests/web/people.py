@@ -13,6 +13,7 @@ from vna.access.accounts import SERVICE
 from vna.access.people import People
 from vna.access.principal import system
 from vna.access.sessions import Browser
+from vna.dicom.refs import UID
 
 SHELL = system("shell")
 PASSPHRASE = "four green bicycles"
@@ -73,6 +74,31 @@ def signed_in(site: Site, login: str, *roles: str) -> Surfer:
     _, codes = enrolled(site, login, *roles)
     found = surfer(site)
     assert found.post("/login", login=login, passphrase=PASSPHRASE).status_code == 303
+    assert found.post("/login/factor", code=codes[0]).status_code == 303
+    return found
+
+
+def patient_of(site: Site, study: str, born: str = "1970-01-01") -> Surfer:
+    """Give whom a study is about an account by a code of the desk, and sign them in over HTTP.
+
+    `born` is their birth date as the study has it: a desk asks for it.
+    """
+    archive = site.archive
+    archive.identities.keep_up()
+    compared = ["name", "birth-date"]
+    issued = archive.patient_accounts.issue(
+        archive.who, UID(study), compared=compared, binding_id=None
+    )
+    people, here = people_of(site), Browser(address="127.0.0.1")
+    cookie = archive.patient_accounts.redeem(issued.code, born, here)
+    visitor = people.sessions.visitor(cookie, None)
+    assert visitor is not None
+    people.signing.choose_passphrase(visitor, PASSPHRASE)
+    secret = people.signing.offer_app(visitor).secret
+    people.signing.confirm_app(visitor, pyotp.TOTP(secret).now())
+    codes = people.signing.finish(visitor, here)[1]
+    found = surfer(site)
+    assert found.post("/login", login=issued.login, passphrase=PASSPHRASE).status_code == 303
     assert found.post("/login/factor", code=codes[0]).status_code == 303
     return found
 

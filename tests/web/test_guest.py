@@ -337,7 +337,7 @@ def test_the_advanced_viewer_stands_on_the_shares_own_base(site: Site) -> None:
     assert gray.get("/viewer/app.js").text == "code"
 
 
-@pytest.mark.parametrize("path", ["/viewer/app-config.js", "/viewer/index.html", "/viewer/", "/"])
+@pytest.mark.parametrize("path", ["/viewer/app-config.js", "/viewer/index.html", "/viewer/"])
 def test_of_staffs_viewer_a_guest_gets_nothing_but_the_program(site: Site, path: str) -> None:
     installed(site)
     gray = inside(site, offered(site, FILE))

@@ -22,6 +22,7 @@ from vna.web.dicomweb import routes as dicomweb
 from vna.web.exchange import URI_ROOT, Counter
 from vna.web.identity import Identity
 from vna.web.multipart import multipart_type
+from vna.web.standing import Standing
 from vna.web.threads import Threads
 
 ROLES = roles.load()
@@ -68,6 +69,8 @@ for _level in (_STUDY, _SERIES, _INSTANCE, f"{_INSTANCE}/frames/{{frames}}"):
 
 # Pages: who may have them. "all" tells nothing; "nobody" is for who is not signed in yet
 OPEN, NOBODY, PERSON, ENROLLING, HALF = "all", "nobody", "person", "enrolling", "half"
+START = "start"  # who is not known has the ways in, staff the list, patients their own pages
+OWN = "own"  # patients alone
 GUEST = "guest"  # who was sent a link: nobody of the house is
 ABSENT = "absent"  # nobody's: no identity provider is named in these settings
 FOR_ALL = {OPEN: (200,), GUEST: (400, 401), ABSENT: (404,)}  # whatever their role
@@ -75,7 +78,7 @@ PAGES: dict[tuple[str, str], str | Action] = {
     ("GET", "/livez"): OPEN,
     ("GET", "/readyz"): OPEN,
     ("GET", "/metrics"): Action.MONITOR,
-    ("GET", "/"): Action.QUERY,
+    ("GET", "/"): START,
     ("GET", "/static/portal.css"): OPEN,
     ("GET", "/static/icon.svg"): OPEN,
     ("GET", "/static/sign-in.js"): OPEN,
@@ -222,11 +225,56 @@ PAGES: dict[tuple[str, str], str | Action] = {
     ("POST", "/confirm"): PERSON,
     ("POST", "/confirm/passkey/begin"): PERSON,
     ("POST", "/confirm/passkey"): PERSON,
+    ("GET", "/static/own.css"): OPEN,
+    ("GET", "/study/{study}/account"): Action.CORRECT,
+    ("POST", "/study/{study}/account"): Action.CORRECT,
+    ("POST", "/study/{study}/account.pdf"): Action.CORRECT,
+    ("GET", "/my/start"): NOBODY,
+    ("POST", "/my/start"): NOBODY,
+    ("GET", "/s/account"): GUEST,
+    ("POST", "/s/account"): GUEST,
+    ("GET", "/my"): OWN,
+    ("GET", "/my/study/{study}"): OWN,
+    ("GET", "/my/view/{study}"): OWN,
+    ("GET", "/my/view/{study}/{series}"): OWN,
+    ("GET", "/my/access"): OWN,
+    ("GET", "/my/account"): OWN,
+    ("GET", "/my/share"): OWN,
+    ("POST", "/my/share"): OWN,
+    ("GET", "/my/share/{draft:int}/what"): OWN,
+    ("POST", "/my/share/{draft:int}/what"): OWN,
+    ("GET", "/my/share/{draft:int}/whom"): OWN,
+    ("POST", "/my/share/{draft:int}/whom"): OWN,
+    ("GET", "/my/share/{draft:int}/how"): OWN,
+    ("POST", "/my/share/{draft:int}/how"): OWN,
+    ("GET", "/my/share/{draft:int}/check"): OWN,
+    ("POST", "/my/share/{draft:int}/test"): OWN,
+    ("POST", "/my/share/{draft:int}/send"): OWN,
+    ("GET", "/my/shares"): OWN,
+    ("GET", "/my/shares/{share:int}"): OWN,
+    ("POST", "/my/shares/{share:int}/stop"): OWN,
+    ("POST", "/my/shares/{share:int}/renew"): OWN,
+    ("POST", "/my/shares/{share:int}/ask-stop"): OWN,
+    ("POST", "/my/shares/{share:int}/sheet.pdf"): OWN,
+    ("POST", "/my/shares/{share:int}/passcode.pdf"): OWN,
+    ("GET", "/my/consents"): OWN,
+    ("POST", "/my/consents/withdraw"): OWN,
+    ("GET", "/my/requests"): OWN,
+    ("POST", "/my/requests"): OWN,
+    ("POST", "/my/requests/{number:int}/withdraw"): OWN,
+    ("GET", "/requests/patients"): Action.SHARE,
+    ("GET", "/requests/patients/report.csv"): Action.SHARE,
+    ("GET", "/requests/patients/{number:int}"): Action.SHARE,
+    ("POST", "/requests/patients/{number:int}/answer"): Action.SHARE,
+    ("POST", "/my/account/language"): OWN,
+    ("POST", "/my/account/contact"): OWN,
     ("GET", "/patients"): Action.CORRECT,
     ("POST", "/patients"): Action.CORRECT,
     ("GET", "/emergency"): Action.EMERGENCY,
     ("POST", "/emergency"): Action.EMERGENCY,
     ("POST", "/emergency/end"): PERSON,
+    ("GET", "/emergency/second"): Action.AGREE,
+    ("POST", "/emergency/second"): Action.AGREE,
     ("GET", "/emergencies"): Action.AUDIT,
     ("POST", "/emergencies"): Action.AUDIT,
 }
@@ -259,7 +307,10 @@ def test_every_route_of_dicomweb_has_its_row() -> None:
 def test_every_page_has_its_row(world: World) -> None:
     engines = world.site.engines
     threads = Threads(1)
-    house = _house(Counter(engines=engines, threads=threads, identity=Identity(engines, threads)))
+    identity = Identity(engines, threads)
+    house = _house(
+        Counter(engines=engines, threads=threads, identity=identity, standing=Standing(identity))
+    )
     threads.close()
     served = set()
     for route in house.routes:
@@ -323,12 +374,20 @@ def test_pages_are_for_whom_the_table_says(world: World, method: str, role: str 
         if role is None:
             who.client.cookies.clear()
         names = {"{path:path}": "x", "{study}": STUDY, "{series}": SERIES}
-        names |= {"{share:int}": "1", "{disc:int}": "1", "{number:int}": "1"}  # there is none
+        names |= {
+            "{share:int}": "1",
+            "{disc:int}": "1",
+            "{number:int}": "1",
+            "{draft:int}": "1",
+        }  # there is none
         url = world.site.address.url + path
         for name, value in names.items():
             url = url.replace(name, value)
         answer = who.client.request(verb, url)
-        if whose in FOR_ALL:
+        own = of_patients(verb, path, whose, role)
+        if own:
+            assert answer.status_code == own, path
+        elif whose in FOR_ALL:
             assert answer.status_code in FOR_ALL[whose]
         elif isinstance(whose, Action) and role is None:
             assert answer.status_code in (303, 401)
@@ -346,6 +405,30 @@ def test_pages_are_for_whom_the_table_says(world: World, method: str, role: str 
             assert answer.status_code in (400, 403)
         else:
             assert answer.status_code in (200, 503)
+
+
+def of_patients(verb: str, path: str, whose: str | Action, role: str | None) -> int:
+    """Say how pages answer where patients and staff part ways; 0 where they are asked alike."""
+    found = None if role is None else ROLES.by_name[role]
+    if whose == START:
+        may_look = found is None or Action.QUERY in found.actions
+        return 303 if found and found.is_own else 200 if may_look else 403
+    if found is None:
+        return 303 if whose == OWN else 0
+    if not found.is_own:
+        return 403 if whose == OWN else 0
+    if whose == OWN:  # its account is nobody's, so that it sees no study
+        is_one = "{study}" in path or ":int}" in path
+        return (
+            404
+            if "{draft:int}" in path or (is_one and verb == "GET")
+            else 400
+            if verb == "POST"
+            else 200
+        )
+    if isinstance(whose, Action) or path.startswith("/viewer"):
+        return 403
+    return 303 if (verb, path) == ("GET", "/account") else 0
 
 
 @pytest.mark.parametrize("role", [None, *ROLES.by_name])

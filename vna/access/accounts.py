@@ -105,6 +105,12 @@ class Accounts:
         """Find an account by its number. Raises `NotFound`."""
         return self._one(_SQL.find_account_by_id, account_id)
 
+    def roles_of(self, logins: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """Say what some accounts are; those that are none are left out."""
+        with self._database.reading() as conn:
+            rows = conn.execute(_SQL.roles_of, (list(logins),)).fetchall()
+        return {login: tuple(roles) for login, roles in rows}
+
     def all(self, who: Principal) -> list[Account]:
         """List the accounts. Raises `NotPermitted`."""
         require(who, Action.ACCOUNTS)
@@ -172,6 +178,8 @@ class Accounts:
         require(who, Action.ACCOUNTS)
         self._check(roles)
         account = self.find(login)
+        if self._roles.is_own(account.roles) != self._roles.is_own(roles):
+            raise Conflict("A patient's account stays one, and staff have another.")
         with self._database.transaction() as tx:
             tx.execute(_SQL.keep_roles, (list(roles), account.account_id))
             self._tell(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vna.access.accounts import Accounts, fold
@@ -117,11 +117,15 @@ class Care:
             for r in rows
         ]  # fmt: skip
 
-    def scope(self, account_id: int, roles: Iterable[str]) -> Scope:
-        """Say what an account may see: all of it by its roles, or what was granted."""
+    def scope(self, account_id: int, roles: Sequence[str]) -> Scope:
+        """Say what an account may see: all of it by its roles, what was granted, what is its own.
+
+        A patient's is asked for anew each time: a link taken back is out of sight at once.
+        """
         scope = self._roles.scope(roles)
         if scope.everything:
             return scope
+        statement = _SQL.list_own if self._roles.is_own(roles) else _SQL.list_reach
         with self._database.reading() as conn:
-            rows = conn.execute(_SQL.list_reach, (account_id, MOST_STUDIES), prepare=True)
+            rows = conn.execute(statement, (account_id, MOST_STUDIES), prepare=True)
             return Scope(studies=frozenset(UID(row[0]) for row in rows))

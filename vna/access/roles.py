@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,14 @@ from vna.access.principal import EVERYTHING, Action, Label, Scope
 from vna.errors import ConfigError, InvalidRequest
 
 SERVICE = "service"
+PATIENT = "patient"
 FIRST = ("system-administrator", "archive-administrator")  # what the first administrator is
 
 _NAME = re.compile(r"[a-z][a-z-]{0,39}", re.ASCII)
 _KEYS = {"description", "actions", "reach"}
 _MORE = {"clears"}
-_REACH = {"all": EVERYTHING, "granted": Scope()}
+_OWN = "own"
+_REACH = {"all": EVERYTHING, "granted": Scope(), _OWN: Scope()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,7 @@ class Role:
     actions: frozenset[Action]
     scope: Scope
     clearances: frozenset[Label]
+    is_own: bool = False  # reaches what is about its holder
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,32 +46,41 @@ class Roles:
 
     by_name: Mapping[str, Role]
 
-    def check(self, names: Iterable[str]) -> None:
+    def check(self, names: Sequence[str]) -> None:
         """Make sure that these roles exist. Raises `InvalidRequest`."""
         for name in names:
             if name not in self.by_name:
                 raise InvalidRequest(
                     "There is no such role; `vna role list` shows them: " + ", ".join(self.by_name)
                 )
+        if self.is_own(names) and any(not self.by_name[name].is_own for name in names):
+            raise InvalidRequest("A patient's account has no other role beside it.")
 
     def actions(self, names: Iterable[str]) -> frozenset[Action]:
         """Add up what some roles allow; a role that no longer exists gives nothing."""
-        found = (self.by_name[name].actions for name in names if name in self.by_name)
-        return frozenset().union(*found)
+        return frozenset().union(*(role.actions for role in self._held(names)))
 
     def scope(self, names: Iterable[str]) -> Scope:
         """Add up what some roles reach: everything, or what was granted."""
-        is_all = any(self.by_name[n].scope.everything for n in names if n in self.by_name)
+        is_all = any(role.scope.everything for role in self._held(names))
         return EVERYTHING if is_all else Scope()
+
+    def is_own(self, names: Iterable[str]) -> bool:
+        """Whether some roles make an account a patient's: it reaches what is about them."""
+        return any(role.is_own for role in self._held(names))
 
     def clearances(self, names: Iterable[str]) -> frozenset[Label]:
         """Add up the labels that withhold nothing from some roles."""
-        found = (self.by_name[name].clearances for name in names if name in self.by_name)
-        return frozenset().union(*found)
+        return frozenset().union(*(role.clearances for role in self._held(names)))
 
     def granting(self, action: Action) -> list[str]:
         """Name the roles that allow an action."""
         return [role.name for role in self.by_name.values() if action in role.actions]
+
+    def _held(self, names: Iterable[str]) -> list[Role]:
+        """Find the roles that count: what a patient has beside their own gives them nothing."""
+        found = [self.by_name[name] for name in names if name in self.by_name]
+        return [role for role in found if role.is_own] or found
 
 
 def load(path: str = "") -> Roles:
@@ -98,7 +110,7 @@ def _role(name: str, table: Any) -> Role:  # a TOML value
     actions, reach = table["actions"], table["reach"]
     if not isinstance(actions, list) or not isinstance(reach, str) or reach not in _REACH:
         raise ConfigError(
-            f'The role {name} has a list of actions and the reach "all" or "granted".'
+            f'The role {name} has a list of actions and the reach "all", "granted" or "own".'
         )
     try:
         allowed = frozenset(Action(action) for action in actions)
@@ -111,6 +123,7 @@ def _role(name: str, table: Any) -> Role:  # a TOML value
         actions=allowed,
         scope=_REACH[reach],
         clearances=labels(table.get("clears", []), f"The role {name}"),
+        is_own=reach == _OWN,
     )
 
 

@@ -62,6 +62,7 @@ class Visitor:
     principal: Principal
     is_fresh: bool = False  # showed a second factor within `FRESH_S`
     lent_until: dt.datetime | None = None  # while an emergency lends it more than its reach
+    is_patient: bool = False  # sees what is about them, on pages of their own
 
     @property
     def is_signed_in(self) -> bool:
@@ -165,6 +166,7 @@ class Sessions:
             principal=who,
             is_fresh=proven_s is not None and proven_s < FRESH_S,
             lent_until=until,
+            is_patient=self._roles.is_own(roles),
         )
 
     def _principal(

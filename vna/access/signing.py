@@ -21,13 +21,14 @@ from vna.db import statements
 from vna.db.pool import Connection, Database
 from vna.errors import InvalidRequest, NotAuthenticated, NotPermitted, NotProven, TooMany
 from vna.telemetry import SIGN_INS
+from vna.texts import marked
 
 _SQL = statements.load("access")
 
 LEAST_PASSPHRASE = 12
 _LEAST_KINDS = 5  # different characters
-_WRONG = "The name or the passphrase is not right."
-_WRONG_CODE = "The code is not right, or was used already."
+_WRONG = marked("The name or the passphrase is not right.")
+_WRONG_CODE = marked("The code is not right, or was used already.")
 _CODE_DIGITS = 6
 _CEREMONIES = 60  # begun by an address without signing in
 
@@ -241,6 +242,7 @@ class SignIn:
             void = tx.execute(_SQL.drop_invitation, (visitor.account_id,)).fetchone() is None
             if void or tx.execute(_SQL.enrol_account, (visitor.account_id,)).rowcount != 1:
                 raise NotPermitted("This link is not good any more; ask for a new one.")
+            tx.execute(_SQL.drop_desk_code, (visitor.account_id,))
             codes = self._factors.renew_recovery_codes(tx, visitor.account_id)
             tx.execute(_SQL.end_sessions, (visitor.account_id, None))
             secret = self._sessions.open(tx, visitor.account_id, Level.SIGNED_IN, browser)

@@ -12,6 +12,7 @@ from vna.access.policy import require
 from vna.access.principal import Action, Principal
 from vna.db import statements
 from vna.db.pool import Database
+from vna.dicom.refs import UID, StudyRef
 from vna.errors import NotFound
 
 DISCLOSING = ("read", "sent", "export", "share")
@@ -19,7 +20,7 @@ DISCLOSING = ("read", "sent", "export", "share")
 
 _SQL = statements.load("audit")
 _PAGE = 1000
-_FIRST = -(1 << 63)
+_FIRST, _LAST = -(1 << 63), (1 << 63) - 1
 
 
 class Row(NamedTuple):
@@ -66,6 +67,18 @@ class Wanted:
         return {name: value for name, value in found.items() if value is not None}
 
 
+class Opening(NamedTuple):
+    """One act by which something of a study was seen or left the archive."""
+
+    audit_id: int
+    at: dt.datetime
+    kind: str
+    principal: str
+    actor_kind: str
+    study: str | None
+    detail: dict[str, Any]
+
+
 class Patient(NamedTuple):
     """Whose a study is."""
 
@@ -106,6 +119,26 @@ class Trail:
         if not rows and next(self._rows(Wanted(studies=studies)), None) is None:
             raise NotFound("No study is held of such a patient, and no such study is in the trail.")
         return self.search(principal, wanted, act="disclosures")
+
+    def openings(
+        self, principal: Principal, studies: Sequence[str], *, before: int | None, most: int
+    ) -> list[Opening]:
+        """Tell who opened or was given studies, the latest first: for whom they are about.
+
+        That they are looked at is written before the first is given. Raises `NotPermitted`,
+        `NotFound` for a study that is out of sight.
+        """
+        for study in studies:
+            require(principal, Action.QUERY, StudyRef(UID(study)))
+        told = Event(kind="audit.read", outcome="done", detail={"act": "own", "studies": studies})
+        asked = {
+            "studies": list(studies),
+            "before": _LAST if before is None else before,
+            "most": most,
+        }
+        with self._database.transaction() as tx:
+            self._audit.write(tx, principal, [told])
+            return [Opening(*row) for row in tx.execute(_SQL.list_openings, asked).fetchall()]
 
     def patients(self, studies: Sequence[str]) -> dict[str, Patient]:
         """Say whose studies are, as far as they are held."""

@@ -275,6 +275,29 @@ FORMS: Final[Mapping[str, Form]] = {
         link=marked("Look after what you sent"),
         short=marked("%(site)s: what you sent can be looked after here: %(link)s"),
     ),
+    # to who reviews emergencies: which one, and nothing of whom it was about
+    "emergency": Form(
+        takes=frozenset({"number", "when"}),
+        subject=marked("Emergency access was used"),
+        paragraphs=(
+            marked("Somebody has used emergency access at %(site)s: %(when)s."),
+            marked("It is on the list of emergency accesses, and waits there to be reviewed."),
+            marked("Reference: %(number)s"),
+        ),
+        short=marked("%(site)s: emergency access was used. Reference: %(number)s."),
+    ),
+    # to a patient who asked for something, by their own account
+    "request-answered": Form(
+        takes=frozenset({"number", "link"}),
+        subject=marked("There is an answer to your request"),
+        paragraphs=(
+            marked("%(site)s has answered your request. Sign in to read the answer."),
+            "%(link)s",
+            *_QUESTIONS,
+        ),
+        link=marked("Read the answer"),
+        short=marked("%(site)s has answered your request. Sign in to read it: %(link)s"),
+    ),
     "test": Form(
         takes=frozenset(),
         subject=marked("Test message"),

@@ -42,6 +42,26 @@ _PASSCODE_FOR = marked("It opens the medical images under the reference %(number
 _APART = marked("Keep it apart from the sheet with the link: together they open everything.")
 
 
+_ACCOUNT_HEADING = marked("Your own account for your medical images")
+_ACCOUNT_BORN = marked("You will be asked for your date of birth, too.")
+_ACCOUNT_NAME = marked("Your name for signing in from then on:")
+_ACCOUNT_UNTIL = marked("The code is good once, until %(until)s.")
+_ACCOUNT_CHOOSE = marked(
+    "You choose how you sign in. Have your telephone at hand; it takes two minutes."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeSheet:
+    """What stands on the sheet with the code for an account of one's own."""
+
+    code: str = field(repr=False)
+    typed_at: str
+    login: str
+    until: dt.date
+    language: str = ENGLISH
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sheet:
     """What stands on the sheet with the link.
@@ -90,6 +110,27 @@ def passcode_sheet(passcode: str, *, number: str, language: str, site: Site) -> 
     _line(pdf, texts.gettext(_PASSCODE_FOR) % {"number": number}, 16)
     _line(pdf, texts.gettext(_APART), 16)
     _ending(pdf, texts, site, number)
+    return bytes(pdf.output())
+
+
+def code_sheet(sheet: CodeSheet, site: Site) -> bytes:
+    """Write the sheet with the code for an account as a PDF of one page; it names nobody."""
+    texts = Texts(sheet.language)
+    say = texts.gettext
+    pdf = _page(say(_ACCOUNT_HEADING), site, texts)
+    _line(pdf, say(_CAMERA), 16)
+    _qr(pdf, f"{sheet.typed_at}#{sheet.code}")
+    _line(pdf, say(_TYPED), 16)
+    _line(pdf, sheet.typed_at.removeprefix("https://"), 18, bold=True)
+    _line(pdf, say(_CODE), 16)
+    _line(pdf, sheet.code, 28, bold=True, fixed=True)
+    _line(pdf, say(_ACCOUNT_BORN), 16)
+    _line(pdf, say(_ACCOUNT_CHOOSE), 16)
+    _line(pdf, say(_ACCOUNT_NAME), 16)
+    _line(pdf, sheet.login, 18, bold=True, fixed=True)
+    _line(pdf, say(_ACCOUNT_UNTIL) % {"until": texts.date(sheet.until)}, 16)
+    if site.help:
+        _line(pdf, texts.gettext(_QUESTIONS) % {"help": site.help}, 16)
     return bytes(pdf.output())
 
 

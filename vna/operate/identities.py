@@ -33,6 +33,8 @@ from vna.patients.store import Case, Decision, Identity, Standing, pair_of
 __all__ = ["Case", "Identity", "IdentityEngine", "Person", "Standing"]
 
 LINK, APART, DECEASED = "identity-link", "identity-apart", "identity-deceased"
+BOUND = "identity-bound"
+_OPS = frozenset({LINK, APART, DECEASED, BOUND})
 REASON_MOST = 500
 
 _STATES = {LINK: "linked", APART: "apart"}
@@ -190,13 +192,38 @@ class IdentityEngine:
         self._effect(entry, principal)
         self.keep_up()  # the patient's studies are looked at again
 
+    def bound(self, tx: Connection, principal: Principal, identity: bytes, *, account: str) -> None:
+        """Write down that an account is bound to an identity, last in the transaction that does it.
+
+        The journal keeps what the identity is called: it is called so again when all studies are
+        taken in anew. Raises `NotFound`, `Unavailable`.
+        """
+        found = store.find(tx, [identity]).get(identity)
+        if found is None:
+            raise NotFound("There is no such identity.")
+        args = {"reason": f"account {account}", "account": account}
+        entry = self._journal.append(BOUND, {"first": _described(found)}, args, principal.name)
+        deleted.mark_applied(tx, [entry], BOUND)
+        store.note(
+            tx,
+            Decision(
+                act=entry,
+                at=created_at(entry),
+                actor=principal.name,
+                op=BOUND,
+                first=identity,
+                second=None,
+                reason=args["reason"],
+            ),
+        )
+
     def lay(self, tx: Connection) -> None:
         """Write every decision into an emptied catalogue, before blobs are indexed.
 
         Raises `Corrupt` when the journal cannot be read whole.
         """
         for entry in self._journal.replay():
-            if entry.op in (LINK, APART, DECEASED):
+            if entry.op in _OPS:
                 self._take(tx, entry)
                 deleted.mark_applied(tx, [entry.id], entry.op)
 
@@ -204,7 +231,7 @@ class IdentityEngine:
         """Bring into the index what the journal says and a crash kept from it; count the acts."""
         count = 0
         for entry in self._journal.unknown(deleted.known_to(self._database), older_s=older_s):
-            if entry.op in (LINK, APART, DECEASED):
+            if entry.op in _OPS:
                 self._apply(entry, system(f"recovery for {entry.actor}"))
                 count += 1
         return count
@@ -228,11 +255,14 @@ class IdentityEngine:
             now = store.case(conn, (first.id, second.id))
         if now is not None and now.state == _STATES[op] and now.decided_by is not None:
             raise Conflict(f"These two are {now.state} already.")
-        if op == APART and now is not None and now.state == "linked":
+        is_parted = op == APART and now is not None and now.state == "linked"
+        if is_parted:
             self._suspend_all(principal, first, second)
         target = {"first": _described(first), "second": _described(second)}
         args = {"reason": reason.strip()}
         self._effect(self._journal.append(op, target, args, principal.name), principal)
+        if is_parted:  # once more: a share of both may have been under way
+            self._suspend_all(principal, *self._known(first.id, second.id))
         with self._database.reading() as conn:
             persons = {one.person for one in store.find(conn, [first.id, second.id]).values()}
             return _seen(principal, _studies(conn, sorted(persons)))
@@ -294,9 +324,9 @@ class IdentityEngine:
             reason=reading.reason,
         )
         store.note(tx, decision)
-        if decision.second is None:
+        if entry.op == DECEASED:
             store.set_death(tx, first, reading.died)
-        elif decision.second != first:
+        elif decision.second is not None and decision.second != first:
             store.decide(tx, decision, _STATES[entry.op])
             store.find_persons(tx, ids)
         return decision
@@ -333,7 +363,7 @@ def _described(one: Identity) -> dict[str, Any]:
 
 
 def _reading(entry: Entry) -> _Reading:
-    names = ("first",) if entry.op == DECEASED else ("first", "second")
+    names = ("first",) if entry.op in (DECEASED, BOUND) else ("first", "second")
     try:
         return _Reading(
             parties=tuple(_party(entry.target[name]) for name in names),

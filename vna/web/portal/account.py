@@ -8,21 +8,24 @@ from starlette.routing import Route
 
 from vna.errors import InvalidRequest
 from vna.web.exchange import Counter
-from vna.web.portal.guard import Page, Visit, guarded
+from vna.web.portal.guard import Page, Visit, Whose, guarded
 from vna.web.portal.login import as_json
 from vna.web.portal.pages import Pages
 
 _ROOT = "/account"
+_OWN = "/my/account"  # where a patient's is
 
 
 def routes(counter: Counter, pages: Pages) -> list[Route]:
     """Return the routes of one's own account."""
 
     def post(path: str, page: Page) -> Route:
-        return Route(f"{_ROOT}/{path}", guarded(counter, pages, page), methods=["POST"])
+        return Route(
+            f"{_ROOT}/{path}", guarded(counter, pages, page, whose=Whose.ALL), methods=["POST"]
+        )
 
     return [
-        Route(_ROOT, guarded(counter, pages, _account)),
+        Route(_ROOT, guarded(counter, pages, _account, whose=Whose.ALL)),
         post("sessions/end", _end),
         post("recovery-codes", _codes),
         post("passkeys/begin", _begin),
@@ -32,6 +35,8 @@ def routes(counter: Counter, pages: Pages) -> list[Route]:
 
 
 async def _account(visit: Visit) -> Response:
+    if visit.is_patient:
+        return visit.go(_OWN)
     people, account_id = visit.people, visit.known.account_id
     account = await visit.hop(lambda: people.accounts.of(account_id))
     sessions = await visit.hop(lambda: people.sessions.all(account_id))

@@ -10,19 +10,23 @@ from vna.access.accounts import Account
 from vna.errors import NotAuthenticated, NotProven, TooMany
 from vna.web import problems
 from vna.web.exchange import Counter
-from vna.web.portal.guard import Visit, guarded
+from vna.web.portal.guard import Endpoint, Page, Visit, Whose, guarded
 from vna.web.portal.login import as_json
 from vna.web.portal.pages import Pages
 
-_NEXT = frozenset({"/account", "/emergency"})
+_NEXT = frozenset({"/account", "/emergency", "/emergency/second"})
 
 
 def routes(counter: Counter, pages: Pages) -> list[Route]:
     """Return the routes of confirming."""
+
+    def endpoint(page: Page) -> Endpoint:
+        return guarded(counter, pages, page, whose=Whose.ALL)
+
     return [
-        Route("/confirm", guarded(counter, pages, _confirm), methods=["GET", "POST"]),
-        Route("/confirm/passkey/begin", guarded(counter, pages, _begin), methods=["POST"]),
-        Route("/confirm/passkey", guarded(counter, pages, _passkey), methods=["POST"]),
+        Route("/confirm", endpoint(_confirm), methods=["GET", "POST"]),
+        Route("/confirm/passkey/begin", endpoint(_begin), methods=["POST"]),
+        Route("/confirm/passkey", endpoint(_passkey), methods=["POST"]),
     ]
 
 

@@ -14,7 +14,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from vna.access.sessions import Level
-from vna.errors import InvalidRequest, NotAuthenticated, TooMany
+from vna.errors import InvalidRequest, NotAuthenticated, TooMany, VNAError
+from vna.texts import marked
 from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.portal.guard import Page, Visit, guarded
@@ -55,16 +56,21 @@ async def _link(visit: Visit) -> Response:
 
 async def _passphrase(visit: Visit) -> Response:
     if visit.request.method != "POST":
-        return visit.show("passphrase.html", trouble=None)
+        return visit.show("passphrase.html", trouble=None, language=visit.language())
     form = await visit.form()
     try:
         if form.get("passphrase", "") != form.get("again", ""):
-            raise InvalidRequest("The two are not the same; type it twice.")
+            raise InvalidRequest(marked("The two are not the same; type it twice."))
         await visit.hash(
             lambda: visit.people.signing.choose_passphrase(visit.known, form["passphrase"])
         )
     except InvalidRequest as exc:
-        return visit.show("passphrase.html", status=_status(exc), trouble=str(exc))
+        return visit.show(
+            "passphrase.html",
+            status=_status(exc),
+            trouble=visit.said(exc),
+            language=visit.language(),
+        )
     return visit.go("/enrol/factor")
 
 
@@ -104,20 +110,21 @@ async def _finished(visit: Visit) -> Response:
     cookie, codes = await visit.hop(
         lambda: visit.people.signing.finish(visit.known, visit.browser())
     )
-    answer = visit.show("codes.html", codes=codes, is_first=True)
+    answer = visit.show("codes.html", codes=codes, is_first=True, language=visit.language())
     visit.set_cookie(answer, cookie)
     return answer
 
 
-async def _offered(visit: Visit, exc: Exception | None = None) -> Response:
+async def _offered(visit: Visit, exc: VNAError | None = None) -> Response:
     offer = await visit.hop(lambda: visit.people.signing.offer_app(visit.known))
     grouped = " ".join(offer.secret[at : at + 4] for at in range(0, len(offer.secret), 4))
     return visit.show(
         "second.html",
         status=_status(exc) if exc else 200,
-        trouble=str(exc) if exc else None,
+        trouble=visit.said(exc) if exc else None,
         secret=grouped,
         picture=picture(offer.uri),
+        language=visit.language(),
     )
 
 

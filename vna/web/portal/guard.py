@@ -6,6 +6,7 @@ an error is a page, too. Forms are small, come from our own pages, and say so by
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from vna.access.policy import require
 from vna.access.principal import Action, Principal
 from vna.access.sessions import Browser, Level, Visitor
 from vna.errors import InvalidRequest, NotPermitted, NotProven, TooLarge, Unavailable, VNAError
-from vna.texts import chosen
+from vna.texts import Texts, chosen
 from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.identity import (
@@ -101,8 +102,35 @@ class Visit:
         """Say which of our languages the browser asks for."""
         return chosen(self.request.headers.get("accept-language"))
 
+    @property
+    def is_patient(self) -> bool:
+        """Whether a patient comes, to what is about them."""
+        return self.visitor is not None and self.visitor.is_patient
+
+    def told(self, exc: VNAError) -> str:
+        """Say an error; to a patient in their language, where we know how."""
+        if not self.is_patient:
+            return str(exc)
+        _ = Texts(self.language()).gettext
+        by_status = {
+            403: _("This page is not for you."),
+            404: _("There is nothing here, or it is not about you."),
+            429: _("There were too many tries. Wait a quarter of an hour, then try again."),
+            503: _("This cannot be done now. Try again in a moment."),
+        }
+        return by_status.get(problems.status_of(exc)) or self.said(exc)
+
+    def said(self, exc: VNAError) -> str:
+        """Say an error in the language of the browser, where it is among our texts."""
+        return Texts(self.language()).gettext(str(exc))
+
     def show(self, page: str, *, status: int = 200, **shown: Any) -> Response:  # by the page
-        """Render a page with what every page of this sort needs; `language` may be among it."""
+        """Render a page with what every page of this sort needs; `language` may be among it.
+
+        A patient's is in their language, whichever page it is.
+        """
+        if self.is_patient:
+            shown.setdefault("language", self.language())
         answer = self.pages.page(
             page, status=status, form=forms.token(self.secret), visitor=self.visitor, **shown
         )
@@ -212,7 +240,24 @@ Page = Callable[[Visit], Awaitable[Response]]
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def guarded(counter: Counter, pages: Pages, page: Page, *levels: Level | None) -> Endpoint:
+class Whose(enum.Enum):
+    """Whose a page is, of those who are signed in."""
+
+    STAFF = enum.auto()
+    PATIENTS = enum.auto()
+    ALL = enum.auto()
+
+    def require(self, visitor: Visitor | None) -> None:
+        """Keep patients from pages of staff, and staff from those of patients: `NotPermitted`."""
+        if self is Whose.ALL or visitor is None or not visitor.is_signed_in:
+            return
+        if visitor.is_patient != (self is Whose.PATIENTS):
+            raise NotPermitted
+
+
+def guarded(
+    counter: Counter, pages: Pages, page: Page, *levels: Level | None, whose: Whose = Whose.STAFF
+) -> Endpoint:
     """Make an endpoint of a page for visitors of these levels; None is who is not known."""
     allowed = levels or (Level.SIGNED_IN,)
     is_dev = counter.engines.settings.dev
@@ -239,6 +284,7 @@ def guarded(counter: Counter, pages: Pages, page: Page, *levels: Level | None) -
                 if level not in allowed and not (None in allowed and level != Level.SIGNED_IN):
                     return visit.go(_way(request, level))
                 visit = _with(visit, found)
+                whose.require(found)
             answer = await page(visit)
             if is_kiosk and visit.visitor is not None and visit.visitor.is_signed_in:
                 answer.delete_cookie(kiosk_name(request), path="/", secure=True, httponly=True)
@@ -247,7 +293,7 @@ def guarded(counter: Counter, pages: Pages, page: Page, *levels: Level | None) -
             return visit.go("/confirm")
         except VNAError as exc:
             status, fields, _ = problems.answer(exc, "page")
-            answer = visit.show("trouble.html", status=status, trouble=str(exc))
+            answer = visit.show("trouble.html", status=status, trouble=visit.told(exc))
             answer.headers.update({k.decode(): v.decode() for k, v in fields})
             return answer
 
@@ -268,6 +314,11 @@ def _may_pass(request: Request, found: Visitor | None) -> bool:
 def next_of(asked: str) -> str:
     """Take where to go on only when it is a page of ours that holds nothing of a patient."""
     return asked if _NEXT.fullmatch(asked) else "/"
+
+
+def way_on(visitor: Visitor | None) -> str:
+    """Say where somebody goes on who came so far."""
+    return _WAYS[None if visitor is None else visitor.level]
 
 
 def _way(request: Request, level: Level | None) -> str:

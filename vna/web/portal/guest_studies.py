@@ -15,6 +15,7 @@ from vna.sharing.values import Person, Purpose
 from vna.web.exchange import ROOT
 from vna.web.portal import viewing
 from vna.web.portal.guest import Call
+from vna.web.portal.own_start import may_keep
 from vna.web.portal.viewing import Series
 
 _REPORTS = ("SR", "DOC")
@@ -89,6 +90,7 @@ async def home(call: Call) -> Response:
         studies=cards,
         person=person_of(call),
         purpose=_purpose(call),
+        may_keep=may_keep(call),
         base=await base_of(call),
         here="home",
     )
@@ -131,11 +133,14 @@ def cards(engines: Engines, who: Principal, studies: tuple[str, ...]) -> list[Ca
     return sorted(found, key=lambda card: card.date, reverse=True)
 
 
+def sized_cards(engines: Engines, who: Principal, studies: tuple[str, ...]) -> list[Card]:
+    """List them with how much there is to download."""
+    return [_sized(engines, who, card) for card in cards(engines, who, studies)]
+
+
 def _cards(engines: Engines, who: Principal, call: Call, *, sized: bool = False) -> list[Card]:
-    found = cards(engines, who, call.inside.share.studies)
-    if not sized:
-        return found
-    return [_sized(engines, who, card) for card in found]
+    studies = call.inside.share.studies
+    return sized_cards(engines, who, studies) if sized else cards(engines, who, studies)
 
 
 def _card(study: viewing.Study, who: Principal) -> Card:

@@ -165,7 +165,8 @@ def _ticked(form: dict[str, str], prefix: str) -> frozenset[str]:
 
 async def _into(visit: Visit) -> files.Import:
     who = await visit.who(Action.IMPORT)
-    return files.Import(counter=visit.counter, who=who, number=_number(visit))
+    stands = visit.counter.standing.of_request(visit.request.scope, who)
+    return files.Import(counter=visit.counter, who=who, number=_number(visit), stands=stands)
 
 
 def _number(visit: Visit) -> int:

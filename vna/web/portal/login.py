@@ -10,10 +10,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from vna.access.sessions import Level
-from vna.errors import NotAuthenticated, TooMany
+from vna.errors import NotAuthenticated, TooMany, VNAError
 from vna.web import problems
 from vna.web.exchange import Counter
-from vna.web.portal.guard import Visit, guarded, next_of
+from vna.web.portal.guard import Visit, Whose, guarded, next_of
 from vna.web.portal.pages import Pages
 
 
@@ -26,7 +26,9 @@ def routes(counter: Counter, pages: Pages) -> list[Route]:
         Route("/login/factor", half, methods=["GET", "POST"]),
         Route("/login/passkey/begin", guarded(counter, pages, _begin, None), methods=["POST"]),
         Route("/login/passkey", guarded(counter, pages, _passkey, None), methods=["POST"]),
-        Route("/logout", guarded(counter, pages, _logout, *Level), methods=["POST"]),
+        Route(
+            "/logout", guarded(counter, pages, _logout, *Level, whose=Whose.ALL), methods=["POST"]
+        ),
     ]
 
 
@@ -98,11 +100,12 @@ def as_json(content: bytes) -> Response:
 
 
 def _shown(
-    visit: Visit, page: str, goes_on: str, exc: Exception | None = None, **shown: object
+    visit: Visit, page: str, goes_on: str, exc: VNAError | None = None, **shown: object
 ) -> Response:
     status = 200
     if exc is not None:
         status, _, _ = problems.answer(exc, "login")
-    trouble = str(exc) if exc is not None else None
+    trouble = visit.said(exc) if exc is not None else None
     sso = visit.people.federation.shown_as
-    return visit.show(page, status=status, trouble=trouble, next=next_of(goes_on), sso=sso, **shown)
+    shown |= {"sso": sso, "next": next_of(goes_on), "language": visit.language()}
+    return visit.show(page, status=status, trouble=trouble, **shown)

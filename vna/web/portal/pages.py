@@ -12,6 +12,7 @@ from jinja2.runtime import Context
 from starlette.responses import Response
 
 from vna.texts import ENGLISH, Texts
+from vna.web.portal.attributes import shown as read
 
 _HERE = Path(__file__).parent
 _POLICY = (
@@ -49,6 +50,7 @@ class Pages:
         )
         self._templates.globals.update(always)
         self._templates.filters["browser"] = browser
+        self._templates.filters["person"] = person
 
     def page(
         self, name: str, *, status: int = 200, language: str = ENGLISH, **shown: Any
@@ -72,6 +74,11 @@ def _gettext(context: Context, text: str) -> str:
 @pass_context
 def _ngettext(context: Context, one: str, many: str, count: int) -> str:
     return str(context["texts"].ngettext(one, many, count))
+
+
+def person(name: str) -> str:
+    """Write a Person Name as people do, by its first group (PS3.5 6.2.1)."""
+    return read({"Alphabetic": name.partition("=")[0]})
 
 
 def browser(agent: str) -> str:

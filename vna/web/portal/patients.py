@@ -11,6 +11,7 @@ from vna.access.principal import Action, Principal
 from vna.dicom.refs import UID
 from vna.errors import Conflict, InvalidRequest, NotFound
 from vna.operate.identities import Identity, Work
+from vna.operate.patient_accounts import Waiting
 from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.portal.guard import Visit, guarded
@@ -76,16 +77,21 @@ async def _shown(
     status = 200 if exc is None else problems.answer(exc, "patients")[0]
     engine = visit.counter.engines.identities
 
-    def look() -> tuple[list[Work], list[tuple[UID, Identity]]]:
-        engine.keep_up(_AT_ONCE)
-        return engine.worklist(who), engine.alerts(who)
+    accounts = visit.counter.engines.patient_accounts
+    has_accounts = not visit.counter.engines.settings.dev
 
-    work, late = await visit.hop(look)
+    def look() -> tuple[list[Work], list[tuple[UID, Identity]], list[Waiting]]:
+        engine.keep_up(_AT_ONCE)
+        waiting = accounts.waiting(who) if has_accounts else []
+        return engine.worklist(who), engine.alerts(who), waiting
+
+    work, late, waiting = await visit.hop(look)
     return visit.show(
         "patients.html",
         status=status,
         work=work,
         late=late,
+        waiting=waiting,
         grounds=_GROUNDS,
         how=_HOW,
         trouble=None if exc is None else str(exc),

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
+from vna.access.sessions import Level
 from vna.web.exchange import Counter
 from vna.web.portal import (
     account,
@@ -25,6 +26,17 @@ from vna.web.portal import (
     inbox,
     kiosk,
     login,
+    own_access,
+    own_account,
+    own_consents,
+    own_desk,
+    own_requests,
+    own_share,
+    own_shares,
+    own_start,
+    own_study,
+    own_timeline,
+    patient_requests,
     patients,
     share_new,
     share_paper,
@@ -35,15 +47,17 @@ from vna.web.portal import (
     uploads,
     viewing_pages,
 )
-from vna.web.portal.guard import guarded
+from vna.web.portal.guard import Whose, guarded
 from vna.web.portal.pages import Pages
 from vna.web.portal.viewer import Viewer
 from vna.web.portal.viewer import routes as viewer_routes
 
+_START = (None, Level.SIGNED_IN)
 _STATIC = Path(__file__).parent / "static"
 _FILES = {
     "portal.css": "text/css",
     "staff.css": "text/css",
+    "own.css": "text/css",
     "icon.svg": "image/svg+xml",
     "staff.js": "text/javascript",
     "sign-in.js": "text/javascript",
@@ -79,7 +93,10 @@ def routes(counter: Counter) -> list[Route]:
         return bool(viewer.files())
 
     return [
-        Route("/", guarded(counter, pages, studies.page(counter, has_viewer))),
+        Route(
+            "/",
+            guarded(counter, pages, studies.page(counter, has_viewer), *_START, whose=Whose.ALL),
+        ),
         *study.routes(counter, pages, has_viewer),
         *discs.routes(counter, pages),
         *imports.routes(counter, pages),
@@ -92,6 +109,7 @@ def routes(counter: Counter) -> list[Route]:
         *shares.routes(counter, pages),
         *kiosk.routes(counter, pages),
         *patients.routes(counter, pages),
+        *patient_requests.routes(counter, pages),
         *share_paper.routes(counter, pages),
         *(static(name) for name in _FILES),
         *viewing_pages.routes(counter, pages, has_viewer),
@@ -105,4 +123,14 @@ def routes(counter: Counter) -> list[Route]:
         *([] if settings.dev else account.routes(counter, pages)),
         *([] if settings.dev else confirm.routes(counter, pages)),
         *([] if settings.dev else emergency.routes(counter, pages)),
+        *([] if settings.dev else own_desk.routes(counter, pages)),
+        *([] if settings.dev else own_start.routes(counter, pages)),
+        *([] if settings.dev else own_timeline.routes(counter, pages)),
+        *([] if settings.dev else own_study.routes(counter, pages)),
+        *([] if settings.dev else own_access.routes(counter, pages)),
+        *([] if settings.dev else own_account.routes(counter, pages)),
+        *([] if settings.dev else own_share.routes(counter, pages)),
+        *([] if settings.dev else own_shares.routes(counter, pages)),
+        *([] if settings.dev else own_consents.routes(counter, pages)),
+        *([] if settings.dev else own_requests.routes(counter, pages)),
     ]

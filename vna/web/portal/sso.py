@@ -14,7 +14,7 @@ from vna.access.sessions import Level
 from vna.errors import NotFound
 from vna.web.exchange import Counter
 from vna.web.identity import origin_of
-from vna.web.portal.guard import Visit, guarded
+from vna.web.portal.guard import Visit, Whose, guarded
 from vna.web.portal.pages import Pages
 
 _RETURN = "/login/sso/return"
@@ -22,8 +22,8 @@ _RETURN = "/login/sso/return"
 
 def routes(counter: Counter, pages: Pages) -> list[Route]:
     """Return the routes of signing in elsewhere."""
-    begin = guarded(counter, pages, _begin, None, Level.SIGNED_IN)
-    back = guarded(counter, pages, _back, None, Level.SIGNED_IN)
+    begin = guarded(counter, pages, _begin, None, Level.SIGNED_IN, whose=Whose.ALL)
+    back = guarded(counter, pages, _back, None, Level.SIGNED_IN, whose=Whose.ALL)
     return [
         Route("/login/sso", begin),
         Route(_RETURN, back, methods=["GET", "POST"]),

@@ -1,4 +1,7 @@
-"""The list of studies: search, newest first, page by page, with a way into the viewer."""
+"""The start page: for staff the list of studies, for patients theirs, for others the ways in.
+
+The list is a search, newest first, page by page, with a way into the viewer.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from vna.query.answers import Answer
 from vna.query.keys import from_parameters
 from vna.web.exchange import Counter
 from vna.web.portal.attributes import Reading
-from vna.web.portal.guard import Page, Visit
+from vna.web.portal.guard import Page, Visit, way_on
 
 PAGE = 25
 
@@ -53,6 +56,14 @@ def page(counter: Counter, has_viewer: Callable[[], bool]) -> Page:
     """Make the endpoint of the start page."""
 
     async def studies(visit: Visit) -> Response:
+        if visit.is_patient:
+            return visit.go("/my")
+        if visit.visitor is not None and not visit.visitor.is_signed_in:
+            return visit.go(way_on(visit.visitor))
+        if visit.visitor is None and not counter.engines.settings.dev:
+            return visit.show(
+                "start.html", site=counter.engines.settings.site, language=visit.language()
+            )
         request = visit.request
         asked = {name: request.query_params.get(name, "").strip() for name in _FORM}
         who = await counter.identity.principal(request.scope)

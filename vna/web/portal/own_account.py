@@ -1,0 +1,92 @@
+"""/my/account: how a patient signs in, where they may be written to, and in which language."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from vna.errors import (
+    Conflict,
+    InvalidRequest,
+    NotAuthenticated,
+    NotFound,
+    NotProven,
+    TooMany,
+    VNAError,
+)
+from vna.sharing.values import channel
+from vna.texts import Texts, languages
+from vna.web import problems
+from vna.web.exchange import Counter
+from vna.web.portal.own import Mine, mine
+from vna.web.portal.pages import Pages
+
+_HERE = "/my/account"
+
+
+def routes(counter: Counter, pages: Pages) -> list[Route]:
+    """Return the routes of a patient's account."""
+    return [
+        mine(counter, pages, _HERE, _account),
+        mine(counter, pages, f"{_HERE}/language", _language, "POST"),
+        mine(counter, pages, f"{_HERE}/contact", _contact, "POST"),
+    ]
+
+
+async def _account(call: Mine) -> Response:
+    return await _shown(call)
+
+
+async def _shown(call: Mine, exc: VNAError | None = None) -> Response:
+    people, account_id = call.people, call.account_id
+    account = await call.hop(lambda: people.accounts.of(account_id))
+    sessions = await call.hop(lambda: people.sessions.all(account_id))
+    passkeys = await call.hop(lambda: people.passkeys.all(account_id))
+    contacts = await call.hop(lambda: call.counter.engines.sharing.contacts.of(account_id))
+    return call.show(
+        "own_account.html",
+        status=200 if exc is None else problems.status_of(exc),
+        trouble=None if exc is None else call.said(exc),
+        contacts={one.kind: one for one in contacts},
+        account=account,
+        sessions=sessions,
+        passkeys=passkeys,
+        languages={one: Texts(one).name for one in languages()},
+        preferred=call.preferred,
+        here=_HERE,
+    )
+
+
+async def _contact(call: Mine) -> Response:
+    """Change where they are written to: `act` says whether it begins, is proven, or ends."""
+    form = await call.form()
+    contacts, who = call.counter.engines.sharing.contacts, call.principal
+    kind, typed = form.get("kind", ""), form.get("typed", "")
+    if not call.known.is_fresh:
+        raise NotProven
+    try:
+        match form.get("act"):
+            case "begin":
+                to, language = channel(kind, typed), call.language()
+                await call.hop(lambda: contacts.begin(who, call.account_id, to, language=language))
+            case "prove":
+                await call.hop(lambda: contacts.prove(who, call.account_id, kind, typed))
+            case "drop":
+                await call.hop(lambda: contacts.drop(who, call.account_id, kind))
+            case _:
+                raise InvalidRequest("Say what is to be done.")
+    except NotProven:
+        raise
+    except (InvalidRequest, NotAuthenticated, NotFound, Conflict, TooMany) as exc:
+        return await _shown(call, exc)
+    return call.go(f"{_HERE}#contacts")
+
+
+async def _language(call: Mine) -> Response:
+    form = await call.form()
+    wanted = form.get("language", "")
+    if wanted and wanted not in languages():
+        raise InvalidRequest("That is no language of these pages.")
+    engine = call.counter.engines.patient_accounts
+    await call.hop(lambda: engine.choose_language(call.account_id, wanted or None))
+    return call.go(_HERE)

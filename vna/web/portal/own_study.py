@@ -1,0 +1,61 @@
+"""/my/study/UID: one study for whom it is about: images, report, the original files, who saw it."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from vna.dicom.refs import uid
+from vna.errors import NotFound
+from vna.web.exchange import ROOT, Counter
+from vna.web.portal import guest_studies, own_access, viewing_pages
+from vna.web.portal.guest_studies import Card
+from vna.web.portal.own import Mine, mine
+from vna.web.portal.own_access import Told
+from vna.web.portal.own_timeline import made_at
+from vna.web.portal.pages import Pages
+from vna.web.portal.viewing_pages import Way
+
+_HERE = "/my/view"
+
+
+def routes(counter: Counter, pages: Pages) -> list[Route]:
+    """Return the routes of a study and of its images."""
+    return [
+        mine(counter, pages, "/my/study/{study}", _study),
+        mine(counter, pages, f"{_HERE}/{{study}}", _view),
+        mine(counter, pages, f"{_HERE}/{{study}}/{{series}}", _reel),
+    ]
+
+
+async def _study(call: Mine) -> Response:
+    asked = uid(call.request.path_params["study"])
+
+    def look() -> tuple[Card, str, tuple[Told, ...]]:
+        engines, who = call.counter.engines, call.principal
+        found = guest_studies.sized_cards(engines, who, (asked,))
+        if not found:
+            raise NotFound
+        engines.patient_accounts.mark_seen(who, call.account_id, asked)
+        told, _ = own_access.listed(call, [asked])
+        return found[0], made_at(call, asked), tuple(told)
+
+    card, where, told = await call.hop(look)
+    return call.show("own_study.html", study=card, made_at=where, told=told, base=ROOT, here="/my")
+
+
+async def _view(call: Mine) -> Response:
+    asked = uid(call.request.path_params["study"])
+    shown = await viewing_pages.shown(call, _way(call))
+    engine, who = call.counter.engines.patient_accounts, call.principal
+    await call.hop(lambda: engine.mark_seen(who, call.account_id, asked))
+    return call.show("light.html", **{**shown, "here": "/my"})
+
+
+async def _reel(call: Mine) -> Response:
+    return await viewing_pages.listed(call, _way(call))
+
+
+def _way(call: Mine) -> Way:
+    back = f"/my/study/{uid(call.request.path_params['study'])}"
+    return Way(who=call.principal, base=ROOT, back=back, here=_HERE)
