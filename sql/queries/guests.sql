@@ -132,10 +132,22 @@ RETURNING number;
 
 -- name: held
 -- The objects of an import as they are handed on.
-SELECT blob_id, study_uid, series_uid, sop_instance_uid, sop_class_uid
-FROM import_file
+SELECT blob_id FROM import_file
 WHERE import_pk = %s AND result = 'kept'
 ORDER BY study_date DESC NULLS LAST, study_uid, series_uid, file_pk;
+
+-- name: held_series
+-- Those of one series.
+SELECT blob_id FROM import_file
+WHERE import_pk = %s AND result = 'kept' AND study_uid = %s AND series_uid = %s
+ORDER BY file_pk;
+
+-- name: held_one
+-- One of them.
+SELECT blob_id FROM import_file
+WHERE import_pk = %s AND result = 'kept' AND sop_instance_uid = %s AND study_uid = %s
+    AND series_uid = %s
+ORDER BY file_pk LIMIT 1;
 
 -- name: documents
 -- The documents beside them.

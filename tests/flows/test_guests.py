@@ -13,7 +13,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from tests.conftest import TestPostgres
 from tests.factories import ct
 from tests.flows.test_imports import carried_out
-from tests.flows.test_inbox import browser, looked_at
+from tests.flows.test_inbox import AXE, browser
+from tests.flows.test_viewer import SCREENS
 from tests.imports import parcels
 from tests.imports.conftest import PDF, iso_of, zip_of
 from tests.web.conftest import Site, serving
@@ -29,6 +30,17 @@ PHONE = {"width": 360, "height": 740}
 def site(postgres: TestPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with serving(postgres, tmp_path_factory.mktemp("site")) as site:
         yield site
+
+
+def glanced(page: Page, name: str) -> None:
+    """Take a picture on a phone and on a desktop; nothing scrolls sideways, axe finds nothing."""
+    for of, (width, height) in {"phone": (360, 740), "desktop": (1280, 800)}.items():
+        page.set_viewport_size({"width": width, "height": height})
+        page.screenshot(path=SCREENS / f"{name}-{of}.png", full_page=True)
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), of
+        page.evaluate(AXE.read_text(encoding="utf-8"))  # past the policy of the page
+        found = page.evaluate("axe.run().then(r => r.violations.map(v => v.id))")
+        assert found == [], (name, of)
 
 
 def mail(page: Page, site: Site, subject: str) -> str:
@@ -49,7 +61,7 @@ def begun(page: Page, site: Site, *, words: dict[str, str], looks: bool = False)
     """Type two addresses and the code that is mailed."""
     page.goto(f"{site.address.url}/send")
     if looks:
-        looked_at(page, "exchange-start")
+        glanced(page, "exchange-start")
     page.get_by_label(words["yours"]).fill("ada.sender@example.org")
     page.get_by_label(words["theirs"]).fill("gray@practice.example")
     page.get_by_role("button", name=words["code"]).click()
@@ -62,7 +74,7 @@ def begun(page: Page, site: Site, *, words: dict[str, str], looks: bool = False)
         page.get_by_label("Code").fill("x")
         page.get_by_role("button", name=words["go"]).click()
         page.get_by_text("4 ").first.wait_for()
-        looked_at(page, "exchange-code")
+        glanced(page, "exchange-code")
     page.get_by_label("Code").fill(code)
     page.get_by_role("button", name=words["go"]).click()
     page.locator("#sending").wait_for()
@@ -129,9 +141,9 @@ def test_from_two_addresses_to_the_same_bytes_and_nothing_is_left(
     page.locator("#several").set_input_files(singles[4])
     expect(page.locator("#failed")).to_contain_text("at most 5 files, folders or ZIPs")
     page.get_by_text("1 examination, 8 images and reports, 1 document").wait_for()
-    looked_at(page, "exchange-files")
+    glanced(page, "exchange-files")
     passcode, link = sent(page, site, "Send to g…@practice.example")
-    looked_at(page, "exchange-sent")
+    glanced(page, "exchange-sent")
     page.get_by_role("link", name="Was it opened? Look, or stop it").click()
     page.get_by_text("Nobody has opened it so far").wait_for()
 
@@ -140,13 +152,19 @@ def test_from_two_addresses_to_the_same_bytes_and_nothing_is_left(
     theirs.goto(f"{site.address.url}/g#{link}")
     assert theirs.evaluate("location.hash") == ""
     assert "Adams" not in theirs.content()
-    looked_at(theirs, "exchange-landing")
+    glanced(theirs, "exchange-landing")
     theirs.set_viewport_size({"width": 360, "height": 740})
     typed(theirs, site, link, "AAAA-AAAA-AA")
     theirs.get_by_text("That does not open.").wait_for()
     typed(theirs, site, link, passcode)
     theirs.get_by_text("Adams, Ada Augusta").wait_for()
-    looked_at(theirs, "exchange-images")
+    glanced(theirs, "exchange-images")
+    theirs.get_by_role("link", name="View CT of the chest").click()
+    theirs.get_by_text("Image 1 of 8").wait_for()
+    theirs.locator("[data-stage] img:not([data-first])").wait_for()
+    theirs.set_viewport_size({"width": 360, "height": 740})
+    theirs.screenshot(path=SCREENS / "exchange-view-phone.png")
+    theirs.get_by_role("link", name="Back").click()
     with theirs.expect_download() as download:
         theirs.get_by_role("link", name="Everything as one ZIP file").click()
     download.value.save_as(tmp_path / "got.zip")
@@ -159,7 +177,7 @@ def test_from_two_addresses_to_the_same_bytes_and_nothing_is_left(
 
     page.reload()
     page.get_by_text("It was opened.").wait_for()
-    looked_at(page, "exchange-status")
+    glanced(page, "exchange-status")
     with site.archive.database.transaction() as tx:  # two weeks go by
         tx.execute("UPDATE guest_exchange SET until_at = now()")
         tx.execute("UPDATE import_batch SET ends_at = now()")
@@ -214,7 +232,7 @@ def test_who_speaks_german_is_sent_something_that_is_not_for_them(
     begun(page, site, words=words)
     page.locator("#several").set_input_files(singles[2])
     expect(page.locator("#how")).to_have_text("Alles gesendet. Dateien gesendet: 1")
-    looked_at(page, "exchange-files-german")
+    glanced(page, "exchange-files-german")
     page.get_by_role("button", name="An g…@practice.example senden").click()
     page.locator(".shown-once").wait_for()
     inbox = context.new_page()

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.conftest import TestPostgres
-from tests.factories import ct
+from tests.factories import ct, multi_frame
 from tests.imports.conftest import PDF, mark, zip_of
 from tests.imports.parcels import RECIPIENT, SENDER, last
 from tests.web.conftest import Site, serving
@@ -190,6 +190,42 @@ def test_a_download_goes_on_where_it_broke_and_ends_with_the_exchange(site: Site
     assert "You stopped it" in who.get("/send/status").text
     late = surfer(site).post("/g/open", "/g", link=secret, passcode=passcode)
     assert (late.status_code, "That does not open" in late.text) == (401, True)
+
+
+def test_what_lies_in_quarantine_is_looked_at(site: Site) -> None:
+    who = proved(site)
+    objects = [ct(75, 1, n, patient_name="Adams^Ada") for n in (1, 2, 3)]
+    films = multi_frame(4, study=76)
+    for n, one in enumerate([*objects, films]):
+        put(who, f"disc/{n}", one.part10())
+    other = opened(site, *sent(site, who))
+    first = objects[0]
+    page = other.get(f"/g/view/{first.study}")
+    assert all(text in page.text for text in ("Adams, Ada", "Not for diagnosis", "/g/held/studies"))
+    reel = other.get(f"/g/view/{first.study}/{first.series}").json()
+    names = [reel["common"] + item[0] for item in reel["items"]]
+    assert names == [one.instance for one in objects]
+    series = f"/g/held/studies/{first.study}/series/{first.series}"
+    for path in (
+        f"{series}/thumbnail?viewport=96,96",
+        f"{series}/instances/{first.instance}/frames/1/rendered?viewport=64,64&accept=image/jpeg",
+        f"{series}/instances/{first.instance}/rendered",
+    ):
+        answer = other.get(path)
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
+    film = f"/g/held/studies/{films.study}/series/{films.series}/instances/{films.instance}"
+    assert other.get(f"{film}/frames/4/rendered").status_code == 200
+    assert other.get(f"{film}/frames/5/rendered").status_code == 404
+    assert other.get(f"{film}/frames/1,2/rendered").status_code == 400
+    for path in (
+        f"{series}/instances/{films.instance}/rendered",
+        f"/g/view/{first.study}/1.2.3",
+        "/g/view/1.2.3",
+    ):
+        assert other.get(path).status_code == 404
+    assert other.get(f"/dicom-web/studies/{first.study}/metadata").status_code == 404
+    who.post("/send/stop", "/send/status")
+    assert other.get(f"{series}/thumbnail").status_code in (401, 410)
 
 
 def test_looking_at_a_link_changes_nothing_and_shows_nothing(site: Site) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
+from typing import Any
 
+from vna.access.audit import Event
 from vna.crypto import shares
 from vna.db.pool import Connection
+from vna.dicom.refs import InstanceRef, SeriesRef
 from vna.errors import Conflict, NotAuthenticated, NotFound
 from vna.imports.exchanges import (
     MOST_WRONG,
@@ -19,6 +23,8 @@ from vna.imports.exchanges import (
 )
 from vna.imports.guest_rooms import SQL, GuestRooms
 from vna.imports.handing import Handed, watched
+from vna.index.locate import Located
+from vna.retrieve.render import Apart
 
 _OPENINGS, _REFUSALS = 30, 10  # of one address in a quarter of an hour
 _OPEN = (Standing.SENT, Standing.OPENED)
@@ -99,12 +105,36 @@ class GuestRecipients:
         """Give all that was sent as one ZIP, with a DICOMDIR. Raises `Conflict`, `NotFound`."""
         rooms, number = self._rooms, self._number(party)
         with rooms.database.reading() as conn:
-            rows = conn.execute(SQL.held, (number,)).fetchall()
+            held = _ids(conn.execute(SQL.held, (number,)).fetchall())
             documents = self._documents(conn, number)
-        held = [(bytes(row[0]), *row[1:]) for row in rows]
         found = rooms.handing.zipped(held, documents, self._since(party))
         self._fetched(party, "everything")
         return self._watched(party, found)
+
+    def series(self, party: Party, ref: SeriesRef) -> list[Located]:
+        """List the objects of a series in its order, to be looked at. Raises `NotFound`."""
+        asked = (self._number(party), ref.study, ref.series)
+        with self._rooms.database.reading() as conn:
+            held = _ids(conn.execute(SQL.held_series, asked).fetchall())
+        if not held:
+            raise NotFound("There is no such series.")
+        found = [one.located for one in self._rooms.handing.listed(held)]
+        return sorted(found, key=lambda one: (one.number is None, one.number or 0))
+
+    def one(self, party: Party, ref: InstanceRef) -> Apart:
+        """Give one object to be looked at. Raises `Conflict`, `NotFound`."""
+        asked = (self._number(party), ref.instance, ref.study, ref.series)
+        with self._rooms.database.reading() as conn:
+            row = conn.execute(SQL.held_one, asked).fetchone()
+        if row is None:
+            raise NotFound
+        return self._rooms.handing.apart(bytes(row[0]))
+
+    def seen(self, party: Party, study: str) -> None:
+        """Write down that somebody looks at a study."""
+        about = {"exchange": party.exchange.number}
+        event = Event(kind="exchange.seen", outcome="done", study=study, detail=about)
+        self._rooms.audit.note(party.principal, event)
 
     def document(self, party: Party, number: int) -> tuple[Document, Handed]:
         """Give one document as it came. Raises `Conflict`, `NotFound`."""
@@ -190,3 +220,7 @@ class GuestRecipients:
                 rooms.notify(tx, found, "locked")
 
         rooms.database.changing(work)
+
+
+def _ids(rows: Iterable[tuple[Any, ...]]) -> list[bytes]:  # rows of ids
+    return [bytes(row[0]) for row in rows]

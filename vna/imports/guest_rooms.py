@@ -20,6 +20,7 @@ from vna.imports.exchanges import Exchange, Party, Side, Standing, exchange_of, 
 from vna.imports.handing import Handing
 from vna.imports.intake import Intake
 from vna.sharing.keys import ShareKeys
+from vna.telemetry import EXCHANGE_ACTS
 
 SQL = statements.load("guests")
 
@@ -109,6 +110,7 @@ class GuestRooms:
         about = {"exchange": exchange.number, "import": exchange.import_number, **more}
         event = Event(kind=f"exchange.{done}", outcome=outcome, detail=about)
         self.audit.write(tx, who, [event])
+        EXCHANGE_ACTS.labels(done, outcome).inc()
 
     def seal(self, exchange: int, side: Side, to: Channel) -> bytes:
         """Seal a mailbox to its exchange and side."""

@@ -14,7 +14,7 @@ from vna.imports.exchanges import Side
 from vna.imports.values import Person
 from vna.web import problems
 from vna.web.exchange import Counter
-from vna.web.portal import viewing
+from vna.web.portal import exchange_viewing, viewing
 from vna.web.portal.exchange import Handover, HandoverPage, door, told
 from vna.web.portal.guest_studies import Size
 from vna.web.portal.imports import label
@@ -23,6 +23,8 @@ from vna.web.portal.walked import Octets, walked
 
 _SECRET = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 _MOST_PASSCODE = 64
+_SERIES = "/studies/{study}/series/{series}"
+_INSTANCE = f"{_SERIES}/instances/{{instance}}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +50,26 @@ def routes(counter: Counter, pages: Pages) -> list[Route]:
         at("", _landing, inside=False),
         at("/open", _open, "POST", inside=False),
         at("/not-me", _not_me, "POST", inside=False),
-        at("/images", _images),
-        at("/images.zip", _everything),
-        at("/document/{number:int}", _document),
+        at("/images", _standing(_images)),
+        at("/images.zip", _standing(_everything)),
+        at("/document/{number:int}", _standing(_document)),
+        at("/view/{study}", _standing(exchange_viewing.page)),
+        at("/view/{study}/{series}", _standing(exchange_viewing.listed)),
+        at(f"/held{_SERIES}/thumbnail", _standing(exchange_viewing.thumbnail)),
+        at(f"/held{_INSTANCE}/rendered", _standing(exchange_viewing.rendered)),
+        at(f"/held{_INSTANCE}/frames/{{frames}}/rendered", _standing(exchange_viewing.rendered)),
         at("/leave", _leave, "POST"),
     ]
+
+
+def _standing(page: HandoverPage) -> HandoverPage:
+    """Make a page of one that is shown only as long as the exchange stands."""
+
+    async def shown(call: Handover) -> Response:
+        over = _over(call)
+        return over if over is not None else await page(call)
+
+    return shown
 
 
 async def _landing(call: Handover) -> Response:
@@ -98,8 +115,6 @@ async def _not_me(call: Handover) -> Response:
 
 
 async def _images(call: Handover) -> Response:
-    if (over := _over(call)) is not None:
-        return over
     party = call.whose
     contents = await call.hop(lambda: call.guests.recipients.contents(party))
     return call.show(
@@ -115,8 +130,6 @@ async def _images(call: Handover) -> Response:
 
 
 async def _everything(call: Handover) -> Response:
-    if (over := _over(call)) is not None:
-        return over
     party = call.whose
     found = await call.hop(lambda: call.guests.recipients.everything(party))
     octets = Octets(
@@ -130,8 +143,6 @@ async def _everything(call: Handover) -> Response:
 
 
 async def _document(call: Handover) -> Response:
-    if (over := _over(call)) is not None:
-        return over
     party, number = call.whose, call.request.path_params["number"]
     if number >= 1 << 31:
         raise NotFound
