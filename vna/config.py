@@ -91,6 +91,7 @@ class Access:
     link_s: float = 86400.0
     token_days: float = 366.0
     ae_clears: str = "embargoed,disputed"
+    privacy_mail: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,6 +210,18 @@ class Imports:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Guests:
+    """What guests may send to guests."""
+
+    enabled: bool = False
+    items: int = 5
+    bytes: int = 4 << 30
+    keep_days: float = 14.0
+    daily: int = 20
+    domains: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Deletion:
     """How what is deleted goes."""
 
@@ -256,6 +269,8 @@ class Sharing:
     night_to: int = 6
     kiosk_s: float = 1800.0
     remind_days: float = 7.0
+    own_per_day: int = 20
+    answer_days: float = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -358,6 +373,7 @@ class Settings:
     versions: Versions = field(default_factory=Versions)
     ingest: Ingest = field(default_factory=Ingest)
     imports: Imports = field(default_factory=Imports)
+    guests: Guests = field(default_factory=Guests)
     deletion: Deletion = field(default_factory=Deletion)
     corrections: Corrections = field(default_factory=Corrections)
     patients: Patients = field(default_factory=Patients)

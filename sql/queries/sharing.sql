@@ -1,8 +1,10 @@
 -- name: persons_of
--- Whose studies these are: one identity, or an offer is refused.
-SELECT DISTINCT p.issuer, p.patient_id, p.study_uid
+-- Whose studies these are: one person, or an offer is refused.
+SELECT DISTINCT p.issuer, p.patient_id, p.study_uid, i.person_id
   FROM study s
   JOIN patient p USING (patient_pk)
+  LEFT JOIN study_identity n ON n.study_uid = s.study_uid
+  LEFT JOIN identity i USING (identity_id)
  WHERE s.study_uid = ANY (%s);
 
 -- name: in_doubt

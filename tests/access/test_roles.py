@@ -42,7 +42,7 @@ def test_several_roles_add_up() -> None:
 def test_a_patient_has_no_other_role_and_what_is_there_beside_it_gives_nothing() -> None:
     role = ROLES.by_name["patient"]
     assert (role.is_own, role.scope.everything) == (True, False)
-    assert role.actions == {Action.QUERY, Action.RETRIEVE}
+    assert role.actions == {Action.QUERY, Action.RETRIEVE, Action.SHARE_OWN}
     mixed = ["patient", "archive-administrator"]
     with pytest.raises(InvalidRequest):
         ROLES.check(mixed)

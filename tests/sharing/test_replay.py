@@ -24,6 +24,9 @@ TABLES = (
     "kiosk",
     "auto_share",
     "share_notice",
+    "share_draft",
+    "patient_request",
+    "own_contact",
 )
 KEPT = {
     "contact_channel": "channel_id, kind, sealed, value_mac, masked",
@@ -33,6 +36,10 @@ KEPT = {
     "share": (
         "share_id, number, owner, person, studies, items_sha256, ends_at, owner_key, consent_id, "
         "notify, language, max_opens, purpose, legal_basis, reports, download, forward"
+    ),
+    "patient_request": (
+        "request_id, number, owner, kind, studies, share_id, person, words, notify, language, "
+        "made_at, due_at, state, refusal, answer, ended_at, ended_by"
     ),
     "share_item": "share_id, instance_uid, study_uid, series_uid, blob_id, data_key, size",
     "share_grant": (

@@ -22,6 +22,7 @@ from vna.web.dicomweb import routes as dicomweb
 from vna.web.exchange import URI_ROOT, Counter
 from vna.web.identity import Identity
 from vna.web.multipart import multipart_type
+from vna.web.standing import Standing
 from vna.web.threads import Threads
 
 ROLES = roles.load()
@@ -147,6 +148,35 @@ PAGES: dict[tuple[str, str], str | Action] = {
     ("POST", "/u/form"): GUEST,
     ("POST", "/u/done"): GUEST,
     ("POST", "/u/leave"): GUEST,
+    ("GET", "/send"): OPEN,
+    ("POST", "/send"): GUEST,
+    ("GET", "/send/code"): GUEST,
+    ("POST", "/send/code"): GUEST,
+    ("POST", "/send/again"): GUEST,
+    ("GET", "/send/files"): GUEST,
+    ("POST", "/send/expect"): GUEST,
+    ("PUT", "/send/file/{mark}"): GUEST,
+    ("POST", "/send/form"): GUEST,
+    ("POST", "/send/done"): GUEST,
+    ("GET", "/send/status"): OPEN,
+    ("POST", "/send/status"): GUEST,
+    ("POST", "/send/stop"): GUEST,
+    ("POST", "/send/leave"): GUEST,
+    ("GET", "/g"): OPEN,
+    ("POST", "/g/open"): GUEST,
+    ("POST", "/g/not-me"): GUEST,
+    ("GET", "/g/images"): GUEST,
+    ("GET", "/g/images.zip"): GUEST,
+    ("GET", "/g/document/{number:int}"): GUEST,
+    ("POST", "/g/leave"): GUEST,
+    ("GET", "/g/view/{study}"): GUEST,
+    ("GET", "/g/view/{study}/{series}"): GUEST,
+    ("GET", "/g/held/studies/{study}/series/{series}/thumbnail"): GUEST,
+    ("GET", "/g/held/studies/{study}/series/{series}/instances/{instance}/rendered"): GUEST,
+    (
+        "GET",
+        "/g/held/studies/{study}/series/{series}/instances/{instance}/frames/{frames}/rendered",
+    ): GUEST,
     ("GET", "/s"): OPEN,
     ("POST", "/s/open"): GUEST,
     ("GET", "/s/prove"): GUEST,
@@ -209,6 +239,33 @@ PAGES: dict[tuple[str, str], str | Action] = {
     ("GET", "/my/view/{study}/{series}"): OWN,
     ("GET", "/my/access"): OWN,
     ("GET", "/my/account"): OWN,
+    ("GET", "/my/share"): OWN,
+    ("POST", "/my/share"): OWN,
+    ("GET", "/my/share/{draft:int}/what"): OWN,
+    ("POST", "/my/share/{draft:int}/what"): OWN,
+    ("GET", "/my/share/{draft:int}/whom"): OWN,
+    ("POST", "/my/share/{draft:int}/whom"): OWN,
+    ("GET", "/my/share/{draft:int}/how"): OWN,
+    ("POST", "/my/share/{draft:int}/how"): OWN,
+    ("GET", "/my/share/{draft:int}/check"): OWN,
+    ("POST", "/my/share/{draft:int}/test"): OWN,
+    ("POST", "/my/share/{draft:int}/send"): OWN,
+    ("GET", "/my/shares"): OWN,
+    ("GET", "/my/shares/{share:int}"): OWN,
+    ("POST", "/my/shares/{share:int}/stop"): OWN,
+    ("POST", "/my/shares/{share:int}/renew"): OWN,
+    ("POST", "/my/shares/{share:int}/ask-stop"): OWN,
+    ("POST", "/my/shares/{share:int}/sheet.pdf"): OWN,
+    ("POST", "/my/shares/{share:int}/passcode.pdf"): OWN,
+    ("GET", "/my/consents"): OWN,
+    ("POST", "/my/consents/withdraw"): OWN,
+    ("GET", "/my/requests"): OWN,
+    ("POST", "/my/requests"): OWN,
+    ("POST", "/my/requests/{number:int}/withdraw"): OWN,
+    ("GET", "/requests/patients"): Action.SHARE,
+    ("GET", "/requests/patients/report.csv"): Action.SHARE,
+    ("GET", "/requests/patients/{number:int}"): Action.SHARE,
+    ("POST", "/requests/patients/{number:int}/answer"): Action.SHARE,
     ("POST", "/my/account/language"): OWN,
     ("POST", "/my/account/contact"): OWN,
     ("GET", "/patients"): Action.CORRECT,
@@ -216,6 +273,8 @@ PAGES: dict[tuple[str, str], str | Action] = {
     ("GET", "/emergency"): Action.EMERGENCY,
     ("POST", "/emergency"): Action.EMERGENCY,
     ("POST", "/emergency/end"): PERSON,
+    ("GET", "/emergency/second"): Action.AGREE,
+    ("POST", "/emergency/second"): Action.AGREE,
     ("GET", "/emergencies"): Action.AUDIT,
     ("POST", "/emergencies"): Action.AUDIT,
 }
@@ -232,7 +291,8 @@ class World:
 
 @pytest.fixture(scope="module")
 def world(postgres: TestPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with serving(postgres, tmp_path_factory.mktemp("site"), dev=False) as site:
+    folder = tmp_path_factory.mktemp("site")
+    with serving(postgres, folder, dev=False, guests={"enabled": True}) as site:
         site.archive.take(FILE.part10())
         people = {name: signed_in(site, f"p-{name}", name) for name in ROLES.by_name}
         tokens = {name: token_of(site, f"s-{name}", name) for name in ROLES.by_name}
@@ -247,7 +307,10 @@ def test_every_route_of_dicomweb_has_its_row() -> None:
 def test_every_page_has_its_row(world: World) -> None:
     engines = world.site.engines
     threads = Threads(1)
-    house = _house(Counter(engines=engines, threads=threads, identity=Identity(engines, threads)))
+    identity = Identity(engines, threads)
+    house = _house(
+        Counter(engines=engines, threads=threads, identity=identity, standing=Standing(identity))
+    )
     threads.close()
     served = set()
     for route in house.routes:
@@ -311,7 +374,12 @@ def test_pages_are_for_whom_the_table_says(world: World, method: str, role: str 
         if role is None:
             who.client.cookies.clear()
         names = {"{path:path}": "x", "{study}": STUDY, "{series}": SERIES}
-        names |= {"{share:int}": "1", "{disc:int}": "1", "{number:int}": "1"}  # there is none
+        names |= {
+            "{share:int}": "1",
+            "{disc:int}": "1",
+            "{number:int}": "1",
+            "{draft:int}": "1",
+        }  # there is none
         url = world.site.address.url + path
         for name, value in names.items():
             url = url.replace(name, value)
@@ -350,7 +418,14 @@ def of_patients(verb: str, path: str, whose: str | Action, role: str | None) -> 
     if not found.is_own:
         return 403 if whose == OWN else 0
     if whose == OWN:  # its account is nobody's, so that it sees no study
-        return 400 if verb == "POST" else 404 if "{study}" in path else 200
+        is_one = "{study}" in path or ":int}" in path
+        return (
+            404
+            if "{draft:int}" in path or (is_one and verb == "GET")
+            else 400
+            if verb == "POST"
+            else 200
+        )
     if isinstance(whose, Action) or path.startswith("/viewer"):
         return 403
     return 303 if (verb, path) == ("GET", "/account") else 0

@@ -18,6 +18,7 @@ class Action(enum.Enum):
     COMMIT = "commit"
     DELETE = "delete"
     SHARE = "share"
+    SHARE_OWN = "share-own"  # what shows oneself, by an account of one's own
     CORRECT = "correct"
     IMPORT = "import"
     UPLOAD = "upload"
@@ -29,6 +30,7 @@ class Action(enum.Enum):
     LABEL = "label"
     CARE = "care"
     EMERGENCY = "emergency"
+    AGREE = "agree"
 
 
 class Label(enum.Enum):

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 import phonenumbers
 
 from vna.errors import InvalidRequest
+from vna.texts import marked
 
 EMAIL: Final = "email"
 SMS: Final = "sms"
@@ -69,7 +70,7 @@ def email(text: str) -> Channel:
         or not _LOCAL.fullmatch(local)
         or not _DOMAIN.fullmatch(domain)
     ):
-        raise InvalidRequest("An e-mail address is written name@example.org.")
+        raise InvalidRequest(marked("An e-mail address is written name@example.org."))
     return Channel(EMAIL, value)
 
 
@@ -84,7 +85,9 @@ def phone(text: str, *, region: str | None = None) -> Channel:
     except phonenumbers.NumberParseException:
         is_one = False
     if not is_one:
-        raise InvalidRequest("A telephone number is written with its country: +49 30 123456.")
+        raise InvalidRequest(
+            marked("A telephone number is written with its country: +49 30 123456.")
+        )
     return Channel(SMS, phonenumbers.format_number(found, phonenumbers.PhoneNumberFormat.E164))
 
 

@@ -255,11 +255,14 @@ class IdentityEngine:
             now = store.case(conn, (first.id, second.id))
         if now is not None and now.state == _STATES[op] and now.decided_by is not None:
             raise Conflict(f"These two are {now.state} already.")
-        if op == APART and now is not None and now.state == "linked":
+        is_parted = op == APART and now is not None and now.state == "linked"
+        if is_parted:
             self._suspend_all(principal, first, second)
         target = {"first": _described(first), "second": _described(second)}
         args = {"reason": reason.strip()}
         self._effect(self._journal.append(op, target, args, principal.name), principal)
+        if is_parted:  # once more: a share of both may have been under way
+            self._suspend_all(principal, *self._known(first.id, second.id))
         with self._database.reading() as conn:
             persons = {one.person for one in store.find(conn, [first.id, second.id]).values()}
             return _seen(principal, _studies(conn, sorted(persons)))

@@ -59,7 +59,7 @@ class Board:
         }
         with self._rooms.database.reading() as conn:
             rows = conn.execute(SQL.list_shares, asked).fetchall()
-        return [self._summary(row) for row in rows if may_see(who, row[6])]
+        return [summary_of(self._rooms, row) for row in rows if may_see(who, row[6])]
 
     def detail(self, who: Principal, share_id: int) -> ShareDetail:
         """Tell all about one; see `SharingEngine.detail`."""
@@ -80,7 +80,7 @@ class Board:
             grants = grant_summaries(self._rooms, conn, share_id)
             happened = conn.execute(SQL.share_events, (str(share_id), MOST)).fetchall()
         return ShareDetail(
-            summary=self._summary(row),
+            summary=summary_of(self._rooms, row),
             grants=tuple(grants),
             happened=tuple(_happened(one) for one in happened),
             consent_id=row[13],
@@ -108,22 +108,24 @@ class Board:
         scope = scope_of(seen, ())
         return [*map(StudyRef, scope.studies), *scope.series, *scope.instances]
 
-    def _summary(self, row: tuple[Any, ...]) -> ShareSummary:
-        return ShareSummary(
-            share_id=row[0],
-            number=row[1],
-            state=ShareState(row[2]),
-            owner=row[3],
-            purpose=Purpose(row[4]),
-            person=granting.open_person(self._rooms, row[0], row[5]),
-            studies=tuple(row[6]),
-            items=row[7],
-            grants=row[8],
-            opens=row[9],
-            created_at=row[10],
-            until=row[11],
-            last_open_at=row[12],
-        )
+
+def summary_of(rooms: Rooms, row: tuple[Any, ...]) -> ShareSummary:
+    """Read a share of a list."""
+    return ShareSummary(
+        share_id=row[0],
+        number=row[1],
+        state=ShareState(row[2]),
+        owner=row[3],
+        purpose=Purpose(row[4]),
+        person=granting.open_person(rooms, row[0], row[5]),
+        studies=tuple(row[6]),
+        items=row[7],
+        grants=row[8],
+        opens=row[9],
+        created_at=row[10],
+        until=row[11],
+        last_open_at=row[12],
+    )
 
 
 def grant_summaries(rooms: Rooms, conn: Connection, share_id: int) -> list[GrantSummary]:

@@ -16,19 +16,19 @@ from vna.errors import Conflict, InvalidRequest, NotFound, TooLarge
 from vna.index.arrays import Texts
 from vna.index.locate import Located, instances
 from vna.sharing.records import Item
-from vna.sharing.rooms import SQL
+from vna.sharing.rooms import SQL, Runs
 from vna.sharing.rules import REPORTS, Facts
 from vna.sharing.values import Offer
+from vna.texts import marked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
-    """What an offer freezes. `issuer` and `patient_id` are the one identity it is of."""
+    """What an offer freezes. `identities` are those of its one person: issuer and Patient ID."""
 
     located: tuple[Located, ...]
     studies: tuple[str, ...]
-    issuer: str
-    patient_id: str
+    identities: tuple[tuple[str, str], ...]
     facts: tuple[Facts, ...]
 
 
@@ -46,23 +46,22 @@ def choose(conn: Connection, who: Principal, offer: Offer, *, most: int) -> Chos
     for ref in refs:
         there = instances(conn, ref, within=who.scope.within())
         if not there:
-            raise NotFound("What was chosen is not there any more.")
+            raise NotFound(marked("What was chosen is not there any more."))
         found.update((one.ref.instance, one) for one in there)
     kept = [one for one in found.values() if offer.reports or one.sop_class not in REPORTS]
     if not kept:
-        raise InvalidRequest("Only reports were chosen, and this share is without reports.")
+        raise InvalidRequest(marked("Only reports were chosen, and this share is without reports."))
     if not offer.without_images and not any(_is_picture(one) for one in kept):
         raise InvalidRequest(
-            "There are no images in this, only documents: say so if that is meant."
+            marked("There are no images in this, only documents: say so if that is meant.")
         )
     studies = tuple(sorted({one.ref.study for one in kept}))
-    issuer, patient_id = _person_of(conn, studies)
+    identities = identities_of(conn, studies)
     _require_certain(conn, studies)
     return Chosen(
         located=tuple(sorted(kept, key=lambda one: one.ref.instance)),
         studies=studies,
-        issuer=issuer,
-        patient_id=patient_id,
+        identities=identities,
         facts=_facts(conn, studies, kept),
     )
 
@@ -106,13 +105,17 @@ def _is_picture(one: Located) -> bool:
     return one.pixel is not None
 
 
-def _person_of(conn: Connection, studies: Sequence[str]) -> tuple[str, str]:
-    """One share is one person's: two identities are two persons until somebody says otherwise."""
+def identities_of(conn: Runs, studies: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Name the identities of some studies. One share is one person's: two identities are two
+    persons until a link makes them one.
+
+    Raises `Conflict`.
+    """
     rows = conn.execute(SQL.persons_of, (Texts(studies),)).fetchall()
-    if len(rows) != 1:
-        raise Conflict("These studies are not of one patient: share those of each apart.")
-    issuer, patient_id, _ = rows[0]
-    return issuer, patient_id
+    persons = {person for *_, person in rows}
+    if len({tuple(row[:3]) for row in rows}) != 1 and (len(persons) != 1 or None in persons):
+        raise Conflict(marked("These studies are not of one patient: share those of each apart."))
+    return tuple(sorted({(issuer, patient_id) for issuer, patient_id, *_ in rows}))
 
 
 def _require_certain(conn: Connection, studies: Sequence[str]) -> None:

@@ -160,7 +160,7 @@ class Consents:
         require(who, Action.SHARE)
         with self._rooms.database.reading() as conn:
             rows = conn.execute(SQL.consents_of, (issuer, patient_id)).fetchall()
-        return [_recorded(row) for row in rows]
+        return [recorded(row) for row in rows]
 
     def lanes(self, who: Principal, issuer: str, patient_id: str) -> dict[int, Lane]:
         """Say which of a person's consents let images go out by themselves, in which lane."""
@@ -260,7 +260,8 @@ def _limits(row: tuple[Any, ...]) -> Limits:
     )
 
 
-def _recorded(row: tuple[Any, ...]) -> Recorded:
+def recorded(row: tuple[Any, ...]) -> Recorded:
+    """Read a consent as it stands."""
     return Recorded(
         consent_id=row[0],
         purpose=row[3],

@@ -17,6 +17,7 @@ from vna.crypto.credentials import Cost
 from vna.db.pool import Connection, Database
 from vna.delivery.channels import Channel
 from vna.dicom.refs import Ref, StudyRef
+from vna.errors import InvalidRequest
 from vna.sharing.automatic import Automation
 from vna.sharing.board import Board
 from vna.sharing.consent_texts import ConsentTexts
@@ -29,14 +30,17 @@ from vna.sharing.keys import ShareKeys
 from vna.sharing.kiosks import Kiosks
 from vna.sharing.notices import Notices
 from vna.sharing.offers import Offers
+from vna.sharing.own import Own
 from vna.sharing.previews import Previews
 from vna.sharing.proving import Proving
 from vna.sharing.reminders import Reminders
 from vna.sharing.renewals import Renewals
 from vna.sharing.replay import Replay
+from vna.sharing.requests import PatientRequests
 from vna.sharing.rooms import SQL, Outbox, Rooms, now
 from vna.sharing.rules import default_until
 from vna.sharing.values import (
+    Confirmed,
     Forward,
     GrantSummary,
     Guest,
@@ -99,6 +103,15 @@ class SharingEngine:
         self._board = Board(rooms)
         self._replay = Replay(rooms)
         self._reminders = Reminders(rooms)
+        self.own = Own(
+            rooms,
+            offers=self._offers,
+            ends=self._ends,
+            renewals=self._renewals,
+            previews=self._previews,
+            consents=self.consents,
+        )
+        self.requests = PatientRequests(rooms, self.own)
 
     # ---- staff -----------------------------------------------------------------------------
 
@@ -108,6 +121,8 @@ class SharingEngine:
         Raises `NotPermitted`, `NotFound`, `InvalidRequest`, `TooLarge`, and `Conflict` when the
         studies are not one person's or a consent stands in the way. May cost a hash.
         """
+        if Confirmed.ACCOUNT in offer.person.confirmed:
+            raise InvalidRequest("Only a patient's own account stands for what was compared.")
         return self._offers.offer(who, offer)
 
     def link(self, secret: str) -> str:
@@ -283,4 +298,5 @@ class SharingEngine:
         with self._rooms.database.transaction() as tx:
             tx.execute(SQL.sweep_sharing, (self._rooms.settings.sharing.idle_s,))
         self.kiosks.sweep()
+        self.own.drafts.sweep()
         self.notices.turn()

@@ -20,7 +20,7 @@ from vna.sharing.ids import new_id
 from vna.sharing.plans import Lane, Plan, read_person, written_channel, written_person
 from vna.sharing.rooms import Act, Rooms
 from vna.sharing.rules import LEAST_CONFIRMED, MOST_NAME
-from vna.sharing.values import Person, Recipient
+from vna.sharing.values import Confirmed, Person, Recipient
 
 _ASKING = b"kiosk"
 _MOST_ABOUT = 200
@@ -181,7 +181,7 @@ def _check(asking: Asking) -> None:
         raise InvalidRequest("A consent is for a purpose that is known.")
     if not 0 < len(asking.person.name.strip()) <= MOST_NAME:
         raise InvalidRequest("Say who this is.")
-    if len(asking.person.confirmed) < LEAST_CONFIRMED:
+    if len(asking.person.confirmed - {Confirmed.ACCOUNT}) < LEAST_CONFIRMED:
         raise InvalidRequest(
             "Compare two things with the person at least: name and birth date, say."
         )

@@ -12,6 +12,7 @@ from vna.access.principal import Action, Principal
 from vna.crypto import shares
 from vna.errors import Conflict
 from vna.index.arrays import Blobs, Longs, Texts
+from vna.patients import store as patients
 from vna.sharing import choosing, consents, granting, records
 from vna.sharing.ids import new_id
 from vna.sharing.keys import Made
@@ -20,10 +21,11 @@ from vna.sharing.rooms import GUESTS_CLEARANCES, SQL, Act, Rooms, Runs, now
 from vna.sharing.rules import are_one, check_consents, check_offer
 from vna.sharing.values import Offer, Offered, Protection
 from vna.telemetry import SHARE_ACTS
+from vna.texts import marked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Drawn:
+class Drawn:
     """What is drawn once for an offer, however often its transaction is tried."""
 
     share_id: int
@@ -31,6 +33,15 @@ class _Drawn:
     number: str
     share_key: bytes = field(repr=False)
     made: Made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """An offer that could be made: what it freezes, its secrets, its items under its key."""
+
+    chosen: choosing.Chosen
+    drawn: Drawn
+    items: list[Item]
 
 
 class Offers:
@@ -48,19 +59,11 @@ class Offers:
     ) -> Offered:
         """Share; see `SharingEngine.offer`. `also` is done in the transaction of the share."""
         rooms = self._rooms
-        settings = rooms.settings.sharing
-        require(who, Action.SHARE)
-        check_offer(offer, settings, now())
-        with rooms.database.reading() as conn:
-            chosen = choosing.choose(conn, who, offer, most=settings.most_items)
-        if not rooms.labels.withheld(GUESTS_CLEARANCES).isdisjoint(chosen.studies):
-            raise Conflict("A label withholds a study of this: it is not shared while it does.")
-        drawn = self._draw(offer)
-        items = choosing.freeze(rooms.store, chosen.located, drawn.share_key)
+        prepared = self.prepare(who, offer)
+        chosen, drawn, items = prepared.chosen, prepared.drawn, prepared.items
 
         def work(tx: Act) -> None:
-            valid = consents.hold(tx, chosen.issuer, chosen.patient_id)
-            check_consents(offer, valid, chosen.facts)
+            allow(tx, offer, chosen)
             self._add_share(tx, who, offer, chosen=chosen, items=items, drawn=drawn)
             granting.add(rooms, tx, _terms(who, offer, drawn), drawn.made)
             if also is not None:
@@ -79,7 +82,23 @@ class Offers:
             printed_code=drawn.made.printed_code,
         )
 
-    def _draw(self, offer: Offer) -> _Drawn:
+    def prepare(self, who: Principal, offer: Offer) -> Prepared:
+        """Do all that writes nothing: look, check, draw, wrap. Raises as `offer` does."""
+        rooms = self._rooms
+        settings = rooms.settings.sharing
+        require(who, Action.SHARE)
+        check_offer(offer, settings, now())
+        with rooms.database.reading() as conn:
+            chosen = choosing.choose(conn, who, offer, most=settings.most_items)
+        if not rooms.labels.withheld(GUESTS_CLEARANCES).isdisjoint(chosen.studies):
+            raise Conflict(
+                marked("A label withholds a study of this: it is not shared while it does.")
+            )
+        drawn = self._draw(offer)
+        items = choosing.freeze(rooms.store, chosen.located, drawn.share_key)
+        return Prepared(chosen=chosen, drawn=drawn, items=items)
+
+    def _draw(self, offer: Offer) -> Drawn:
         share_key = shares.new_key()
         made = granting.make_secrets(
             self._rooms,
@@ -87,7 +106,7 @@ class Offers:
             passcode=Protection.PASSCODE in offer.proof,
             printed=offer.printed,
         )
-        return _Drawn(
+        return Drawn(
             share_id=new_id(),
             grant_id=new_id(),
             number=shares.new_number(),
@@ -103,9 +122,10 @@ class Offers:
         *,
         chosen: choosing.Chosen,
         items: list[Item],
-        drawn: _Drawn,
+        drawn: Drawn,
     ) -> None:
         rooms, share_id = self._rooms, drawn.share_id
+        issuer, patient_id = chosen.identities[0]
         row: dict[str, Any] = {
             "share_id": share_id,
             "number": drawn.number,
@@ -113,8 +133,8 @@ class Offers:
             "purpose": offer.purpose.value,
             "consent_id": offer.consent_id,
             "legal_basis": offer.legal_basis,
-            "issuer": chosen.issuer,
-            "patient_id": chosen.patient_id,
+            "issuer": issuer,
+            "patient_id": patient_id,
             "person": granting.seal_person(rooms, share_id, offer.person),
             "studies": list(chosen.studies),
             "items_sha256": choosing.digest_of(items),
@@ -143,7 +163,7 @@ class Offers:
         who: Principal,
         offer: Offer,
         *,
-        drawn: _Drawn,
+        drawn: Drawn,
         studies: Sequence[str],
         items: int,
     ) -> None:
@@ -169,6 +189,16 @@ class Offers:
             granting.send_notice(self._rooms, tx, "shared", drawn.grant_id, who.name)
 
 
+def allow(tx: Act, offer: Offer, chosen: choosing.Chosen) -> None:
+    """Hold what the person said of this, and refuse what they forbade. Raises `Conflict`."""
+    if len(chosen.identities) > 1:
+        # a link that ends meanwhile waits for us, and then finds the share
+        patients.lock(tx.tx)
+        choosing.identities_of(tx, chosen.studies)
+    valid = [one for identity in chosen.identities for one in consents.hold(tx, *identity)]
+    check_consents(offer, valid, chosen.facts)
+
+
 def add_items(tx: Runs, share_id: int, items: list[Item]) -> None:
     """Write a part of a frozen list."""
     columns = (
@@ -182,7 +212,7 @@ def add_items(tx: Runs, share_id: int, items: list[Item]) -> None:
     tx.execute(SQL.add_items, (share_id, *columns))
 
 
-def _terms(who: Principal, offer: Offer, drawn: _Drawn) -> granting.Terms:
+def _terms(who: Principal, offer: Offer, drawn: Drawn) -> granting.Terms:
     return granting.terms_of(
         offer,
         share_id=drawn.share_id,

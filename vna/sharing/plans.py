@@ -61,7 +61,7 @@ class Plan:
 
 def check_plan(plan: Plan) -> None:
     """Refuse a plan that could not be carried out. Raises `InvalidRequest`."""
-    if len(plan.person.confirmed) < LEAST_CONFIRMED:
+    if len(plan.person.confirmed - {Confirmed.ACCOUNT}) < LEAST_CONFIRMED:
         raise InvalidRequest(
             "Compare two things with the person at least: name and birth date, say."
         )

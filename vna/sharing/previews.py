@@ -13,7 +13,7 @@ from vna.sharing.values import Preview, PreviewStudy, Protection
 from vna.sharing.visible import visible_series
 
 _BATCH = 1000
-_NO_SHARE = -1
+NO_SHARE = -1
 
 
 class Previews:
@@ -63,7 +63,7 @@ class Previews:
     def _studies(self, share: ShareRow) -> tuple[PreviewStudy, ...]:
         with self._rooms.database.reading() as conn:
             seen = visible_series(conn, share.share_id, share.studies, reports=share.reports)
-            documents = visible_series(conn, _NO_SHARE, share.studies, reports=share.reports)
+            documents = visible_series(conn, NO_SHARE, share.studies, reports=share.reports)
         reports = {(one.study, one.series): len(one.instances) for one in documents}
         found: dict[str, list[int]] = {study: [0, 0, 0] for study in share.studies}
         for one in seen:

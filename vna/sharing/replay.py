@@ -22,6 +22,7 @@ from vna.sharing.rooms import SQL, Rooms
 log = logging.getLogger(__name__)
 
 _CONSENTS = statements.load("consents")
+_OWN = statements.load("own_shares")
 _ORDER = (  # what others stand on comes first
     (records.CHANNEL, SQL.add_channel),
     (records.CONSENT, SQL.add_consent),
@@ -35,7 +36,10 @@ _ORDER = (  # what others stand on comes first
     (records.CONSENT_TEXT, _CONSENTS.add_text),
     # last: what it lets go out is looked for at once, and what went out must be known by then
     (records.CONSENT_PLAN, _CONSENTS.add_plan),
+    (records.REQUEST, _OWN.add_request),
+    (records.REQUEST_END, _OWN.end_request),
 )
+_CHANNELS = {"to_channel", "by_channel", "notify"}
 
 
 class Replay:
@@ -76,12 +80,11 @@ class Replay:
     ) -> None:
         row = records.decode(entry.args)
         try:
-            if entry.op == records.GRANT:
-                if not _has_share(tx, row):
-                    log.error("a grant without its share", extra={"entry": entry.id.hex()})
-                    return
-                for name in ("to_channel", "by_channel"):
-                    row[name] = channels.get(row[name], row[name])
+            if entry.op == records.GRANT and not _has_share(tx, row):
+                log.error("a grant without its share", extra={"entry": entry.id.hex()})
+                return
+            for name in _CHANNELS & row.keys():
+                row[name] = channels.get(row[name], row[name])
             if entry.op == records.SHARE_HOLD and "reason" not in row:
                 statement = SQL.reinstate_share
             tx.execute(statement, row)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from vna.config import Sharing
 from vna.delivery.channels import Channel
 from vna.errors import Conflict, InvalidRequest
-from vna.sharing.values import Forward, Offer, Protection, Purpose
+from vna.sharing.values import Confirmed, Forward, Offer, Protection, Purpose
+from vna.texts import marked
 
 LEGAL_BASES = frozenset(
     {"patient-request", "treatment", "vital-interest", "legal-obligation", "contract"}
@@ -69,7 +70,8 @@ def check_offer(offer: Offer, settings: Sharing, now: dt.datetime) -> None:
     """Refuse an offer that must not be made. Raises `InvalidRequest`."""
     if not (offer.studies or offer.series or offer.instances):
         raise InvalidRequest("Choose at least one study, series or image.")
-    if len(offer.person.confirmed) < LEAST_CONFIRMED:
+    confirmed = offer.person.confirmed
+    if Confirmed.ACCOUNT not in confirmed and len(confirmed) < LEAST_CONFIRMED:
         raise InvalidRequest(
             "Compare two things with the person at least: name and birth date, say."
         )
@@ -99,7 +101,9 @@ def check_ways(offer: Offer | Forward, settings: Sharing, now: dt.datetime) -> N
     if not coded and offer.by is not None:
         raise InvalidRequest("There is no code to be sent there.")
     if offer.to is not None and offer.by is not None and are_one(offer.to, offer.by):
-        raise InvalidRequest("Link and code must not end up in the same mailbox or telephone.")
+        raise InvalidRequest(
+            marked("Link and code must not end up in the same mailbox or telephone.")
+        )
     if offer.until.tzinfo is None:
         raise InvalidRequest("The end of a share is a time with its zone.")
     if not now < offer.until <= now + dt.timedelta(days=settings.most_days):
@@ -131,7 +135,9 @@ def check_consents(offer: Offer, consents: Iterable[Limits], studies: Sequence[F
         is_no = not consent.allowed and consent.purpose == asked and is_about
         if is_no and offer.purpose is not Purpose.EMERGENCY:
             raise Conflict(
-                "The person does not want this to be shared: there is a consent that says no."
+                marked(
+                    "The person does not want this to be shared: there is a consent that says no."
+                )
             )
     if offer.consent_id is None:
         return

@@ -72,6 +72,7 @@ class Confirmed(enum.Enum):
     PATIENT_ID = "patient-id"
     LAST_EXAM = "last-exam"
     ADDRESS = "address"
+    ACCOUNT = "account"  # nobody: the person is signed in, and was compared when that began
 
 
 class ShareState(enum.Enum):

@@ -132,7 +132,7 @@ def channel_of(text: str) -> Channel | None:
 
 
 def _person(typed: Typed, of: Whom) -> Person:
-    confirmed = frozenset(one for one in Confirmed if typed.has(f"confirmed.{one.value}"))
+    confirmed = frozenset(one for one in CONFIRMED if typed.has(f"confirmed.{one.value}"))
     try:
         born = dt.date.fromisoformat(of.born) if of.born else None
     except ValueError as exc:

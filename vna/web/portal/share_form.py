@@ -105,7 +105,7 @@ def _chosen(typed: Typed, study: Study) -> tuple[frozenset[StudyRef], frozenset[
 
 
 def _person(typed: Typed, study: Study) -> Person:
-    confirmed = frozenset(one for one in Confirmed if typed.has(f"confirmed.{one.value}"))
+    confirmed = frozenset(one for one in CONFIRMED if typed.has(f"confirmed.{one.value}"))
     born = study.birth_date
     try:
         birth_date = dt.date.fromisoformat(born) if born else None

@@ -31,7 +31,17 @@ def routes(counter: Counter, pages: Pages) -> list[Route]:
 
 
 async def _sheet(visit: Visit) -> Response:
-    form, number, grant = await _asked(visit)
+    return await link_pdf(visit, *await _asked(visit))
+
+
+async def _passcode(visit: Visit) -> Response:
+    return await passcode_pdf(visit, *await _asked(visit))
+
+
+async def link_pdf(
+    visit: Visit, form: dict[str, str], number: str, grant: GrantSummary
+) -> Response:
+    """Print a link. Raises `InvalidRequest`."""
     secret, code = form.get("secret", ""), form.get("code", "")
     if not _SECRET.fullmatch(secret) or (code and not _CODE.fullmatch(code)):
         raise InvalidRequest("This link is none of ours: make a new one.")
@@ -50,8 +60,10 @@ async def _sheet(visit: Visit) -> Response:
     return _pdf(await visit.hop(lambda: link_sheet(sheet, site)), f"{number}-link")
 
 
-async def _passcode(visit: Visit) -> Response:
-    form, number, grant = await _asked(visit)
+async def passcode_pdf(
+    visit: Visit, form: dict[str, str], number: str, grant: GrantSummary
+) -> Response:
+    """Print a passcode. Raises `InvalidRequest`."""
     code = form.get("passcode", "")
     if not _CODE.fullmatch(code):
         raise InvalidRequest("This passcode is none of ours: make a new one.")

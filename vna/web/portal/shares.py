@@ -105,7 +105,7 @@ async def _board(visit: Visit) -> Response:
     tab = visit.request.query_params.get("tab", Tab.TODAY.value)
     if tab not in TABS:
         raise InvalidRequest("There is no such list.")
-    before = _number(visit.request.query_params.get("before", ""))
+    before = number_of(visit.request.query_params.get("before", ""))
 
     if tab == AUTOMATIC:
         return await _by_consent(visit, who)
@@ -155,7 +155,7 @@ async def _by_consent(visit: Visit, who: Principal) -> Response:
 async def _automatic(visit: Visit) -> Response:
     who = await visit.who(Action.SHARE)
     form = await visit.form()
-    consent_id, ref = _number(form.get("consent", "")) or 0, StudyRef(uid(form.get("study", "")))
+    consent_id, ref = number_of(form.get("consent", "")) or 0, StudyRef(uid(form.get("study", "")))
     engine, what = visit.counter.engines.sharing.automatic, form.get("what", "")
     if what == "leave":
         await visit.hop(lambda: engine.leave(who, consent_id, ref))
@@ -193,7 +193,7 @@ async def _one(visit: Visit) -> Response:
 async def _revoke(visit: Visit) -> Response:
     who, share_id = await visit.who(Action.SHARE), _share(visit)
     form = await visit.form()
-    grant_id = _number(form.get("grant", ""))
+    grant_id = number_of(form.get("grant", ""))
     reason = form.get("reason", "")
     sharing = visit.counter.engines.sharing
     await visit.hop(lambda: sharing.revoke(who, share_id, grant_id=grant_id, reason=reason))
@@ -203,7 +203,7 @@ async def _revoke(visit: Visit) -> Response:
 async def _renew(visit: Visit) -> Response:
     who, share_id = await visit.who(Action.SHARE), _share(visit)
     form = await visit.form()
-    grant_id = _number(form.get("grant", ""))
+    grant_id = number_of(form.get("grant", ""))
     sharing = visit.counter.engines.sharing
 
     def renew() -> tuple[Offered, GrantSummary, Study | None]:
@@ -254,7 +254,7 @@ async def _disc(visit: Visit) -> Response:
 async def _retry(visit: Visit) -> Response:
     who, share_id = await visit.who(Action.SHARE), _share(visit)
     form = await visit.form()
-    message_id = _number(form.get("message", ""))
+    message_id = number_of(form.get("message", ""))
 
     def again() -> None:
         engines = visit.counter.engines
@@ -291,7 +291,8 @@ def _share(visit: Visit) -> int:
     return number
 
 
-def _number(text: str) -> int | None:
+def number_of(text: str) -> int | None:
+    """Read a number of ours. Raises `InvalidRequest`."""
     if not text:
         return None
     if not text.isascii() or not text.isdigit() or int(text) >= 1 << 63:
