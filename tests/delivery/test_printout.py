@@ -10,7 +10,7 @@ import pytest
 import segno
 
 from vna.config import Site
-from vna.delivery.printout import Sheet, link_sheet, passcode_sheet
+from vna.delivery.printout import CodeSheet, Sheet, code_sheet, link_sheet, passcode_sheet
 
 SITE = Site(name="Zoë's Hospital “Łódź” 病院", help="+49 30 1234 (9-17)")
 SHEET = Sheet(
@@ -114,3 +114,25 @@ def test_without_a_code_to_type_the_sheet_asks_for_none() -> None:
 
 def fields(sheet: Sheet) -> dict[str, object]:
     return {name: getattr(sheet, name) for name in Sheet.__dataclass_fields__}
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_the_sheet_of_an_account_names_nobody_and_stands_on_one_page(language: str) -> None:
+    sheet = CodeSheet(
+        code="266F-YJ6Y-2GG6",
+        typed_at="https://a-rather-long-name.images.example.org/my/start",
+        login="p-2bdv-x4s5",
+        until=dt.date(2026, 12, 6),
+        language=language,
+    )
+    pdf = code_sheet(sheet, SITE)
+    said = words(pdf)
+    for part in ("266F-YJ6Y-2GG6", "images.example.org/my/start", "p-2bdv-x4s5", "2026"):
+        assert part in said, part
+    rows = segno.make(f"{sheet.typed_at}#{sheet.code}", error="m", micro=False).matrix
+    assert squares(pdf) == {
+        (x, y) for y, row in enumerate(rows) for x, dark in enumerate(row) if dark
+    }
+    lowest = min(float(y) for y in re.findall(r"BT [\d.]+ (-?[\d.]+) Td", drawn(pdf)))
+    assert lowest > 20  # points above the end of the paper
+    assert "266F" not in repr(sheet)

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.flows.ledger import Ledger, Sender, agrees_with_find, digest_of, everything
@@ -40,7 +41,7 @@ def _crash(serving: Serving, chance: random.Random) -> str:
         serving.kill_all()
         serving.start()
         return kind
-    postmasters = [p for p in found if p.name().startswith("postgres")]
+    postmasters = [p for p in found if _name(p).startswith("postgres")]
     if kind == "postgres" and postmasters:
         serving.kill(min(postmasters, key=lambda p: p.create_time()))
     else:
@@ -53,6 +54,14 @@ def _crash(serving: Serving, chance: random.Random) -> str:
             return "supervisor"
     serving.wait_ready()
     return kind
+
+
+def _name(process: psutil.Process) -> str:
+    """Name a process; one that the last kill has ended meanwhile has no name."""
+    try:
+        return process.name()
+    except psutil.NoSuchProcess:
+        return ""
 
 
 def _ends_well(serving: Serving, ledger: Ledger) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 from playwright.sync_api import Browser
+from playwright.sync_api import Error as PlaywrightError
 
 from tests.flows.serving import Serving
 from tests.flows.test_viewer import DESKTOP, DRAWN_MS, HAS_DRAWN, SCREENS, Told, browser, served
@@ -51,6 +52,8 @@ def test_the_advanced_viewer_opens_what_was_shared(
     page.get_by_role("link", name="Open advanced viewer").click()
     try:
         page.wait_for_function(HAS_DRAWN, timeout=DRAWN_MS)
+    except PlaywrightError as exc:
+        raise AssertionError(f"nothing is drawn: {told.errors}, asked last: {asked[-5:]}") from exc
     finally:
         page.screenshot(path=SCREENS / "share-advanced.png")
     assert not [one for one in asked if one.startswith(f"{url}/dicom-web")]

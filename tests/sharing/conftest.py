@@ -139,6 +139,7 @@ class Desk:
     def a_second_later(self) -> None:
         """What was believed for half a second is asked for again."""
         self.engine._guests._believed.clear()
+        self.engine._rooms.labels._looked = float("-inf")
 
 
 def fill(archive: Archive) -> list[factories.Instance]:
@@ -159,7 +160,8 @@ def fill(archive: Archive) -> list[factories.Instance]:
 def opening(folder: Path, postgres: TestPostgres) -> Iterator[Desk]:
     """Open a desk in an archive of its own."""
     dsn = postgres.clone()
-    database = Database(dsn, schema=SCHEMA)
+    # one connection to read and one to change: who holds one and asks for another waits for itself
+    database = Database(dsn, schema=SCHEMA, connections=2)
     try:
         with open_archive(
             folder, database, sharing={"url": "https://images.example.org"}

@@ -190,4 +190,4 @@ def test_with_sign_in_there_is_nothing_behind_the_tablet(
         assert clerk.get("/login").status_code == 200
         assert 'href="/login"' in clerk.get("/kiosk").text
         assert clerk.post("/kiosk/leave", "/kiosk/form").headers["location"] == "/"
-        assert clerk.get("/").headers["location"] == "/login"
+        assert "See my images" in clerk.get("/").text  # anybody's page: nobody is signed in

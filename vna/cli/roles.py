@@ -22,6 +22,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     del args  # there is but one act
     for role in roles.load(settings.access.roles).by_name.values():
         reach = "everything" if role.scope.everything else "what is granted"
+        reach = "what is about them" if role.is_own else reach
         actions = ", ".join(sorted(action.value for action in role.actions))
         print(f"{role.name:<22} {role.description}")
         print(f"{'':<22} {actions}; reaches {reach}")

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TypeAlias, TypeVar
+from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg import pq, sql
@@ -45,6 +46,7 @@ class Database:
         searching = f"{path} {limit} -c plan_cache_mode=force_custom_plan"
         changing = max(connections // 2, 1)
         self._statement_s = statement_s
+        self._limits: WeakKeyDictionary[Connection, float] = WeakKeyDictionary()
         self._changing = _Pool(conninfo(dsn, f"{path} {limit}"), changing)
         self._reading = _Pool(
             conninfo(dsn, searching), max(connections - changing, 1), autocommit=True
@@ -116,14 +118,11 @@ class Database:
     @contextmanager
     def _read(self, statement_s: float) -> Iterator[Connection]:
         with translating(), self._reading.lend() as conn:
-            usual = statement_s == self._statement_s
-            if not usual:
+            # it keeps the limit it had last: to set it back after each search cost more than one
+            if self._limits.get(conn, self._statement_s) != statement_s:
                 conn.execute(_timeout(statement_s))
-            try:
-                yield conn
-            finally:
-                if not usual and conn.pgconn.transaction_status == pq.TransactionStatus.IDLE:
-                    conn.execute(_timeout(self._statement_s))
+                self._limits[conn] = statement_s
+            yield conn
 
 
 def conninfo(dsn: str, options: str = "") -> str:

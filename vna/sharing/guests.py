@@ -293,6 +293,10 @@ class Guests:
         with self._rooms.database.reading() as conn:
             row = conn.execute(statement, asked).fetchone()
             guest = None if row is None else self._guest(conn, row)
+        if guest is not None and guest.is_proven:
+            # not above: labels may have to ask, too, and a thread that holds a connection while it
+            # waits for another one is soon every thread
+            guest = replace(guest, principal=self._rooms.labels.narrowed(guest.principal))
         if row is not None and row[17]:
             with self._rooms.database.transaction() as tx:
                 tx.execute(SQL.touch_session, (row[0],))
@@ -314,8 +318,7 @@ class Guests:
         if is_proven:
             key = (grant_id, reports, revision)
             scope = self._scope(conn, key, share_id, studies, parts, reports=reports)
-            may = replace(principal, actions=_MAY, scope=scope)
-            principal = self._rooms.labels.narrowed(may)
+            principal = replace(principal, actions=_MAY, scope=scope)
         ways = [Protection(way) for way in proof]
         shown = Shown(
             number=number,
