@@ -93,7 +93,7 @@ def test_a_code_of_the_desk_opens_what_is_about_its_person_and_nothing_else(
     assert seen(archive, cookie) == {first, second}
     who = visitor(archive, cookie)
     assert (who.is_patient, who.level) == (True, Level.SIGNED_IN)
-    assert who.principal.actions == {Action.QUERY, Action.RETRIEVE}
+    assert who.principal.actions == {Action.QUERY, Action.RETRIEVE, Action.SHARE_OWN}
     later = take(archive, "P-1")
     assert seen(archive, cookie) == {first, second, later}
     own = archive.patient_accounts.own(who.account_id)
