@@ -28,8 +28,8 @@ install: $(VENV)/.installed  ## the environment, from the lock file
 
 install-dev: $(VENV)/.installed-dev  ## the same with what tests and checks need
 
-tools:  ## what the tests talk to: DCMTK, Chromium and Node from the system, npm's DICOMweb clients
-	bash .ci/tools
+tools:  ## what the tests talk to: DCMTK, Chromium and Node from the system, npm's DICOMweb clients, SSLyze
+	PYTHON=$(PYTHON) bash .ci/tools
 
 demo: install  ## a running archive with sample studies; ONCE=1 ends when everything matched
 	$(BIN)/vna demo $(if $(ONCE),--once)
@@ -67,3 +67,4 @@ sbom: install  ## the software bill of materials (CycloneDX) in build/sbom.json
 lock: install-dev  ## compile the lock files anew
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links -q pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links -q --group dev pyproject.toml -o requirements-dev.lock
+	echo "sslyze==6.3.*" | $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links -q - -o tests/conformance/sslyze.lock

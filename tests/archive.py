@@ -24,6 +24,7 @@ from vna.config import Settings
 from vna.crypto.credentials import Cost, Vault
 from vna.crypto.keyring import Keyring, RootKey
 from vna.db.pool import Connection, Database
+from vna.delivery.alerts import of_emergencies
 from vna.delivery.channels import Channel
 from vna.delivery.messages import Messages
 from vna.imports.engine import ImportEngine
@@ -203,7 +204,14 @@ def open_archive(
     sharing = SharingEngine(**rooms, outbox=posted, cost=CHEAP)
     messages.receipts.on_bounce = sharing.channel_bounced
 
-    known = people(database=database, audit=audit, keyring=keyring, settings=settings, cost=CHEAP)
+    known = people(
+        database=database,
+        audit=audit,
+        keyring=keyring,
+        settings=settings,
+        cost=CHEAP,
+        told=of_emergencies(messages, settings),
+    )
     labels = LabelEngine(store=store, database=database, audit=audit, labels=known.labels)
     corrections = CorrectionEngine(**rooms, suspend=sharing.suspend_study)
     identities = IdentityEngine(**rooms, suspend=sharing.suspend_study)

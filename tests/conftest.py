@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
+from hypothesis import settings
 from psycopg.conninfo import make_conninfo
 
 from vna.config import Postgres
@@ -29,6 +30,10 @@ if "VNA_SHARED" in os.environ:
     os.environ["SHARED_SAMPLES"] = os.environ["VNA_SHARED"]
 for _name in [name for name in os.environ if name.startswith(("VNA_", "PG"))]:
     del os.environ[_name]
+
+# How long an example takes says nothing where others work on the same machine.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 # What tests throw away is mostly databases: a thousand small files each, which cost ten times more
 # on a disk than in memory. pytest's own folders, which outlive the run, stay where they were.

@@ -27,6 +27,7 @@ from vna.db import migrate, runlock, statements
 from vna.db.cluster import Cluster
 from vna.db.place import make_data
 from vna.db.pool import Database
+from vna.delivery.alerts import of_emergencies
 from vna.delivery.messages import Messages
 from vna.engines import Engines
 from vna.errors import ConfigError, NotFound, Unavailable
@@ -278,7 +279,13 @@ def _assembled(
     messages = Messages(database=database, audit=audit, keyring=store.keyring, settings=settings)
     sharing = SharingEngine(**stores, outbox=messages)
     messages.receipts.on_bounce = sharing.channel_bounced
-    known = people(database=database, audit=audit, keyring=store.keyring, settings=settings)
+    known = people(
+        database=database,
+        audit=audit,
+        keyring=store.keyring,
+        settings=settings,
+        told=of_emergencies(messages, settings),
+    )
     labels = LabelEngine(store=store, database=database, audit=audit, labels=known.labels)
     corrections = CorrectionEngine(**stores, suspend=sharing.suspend_study)
     identities = IdentityEngine(**stores, suspend=sharing.suspend_study)

@@ -91,6 +91,7 @@ class Access:
     link_s: float = 86400.0
     token_days: float = 366.0
     ae_clears: str = "embargoed,disputed"
+    privacy_mail: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,6 +207,18 @@ class Imports:
     bytes: int = 64 << 30
     files: int = 100_000
     container_bytes: int = 16 << 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guests:
+    """What guests may send to guests."""
+
+    enabled: bool = False
+    items: int = 5
+    bytes: int = 4 << 30
+    keep_days: float = 14.0
+    daily: int = 20
+    domains: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -360,6 +373,7 @@ class Settings:
     versions: Versions = field(default_factory=Versions)
     ingest: Ingest = field(default_factory=Ingest)
     imports: Imports = field(default_factory=Imports)
+    guests: Guests = field(default_factory=Guests)
     deletion: Deletion = field(default_factory=Deletion)
     corrections: Corrections = field(default_factory=Corrections)
     patients: Patients = field(default_factory=Patients)

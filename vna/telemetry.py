@@ -111,6 +111,9 @@ COMMITMENTS = Counter(
 )
 DELETIONS = Counter("vna_deletions_total", "Acts on what was deleted, by sort", ["act"])
 BLOBS_PURGED = Counter("vna_blobs_purged_total", "Blobs removed after their time of grace")
+EXCHANGE_ACTS = Counter(
+    "vna_exchange_acts_total", "Acts of guests who send to guests, by sort", ["act", "outcome"]
+)
 SHARE_ACTS = Counter("vna_share_acts_total", "Acts on shares and by guests, by sort", ["act"])
 PIXEL_CALLS = Counter(
     "vna_pixel_calls_total", "Frames given to a sandboxed process, by outcome", ["outcome"]

@@ -1,6 +1,6 @@
 -- name: holding
 -- Which of these blobs are in quarantine.
-SELECT blob_id FROM import_file WHERE blob_id = ANY (%s) AND result = 'kept';
+SELECT blob_id FROM import_file WHERE blob_id = ANY (%s) AND result IN ('kept', 'document');
 
 -- name: found_batch
 -- Make an import known that is known from its blobs alone; nothing when it is there.
@@ -23,6 +23,14 @@ VALUES (
     %(digest)s, %(study_uid)s, %(series_uid)s, %(sop_instance_uid)s, %(sop_class_uid)s, %(person)s,
     %(patient_name)s, %(patient_id)s, %(birth_date)s, %(sex)s, %(study_date)s,
     %(study_description)s, %(series_description)s, %(modality)s)
+ON CONFLICT DO NOTHING
+RETURNING file_pk;
+
+-- name: keep_document
+-- Note a document that is kept beside images; nothing when the same is there.
+INSERT INTO import_file (import_pk, mark, name, size, result, media, blob_id, key_id, digest)
+VALUES (%(import_pk)s, %(mark)s, %(name)s, %(size)s, 'document', %(media)s, %(blob_id)s, %(key_id)s,
+    %(digest)s)
 ON CONFLICT DO NOTHING
 RETURNING file_pk;
 
@@ -93,7 +101,7 @@ WHERE import_pk = %(import_pk)s AND state = 'receiving';
 
 -- name: how_much
 -- How many files an import has, and how much of it is kept.
-SELECT count(*), coalesce(sum(size) FILTER (WHERE result = 'kept'), 0)::bigint
+SELECT count(*), coalesce(sum(size) FILTER (WHERE blob_id IS NOT NULL), 0)::bigint
 FROM import_file WHERE import_pk = %s;
 
 -- name: findings
@@ -144,13 +152,14 @@ RETURNING blob_id;
 
 -- name: next_to_remove
 -- Objects that are to go, and their keys.
-SELECT blob_id, key_id FROM import_file WHERE import_pk = %s AND result = 'kept'
+SELECT blob_id, key_id FROM import_file
+WHERE import_pk = %s AND result IN ('kept', 'document') AND blob_id IS NOT NULL
 ORDER BY file_pk LIMIT %s;
 
 -- name: keys_of
 -- The keys under which nothing but what is to go was sealed.
 SELECT DISTINCT key_id FROM import_file f
-WHERE import_pk = %(import_pk)s AND result = 'kept'
+WHERE import_pk = %(import_pk)s AND result IN ('kept', 'document') AND blob_id IS NOT NULL
     AND NOT EXISTS (SELECT FROM import_file o
                     WHERE o.import_pk = %(import_pk)s AND o.key_id = f.key_id AND o.result = 'filed');
 
@@ -179,6 +188,10 @@ DELETE FROM import_file WHERE import_pk = %s;
 -- What was filed, study by study.
 SELECT study_uid, count(*) FROM import_file
 WHERE import_pk = %s AND result = 'filed' GROUP BY study_uid ORDER BY study_uid;
+
+-- name: set_end
+-- Say until when an import waits.
+UPDATE import_batch SET ends_at = %s WHERE import_pk = %s;
 
 -- name: over_their_time
 -- Imports nobody decided on in time.

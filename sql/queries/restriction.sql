@@ -104,6 +104,33 @@ SELECT s.account_id, %(login)s, s.session_id, %(issuer)s, %(patient)s, %(reason)
    AND s.ends_at > now() AND s.proven_at > now() - make_interval(secs => %(fresh_s)s)
 RETURNING emergency_id, ends_at;
 
+-- name: count_locked
+-- How many studies an emergency of this session sees only once a second person agrees.
+SELECT count(*) FROM emergency_locked WHERE session_id = %s;
+
+-- name: list_asking
+-- The emergencies of others that ask for a second person, the oldest first.
+SELECT e.emergency_id, e.login, e.issuer, e.patient_id, e.reason, e.note, e.began_at, e.ends_at
+  FROM emergency e
+ WHERE e.login <> %(by)s
+   AND EXISTS (SELECT FROM emergency_locked l WHERE l.emergency_id = e.emergency_id)
+ ORDER BY e.began_at, e.emergency_id
+ LIMIT %(most)s;
+
+-- name: agree_to_emergency
+-- Agree as a second person who proved themself just now; nothing comes back when it is over, one's
+-- own, or agreed to before.
+INSERT INTO emergency_second (emergency_id, login, agreed_by)
+SELECT e.emergency_id, e.login, %(by)s
+  FROM emergency e
+  JOIN session s ON s.session_id = %(session)s
+ WHERE e.emergency_id = %(emergency)s AND e.ended_at IS NULL AND e.ends_at > now()
+   AND e.login <> %(by)s
+   AND s.account_id = %(account)s AND s.level = 2 AND s.ends_at > now()
+   AND s.proven_at > now() - make_interval(secs => %(fresh_s)s)
+    ON CONFLICT DO NOTHING
+RETURNING emergency_id, login;
+
 -- name: end_emergencies_of
 -- The emergencies of an account are over.
 UPDATE emergency
@@ -129,11 +156,13 @@ RETURNING emergency_id, login;
 
 -- name: list_emergencies
 -- Emergencies, the latest first: all, or those nobody has reviewed.
-SELECT emergency_id, login, issuer, patient_id, reason, note, began_at, least(ended_at, ends_at),
-       ended_at IS NULL AND ends_at > now(), reviewed_at, reviewed_by, verdict, remark
-  FROM emergency
- WHERE NOT %(unreviewed)s OR reviewed_at IS NULL
- ORDER BY began_at DESC, emergency_id DESC
+SELECT e.emergency_id, e.login, e.issuer, e.patient_id, e.reason, e.note, e.began_at,
+       least(e.ended_at, e.ends_at), e.ended_at IS NULL AND e.ends_at > now(), e.reviewed_at,
+       e.reviewed_by, e.verdict, e.remark, a.agreed_by
+  FROM emergency e
+  LEFT JOIN emergency_second a USING (emergency_id)
+ WHERE NOT %(unreviewed)s OR e.reviewed_at IS NULL
+ ORDER BY e.began_at DESC, e.emergency_id DESC
  LIMIT %(most)s;
 
 -- name: review_emergency

@@ -231,3 +231,72 @@ def test_an_officer_ends_it_and_others_may_not_look(ward: House) -> None:
     assert lent(ward, cookie) == frozenset()
     with pytest.raises(NotFound):
         ward.people.emergencies.stop(SHELL, one.emergency_id)
+
+
+def label(house: House) -> None:
+    with house.database.transaction() as tx:
+        tx.execute(
+            "INSERT INTO study_label (study_uid, label, reason, set_by)"
+            " VALUES (%s, 'sensitive', 'a test', 'test')",
+            (STUDY,),
+        )
+
+
+def test_what_is_sensitive_waits_for_a_second_person(ward: House) -> None:
+    label(ward)
+    cookie, visitor = ward.signed_in("ref", "referring")
+    _, second = ward.signed_in("rad", "radiologist")
+    emergencies = ward.people.emergencies
+    assert emergencies.asking(second.principal) == []
+    begin(ward, visitor)
+    assert (lent(ward, cookie), emergencies.locked(visitor)) == (frozenset(), 1)
+    (asking,) = emergencies.asking(second.principal)
+    assert (asking.login, asking.patient_id, asking.note) == ("ref", "E1", WHY.note)
+    emergencies.agree(second, asking.emergency_id)
+    assert (lent(ward, cookie), emergencies.locked(visitor)) == ({STUDY}, 0)
+    assert emergencies.asking(second.principal) == []
+    (one,) = emergencies.all(SHELL, unreviewed=True)
+    assert one.agreed_by == "rad"
+    assert ("glass.agreed", "done", "rad") in ward.audited()
+    with pytest.raises(NotFound):
+        emergencies.agree(second, asking.emergency_id)
+
+
+def test_nobody_is_their_own_second_person(ward: House) -> None:
+    label(ward)
+    cookie, visitor = ward.signed_in("ref", "referring")
+    begin(ward, visitor)
+    (one,) = ward.people.emergencies.all(SHELL, unreviewed=True)
+    assert ward.people.emergencies.asking(visitor.principal) == []
+    with pytest.raises(NotFound):
+        ward.people.emergencies.agree(visitor, one.emergency_id)
+    _, clerk = ward.signed_in("clerk", "records-clerk")
+    with pytest.raises(NotPermitted):
+        ward.people.emergencies.agree(clerk, one.emergency_id)
+    assert lent(ward, cookie) == frozenset()
+
+
+def test_a_second_person_shows_a_second_factor_of_just_now(ward: House) -> None:
+    label(ward)
+    cookie, visitor = ward.signed_in("ref", "referring")
+    begin(ward, visitor)
+    (one,) = ward.people.emergencies.all(SHELL, unreviewed=True)
+    own, second = ward.signed_in("rad", "radiologist")
+    age(ward, second)
+    with pytest.raises(NotProven):
+        ward.people.emergencies.agree(ward.visitor(own), one.emergency_id)
+    with pytest.raises(NotFound):  # believed for half a second to be fresh, and is not
+        ward.people.emergencies.agree(second, one.emergency_id)
+    assert lent(ward, cookie) == frozenset()
+
+
+def test_an_emergency_that_is_over_is_not_agreed_to(ward: House) -> None:
+    label(ward)
+    cookie, visitor = ward.signed_in("ref", "referring")
+    begin(ward, visitor)
+    (one,) = ward.people.emergencies.all(SHELL, unreviewed=True)
+    ward.people.emergencies.end(visitor)
+    _, second = ward.signed_in("rad", "radiologist")
+    with pytest.raises(NotFound):
+        ward.people.emergencies.agree(second, one.emergency_id)
+    assert lent(ward, cookie) == frozenset()

@@ -12,13 +12,15 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from tests.bench import own, table
+from tests.bench import costs, own, table
 
 ROOT = Path(__file__).resolve().parents[2]
 HARNESS = ROOT.parent / "shared" / "bench"
-SUITES = "ingest,retrieve,memory,query,associations"
+SUITES = "ingest,retrieve,memory,query,associations,costs"
+OURS = ("associations", "costs")  # suites the harness does not know
 PEERS = ("orthanc13-sqlite", "orthanc13-pg")
 
 
@@ -26,7 +28,7 @@ def main() -> int:
     """Run and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--reps", type=int, default=2, help="interleaved repetitions")
-    parser.add_argument("--suite", default=SUITES, help="of the harness, and associations")
+    parser.add_argument("--suite", default=SUITES, help="of the harness, associations, costs")
     parser.add_argument("--sizes", default="10000", help="studies in the index, for suite query")
     parser.add_argument("--only", help="targets; default: ours and the peers")
     parser.add_argument("--own", action="store_true", help="our own rows, without the harness")
@@ -48,15 +50,24 @@ def main() -> int:
     if not (home / "data" / "manifest.json").exists():
         subprocess.run([python, "gen.py"], cwd=HARNESS, env=environment, check=True)
     suites = asked.suite.split(",")
-    theirs = ",".join(suite for suite in suites if suite != "associations")
+    if set(suites) <= set(OURS):
+        return _ours(suites)
+    theirs = ",".join(suite for suite in suites if suite not in OURS)
     command = [python, "bench.py", "--suite", theirs, "--reps", str(asked.reps)]
     command += ["--sizes", asked.sizes, "--out", out]
     command += ["--only", asked.only or ",".join((*PEERS, "ours"))]
     done = subprocess.run(command, cwd=HARNESS, env=environment, check=False)
     print(table.render(json.loads(out.read_text()), PEERS))
+    return _ours(suites) or done.returncode
+
+
+def _ours(suites: Sequence[str]) -> int:
+    """Run what needs no peer."""
     if "associations" in suites:
         own.associations()
-    return done.returncode
+    if "costs" in suites:
+        costs.main()
+    return 0
 
 
 if __name__ == "__main__":

@@ -12,10 +12,12 @@ from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 from pynetdicom import AE, build_role, evt
 from pynetdicom.association import Association
+from pynetdicom.pdu import P_DATA_TF
 
 from tests.factories import EXPLICIT, IMPLICIT, Instance
 
 PUSH = "1.2.840.10008.1.20.1"
+_IS_REPORT_ANSWER = bytes.fromhex("0000 0001 0200 0000 0081")  # Command Field N-EVENT-REPORT-RSP
 WELL_KNOWN = "1.2.840.10008.1.20.1.1"
 
 
@@ -90,12 +92,26 @@ class Peer:
         """Open an association on which to ask."""
         ae = AE(ae_title=title)
         ae.add_requested_context(PUSH, syntax)
-        handlers = [(evt.EVT_N_EVENT_REPORT, self.take)]
+        taken, answered = queue.Queue[None](), queue.Queue[None]()
+
+        def take(event: Any) -> tuple[int, None]:
+            taken.put(None)
+            return self.take(event)
+
+        def sent(event: Any) -> None:
+            if isinstance(event.pdu, P_DATA_TF) and _IS_REPORT_ANSWER in event.pdu.encode():
+                answered.put(None)
+
+        handlers = [(evt.EVT_N_EVENT_REPORT, take), (evt.EVT_PDU_SENT, sent)]
         assoc = ae.associate("127.0.0.1", port, evt_handlers=handlers)
         assert assoc.is_established
         try:
             yield assoc
         finally:
+            # a report is answered by another thread: a release must not overtake its answer
+            while taken.qsize() and assoc.is_established:
+                answered.get(timeout=30)
+                taken.get()
             if assoc.is_established:
                 assoc.release()
 

@@ -26,7 +26,7 @@ from vna.dimse.worker import Worker
 ECHO_ONLY: Services = {Field.C_ECHO: (Kind.VERIFICATION, echo)}
 
 
-def wait_for(is_so: Callable[[], bool], within_s: float = 10.0) -> None:
+def wait_for(is_so: Callable[[], bool], within_s: float = 60.0) -> None:
     """Look until it is so; what is looked at changes in another thread."""
     event, deadline = threading.Event(), time.monotonic() + within_s
     while not is_so():

@@ -23,7 +23,8 @@ NOTE = "Brought in by ambulance without papers."
 
 @pytest.fixture(scope="module")
 def site(postgres: TestPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with serving(postgres, tmp_path_factory.mktemp("site"), dev=False) as site:
+    access = {"privacy_mail": "privacy@example.org"}
+    with serving(postgres, tmp_path_factory.mktemp("site"), dev=False, access=access) as site:
         for one in (FILE, OTHER):
             site.archive.take(one.part10())
         yield site
@@ -200,3 +201,43 @@ def test_a_label_hides_a_study_from_every_route_of_a_token(site: Site) -> None:
         site.archive.labels.take(SHELL, uid(STUDY), Label.SENSITIVE)
     assert (statuses(), found()) == ({200}, {STUDY, OTHER.study})
     assert enrolled(site, "nobody-else")[1]
+
+
+def test_a_second_person_opens_what_is_sensitive(site: Site) -> None:
+    with site.archive.database.transaction() as tx:
+        tx.execute("DELETE FROM emergency")
+    ref, rad = signed_in(site, "ref8", "referring"), signed_in(site, "rad8", "radiologist")
+    officer = signed_in(site, "officer8", "privacy-officer")
+    site.archive.labels.put(SHELL, uid(STUDY), Label.SENSITIVE, reason="a test")
+    try:
+        sent = {"patient": "E1", "reason": "treatment", "note": NOTE}
+        assert ref.post("/emergency", **sent).headers["location"] == "/emergency"
+        assert "A second person has to agree" in ref.get("/emergency").text
+        assert studies(ref) == set()
+        assert "Agree as a second person" in rad.get("/emergency").text
+        assert "Agree as a second person" in officer.get("/emergencies").text
+        page = rad.get("/emergency/second").text
+        assert NOTE in page
+        number = page.split('name="emergency" value="')[1].partition('"')[0]
+        assert rad.post("/emergency/second", emergency="x").status_code == 400
+        assert rad.post("/emergency/second", emergency=number).status_code == 303
+        assert studies(ref) == {STUDY}
+        assert "Nobody asks" in rad.get("/emergency/second").text
+        assert "Second person: rad8" in officer.get("/emergencies").text
+        stale(site, "rad8")
+        led = rad.get("/emergency/second")
+        assert led.headers["location"] == "/confirm?next=/emergency/second"
+    finally:
+        site.archive.labels.take(SHELL, uid(STUDY), Label.SENSITIVE)
+
+
+def test_the_privacy_officer_is_told_without_a_name(site: Site) -> None:
+    ref = signed_in(site, "ref9", "referring")
+    assert begin(ref) == 303
+    (newest, *_) = site.archive.messages.listed(site.archive.who)
+    assert (newest.template, newest.masked) == ("emergency", "p…@example.org")
+    site.archive.messages.attempt(newest.message_id, most_s=5)
+    text = repr(site.archive.messages.inbox.one(newest.message_id))
+    assert "Emergency access was used" in text
+    for canary in ("E1", "LOCAL", "ref9", NOTE, STUDY):
+        assert canary not in text

@@ -1,4 +1,4 @@
-"""A download ends when its session, its token, its account or its right to the study does."""
+"""A body under way ends when its session, its token, its account or its right to the study does."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import TestPostgres
-from tests.factories import ct_of_bytes
-from tests.web.conftest import Site, running, serving
-from tests.web.people import SHELL, enrolled, people_of, signed_in, token_of
+from tests.dimse.edge import wait_for
+from tests.factories import ct, ct_of_bytes
+from tests.imports.conftest import mark
+from tests.imports.test_requests import WANTED
+from tests.web.conftest import Site, body_of, running, serving
+from tests.web.people import SHELL, enrolled, people_of, signed_in, surfer, token_of
 from vna.access.care import Whom
 from vna.access.principal import Label
 from vna.crypto import certificates
@@ -155,3 +158,92 @@ def test_a_body_read_at_leisure_is_whole(site: Site) -> None:
     with site.archive.database.reading() as conn:
         conn.execute("SELECT pg_sleep(1.0)")  # the watch looks twice meanwhile
     assert download.rest() > SIZE - 65536
+
+
+LARGE = ct_of_bytes(6 << 20, patient_id="U1")
+BEGUN = 4 << 20
+
+
+class Upload:
+    """A client that has sent a part of a body, and then waits."""
+
+    def __init__(self, site: Site, line: str, fields: list[str], body: bytes) -> None:
+        self.site = site
+        self.sock = site.closing.enter_context(site.address.connect())
+        length = f"content-length: {len(body)}"
+        head = (f"{line} HTTP/1.1", "host: localhost", "connection: close", length, *fields)
+        self.sock.sendall("\r\n".join((*head, "", "")).encode() + body[:BEGUN])
+        self._rest = body[BEGUN:]
+
+    def is_taken(self) -> Upload:
+        """Wait until an object is being written."""
+        wait_for(lambda: any(self.site.archive.settings.data.rglob("*.part")))
+        return self
+
+    def answer(self, *, whole: bool = False) -> bytes:
+        """Read the answer; without the rest of the body there is none but a refusal."""
+        if whole:
+            self.sock.sendall(self._rest)
+        said = b""
+        with contextlib.suppress(ConnectionError):
+            while data := self.sock.recv(1 << 16):
+                said += data
+        self.sock.close()
+        return said
+
+
+def stow(site: Site, fields: str, study: int = 7) -> Upload:
+    whole = ct(study, rows=1536, columns=2048)
+    kind = 'content-type: multipart/related; type="application/dicom"; boundary=b'
+    return Upload(site, "POST /dicom-web/studies", [kind, fields], body_of(whole.part10()))
+
+
+def holds(site: Site, study: str) -> bool:
+    with site.archive.database.reading() as conn:
+        return bool(conn.execute("SELECT FROM study WHERE study_uid = %s", (study,)).fetchall())
+
+
+def test_a_store_under_way_ends_with_its_token(site: Site) -> None:
+    upload = stow(site, by_token(site, "u1")).is_taken()
+    people = people_of(site)
+    (token,) = (t for t in people.tokens.all(SHELL) if t.login == "u1")
+    before = counted(site)
+    people.tokens.revoke(SHELL, token.token_id)
+    assert b" 401 " in upload.answer().partition(b"\r\n")[0]
+    assert counted(site) > before
+    assert not holds(site, ct(7).study)
+
+
+def test_a_file_for_the_desk_ends_with_its_session(site: Site) -> None:
+    clerk = signed_in(site, "u2", "technologist")
+    page = clerk.post("/imports", note="a disc").headers["location"]
+    fields = [f"x-vna-form: {clerk.token(page)}", f"cookie: vna={clerk.cookie()}"]
+    line = f"PUT {page}/file/{mark('a')}"
+    upload = Upload(site, line, fields, LARGE.part10()).is_taken()
+    people_of(site).accounts.disable(SHELL, "u2")
+    assert b" 401 " in upload.answer().partition(b"\r\n")[0]
+    number = int(page.rpartition("/")[2])
+    assert site.archive.imports.detail(site.archive.who, number).about.files == 0
+
+
+def test_what_is_sent_by_a_link_ends_when_the_desk_stops_it(site: Site) -> None:
+    requests, other = site.archive.imports.requests, surfer(site)
+    asked = requests.ask(site.archive.who, WANTED)
+    other.post("/u/open", "/u", link=asked.secret, passcode=asked.passcode)
+    cookies = other.client.cookies
+    fields = [
+        f"x-vna-form: {other.token('/u/files')}",
+        f"cookie: vna-upload={cookies['vna-upload']}",
+    ]
+    line = f"PUT /u/file/{mark('a')}"
+    upload = Upload(site, line, fields, LARGE.part10()).is_taken()
+    requests.stop(site.archive.who, asked.request)
+    assert b" 401 " in upload.answer().partition(b"\r\n")[0]
+
+
+def test_an_upload_that_takes_its_time_is_taken(site: Site) -> None:
+    upload = stow(site, by_token(site, "u3"), 8)
+    with site.archive.database.reading() as conn:
+        conn.execute("SELECT pg_sleep(1.0)")  # the watch looks twice meanwhile
+    assert b" 200 " in upload.answer(whole=True).partition(b"\r\n")[0]
+    assert holds(site, ct(8).study)

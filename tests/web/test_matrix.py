@@ -22,6 +22,7 @@ from vna.web.dicomweb import routes as dicomweb
 from vna.web.exchange import URI_ROOT, Counter
 from vna.web.identity import Identity
 from vna.web.multipart import multipart_type
+from vna.web.standing import Standing
 from vna.web.threads import Threads
 
 ROLES = roles.load()
@@ -147,6 +148,35 @@ PAGES: dict[tuple[str, str], str | Action] = {
     ("POST", "/u/form"): GUEST,
     ("POST", "/u/done"): GUEST,
     ("POST", "/u/leave"): GUEST,
+    ("GET", "/send"): OPEN,
+    ("POST", "/send"): GUEST,
+    ("GET", "/send/code"): GUEST,
+    ("POST", "/send/code"): GUEST,
+    ("POST", "/send/again"): GUEST,
+    ("GET", "/send/files"): GUEST,
+    ("POST", "/send/expect"): GUEST,
+    ("PUT", "/send/file/{mark}"): GUEST,
+    ("POST", "/send/form"): GUEST,
+    ("POST", "/send/done"): GUEST,
+    ("GET", "/send/status"): OPEN,
+    ("POST", "/send/status"): GUEST,
+    ("POST", "/send/stop"): GUEST,
+    ("POST", "/send/leave"): GUEST,
+    ("GET", "/g"): OPEN,
+    ("POST", "/g/open"): GUEST,
+    ("POST", "/g/not-me"): GUEST,
+    ("GET", "/g/images"): GUEST,
+    ("GET", "/g/images.zip"): GUEST,
+    ("GET", "/g/document/{number:int}"): GUEST,
+    ("POST", "/g/leave"): GUEST,
+    ("GET", "/g/view/{study}"): GUEST,
+    ("GET", "/g/view/{study}/{series}"): GUEST,
+    ("GET", "/g/held/studies/{study}/series/{series}/thumbnail"): GUEST,
+    ("GET", "/g/held/studies/{study}/series/{series}/instances/{instance}/rendered"): GUEST,
+    (
+        "GET",
+        "/g/held/studies/{study}/series/{series}/instances/{instance}/frames/{frames}/rendered",
+    ): GUEST,
     ("GET", "/s"): OPEN,
     ("POST", "/s/open"): GUEST,
     ("GET", "/s/prove"): GUEST,
@@ -243,6 +273,8 @@ PAGES: dict[tuple[str, str], str | Action] = {
     ("GET", "/emergency"): Action.EMERGENCY,
     ("POST", "/emergency"): Action.EMERGENCY,
     ("POST", "/emergency/end"): PERSON,
+    ("GET", "/emergency/second"): Action.AGREE,
+    ("POST", "/emergency/second"): Action.AGREE,
     ("GET", "/emergencies"): Action.AUDIT,
     ("POST", "/emergencies"): Action.AUDIT,
 }
@@ -259,7 +291,8 @@ class World:
 
 @pytest.fixture(scope="module")
 def world(postgres: TestPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with serving(postgres, tmp_path_factory.mktemp("site"), dev=False) as site:
+    folder = tmp_path_factory.mktemp("site")
+    with serving(postgres, folder, dev=False, guests={"enabled": True}) as site:
         site.archive.take(FILE.part10())
         people = {name: signed_in(site, f"p-{name}", name) for name in ROLES.by_name}
         tokens = {name: token_of(site, f"s-{name}", name) for name in ROLES.by_name}
@@ -274,7 +307,10 @@ def test_every_route_of_dicomweb_has_its_row() -> None:
 def test_every_page_has_its_row(world: World) -> None:
     engines = world.site.engines
     threads = Threads(1)
-    house = _house(Counter(engines=engines, threads=threads, identity=Identity(engines, threads)))
+    identity = Identity(engines, threads)
+    house = _house(
+        Counter(engines=engines, threads=threads, identity=identity, standing=Standing(identity))
+    )
     threads.close()
     served = set()
     for route in house.routes:

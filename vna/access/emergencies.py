@@ -1,15 +1,16 @@
 """Emergency access: one person's studies, for half an hour, for a reason, reviewed by others.
 
-What is lent goes over labels and over the reach of the account. It is bound to one session that
-showed a second factor just now, is for looking only (`Scope.lent`), and stands in the trail as the
-Security Alert of PS3.16 CID 403 (Emergency Override Started, Stopped).
+What is lent goes over labels and over the reach of the account, but for studies labelled sensitive:
+those a second person has to agree to. It is bound to one session that showed a second factor just
+now, is for looking only (`Scope.lent`), and stands in the trail as the Security Alert of PS3.16 CID
+403 (Emergency Override Started, Stopped).
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,14 +64,34 @@ class Emergency:
     reviewed_by: str | None
     verdict: str | None
     remark: str | None = field(repr=False)
+    agreed_by: str | None = None  # the second person, where studies are labelled sensitive
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """An emergency that asks for a second person, as who may agree sees it."""
+
+    emergency_id: int
+    login: str
+    issuer: str = field(repr=False)
+    patient_id: str = field(repr=False)
+    reason: str
+    note: str = field(repr=False)
+    began_at: dt.datetime
+    ends_at: dt.datetime
+
+
+Told = Callable[[Connection, int, dt.datetime], None]
+"""Tells whoever watches over emergencies of one, by number and time, in its transaction."""
 
 
 class Emergencies:
     """Begins, ends, lists and reviews them."""
 
-    def __init__(self, *, database: Database, audit: Audit) -> None:
+    def __init__(self, *, database: Database, audit: Audit, told: Told | None = None) -> None:
         self._database = database
         self._audit = audit
+        self._told = told
 
     def begin(self, visitor: Visitor, patient_id: str, issuer: str, reason: Reason) -> dt.datetime:
         """Lend one person's studies to this session; return until when. One before it ends.
@@ -107,10 +128,56 @@ class Emergencies:
                 raise NotProven
             detail = {"emergency": row[0], "reason": reason.code, "until": row[1].isoformat()}
             self._audit.write(tx, who, [Event(kind="glass.broken", outcome="done", detail=detail)])
+            if self._told is not None:
+                self._told(tx, row[0], dt.datetime.now(dt.UTC))
         EMERGENCIES.inc()
         logger.warning("emergency access", extra={"emergency": row[0], "login": visitor.login})
         ends_at: dt.datetime = row[1]
         return ends_at
+
+    def locked(self, visitor: Visitor) -> int:
+        """Count the studies this session's emergency sees only once a second person agrees."""
+        with self._database.reading() as conn:
+            row = conn.execute(_SQL.count_locked, (visitor.session_id,)).fetchone()
+        return row[0] if row else 0
+
+    def asking(self, who: Principal) -> list[Asking]:
+        """List the emergencies of others that ask for a second person. Raises `NotPermitted`."""
+        require(who, Action.AGREE)
+        with self._database.reading() as conn:
+            rows = conn.execute(_SQL.list_asking, {"by": who.name, "most": _LISTED}).fetchall()
+        return [
+            Asking(
+                emergency_id=r[0], login=r[1], issuer=r[2], patient_id=r[3], reason=r[4],
+                note=r[5], began_at=r[6], ends_at=r[7],
+            )
+            for r in rows
+        ]  # fmt: skip
+
+    def agree(self, visitor: Visitor, emergency_id: int) -> None:
+        """Let somebody else's emergency see studies labelled sensitive.
+
+        Raises `NotPermitted`, `NotProven`; `NotFound` when it is over, one's own, or agreed to.
+        """
+        who = visitor.principal
+        require(who, Action.AGREE)
+        if not visitor.is_fresh:
+            raise NotProven
+        asked = {
+            "emergency": emergency_id,
+            "by": visitor.login,
+            "account": visitor.account_id,
+            "session": visitor.session_id,
+            "fresh_s": FRESH_S,
+        }
+        with self._database.transaction() as tx:
+            row = tx.execute(_SQL.agree_to_emergency, asked).fetchone()
+            if row is None:
+                raise NotFound("It is over, or one's own, or somebody agreed before.")
+            detail = {"emergency": row[0], "account": row[1]}
+            told = Event(kind="glass.agreed", outcome="done", detail=detail)
+            self._audit.write(tx, who, [told])
+        logger.warning("emergency agreed to", extra={"emergency": row[0], "login": visitor.login})
 
     def end(self, visitor: Visitor) -> None:
         """End one's own; nothing happens when there is none."""
@@ -192,5 +259,5 @@ def _emergency(row: tuple[Any, ...]) -> Emergency:  # the columns of list_emerge
     return Emergency(
         emergency_id=row[0], login=row[1], issuer=row[2], patient_id=row[3], reason=row[4],
         note=row[5], began_at=row[6], ended_at=row[7], is_open=row[8], reviewed_at=row[9],
-        reviewed_by=row[10], verdict=row[11], remark=row[12],
+        reviewed_by=row[10], verdict=row[11], remark=row[12], agreed_by=row[13],
     )  # fmt: skip

@@ -8,7 +8,7 @@ from vna.access.accounts import Accounts
 from vna.access.api_tokens import ApiTokens
 from vna.access.audit import Audit
 from vna.access.care import Care
-from vna.access.emergencies import Emergencies
+from vna.access.emergencies import Emergencies, Told
 from vna.access.factors import Factors
 from vna.access.federation import Federation
 from vna.access.labels import Labels
@@ -53,8 +53,12 @@ def people(
     keyring: Keyring,
     settings: Settings,
     cost: Cost | None = None,
+    told: Told | None = None,
 ) -> People:
-    """Put it together. Raises `ConfigError` when the roles are not sound."""
+    """Put it together; `told` is what tells of emergencies.
+
+    Raises `ConfigError` when the roles are not sound.
+    """
     access = settings.access
     roles = load(access.roles)
     clears(access.ae_clears)
@@ -93,7 +97,7 @@ def people(
         passkeys=passkeys,
         signing=signing,
         care=care,
-        emergencies=Emergencies(database=database, audit=audit),
+        emergencies=Emergencies(database=database, audit=audit, told=told),
         labels=labels,
         federation=Federation(
             database=database,

@@ -30,6 +30,7 @@ class Action(enum.Enum):
     LABEL = "label"
     CARE = "care"
     EMERGENCY = "emergency"
+    AGREE = "agree"
 
 
 class Label(enum.Enum):

@@ -131,6 +131,14 @@ class Remotes:
             self._audit.write(tx, principal, [event])
         self._forget()
 
+    def look(self, within_s: float) -> None:
+        """Read them anew when what is known is older than this."""
+        with self._lock:
+            now = self._clock()
+            if self._tried_at is None or now - self._tried_at >= within_s:
+                self._tried_at = now
+                self._refresh(now)
+
     def _current(self) -> dict[str, Remote]:
         with self._lock:
             now = self._clock()

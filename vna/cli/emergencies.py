@@ -53,6 +53,7 @@ def _show(found: list[Emergency], *, as_json: bool) -> None:
                 "began": one.began_at.isoformat(timespec="seconds"),
                 "ended": one.ended_at.isoformat(timespec="seconds"),
                 "open": one.is_open,
+                "agreed_by": one.agreed_by,
                 "verdict": one.verdict,
                 "reviewed_by": one.reviewed_by,
                 "remark": one.remark,
@@ -65,3 +66,5 @@ def _show(found: list[Emergency], *, as_json: bool) -> None:
         state = "under way" if one.is_open else (one.verdict or "to be reviewed")
         print(f"{one.emergency_id:<5} {one.login}, {one.began_at:%Y-%m-%d %H:%M} UTC, {state}")
         print(f"      patient {one.patient_id} of {one.issuer}; {REASONS[one.reason]}: {one.note}")
+        if one.agreed_by is not None:
+            print(f"      second person: {one.agreed_by}")

@@ -231,6 +231,61 @@ FORMS: Final[Mapping[str, Form]] = {
         link=marked("Send the images"),
         short=marked("%(site)s asks you for medical images, until %(until)s: %(link)s"),
     ),
+    # between guests: to who is sent images, to the patient they show, and to who sent them
+    "guest-images": Form(
+        takes=frozenset({"link", "until", "number"}),
+        subject=marked("Medical images for you"),
+        paragraphs=(
+            marked("Somebody has sent you medical images through %(site)s."),
+            "%(link)s",
+            marked("You will need a passcode. The sender has it and tells it to you: ask them."),
+            marked("The images can be opened until %(until)s. You need no account."),
+            marked("You were not expecting this? Open the link and press “This is not for me”."),
+            *_QUESTIONS,
+        ),
+        link=marked("Open the images"),
+        short=marked("%(site)s has medical images for you, until %(until)s: %(link)s"),
+    ),
+    "guest-images-own": Form(
+        takes=frozenset({"link", "until", "number"}),
+        subject=marked("Medical images of yours"),
+        paragraphs=(
+            marked("Somebody has sent you medical images of yours through %(site)s."),
+            "%(link)s",
+            marked("You will need a passcode. The sender has it and tells it to you: ask them."),
+            marked("The images can be opened until %(until)s. You need no account."),
+            marked("You were not expecting this? Open the link and press “This is not for me”."),
+            *_QUESTIONS,
+        ),
+        link=marked("Open the images"),
+        short=marked("%(site)s has medical images of yours, until %(until)s: %(link)s"),
+    ),
+    "guest-sent": Form(
+        takes=frozenset({"link", "until", "number"}),
+        subject=marked("You sent medical images"),
+        paragraphs=(
+            marked("The link to the images you sent through %(site)s is on its way."),
+            marked("Tell the passcode you were shown, by telephone for example."),
+            marked("Here you see whether the images were opened, and can stop it:"),
+            "%(link)s",
+            marked("The images can be opened until %(until)s."),
+            marked("You sent nothing? Open the link and stop it."),
+            *_QUESTIONS,
+        ),
+        link=marked("Look after what you sent"),
+        short=marked("%(site)s: what you sent can be looked after here: %(link)s"),
+    ),
+    # to who reviews emergencies: which one, and nothing of whom it was about
+    "emergency": Form(
+        takes=frozenset({"number", "when"}),
+        subject=marked("Emergency access was used"),
+        paragraphs=(
+            marked("Somebody has used emergency access at %(site)s: %(when)s."),
+            marked("It is on the list of emergency accesses, and waits there to be reviewed."),
+            marked("Reference: %(number)s"),
+        ),
+        short=marked("%(site)s: emergency access was used. Reference: %(number)s."),
+    ),
     # to a patient who asked for something, by their own account
     "request-answered": Form(
         takes=frozenset({"number", "link"}),

@@ -24,12 +24,14 @@ log = logging.getLogger(__name__)
 class Caller:
     """Who calls: its rights, and what is registered of it; under `--dev` that may be nothing.
 
-    `response` answers User Identity Negotiation, where an answer was asked for.
+    `response` answers User Identity Negotiation, where an answer was asked for; `user` is who it
+    named, where that is one of ours.
     """
 
     principal: Principal
     remote: Remote | None
     response: bytes | None = field(default=None, repr=False)
+    user: str | None = None
 
 
 def caller_of(

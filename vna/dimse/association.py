@@ -69,6 +69,8 @@ class Association:
         self._address = address
         self._house = house
         self._admit = admit
+        self._stands: Callable[[], bool] | None = None  # once it is open
+        self._is_cut = False
         self._layer = UpperLayer(
             max_pdu_bytes=dicom.max_pdu_bytes,
             max_associate_bytes=dicom.max_associate_bytes,
@@ -97,6 +99,21 @@ class Association:
                 self._link.close(linger_s=self._house.timing.artim_s)
                 ASSOCIATIONS.dec()
                 ASSOCIATION_SECONDS.observe(time.monotonic() - begun)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was accepted, and not cut since."""
+        return self._stands is not None and not self._is_cut
+
+    def may_stand(self) -> bool:
+        """Say whether who called may still call."""
+        return self._stands is None or self._stands()
+
+    def cut(self) -> None:
+        """End it from another thread: who called may not call any more."""
+        self._is_cut = True
+        log.warning("association cut", extra={"address": self._address})
+        self._link.hang_up()
 
     def hang_up(self) -> None:
         """End the connection from another thread."""
@@ -156,6 +173,7 @@ class Association:
             return caller
         if not self._admit(request.calling, caller.remote.max_associations if caller.remote else 0):
             return OVER_LIMIT
+        self._stands = lambda: self._house.callers.stands(request.calling, line, caller)
         return _told(negotiated, caller), Peer(
             calling=request.calling,
             called=request.called,
@@ -163,6 +181,7 @@ class Association:
             principal=caller.principal,
             remote=caller.remote,
             narrowed=self._house.callers.narrowed,
+            is_ended=lambda: self._is_cut,
         )
 
     def _reject(self, request: AssociateRequest, why: Rejected) -> None:

@@ -15,7 +15,7 @@ from vna.access.labels import Labels
 from vna.access.remotes import Remotes
 from vna.config import Settings
 from vna.dimse.associate import Caller, caller_of
-from vna.dimse.negotiate import NOT_AUTHENTICATED, UNKNOWN_CALLING
+from vna.dimse.negotiate import CONGESTED, NOT_AUTHENTICATED, UNKNOWN_CALLING
 from vna.dimse.pdu import AssociateRequest, UserIdentity
 from vna.dimse.secured import Certificate
 from vna.dimse.upper_layer import Rejected
@@ -51,21 +51,7 @@ class Callers:
 
     def named(self, request: AssociateRequest, line: Line) -> Caller | Rejected:
         """Say who asks for this association, or why nobody may."""
-        identities, dev = self._identities.value(), self._settings.dev
-        proven = line.certificate is not None and identities.proves(
-            request.calling,
-            fingerprint=line.certificate.fingerprint,
-            subject=line.certificate.subject,
-        )
-        if identities.is_certified(request.calling) and not proven and not dev:
-            return UNKNOWN_CALLING
-        caller = caller_of(
-            request.calling,
-            line.address,
-            self._settings,
-            self._remotes,
-            is_secured=line.is_secured,
-        )
+        caller = self._by_title(request.calling, line)
         if isinstance(caller, Rejected):
             return caller
         identity = request.user.identity
@@ -78,6 +64,40 @@ class Callers:
             log.warning("user not verified", extra=why)
             return NOT_AUTHENTICATED
         return _with_user(caller, user, identity)
+
+    def look(self, within_s: float) -> None:
+        """Read what is registered anew when it is older than this."""
+        if self._remotes is not None:
+            self._remotes.look(within_s)
+
+    def stands(self, calling: str, line: Line, let_in: Caller) -> bool:
+        """Say whether who was let in would be let in now, with no fewer rights.
+
+        What proved a user is not asked for again, only whether the user is still known.
+        """
+        now = self._by_title(calling, line)
+        if now is CONGESTED:  # not known: what began stays
+            return True
+        if isinstance(now, Rejected) or not let_in.principal.actions <= now.principal.actions:
+            return False
+        return let_in.user is None or let_in.user in self._identities.value().users
+
+    def _by_title(self, calling: str, line: Line) -> Caller | Rejected:
+        identities, dev = self._identities.value(), self._settings.dev
+        proven = line.certificate is not None and identities.proves(
+            calling,
+            fingerprint=line.certificate.fingerprint,
+            subject=line.certificate.subject,
+        )
+        if identities.is_certified(calling) and not proven and not dev:
+            return UNKNOWN_CALLING
+        return caller_of(
+            calling,
+            line.address,
+            self._settings,
+            self._remotes,
+            is_secured=line.is_secured,
+        )
 
     def _user(self, identity: UserIdentity, address: str) -> str | None:
         """Return the user's name, None for a kind of identity we do not verify."""
@@ -97,7 +117,8 @@ def _with_user(caller: Caller, user: str | None, identity: UserIdentity) -> Call
     principal = replace(caller.principal, name=f"{user}@{caller.principal.name}")
     # the answer to all three kinds has no content: only tickets and assertions are answered
     response = b"" if identity.wants_response else None
-    return replace(caller, principal=principal, response=response)
+    known = user if identity.kind in (_NAME, _PASSCODE) else None  # a token is its issuer's word
+    return replace(caller, principal=principal, response=response, user=known)
 
 
 def _text(value: bytes) -> str:

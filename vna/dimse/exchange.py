@@ -17,7 +17,8 @@ from vna.dimse.stores import Stores
 class Peer:
     """Who is on the other side of an association; `remote` is what is registered of it.
 
-    `narrowed` withholds what is labelled by now: an association may stand for hours.
+    `narrowed` withholds what is labelled by now: an association may stand for hours. `is_ended`
+    says that it was cut, because who called may not call any more.
     """
 
     calling: str
@@ -26,6 +27,7 @@ class Peer:
     principal: Principal
     remote: Remote | None = None
     narrowed: Callable[[Principal], Principal] | None = None
+    is_ended: Callable[[], bool] = lambda: False
 
     def asker(self) -> Principal:
         """Say who asks, with what they may see now. Raises `Unavailable`."""

@@ -21,6 +21,7 @@ from vna.dimse.exchange import Answer, Exchange, Service
 from vna.dimse.messages import SUCCESS, Progress, Status
 from vna.dimse.sender import Sender
 from vna.dimse.sop_classes import GET_MODELS, MOVE_MODELS
+from vna.dimse.standing import guarded
 from vna.dimse.status import (
     CANCELLED,
     NO_DATA_SET,
@@ -32,7 +33,7 @@ from vna.dimse.status import (
 )
 from vna.dimse.stores import Backlog, Result, Sent
 from vna.dimse.syntaxes import encode_identifier
-from vna.errors import TooLarge, VNAError
+from vna.errors import TooLarge, Unavailable, VNAError
 from vna.retrieve.keys import selection
 from vna.retrieve.retrieval import Retrieval, Tally
 
@@ -65,7 +66,7 @@ def moving(engines: Engines, settings: Settings) -> Callable[[Exchange], Service
             exchange,
             engines.retrieve,
             MOVE_MODELS[exchange.context.sop_class],
-            _sending(exchange, remote, settings),
+            _sending(exchange, remote, settings, engines.remotes),
             to=remote.ae_title,
         )
 
@@ -81,7 +82,7 @@ def getting(engines: Engines) -> Callable[[Exchange], Service]:
         model = GET_MODELS[exchange.context.sop_class]
 
         def carry(found: Retrieval) -> Generator[Sent, None, None]:
-            return exchange.stores().run(Backlog(found.instances()))
+            return exchange.stores().run(Backlog(guarded(found.instances(), exchange.peer)))
 
         return _Retrieving(exchange, engines.retrieve, model, carry, to=exchange.peer.calling)
 
@@ -97,8 +98,14 @@ def _destination(exchange: Exchange, remotes: Remotes) -> Remote | None:
     return remotes.find(title)
 
 
-def _sending(exchange: Exchange, remote: Remote, settings: Settings) -> Carry:
+def _sending(exchange: Exchange, remote: Remote, settings: Settings, remotes: Remotes) -> Carry:
     command = exchange.command
+
+    def is_removed() -> bool:
+        try:
+            return remotes.find(remote.ae_title) is None
+        except Unavailable:  # not known now: what began goes on
+            return False
 
     def carry(found: Retrieval) -> Generator[Sent, None, None]:
         sender = Sender(
@@ -109,7 +116,7 @@ def _sending(exchange: Exchange, remote: Remote, settings: Settings) -> Carry:
             originator=(exchange.peer.calling, command.message_id),
             parallel=remote.parallel,
         )
-        return sender.send(found.instances())
+        return sender.send(guarded(found.instances(), exchange.peer, is_over=is_removed))
 
     return carry
 
@@ -188,6 +195,8 @@ class _Retrieving:
                     return True
                 if time.monotonic() - self._told_at >= _PENDING_S:
                     self._tell(tally)
+        if self._exchange.peer.is_ended():
+            raise ConnectionAbortedError("The association was ended.")
         return False
 
     def _tell(self, tally: Tally) -> None:

@@ -26,6 +26,7 @@ from vna.dimse.handoff import (
 )
 from vna.dimse.link import Timing
 from vna.dimse.roster import Roster
+from vna.dimse.standing import Watch
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +75,7 @@ class Worker:
         self._open: dict[int, tuple[threading.Thread, Association]] = {}
         self._asked: dict[int, tuple[threading.Event, list[bool]]] = {}
         self._grace_s: float | None = None
+        self._watch = Watch(self._house.callers, self._associations)
 
     def __len__(self) -> int:
         """Count the open connections."""
@@ -96,6 +98,7 @@ class Worker:
 
     def serve(self) -> None:
         """Take connections until stopped, then see the open ones to their end."""
+        self._watch.start()
         with selectors.DefaultSelector() as selector:
             selector.register(self._control, selectors.EVENT_READ)
             selector.register(self._stop_out, selectors.EVENT_READ)
@@ -104,10 +107,15 @@ class Worker:
                 if self._control in ready and not self._has_taken():
                     self.stop(0.0)
             self._see_off(selector)
+        self._watch.stop()
         self._house.roster.close()
         self._control.close()
         self._stop_in.close()
         self._stop_out.close()
+
+    def _associations(self) -> list[Association]:
+        with self._lock:
+            return [association for _, association in self._open.values()]
 
     def _has_taken(self) -> bool:
         try:

@@ -9,6 +9,7 @@ the catalogue by the ordinary way; rejecting destroys the keys of an import, the
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 import re
 import uuid
@@ -19,6 +20,7 @@ from uuid import UUID
 from vna.access.audit import Audit, Event
 from vna.access.policy import require
 from vna.access.principal import Action, Principal, system
+from vna.access.rates import Rates
 from vna.blobs.store import BlobStore
 from vna.config import Settings
 from vna.crypto.credentials import Vault
@@ -29,10 +31,14 @@ from vna.delivery.messages import Messages
 from vna.errors import Conflict, InvalidRequest, NotFound
 from vna.imports.confirming import LEAST_REASON, check
 from vna.imports.findings import detail_of, import_of, persons_of, troubles_of
+from vna.imports.guest_rooms import GuestRooms
+from vna.imports.guests import Guests
+from vna.imports.handing import Handing
 from vna.imports.intake import Intake
 from vna.imports.requests import ImageRequests
-from vna.imports.values import Confirmation, Detail, Import, Origin, State
+from vna.imports.values import Confirmation, Detail, Import, Origin, Person, State
 from vna.ingest.quarantine import Quarantine, require_bringing
+from vna.sharing.keys import ShareKeys
 
 KIND = "import"
 """The kind of job that ends an import."""
@@ -87,6 +93,7 @@ class ImportEngine:
         self._restore = restore
         self._quarantine = Quarantine(store=store, database=database, settings=settings)
         self.intake = Intake(
+            store=store,
             quarantine=self._quarantine,
             database=database,
             settings=settings,
@@ -99,6 +106,20 @@ class ImportEngine:
             settings=settings,
             messages=messages,
             vault=vault,
+        )
+        self.guests = Guests(
+            GuestRooms(
+                desk=self,
+                intake=self.intake,
+                handing=Handing(store),
+                database=database,
+                audit=audit,
+                settings=settings,
+                messages=messages,
+                vault=vault,
+                keys=ShareKeys(store.keyring),
+                rates=Rates(database),
+            )
         )
 
     # ---- coming in -----------------------------------------------------------------------------
@@ -159,18 +180,23 @@ class ImportEngine:
 
     def finish(self, who: Principal, number: int) -> Import:
         """Say that everything has come: now a person must look. Raises `Conflict`, `NotFound`."""
-        require_bringing(who)
-
-        def work(tx: Connection) -> None:
-            self._lock(tx, number, State.RECEIVING)
-            found = self._found(tx, number)
-            if not found.images + found.reports + found.objects:
-                raise Conflict("Nothing was found that could be kept: there is nothing to confirm.")
-            self._move(tx, number, State.NEEDS_IDENTITY)
-            self._told(tx, who, "received", found)
-
-        self._database.changing(work)
+        self._database.changing(lambda tx: self.finish_in(tx, who, number))
         return self.brought(who, number)
+
+    def finish_in(self, tx: Connection, who: Principal, number: int) -> Import:
+        """Do so in a transaction of the caller's; give what has come."""
+        require_bringing(who)
+        self._lock(tx, number, State.RECEIVING)
+        found = self._found(tx, number)
+        if not found.images + found.reports + found.objects:
+            raise Conflict("Nothing was found that could be kept: there is nothing to confirm.")
+        self._move(tx, number, State.NEEDS_IDENTITY)
+        self._told(tx, who, "received", found)
+        return found
+
+    def keep_until(self, tx: Connection, number: int, until: dt.datetime) -> None:
+        """Say until when an import waits for a decision, in a transaction of the caller's."""
+        tx.execute(_SQL.set_end, (until, number))
 
     def brought(self, who: Principal, number: int) -> Import:
         """Count what came, for who brings it: no names, nothing of a patient."""
@@ -199,6 +225,10 @@ class ImportEngine:
         require(who, Action.IMPORT)
         with self._database.reading() as conn:
             return self._found(conn, number)
+
+    def persons_in(self, conn: Connection, number: int) -> list[Person]:
+        """List whose images an import holds, for who was sent them; whoever asks has audited it."""
+        return persons_of(self._findings(conn, number))
 
     def detail(self, who: Principal, number: int) -> Detail:
         """Show what was found in an import; audited as a look at patients. Raises `NotFound`."""
@@ -242,7 +272,7 @@ class ImportEngine:
         require(who, Action.IMPORT)
         if len(reason.strip()) < LEAST_REASON or len(reason) > 400:
             raise InvalidRequest("Write why it is rejected, in a few words.")
-        self._database.changing(lambda tx: self._reject(tx, who, number, reason.strip()))
+        self._database.changing(lambda tx: self.reject_in(tx, who, number, reason.strip()))
         return self.one(who, number)
 
     def catch_up(self, *, older_s: float) -> int:
@@ -252,6 +282,7 @@ class ImportEngine:
     def sweep(self) -> int:
         """Reject what nobody decided on in time; count it."""
         self.requests.sweep()
+        self.guests.sweep()
         with self._database.reading() as conn:
             late = [int(row[0]) for row in conn.execute(_SQL.over_their_time, (_BATCH,))]
         for number in late:
@@ -259,9 +290,10 @@ class ImportEngine:
         return len(late)
 
     def _expire(self, number: int, tx: Connection) -> None:
-        self._reject(tx, system("imports"), number, "Nobody decided on it in time.")
+        self.reject_in(tx, system("imports"), number, "Nobody decided on it in time.")
 
-    def _reject(self, tx: Connection, who: Principal, number: int, reason: str) -> None:
+    def reject_in(self, tx: Connection, who: Principal, number: int, reason: str) -> None:
+        """Reject in a transaction of the caller's, who may do so. Raises `Conflict`, `NotFound`."""
         self._lock(tx, number, State.RECEIVING, State.NEEDS_IDENTITY)
         self._move(tx, number, State.REJECTED, by=who.name, reason=reason)
         self._told(tx, who, "rejected", self._found(tx, number))

@@ -10,15 +10,27 @@ import contextlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from uuid import UUID
 
 from vna.access.principal import Principal
 from vna.blobs.spool import Spool
+from vna.blobs.store import BlobStore
+from vna.blobs.writer import StoredBlob
 from vna.config import Settings
 from vna.db import statements
 from vna.db.pool import Connection, Database
-from vna.errors import Conflict, InvalidRequest, NotFound, TooLarge, Unavailable
-from vna.imports import iso
+from vna.errors import (
+    CommitUnknown,
+    Conflict,
+    InvalidRequest,
+    NotFound,
+    TooLarge,
+    Unavailable,
+    VNAError,
+)
+from vna.imports import documents, iso
+from vna.imports.documents import Incoming
 from vna.imports.held import HeldFile
 from vna.imports.members import UNREADABLE, Member, of_iso, of_zip
 from vna.imports.values import Result, Taken
@@ -36,11 +48,19 @@ _MOST_REASON = 400
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _PREFIX = b"DICM"
 _DIRECTORY = b"1.2.840.10008.1.3.10"
-_DOCUMENTS = (b"%PDF-", b"\xff\xd8\xff", b"\x89PNG\r\n")
 _AGAIN = (Cause.OUT_OF_RESOURCES, Cause.FAILED)
 _ENDING = 4  # objects that are made durable beside the one that is read
 _TWICE = "The same object is there already."
 _MOVED = "This import takes no more files: it was finished, or decided on."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What an import may hold, and whether documents are kept or only listed."""
+
+    bytes: int
+    files: int
+    documents: bool = False
 
 
 class Intake:
@@ -49,11 +69,13 @@ class Intake:
     def __init__(
         self,
         *,
+        store: BlobStore,
         quarantine: Quarantine,
         database: Database,
         settings: Settings,
         has_space: Callable[[], bool],
     ) -> None:
+        self._store = store
         self._quarantine = quarantine
         self._database = database
         self._settings = settings
@@ -66,25 +88,33 @@ class Intake:
         return None if row is None else Taken(result=Result(row[0]), reason=row[1])
 
     def take(
-        self, who: Principal, number: int, *, name: str, mark: str | None, digest: bytes | None
+        self,
+        who: Principal,
+        number: int,
+        *,
+        name: str,
+        mark: str | None,
+        digest: bytes | None,
+        terms: Terms | None = None,
     ) -> Taking:
         """Begin to take a file. `digest` is the SHA-256 its sender says it has.
 
         Raises `NotFound`, `Conflict` when the import takes no more, `TooLarge`, `Unavailable`.
         """
-        batch = self._open(number)
-        self.require_room(number)
-        return Taking(self, who, number, batch, name=name, mark=mark, digest=digest)
-
-    def require_room(self, number: int) -> None:
-        """Make sure that an import may hold more. Raises `TooLarge`, `Unavailable`."""
         limits = self._settings.imports
+        terms = terms or Terms(bytes=limits.bytes, files=limits.files)
+        batch = self._open(number)
+        self.require_room(number, terms)
+        return Taking(self, who, number, batch, terms, name=name, mark=mark, digest=digest)
+
+    def require_room(self, number: int, terms: Terms) -> None:
+        """Make sure that an import may hold more. Raises `TooLarge`, `Unavailable`."""
         if not self._has_space():
             raise Unavailable("The archive is out of disk space.")
         with self._database.reading() as conn:
             row = conn.execute(_SQL.how_much, (number,)).fetchone()
         files, size = row or (0, 0)
-        if files >= limits.files or size >= limits.bytes:
+        if files >= terms.files or size >= terms.bytes:
             raise TooLarge("An import may not hold more than that: begin another one.")
 
     def spool(self) -> Spool:
@@ -123,6 +153,52 @@ class Intake:
         self.note(number, name, mark, aside.size, Taken(result=Result.TWICE, reason=_TWICE))
         return AlreadyStored(ref=aside.ref, sop_class=aside.sop_class)
 
+    def document(self, who: Principal, batch: UUID, media: str) -> Incoming:
+        """Begin to take a document that is kept."""
+        return documents.incoming(self._store, batch, who, media)
+
+    def keep_document(
+        self,
+        number: int,
+        stored: StoredBlob,
+        media: str,
+        *,
+        name: str,
+        mark: str | None,
+        digest: bytes | None,
+    ) -> Taken:
+        """Note a document that is durable. Raises `Conflict`, `Unavailable`."""
+        asked = {
+            "import_pk": number,
+            "mark": mark,
+            "name": _shown(name),
+            "size": stored.payload_len,
+            "media": media,
+            "blob_id": stored.blob_id,
+            "key_id": stored.key_id,
+            "digest": stored.payload_sha256,
+        }
+
+        def work(tx: Connection) -> bool:
+            self._hold(tx, number)
+            return tx.execute(_SQL.keep_document, asked).fetchone() is not None
+
+        try:
+            if digest is not None and stored.payload_sha256 != digest:
+                raise Conflict("The file did not arrive as it was sent: send it again.")
+            is_new = self._database.changing(work)
+        except CommitUnknown:
+            raise  # its row may be there; recovery finds a blob without one
+        except VNAError:
+            self._quarantine.remove(stored.blob_id)
+            raise
+        if is_new:
+            return Taken(result=Result.DOCUMENT)
+        self._quarantine.remove(stored.blob_id)
+        taken = Taken(result=Result.TWICE, reason=_TWICE)
+        self.note(number, name, mark, stored.payload_len, taken)
+        return taken
+
     def note(self, number: int, name: str, mark: str | None, size: int, taken: Taken) -> None:
         """Note a file of which nothing is kept."""
 
@@ -158,6 +234,7 @@ class Taking:
         who: Principal,
         number: int,
         batch: UUID,
+        terms: Terms,
         *,
         name: str,
         mark: str | None,
@@ -167,6 +244,7 @@ class Taking:
         self._who = who
         self._number = number
         self._batch = batch
+        self._terms = terms
         self._name = name
         self._mark = mark
         self._digest = digest
@@ -179,6 +257,8 @@ class Taking:
     def feed(self, data: bytes) -> None:
         """Take the next bytes. Raises `TooLarge`, `Unavailable`."""
         self._size += len(data)
+        if self._size > self._terms.bytes:
+            raise TooLarge("An import may not hold more than that: begin another one.")
         if self._object is not None:
             self._object.feed(data)
         elif self._spool is not None:
@@ -227,7 +307,14 @@ class Taking:
 
     def _one(self, name: str, mark: str | None, digest: bytes | None) -> _Object:
         return _Object(
-            self._intake, self._who, self._number, self._batch, name=name, mark=mark, digest=digest
+            self._intake,
+            self._who,
+            self._number,
+            self._batch,
+            keeps_documents=self._terms.documents,
+            name=name,
+            mark=mark,
+            digest=digest,
         )
 
     def _opened(self) -> Taken:
@@ -247,7 +334,7 @@ class Taking:
             ending: deque[Future[Taken]] = deque()
             for member in self._intake.members(file, is_zip=self._is_zip):
                 if count % 256 == 0:
-                    self._intake.require_room(self._number)
+                    self._intake.require_room(self._number, self._terms)
                 count += 1
                 while len(ending) >= _ENDING:
                     ending.popleft().result()
@@ -283,14 +370,20 @@ class _Object:
         number: int,
         batch: UUID,
         *,
+        keeps_documents: bool,
         name: str,
         mark: str | None,
         digest: bytes | None,
     ) -> None:
         self._intake = intake
+        self._who = who
         self._number = number
+        self._batch = batch
+        self._keeps_documents = keeps_documents
+        self._document: Incoming | None = None
         self._name = name
         self._mark = mark
+        self._digest = digest
         self._size = 0
         self._head = b""
         self._is_container = False
@@ -305,11 +398,19 @@ class _Object:
         if not self._size:
             self._head = bytes(data[:HEAD])
             self._is_container = inside and bool(_container(self._head))
+            media = documents.media_of(self._head) if self._keeps_documents else None
+            if media is not None:
+                self._document = self._intake.document(self._who, self._batch, media)
         self._size += len(data)
-        self._receiving.feed(data)
+        if self._document is not None:
+            self._document.feed(data)
+        else:
+            self._receiving.feed(data)
 
     def finish(self) -> Taken:
         """Keep it, or say why not. Raises `Conflict`, `Unavailable` when it is to come again."""
+        if self._document is not None:
+            return self._kept(self._document)
         outcome = self._receiving.finish()
         if isinstance(outcome, Stored):
             return Taken(result=Result.KEPT)
@@ -323,6 +424,17 @@ class _Object:
         self._intake.note(self._number, self._name, self._mark, self._size, taken)
         return taken
 
+    def _kept(self, document: Incoming) -> Taken:
+        self._receiving.abort()
+        return self._intake.keep_document(
+            self._number,
+            document.finish(),
+            document.media,
+            name=self._name,
+            mark=self._mark,
+            digest=self._digest,
+        )
+
     def give_up(self, size: int, why: str) -> Taken:
         """Note that it could not be read."""
         taken = Taken(result=Result.BAD, reason=why)
@@ -332,6 +444,8 @@ class _Object:
     def abort(self) -> None:
         """Keep nothing of it."""
         self._receiving.abort()
+        if self._document is not None:
+            self._document.abort()
 
     def _told_apart(self, outcome: Refused) -> Taken:
         head = self._head
@@ -342,7 +456,7 @@ class _Object:
         if _DIRECTORY in head[:1024]:
             why = "The disc's own list of files: every file is read, whatever it says."
             return Taken(result=Result.OTHER, reason=why)
-        if head.startswith(_DOCUMENTS):
+        if documents.media_of(head) is not None:
             why = "A document or picture that is no DICOM object."
             return Taken(result=Result.DOCUMENT, reason=why)
         if not head.strip(b"\0"):

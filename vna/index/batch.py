@@ -92,14 +92,18 @@ def insert(
     return _inserted(order, bool(known), refused, unlike)
 
 
-def insert_at_once(conn: Connection, entries: Sequence[Entry], *, act: str) -> Inserted | None:
+def insert_at_once(
+    conn: Connection, entries: Sequence[Entry], *, act: str | None
+) -> Inserted | None:
     """Insert as `insert` does, in a transaction of its own on a connection that has none open."""
     order = _order(entries)
     if conn.adapters.types.get(TYPE) is None:
         _learn_type(conn)
         conn.rollback()
     rows = _array(_type(conn), [entries[n].row for n in order])
-    found = run_once(conn, _ONCE, SQL.register_instances, [rows, None, act.encode()])
+    found = run_once(
+        conn, _ONCE, SQL.register_instances, [rows, None, None if act is None else act.encode()]
+    )
     known, refused, unlike = found or (b"\0", None, None)
     return _inserted(order, known == b"\1", _longs(refused), _longs(unlike))
 

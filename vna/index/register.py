@@ -25,7 +25,7 @@ __all__ += ["recount", "register", "register_at_once", "register_version", "sett
 
 
 def register_at_once(
-    conn: Connection, items: Sequence[Registration], *, act: str
+    conn: Connection, items: Sequence[Registration], *, act: str | None
 ) -> dict[int, Registered]:
     """Register what is new in known series, in one statement that may be its own transaction.
 

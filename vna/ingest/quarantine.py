@@ -34,6 +34,9 @@ from vna.ingest.receiving import Received, Receiving
 RELEASE = "import.released"
 """The journal's word for letting studies of an import out."""
 
+GUESTS = "exchange/"
+"""What the names of guests begin with who send to guests."""
+
 _SQL = statements.load("imports")
 _REPORTS = (
     "1.2.840.10008.5.1.4.1.1.88.",  # structured reports (PS3.4 B.5)
@@ -133,13 +136,17 @@ class Quarantine:
         if batch is None or (batch, meta.fields["study"]) in self._let_out():
             return False
         source = meta.fields["source"]
-        asked = {"batch": UUID(batch), "source": "desk", "made_by": source["principal"]}
+        origin = "guest" if source["principal"].startswith(GUESTS) else "desk"
+        asked = {"batch": UUID(batch), "source": origin, "made_by": source["principal"]}
         with self._database.transaction() as tx:
             tx.execute(_SQL.found_batch, {**asked, "days": int(self._settings.imports.keep_days)})
             row = tx.execute(_SQL.batch_state, (UUID(batch),)).fetchone()
             if row is not None and row[1] in _OPEN:
-                aside = aside_of(reader, meta)
-                tx.execute(_SQL.keep_file, {"import_pk": row[0], "mark": None, "name": ""} | aside)
+                whose = {"import_pk": row[0], "mark": None, "name": ""}
+                if "document" in meta.fields:
+                    tx.execute(_SQL.keep_document, whose | _document(reader, meta))
+                else:
+                    tx.execute(_SQL.keep_file, whose | aside_of(reader, meta))
                 return True
         self._store.delete(reader.blob_id)
         return True
@@ -232,6 +239,17 @@ class Quarantine:
 def require_bringing(who: Principal) -> None:
     """Make sure that somebody may bring files: the desk, who was asked. Raises `NotPermitted`."""
     require(who, Action.UPLOAD if Action.UPLOAD in who.actions else Action.IMPORT)
+
+
+def _document(reader: BlobReader, meta: BlobMeta) -> dict[str, Any]:
+    """Read what is noted of a document that is kept in quarantine back out of its blob."""
+    return {
+        "media": meta.fields["document"],
+        "size": reader.payload_len,
+        "blob_id": reader.blob_id,
+        "key_id": reader.key_id,
+        "digest": reader.payload_sha256,
+    }
 
 
 def aside_of(reader: BlobReader, meta: BlobMeta) -> dict[str, Any]:

@@ -14,9 +14,10 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 
 from vna.blobs.recent import Recent
-from vna.index.locate import Located
+from vna.dicom.refs import InstanceRef
 from vna.retrieve.payload import Buffer, Stretch, joined
 
 _HELD_BYTES = 8 << 20  # a file up to this size is held while its checksum is computed
@@ -26,6 +27,14 @@ _PLAIN, _LARGE = 20, 45  # versions needed to extract: with and without ZIP64
 _UNIX_FILE = 0o100644 << 16
 
 Checksums = Recent[bytes, int]
+
+
+class Referred(Protocol):
+    """What stands for an instance, wherever its bytes are."""
+
+    @property
+    def ref(self) -> InstanceRef:
+        """Name it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +56,7 @@ class Package:
     changed_at: datetime
 
 
-def file_names(found: Iterable[Located]) -> Iterator[tuple[str, ...]]:
+def file_names(found: Iterable[Referred]) -> Iterator[tuple[str, ...]]:
     """Name the files of instances by number, as File IDs are (PS3.10 8.2): nobody's data."""
     series: dict[str, tuple[str, int]] = {}
     studies: dict[str, str] = {}

@@ -72,6 +72,16 @@ class Sight:
     state: State | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Apart:
+    """An object that stands in no catalogue: where it is, its DICOM JSON, its frame table."""
+
+    located: Located
+    members: dict[str, Any]
+    weight: int  # of the JSON
+    table: bytes | None
+
+
 class RenderEngine:
     """Gives things out to be looked at. One a process, shared by its threads."""
 
@@ -192,6 +202,29 @@ class RenderEngine:
         if number is not None and number > count:
             raise NotFound(f"This instance has {count} frames.")
         return self._picture(Sight(located, known), number or (count + 1) // 2, media, wish)
+
+    def apart(self, one: Apart, wish: Wish, *, number: int = 1) -> Payload:
+        """Render an object that stands in no catalogue, for somebody who was let in elsewhere.
+
+        Raises `NotAcceptable`, and `NotFound` for a frame outside.
+        """
+        located, kind = one.located, kind_of(one.located)
+        media = wish.choose(offers(located))
+        if media is None or kind is Kind.STATE:
+            raise NotAcceptable(_possible([located]))
+        wish.require_profile(media)
+        if kind in (Kind.REPORT, Kind.PDF, Kind.CDA):
+            return documents.document(located, one.members, media, partial(self._fetch, located))
+        if kind is Kind.VIDEO:
+            return self._stored_frame(located, one.table, 1)
+        known = self._known.get(
+            (located.blob_id, None),
+            lambda: self._told(located, one.members, one.weight, one.table),
+        )
+        if number > frames.count(known.table):
+            raise NotFound(f"This instance has {frames.count(known.table)} frames.")
+        wish.require_region(known.description)
+        return self._picture(Sight(located, known), number, media, wish)
 
     def state(self, principal: Principal, ref: InstanceRef) -> Located:
         """Find a presentation state by its UIDs. Raises `NotFound`."""
@@ -322,18 +355,22 @@ class RenderEngine:
     def _know(self, located: Located) -> Known:
         def read() -> Known:
             members, weight = self._read(located)
-            table = self._frame_table(located)
-            return Known(
-                table,
-                PixelDescription.of(members),
-                looks(members, partial(self._fetch, located)),
-                legend(members),
-                frame_ms(members),
-                weight + len(table or b""),
-            )
+            return self._told(located, members, weight, self._frame_table(located))
 
         overlay = self._overlays.of(located.ref.study, located.changed_at)
         return self._known.get((located.blob_id, overlay and overlay.version), read)
+
+    def _told(
+        self, located: Located, members: dict[str, Any], weight: int, table: bytes | None
+    ) -> Known:
+        return Known(
+            table,
+            PixelDescription.of(members),
+            looks(members, partial(self._fetch, located)),
+            legend(members),
+            frame_ms(members),
+            weight + len(table or b""),
+        )
 
     def _read(self, located: Located) -> tuple[dict[str, Any], int]:
         """Read the DICOM JSON of an instance that may be seen, and its size."""

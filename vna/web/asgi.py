@@ -23,6 +23,7 @@ from vna.web.dicomweb.shared import PREFIX, SharedDicomWeb, below_share
 from vna.web.exchange import ROOT, URI_ROOT, Counter
 from vna.web.identity import Identity
 from vna.web.portal.routes import routes as portal
+from vna.web.standing import Standing
 from vna.web.threads import Threads
 
 if TYPE_CHECKING:
@@ -32,7 +33,10 @@ if TYPE_CHECKING:
 def create(engines: Engines) -> ASGIApp:
     """Build the application. Its threads end with its lifespan."""
     threads = Threads(engines.settings.http.threads)
-    counter = Counter(engines=engines, threads=threads, identity=Identity(engines, threads))
+    identity = Identity(engines, threads)
+    counter = Counter(
+        engines=engines, threads=threads, identity=identity, standing=Standing(identity)
+    )
     dicomweb, shared = DicomWeb(counter), SharedDicomWeb(counter)
     house = _house(counter)
 

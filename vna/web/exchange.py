@@ -15,6 +15,7 @@ from vna.dicom.refs import UID, InstanceRef, Ref, SeriesRef, StudyRef, uid
 from vna.errors import InvalidRequest
 from vna.web.identity import Identity
 from vna.web.problems import ALWAYS, Headers
+from vna.web.standing import Standing
 from vna.web.threads import Buffer, Threads
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Counter:
     engines: Engines
     threads: Threads
     identity: Identity
+    standing: Standing
 
 
 class Ask:

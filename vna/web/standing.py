@@ -1,39 +1,60 @@
-"""Bodies that are under way end when who asked for them may not have them any more.
+"""Bodies that are under way end when who sends or has them may not do so any more.
 
 Twice a second, and only while there are any, each credential that has a body under way is verified
-anew: a session that ended, a token that was revoked, an account that was disabled. What may not go
-on is cut off, so that a client which reads slowly has nothing more from it.
+anew: a session that ended, a token that was revoked, an account that was disabled. What goes out is
+cut off, so that a client which reads slowly has nothing more from it. What comes in is not waited
+for any longer: nothing that is incomplete is kept, and what is complete already is answered.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from starlette.types import Scope
+from starlette.types import Message, Receive, Scope
 
 from vna.access.principal import Principal
 from vna.dicom.refs import UID, StudyRef
-from vna.errors import VNAError
+from vna.errors import NotAuthenticated, VNAError
 from vna.telemetry import BODIES_ENDED
 from vna.web.identity import Identity
 
 LOOK_S = 0.4
+_ENDED = "This was ended while it was being sent: sign in to go on."
 
 log = logging.getLogger(__name__)
+
+Stands = Callable[[], Awaitable[bool]]
+"""Says whether a body under way may go on. May raise `VNAError`, which leaves it as it is."""
 
 
 @dataclass(eq=False, slots=True)
 class _Body:
-    """One body under way: whose it is, what of, and the task that sends it."""
+    """One body under way: whose it is, who says that it may go on, the task at work on it."""
 
-    scope: Scope
     principal: Principal
-    study: UID | None
+    stands: Stands
     task: asyncio.Task[object]
+    may_be_cut: bool = True  # a task that reads is cut only where it waits for more
     is_over: bool = False
+
+    def end(self) -> None:
+        """Cut it off where it is, or at its next step."""
+        self.is_over = True
+        BODIES_ENDED.inc()
+        who = {"kind": self.principal.kind.value, "name": self.principal.name}
+        log.info("body ended", extra=who)
+        if self.may_be_cut:
+            self.task.cancel()
+
+    def was_ended(self) -> bool:
+        """Whether that is why its task was cancelled."""
+        if self.is_over:
+            self.task.uncancel()
+        return self.is_over
 
 
 class Standing:
@@ -44,6 +65,20 @@ class Standing:
         self._bodies: set[_Body] = set()
         self._watch: asyncio.Task[None] | None = None
 
+    def of_request(self, scope: Scope, principal: Principal, study: UID | None = None) -> Stands:
+        """Say that a body goes on while its request's credential stands for as much as it did.
+
+        With a study, while some of it may be seen, too.
+        """
+
+        async def stands() -> bool:
+            now = await self._identity.again(scope, LOOK_S)
+            if now is None or not principal.actions <= now.actions:
+                return False
+            return study is None or now.scope.touches(StudyRef(study))
+
+        return stands
+
     async def sent(
         self,
         scope: Scope,
@@ -52,25 +87,52 @@ class Standing:
         send: Callable[[], Awaitable[None]],
     ) -> bool:
         """Send a body; False when it was cut off because it may not be had any more."""
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("A body is sent by a task.")
-        body = _Body(scope, principal, study, task)
-        self._bodies.add(body)
-        if self._watch is None:
-            self._watch = asyncio.ensure_future(self._look())
+        body = _Body(principal, self.of_request(scope, principal, study), _current())
+        self._begin(body)
         try:
             await send()
         except asyncio.CancelledError:
-            if not body.is_over:
+            if not body.was_ended():
                 raise
-            task.uncancel()
-            BODIES_ENDED.inc()
-            log.info("body ended", extra={"kind": principal.kind.value, "name": principal.name})
             return False
         finally:
             self._bodies.discard(body)
         return True
+
+    @contextmanager
+    def taking(self, stands: Stands, principal: Principal, receive: Receive) -> Iterator[Receive]:
+        """Give what a body is to be received with instead of `receive`, by the task of now.
+
+        It raises `NotAuthenticated` once the body may not go on.
+        """
+        body = _Body(principal, stands, _current(), may_be_cut=False)
+
+        async def watched() -> Message:
+            if body.is_over:
+                raise NotAuthenticated(_ENDED)
+            body.may_be_cut = True
+            try:
+                message = await receive()
+            except asyncio.CancelledError:
+                if not body.was_ended():
+                    raise
+                raise NotAuthenticated(_ENDED) from None
+            finally:
+                body.may_be_cut = False
+            if not message.get("more_body", False):
+                self._bodies.discard(body)
+            return message
+
+        self._begin(body)
+        try:
+            yield watched
+        finally:
+            self._bodies.discard(body)
+
+    def _begin(self, body: _Body) -> None:
+        self._bodies.add(body)
+        if self._watch is None:
+            self._watch = asyncio.ensure_future(self._look())
 
     async def _look(self) -> None:
         try:
@@ -78,18 +140,22 @@ class Standing:
                 await asyncio.sleep(LOOK_S)
                 for body in tuple(self._bodies):
                     # it may have come to its end while that was found out
-                    if not await self._stands(body) and body in self._bodies:
-                        body.is_over = True
-                        body.task.cancel()
+                    if not await _may_go_on(body) and body in self._bodies:
+                        body.end()
                         self._bodies.discard(body)
         finally:
             self._watch = None
 
-    async def _stands(self, body: _Body) -> bool:
-        try:
-            now = await self._identity.again(body.scope, LOOK_S)
-        except VNAError:  # not known now: what began stays, nothing new begins
-            return True
-        if now is None or not body.principal.actions <= now.actions:
-            return False
-        return body.study is None or now.scope.touches(StudyRef(body.study))
+
+async def _may_go_on(body: _Body) -> bool:
+    try:
+        return await body.stands()
+    except VNAError:  # not known now: what began stays, nothing new begins
+        return True
+
+
+def _current() -> asyncio.Task[object]:
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("A body belongs to a task.")
+    return task

@@ -63,7 +63,7 @@ async def thumbnail(ask: Ask) -> Reply:
             return caching.not_modified(state)
         number = numbers[0] if numbers else None
         made = engine.thumbnail(ask.principal, found, asked.wish, number=number)
-        return _single(made, f"{root}{_path(ref)}", caching.headers(state))
+        return single(made, f"{root}{_path(ref)}", caching.headers(state))
 
     return await ask.counter.threads.streams.start(render)  # it waits for a child
 
@@ -109,14 +109,14 @@ def _reply(made: Iterator[Payload], root: str, asked: Rendered, fields: Headers)
         raise InvalidRequest("There is nothing to be rendered.")
     second = next(made, None)
     if second is None and not asked.multipart:
-        return _single(first, f"{root}{first.location}", fields)
+        return single(first, f"{root}{first.location}", fields)
     following = made if second is None else chain((second,), made)
     boundary = new_boundary()
     parts = _parts(chain((first,), following), boundary, root)
     return Reply(media=multipart_type(first.media_type, boundary), headers=fields, rest=parts)
 
 
-def _single(made: Payload, location: str, fields: Headers) -> Reply:
+def single(made: Payload, location: str, fields: Headers) -> Reply:
     """One picture by itself; Content-Location names what it is a picture of."""
     told = [*fields, (b"content-location", location.encode("latin-1"))]
     if made.media_type.startswith("text/"):

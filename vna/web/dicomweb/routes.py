@@ -34,7 +34,6 @@ from vna.web.dicomweb import (
 from vna.web.dicomweb.accept import WADL, Resource
 from vna.web.exchange import ROOT, URI_ROOT, Ask, ClientGone, Counter, Reply, below
 from vna.web.sending import send_reply
-from vna.web.standing import Standing
 
 log = logging.getLogger(__name__)
 
@@ -165,7 +164,6 @@ class DicomWeb:
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
-        self._standing = Standing(counter.identity)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever happens."""
@@ -213,7 +211,7 @@ class DicomWeb:
         if reply.rest is None or asker is None:
             await sending()
             return
-        await self._standing.sent(scope, asker, _study(names), sending)
+        await self._counter.standing.sent(scope, asker, _study(names), sending)
 
     def _find(self, scope: Scope) -> tuple[Route, dict[str, str]]:
         if scope.get("root_path", "").endswith(URI_ROOT):
@@ -256,12 +254,20 @@ class DicomWeb:
         if coding is not None and coding.strip().lower() != "identity":
             raise UnsupportedMedia("A request must not have a Content-Encoding.")
         try:
-            return await endpoint(ask)
+            return await (self._taken(endpoint, ask) if method == "POST" else endpoint(ask))
         except NotFound as exc:
             found = await deletion.explained(ask, exc)
             if found is exc:
                 raise
             raise found from exc
+
+    async def _taken(self, endpoint: Endpoint, ask: Ask) -> Reply:
+        """Answer a request with a body, which is taken as long as it may be sent."""
+        standing = self._counter.standing
+        stands = standing.of_request(ask.scope, ask.principal)
+        with standing.taking(stands, ask.principal, ask.receive) as receive:
+            ask.receive = receive
+            return await endpoint(ask)
 
 
 def _study(names: dict[str, str]) -> UID | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.responses import Response
 from starlette.routing import Route
 
-from vna.access.emergencies import REASONS, VERDICTS, Reason
+from vna.access.emergencies import REASONS, VERDICTS, Asking, Reason
 from vna.access.policy import require
 from vna.access.principal import Action
 from vna.errors import InvalidRequest, NotFound
@@ -20,6 +20,7 @@ def routes(counter: Counter, pages: Pages) -> list[Route]:
     return [
         Route("/emergency", guarded(counter, pages, _emergency), methods=["GET", "POST"]),
         Route("/emergency/end", guarded(counter, pages, _end), methods=["POST"]),
+        Route("/emergency/second", guarded(counter, pages, _second), methods=["GET", "POST"]),
         Route("/emergencies", guarded(counter, pages, _review), methods=["GET", "POST"]),
     ]
 
@@ -29,7 +30,7 @@ async def _emergency(visit: Visit) -> Response:
     if visit.request.method != "POST":
         if not visit.known.is_fresh and visit.known.lent_until is None:
             return visit.go("/confirm?next=/emergency")
-        return _shown(visit, {}, None)
+        return await _shown(visit, {}, None)
     form = await visit.form()
     reason = Reason(code=form.get("reason", ""), note=form.get("note", ""))
     try:
@@ -39,13 +40,17 @@ async def _emergency(visit: Visit) -> Response:
             )
         )
     except (InvalidRequest, NotFound) as exc:
-        return _shown(visit, form, exc)
+        return await _shown(visit, form, exc)
     visit.counter.identity.forget(visit.request.scope)
-    return visit.go("/")
+    is_locked = await visit.hop(lambda: visit.people.emergencies.locked(visit.known))
+    return visit.go("/emergency" if is_locked else "/")
 
 
-def _shown(visit: Visit, form: dict[str, str], exc: Exception | None) -> Response:
+async def _shown(visit: Visit, form: dict[str, str], exc: Exception | None) -> Response:
     status = 200 if exc is None else problems.answer(exc, "emergency")[0]
+    emergencies, known = visit.people.emergencies, visit.known
+    locked = await visit.hop(lambda: emergencies.locked(known)) if known.lent_until else 0
+    asking = await _asking(visit)
     asked = {name: form.get(name, "") for name in ("patient", "issuer", "reason", "note")}
     trouble = None if exc is None else str(exc)
     return visit.show(
@@ -55,7 +60,31 @@ def _shown(visit: Visit, form: dict[str, str], exc: Exception | None) -> Respons
         here="/emergency",
         asked=asked,
         trouble=trouble,
+        locked=locked,
+        asking=asking,
     )
+
+
+async def _asking(visit: Visit) -> list[Asking]:
+    """List what asks this visitor for a second person."""
+    emergencies, who = visit.people.emergencies, visit.known.principal
+    if Action.AGREE not in who.actions:
+        return []
+    return await visit.hop(lambda: emergencies.asking(who))
+
+
+async def _second(visit: Visit) -> Response:
+    """Show what asks for a second person, who agrees or does nothing."""
+    emergencies, known = visit.people.emergencies, visit.known
+    asking = await visit.hop(lambda: emergencies.asking(known.principal))
+    if visit.request.method == "POST":
+        form = await visit.form()
+        number = _number(form.get("emergency", ""))
+        await visit.hop(lambda: emergencies.agree(known, number))
+        return visit.go("/emergency/second")
+    if not known.is_fresh:
+        return visit.go("/confirm?next=/emergency/second")
+    return visit.show("emergency_second.html", asking=asking, here="/emergency", reasons=REASONS)
 
 
 async def _end(visit: Visit) -> Response:
@@ -65,18 +94,27 @@ async def _end(visit: Visit) -> Response:
     return visit.go("/")
 
 
+def _number(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise InvalidRequest("That is no emergency.")
+    return int(text)
+
+
 async def _review(visit: Visit) -> Response:
     who, emergencies = visit.known.principal, visit.people.emergencies
     require(who, Action.AUDIT)
     if visit.request.method == "POST":
         form = await visit.form()
-        number = form.get("emergency", "")
-        if not number.isascii() or not number.isdigit() or len(number) > 18:
-            raise InvalidRequest("That is no emergency.")
+        number = _number(form.get("emergency", ""))
         verdict, remark = form.get("verdict", ""), form.get("remark", "")
-        await visit.hop(lambda: emergencies.review(who, int(number), verdict, remark))
+        await visit.hop(lambda: emergencies.review(who, number, verdict, remark))
         return visit.go("/emergencies")
     found = await visit.hop(lambda: emergencies.all(who, unreviewed=False))
     return visit.show(
-        "emergencies.html", found=found, here="/emergencies", reasons=REASONS, verdicts=VERDICTS
+        "emergencies.html",
+        found=found,
+        asking=await _asking(visit),
+        here="/emergencies",
+        reasons=REASONS,
+        verdicts=VERDICTS,
     )

@@ -8,7 +8,8 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -18,7 +19,7 @@ from starlette.responses import Response
 
 from vna.access.principal import Principal
 from vna.config import Limits
-from vna.errors import InvalidRequest, NotFound, TooLarge, VNAError
+from vna.errors import InvalidRequest, NotAuthenticated, NotFound, TooLarge, VNAError
 from vna.imports.intake import Taking
 from vna.imports.values import Result, Taken
 from vna.web import problems
@@ -26,6 +27,7 @@ from vna.web.exchange import Counter
 from vna.web.media import media_type
 from vna.web.multipart import MultipartParser, PartBegins, PartData, PartEnds
 from vna.web.portal.guard import Visit
+from vna.web.standing import Stands
 
 _PIECE = 1 << 20
 _MOST_FIELD = 1024
@@ -41,16 +43,26 @@ Begin = Callable[[str, str | None, bytes | None], Taking]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Import:
-    """Which import is being filled, by whom."""
+    """Which import is being filled, by whom; files are taken as long as `stands` says so."""
 
     counter: Counter
     who: Principal
     number: int
+    stands: Stands | None = None
 
     def begin(self, name: str, mark: str | None, digest: bytes | None) -> Taking:
         """Begin to take a file."""
         intake = self.counter.engines.imports.intake
         return intake.take(self.who, self.number, name=name, mark=mark, digest=digest)
+
+    @contextmanager
+    def watched(self, request: Request) -> Iterator[Request]:
+        """Give the request with a body that ends when its sender may not go on."""
+        if self.stands is None:
+            yield request
+            return
+        with self.counter.standing.taking(self.stands, self.who, request.receive) as receive:
+            yield Request(request.scope, receive)
 
 
 async def take_one(request: Request, into: Import) -> Response:
@@ -58,15 +70,16 @@ async def take_one(request: Request, into: Import) -> Response:
 
     A file that is there already is not taken again, so that a sender may repeat what was cut off.
     """
-    try:
-        taken = await _one(request, into)
-    except ClientDisconnect:
-        return Response(status_code=400)
-    except VNAError as exc:
-        await _drain(request)
-        status, fields, content = problems.answer(exc, "import-file")
-        headers = {name.decode(): value.decode() for name, value in fields}
-        return Response(content, status, headers, "application/json")
+    with into.watched(request) as watched:
+        try:
+            taken = await _one(watched, into)
+        except ClientDisconnect:
+            return Response(status_code=400)
+        except VNAError as exc:
+            await _drain(watched)
+            status, fields, content = problems.answer(exc, "import-file")
+            headers = {name.decode(): value.decode() for name, value in fields}
+            return Response(content, status, headers, "application/json")
     said = {"result": taken.result.value, "reason": taken.reason, "files": taken.files}
     return json(said)
 
@@ -101,8 +114,9 @@ async def take_form(
     form = _Form(into, _parser(request, limits), require_own)
     streams = into.counter.threads.streams
     try:
-        async for piece in _gathered(request.stream()):
-            await streams.call(lambda data=piece: form.feed(data))  # type: ignore[misc]  # now
+        with into.watched(request) as watched:
+            async for piece in _gathered(watched.stream()):
+                await streams.call(lambda data=piece: form.feed(data))  # type: ignore[misc]  # now
         return form.finish()
     except ClientDisconnect as exc:
         raise InvalidRequest("The request ended before its time.") from exc
@@ -211,8 +225,8 @@ async def _drain(request: Request) -> None:
             left -= len(piece)
             if left < 0:
                 return
-    except (ClientDisconnect, RuntimeError):
-        return  # gone, or read already
+    except (ClientDisconnect, NotAuthenticated, RuntimeError):
+        return  # gone, not heard any more, or read already
 
 
 def _parser(request: Request, limits: Limits) -> MultipartParser:

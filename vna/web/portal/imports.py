@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from vna.access.principal import Action, Principal
 from vna.errors import Conflict, InvalidRequest, NotFound, VNAError
-from vna.imports.values import Confirmation, Person, State
+from vna.imports.values import Confirmation, Origin, Person, State
 from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.portal import files
@@ -78,13 +78,18 @@ async def _one(visit: Visit) -> Response:
 async def _shown(
     visit: Visit, who: Principal, number: int, *, trouble: VNAError | None = None, **said: str
 ) -> Response:
-    detail = await visit.hop(lambda: visit.counter.engines.imports.detail(who, number))
+    imports = visit.counter.engines.imports
+    detail = await visit.hop(lambda: imports.detail(who, number))
+    exchange = None
+    if detail.about.origin is Origin.GUEST:
+        exchange = await visit.hop(lambda: imports.guests.of_import(who, number))
     status = 200 if trouble is None else problems.status_of(trouble)
     return visit.show(
         "import.html",
         status=status,
         detail=detail,
         about=detail.about,
+        exchange=exchange,
         trouble=None if trouble is None else str(trouble),
         said=said,
         told=files.told,
@@ -160,7 +165,8 @@ def _ticked(form: dict[str, str], prefix: str) -> frozenset[str]:
 
 async def _into(visit: Visit) -> files.Import:
     who = await visit.who(Action.IMPORT)
-    return files.Import(counter=visit.counter, who=who, number=_number(visit))
+    stands = visit.counter.standing.of_request(visit.request.scope, who)
+    return files.Import(counter=visit.counter, who=who, number=_number(visit), stands=stands)
 
 
 def _number(visit: Visit) -> int:

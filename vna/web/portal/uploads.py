@@ -170,8 +170,16 @@ async def _leave(call: Upload) -> Response:
 
 def _into(call: Upload) -> files.Import:
     bringer = call.brings
+
+    async def stands() -> bool:
+        requests, where = call.counter.engines.imports.requests, address_of(call.request.scope)
+        return await call.hop(lambda: requests.resume(call.session, where)) is not None
+
     return files.Import(
-        counter=call.counter, who=bringer.principal, number=bringer.request.import_number
+        counter=call.counter,
+        who=bringer.principal,
+        number=bringer.request.import_number,
+        stands=stands,
     )
 
 

@@ -6,7 +6,7 @@ list short enough to be sent at once; frames come from `rendered` resources as t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from vna.errors import NotFound
 from vna.query.keys import from_parameters
 from vna.retrieve.kinds import Kind, kind_of
 from vna.retrieve.legend import frame_ms
+from vna.retrieve.render import Found
 from vna.texts import marked
 from vna.web.portal.attributes import Reading
 
@@ -190,7 +191,11 @@ def study(engines: Engines, who: Principal, uid: UID) -> Study:
 
 def reel(engines: Engines, who: Principal, ref: SeriesRef) -> Reel:
     """Read one series as it is looked at, as far as it may be seen. Raises `NotFound`."""
-    found = engines.render.visible(who, ref)
+    return reel_of(engines.render.visible(who, ref), lambda one: _members(engines, who, one))
+
+
+def reel_of(found: Found, members_of: Callable[[InstanceRef], Mapping[str, Any]]) -> Reel:
+    """Put instances together as they are looked at; of the first image its attributes are asked."""
     items = tuple(
         Item(
             uid=one.ref.instance,
@@ -202,7 +207,7 @@ def reel(engines: Engines, who: Principal, ref: SeriesRef) -> Reel:
     first = next((one.ref for one in found if kind_of(one) is Kind.IMAGE), None)
     if first is None:
         return Reel(items=items)
-    members = _members(engines, who, first)
+    members = members_of(first)
     read = Reading(members)
     return Reel(
         items=items,

@@ -61,7 +61,7 @@ async def shown(visit: Visit, way: Way) -> dict[str, Any]:  # what a template sh
     """Give what the template shows. Raises `NotFound`, `InvalidRequest`."""
     query = visit.request.query_params
     study_uid = uid(visit.request.path_params["study"])
-    place = _place(query.get("at", "1"))
+    place = place_of(query.get("at", "1"))
 
     def look() -> tuple[viewing.Study, viewing.Series, viewing.Reel]:
         engines = visit.counter.engines
@@ -72,7 +72,6 @@ async def shown(visit: Visit, way: Way) -> dict[str, Any]:  # what a template sh
 
     study, series, reel = await visit.hop(look)
     item, frame = reel.at(place)
-    side = min(_FIRST, max(reel.rows, reel.columns) or _FIRST)
     return {
         "study": study,
         "series": series,
@@ -80,7 +79,7 @@ async def shown(visit: Visit, way: Way) -> dict[str, Any]:  # what a template sh
         "place": place,
         "item": item,
         "frame": frame,
-        "side": side,
+        "side": side_of(reel),
         "way": way,
     }
 
@@ -94,7 +93,13 @@ async def listed(visit: Visit, way: Way) -> Response:
     return Response(orjson.dumps(reel.told()), 200, headers, "application/json")
 
 
-def _place(text: str) -> int:
+def side_of(reel: viewing.Reel) -> int:
+    """Say how large the picture is that comes with the page."""
+    return min(_FIRST, max(reel.rows, reel.columns) or _FIRST)
+
+
+def place_of(text: str) -> int:
+    """Read a place in a series. Raises `InvalidRequest`."""
     if not text.isascii() or not text.isdigit() or not 1 <= len(text) <= 7 or not int(text):
         raise InvalidRequest("A place in a series is a whole number from 1 on.")
     return int(text)

@@ -109,11 +109,17 @@ async function add(items) {
   const known = new Map();
   for (const item of items) { item.mark = await markOf(item); known.set(item.mark, item); }
   const list = [...known.values()];
+  const marks = list.map((item) => item.mark); // an exchange counts items, too: folders, or files by themselves
+  const tops = [...new Set(list.map((item) => item.name.split("/")[0]))];
   const answer = await fetch(`${box.dataset.import}/expect`, {
     method: "POST", headers: { "X-VNA-Form": box.dataset.form, "Content-Type": "application/json" },
-    body: JSON.stringify(list.map((item) => item.mark)),
+    body: JSON.stringify(box.dataset.items ? { marks, items: tops } : marks),
   }).catch(() => null);
-  if (!answer || !answer.ok) return failed({ name: "The list" }, "could not be sent; load the page again");
+  if (!answer || !answer.ok) {
+    const told = answer && box.dataset.items ? await answer.json().catch(() => ({})) : {};
+    at("how").textContent = "";
+    return failed({ name: box.dataset.list || "The list" }, told.message || "could not be sent; load the page again");
+  }
   const missing = (await answer.json()).missing.map((n) => list[n]);
   if (!state.begun) state.begun = Date.now();
   state.queue.push(...missing);

@@ -1,0 +1,285 @@
+"""What trust costs: CPU of a request with and without the access check, with and without audit.
+
+Calls in this process, no sockets: the application is called as a server would call it. The ways of
+working take turns every few calls, so that whatever else the machine does hits them alike. CPU is
+that of this process and of PostgreSQL's backends; the clock on the wall is not looked at. Ratios
+are medians of seven rounds. Leaving out is done here, from outside: the archive has no such switch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import psycopg
+from starlette.types import ASGIApp, Message, Scope
+
+from tests import factories
+from tests.conftest import SCHEMA, TestPostgres
+from tests.web.conftest import Site, serving
+from tests.web.people import token_of
+from vna.access import policy, principal
+from vna.access.audit import Audit
+from vna.access.principal import Principal
+from vna.config import Postgres
+from vna.db import migrate
+from vna.db.cluster import Cluster
+from vna.ingest import commit
+from vna.ingest.outcome import Stored
+from vna.operate.sealing import Sealer
+from vna.retrieve import engine as retrieve
+from vna.web.asgi import create
+from vna.web.identity import Identity
+from vna.web.standing import Standing
+
+CALLS = 20_000
+_ROUNDS, _TURN = 7, 50  # rounds, and calls before another way of working has its turn
+_FRAMES, _STUDIES = 50, 500
+_TEMPLATE = "archive_template"
+_ANY = principal.system("bench")
+
+Way = Callable[[], ExitStack]
+Call = Callable[[], Awaitable[None]]
+
+
+def main(calls: int = CALLS) -> None:
+    """Print what the access check and the audit trail cost of a frame, a search and an ingest."""
+    folder = Path(tempfile.mkdtemp(prefix="vna-bench-"))
+    folder.chmod(0o755)
+    try:
+        with Cluster.obtain(folder / "archive", Postgres()) as cluster:
+            postgres = TestPostgres(cluster)
+            postgres.admin(f"CREATE DATABASE {_TEMPLATE} OWNER vna")
+            migrate.migrate(postgres.dsn(_TEMPLATE), SCHEMA)
+            with serving(postgres, folder / "site", dev=False) as site:
+                asyncio.run(_Costs(site, postgres, calls).run())
+    finally:
+        shutil.rmtree(folder)
+
+
+class _Costs:
+    """One archive that is asked, and how much of it is counted."""
+
+    def __init__(self, site: Site, postgres: TestPostgres, calls: int) -> None:
+        self._site = site
+        self._conninfo = postgres.cluster.admin_dsn()
+        self._calls = calls
+        self._numbers = itertools.count(10_000)
+
+    async def run(self) -> None:
+        """Measure and print."""
+        self._fill()
+        token = token_of(self._site, "bench", "service")
+        print("\n| share of the CPU of | CPU ms | access check | goal | audit | goal |")
+        print("|---|---|---|---|---|---|")
+        async with _running(create(self._site.engines)) as app:
+            for name, paths, accept in (
+                ("a frame of 512 KiB", self._frame_paths(), "multipart/related"),
+                ("a QIDO-RS search, one match", self._search_paths(), "application/dicom+json"),
+            ):
+                ask = _asker(app, itertools.cycle(paths), token, accept)
+                ways = (_whole, _without_access, _without_audit)
+                ms, access, audit = await self._compared(ask, ways)
+                print(f"| {name} | {ms:.2f} | {access:.1%} | < 3 % | {audit:.1%} | |", flush=True)
+        ms, audit = await self._compared(self._ingest, (_whole, _without_audit))
+        print(f"| an ingest of 32 KiB | {ms:.2f} | | | {audit:.1%} | < 5 % |", flush=True)
+        sealing = self._sealing()
+        print(
+            f"| the same, chained by the upkeep | {sealing:.3f} a row | | | {sealing / ms:.1%} | |"
+        )
+
+    async def _compared(self, call: Call, ways: tuple[Way, ...]) -> list[float]:
+        """Return the ms of a call in the first way, and which share of it each other way saves."""
+        turns = max(1, self._calls // (_ROUNDS * len(ways) * _TURN))
+        for way in ways:  # caches, prepared statements, the first access of each study
+            await self._turn(call, way)
+        rounds = []
+        for _ in range(_ROUNDS):
+            spent = dict.fromkeys(ways, 0.0)
+            for number in range(turns):
+                at = number % len(ways)
+                for way in (*ways[at:], *ways[:at]):
+                    spent[way] += await self._turn(call, way)
+            rounds.append([s / (turns * _TURN) * 1000 for s in spent.values()])
+        saved = [median((one[0] - one[n]) / one[0] for one in rounds) for n in range(1, len(ways))]
+        return [median(one[0] for one in rounds), *saved]
+
+    async def _turn(self, call: Call, way: Way) -> float:
+        """Make some calls in one way; return the CPU they took, in seconds."""
+        with way():
+            before = self._cpu()
+            for _ in range(_TURN):
+                await call()
+            self._site.archive.audit.flush()  # what was noted belongs to who noted it
+            return _spent(before, self._cpu())
+
+    def _cpu(self) -> dict[int, float]:
+        """Tell the seconds each backend has worked, and (as number 0) this process."""
+        with psycopg.connect(self._conninfo) as conn:
+            rows = conn.execute(
+                "SELECT pid FROM pg_stat_activity"
+                " WHERE datname = %s AND backend_type = 'client backend'",
+                (self._site.database_name,),
+            ).fetchall()
+        found = {pid: _worked(pid) for (pid,) in rows}
+        return {**found, 0: time.process_time()}
+
+    def _fill(self) -> None:
+        archive = self._site.archive
+        for n in range(1, _FRAMES + 1):
+            _expect(archive.take(factories.ct(1, 1, n, rows=512, columns=512).part10()))
+        for n in range(2, _STUDIES + 2):
+            _expect(archive.take(factories.ct(n, patient_id=f"B-{n}").part10()))
+
+    def _frame_paths(self) -> list[str]:
+        series = f"/studies/{factories.uid(1)}/series/{factories.uid(1, 1)}"
+        return [
+            f"{series}/instances/{factories.uid(1, 1, n)}/frames/1" for n in range(1, _FRAMES + 1)
+        ]
+
+    def _search_paths(self) -> list[str]:
+        return [f"/studies?PatientID=B-{n}" for n in range(2, _STUDIES + 2)]
+
+    async def _ingest(self) -> None:
+        study, instance = divmod(next(self._numbers), _TURN)
+        made = factories.ct(study, 1, instance + 1, rows=128, columns=128)
+        _expect(self._site.archive.take_dataset(made.dataset(), made.transfer_syntax))
+
+    def _sealing(self) -> float:
+        """Chain what is not chained yet; return the CPU of a row in ms."""
+        archive = self._site.archive
+        sealer = Sealer(archive.database, archive.store.checkpoints)
+        before = self._cpu()
+        rows = sealer.seal() + sealer.seal()  # the last row drawn is known to be there at a second
+        return _spent(before, self._cpu()) / rows * 1000
+
+
+def _asker(app: ASGIApp, paths: Iterator[str], token: str, accept: str) -> Call:
+    fields = [
+        (b"host", b"localhost"),
+        (b"accept", accept.encode()),
+        (b"authorization", f"Bearer {token}".encode()),
+    ]
+
+    async def ask() -> None:
+        path, _, query = next(paths).partition("?")
+        raw = f"/dicom-web{path}".encode()
+        scope: Scope = {
+            "type": "http",
+            "http_version": "1.1",
+            "method": "GET",
+            "scheme": "http",
+            "path": raw.decode(),
+            "raw_path": raw,
+            "query_string": query.encode(),
+            "root_path": "",
+            "headers": fields,
+            "client": ("127.0.0.1", 1),
+            "server": ("127.0.0.1", 80),
+        }
+        status = []
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                status.append(message["status"])
+
+        await app(scope, _receiver(), send)
+        if status != [200]:
+            raise SystemExit(f"expected 200, got {status}")
+
+    return ask
+
+
+def _receiver() -> Callable[[], Awaitable[Message]]:
+    pending = iter([{"type": "http.request", "body": b"", "more_body": False}])
+
+    async def receive() -> Message:
+        return next(pending, None) or await asyncio.get_running_loop().create_future()
+
+    return receive
+
+
+@asynccontextmanager
+async def _running(app: ASGIApp) -> AsyncIterator[ASGIApp]:
+    """Begin and end an application as a server does."""
+    words: asyncio.Queue[Message] = asyncio.Queue()
+    done: asyncio.Queue[Message] = asyncio.Queue()
+    life = asyncio.ensure_future(app({"type": "lifespan"}, words.get, done.put))
+    words.put_nowait({"type": "lifespan.startup"})
+    await done.get()
+    try:
+        yield app
+    finally:
+        words.put_nowait({"type": "lifespan.shutdown"})
+        await life
+
+
+def _whole() -> ExitStack:
+    return ExitStack()
+
+
+def _without_access() -> ExitStack:
+    """Everybody is let in, nothing is asked about what they may, bodies are not watched."""
+
+    async def anybody(_self: Identity, _scope: Scope) -> Principal:
+        return _ANY
+
+    async def sent(_self: Standing, *args: Any) -> bool:  # what `Standing.sent` takes
+        await args[-1]()
+        return True
+
+    stack = ExitStack()
+    stack.enter_context(_replaced(Identity, "principal", anybody))
+    stack.enter_context(_replaced(Standing, "sent", sent))
+    stack.enter_context(_replaced(policy, "require", _nothing))
+    stack.enter_context(_replaced(retrieve, "require", _nothing))
+    stack.enter_context(_replaced(principal.Scope, "within", _nothing))
+    return stack
+
+
+def _without_audit() -> ExitStack:
+    """Nothing is written down, of reads, searches and what is stored."""
+    stack = ExitStack()
+    for name in ("read", "read_all", "asked", "note", "require_writable"):
+        stack.enter_context(_replaced(Audit, name, _nothing))
+    stack.enter_context(_replaced(commit, "_ACT", None))
+    return stack
+
+
+def _nothing(*_args: object, **_named: object) -> None:
+    return None
+
+
+@contextmanager
+def _replaced(owner: object, name: str, value: object) -> Iterator[None]:
+    kept = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, kept)
+
+
+def _worked(pid: int) -> float:
+    """Tell the seconds a process of one thread has been on a processor."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+    except FileNotFoundError:  # it ended just now
+        return 0.0
+
+
+def _spent(before: dict[int, float], after: dict[int, float]) -> float:
+    return sum(seconds - before.get(pid, 0.0) for pid, seconds in after.items())
+
+
+def _expect(outcome: object) -> None:
+    if not isinstance(outcome, Stored):
+        raise SystemExit(f"expected an object to be stored, got {outcome}")
