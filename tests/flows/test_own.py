@@ -5,6 +5,7 @@ Screenshots are kept in build/screens for people to look at. axe-core finds noth
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import pytest
@@ -16,12 +17,15 @@ from tests.flows.test_inbox import AXE
 from tests.flows.test_shares import _VIOLATIONS, PHONE, browser, report, slices
 from tests.flows.test_viewer import SCREENS, Told
 from tests.web.conftest import Site, serving
+from tests.web.guests import offered
 from tests.web.people import signed_in
+from vna.sharing.values import Purpose, Recipient
 
 __all__ = ["browser"]
 
 DESKTOP = {"width": 1280, "height": 800}
 SIZES = {"phone": PHONE, "narrow": {"width": 320, "height": 640}, "desktop": DESKTOP}
+_CLERKS = itertools.count()
 DARK = ("doors", "timeline", "study")
 PASSPHRASE = "four green bicycles"
 BORN = {"PatientBirthDate": "19700102", "PatientSex": "F"}
@@ -60,7 +64,7 @@ def phone(browser: Browser) -> Iterator[BrowserContext]:
 @pytest.fixture
 def desk(browser: Browser, site: Site) -> Iterator[Page]:
     """The browser of a records clerk who is signed in."""
-    clerk = signed_in(site, "clerk", "records-clerk")
+    clerk = signed_in(site, f"clerk{next(_CLERKS)}", "records-clerk")
     found = browser.new_context(viewport=DESKTOP)  # type: ignore[arg-type]  # a TypedDict of the same keys
     found.add_cookies([{"name": "vna", "value": clerk.cookie(), "url": root(site)}])
     yield found.new_page()
@@ -113,9 +117,12 @@ def test_from_the_code_of_a_desk_to_the_images_and_who_looked(
     desk.goto(f"{root(site)}/study/{STUDY[0].study}")
     desk.get_by_role("link", name="Account for this person").click()
     looked_at(desk, "desk")
-    desk.get_by_label("Name Doe, Jane").check()
-    desk.get_by_label("Date of birth 1970-01-02").check()
-    desk.get_by_role("button", name="Make a code").click()
+    new = desk.locator("section[aria-labelledby=new]")
+    if new.locator("summary").count():  # she has another one by a link
+        new.locator("summary").click()
+    new.get_by_label("Name Doe, Jane").check()
+    new.get_by_label("Date of birth 1970-01-02").check()
+    new.get_by_role("button", name="Make a code").click()
     desk.get_by_role("heading", name="Hand over this code").wait_for()
     looked_at(desk, "desk-code")
     code = desk.locator(".shown-once").inner_text()
@@ -190,3 +197,57 @@ def test_from_the_code_of_a_desk_to_the_images_and_who_looked(
     page.get_by_role("heading", name="Images of Doe, Jane").wait_for()
     # the refused pages are logged by the browser as what they are
     assert [one for one in told.errors if "404" not in one] == []
+
+
+def test_from_a_link_to_an_account_that_waits_for_the_desk_in_german(
+    site: Site, browser: Browser, desk: Page
+) -> None:
+    told = Told()
+    theirs = Recipient(name="Doe, Jane")
+    share = offered(site, STUDY[0], purpose=Purpose.PATIENT_REQUEST, recipient=theirs)
+    context = browser.new_context(
+        viewport=PHONE,  # type: ignore[arg-type]  # a TypedDict of the same keys
+        locale="de-DE",
+    )
+    page = context.new_page()
+    told.watch(page)
+    with_passkeys(context, page)
+    page.goto(f"{root(site)}/s#{share.secret}")
+    page.get_by_role("button", name="Öffnen").click()
+    page.get_by_label("Kennwort").fill(str(share.passcode))
+    page.get_by_role("button", name="Weiter").click()
+    page.get_by_role("link", name="Diese Bilder in einem eigenen Konto behalten").click()
+    looked_at(page, "keep")
+    page.get_by_label("Das sind Bilder von mir").check()
+    page.get_by_role("button", name="Mein Konto anlegen").click()
+    page.get_by_label("Kennsatz").fill(PASSPHRASE)
+    page.get_by_label("Noch einmal").fill(PASSPHRASE)
+    page.get_by_role("button", name="Weiter").click()
+    page.get_by_role("button", name="Passkey benutzen").click()
+    page.get_by_role("link", name="Ich habe sie").click()
+    page.get_by_text("Ihr Konto ist da.").wait_for()
+    looked_at(page, "waits")
+
+    # the desk compares; then the images are there
+    desk.goto(f"{root(site)}/patients")
+    desk.get_by_role("heading", name="Accounts that wait for you").wait_for()
+    looked_at(desk, "desk-waiting")
+    desk.get_by_role("link", name="Compare").click()
+    waiting = desk.locator("section.card", has_text="Waits for you to compare")
+    looked_at(desk, "desk-compare")
+    waiting.get_by_label("Name Doe, Jane").check()
+    waiting.get_by_label("Date of birth 1970-01-02").check()
+    waiting.get_by_role("button", name="It is them").click()
+    desk.get_by_text("The account is confirmed").wait_for()
+    page.reload()
+    page.get_by_role("heading", name="Bilder von Doe, Jane").wait_for()
+    page.get_by_role("link", name="Mein Konto").click()
+    page.get_by_role("textbox", name="E-Mail").fill("jane@example.org")
+    page.get_by_role("button", name="Einen Code dorthin senden E-Mail").click()
+    page.get_by_label("Der Code, den wir dorthin gesendet haben").wait_for()
+    looked_at(page, "contact")
+    page.get_by_label("Der Code").fill(site.archive.posted.last("prove").values["code"])
+    page.get_by_role("button", name="Bestätigen").click()
+    page.get_by_text("Bestätigt").wait_for()
+    assert told.errors == []
+    context.close()
