@@ -102,6 +102,7 @@ _CODINGS = {
     "grant": Coding("110113", "E", "110135"),
     "account.roles": Coding("110113", "E", "110136"),
     "account": Coding("110113", "E", "110137"),
+    "contact": Coding("110113", "E", "110137"),
     "factor": Coding("110113", "E", "110137"),
     "token": Coding("110113", "E", "110137"),
     "archive.backed-up": Coding("110106", "R"),
