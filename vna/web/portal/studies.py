@@ -61,8 +61,12 @@ def page(counter: Counter, has_viewer: Callable[[], bool]) -> Page:
         if visit.visitor is not None and not visit.visitor.is_signed_in:
             return visit.go(way_on(visit.visitor))
         if visit.visitor is None and not counter.engines.settings.dev:
+            settings = counter.engines.settings
             return visit.show(
-                "start.html", site=counter.engines.settings.site, language=visit.language()
+                "start.html",
+                site=settings.site,
+                may_send=settings.guests.enabled,
+                language=visit.language(),
             )
         request = visit.request
         asked = {name: request.query_params.get(name, "").strip() for name in _FORM}
