@@ -271,11 +271,11 @@ def test_no_cookie_of_a_guest_opens_another_door(site: Site) -> None:
 
 
 def test_the_desk_is_told_and_filing_closes_the_link(site: Site) -> None:
-    who = proved(site)
+    who, desk = proved(site), surfer(site)
     put(who, "a", ct(74).part10())
-    other = opened(site, *sent(site, who))
     (waiting, *_) = site.archive.imports.listed(site.archive.who, waiting=True)
-    desk = surfer(site)
+    assert "The guest is still sending" in desk.get(f"/import/{waiting.number}").text
+    other = opened(site, *sent(site, who))
     page = desk.get(f"/import/{waiting.number}").text
     assert "Filing or rejecting it closes their link" in page
     answer = desk.post(
