@@ -16,12 +16,12 @@ _BLOCK, _OVERLAP = 8 << 20, 512
 class Canaries:
     """What was put in: by name, so that a finding says which one it is and shows none."""
 
-    patients: dict[str, str] = field(default_factory=dict)  # may stand in the search columns
+    indexed: dict[str, str] = field(default_factory=dict)  # may stand in columns of the database
     secrets: dict[str, str] = field(default_factory=dict)  # may stand nowhere
 
     def all(self) -> dict[str, str]:
         """Everything."""
-        return {**self.patients, **self.secrets}
+        return {**self.indexed, **self.secrets}
 
 
 def found_in(data: bytes, words: dict[str, str]) -> list[str]:
