@@ -10,7 +10,8 @@ from vna.access.audit import Event
 from vna.crypto import shares
 from vna.db.pool import Connection
 from vna.dicom.refs import InstanceRef, SeriesRef
-from vna.errors import Conflict, NotAuthenticated, NotFound
+from vna.errors import Conflict, NotFound
+from vna.imports.doors import opened
 from vna.imports.exchanges import (
     MOST_WRONG,
     Contents,
@@ -47,17 +48,14 @@ class GuestRecipients:
         rooms.limit("guest link", _OPENINGS, address or "")
         with rooms.database.reading() as conn:
             row = conn.execute(SQL.by_locator, (shares.locator(secret),)).fetchone()
-        is_charged = row is not None and self._charged(row[0])
-        kept = row[1] if row is not None and is_charged else None
-        is_right = rooms.vault.is_passphrase(shares.plain(passcode), kept)
-        if row is None or not is_charged or not is_right:
-            if row is not None:
-                self._refused(row[0], address)
-            raise NotAuthenticated(
-                "That does not open. Compare the passcode; after ten wrong ones, and when its time "
-                "is over, a link is closed: ask who sent it for a new one."
-            )
-        return self._let_in(row[0], address)
+        number = opened(
+            row,
+            passcode,
+            vault=rooms.vault,
+            charge=self._charged,
+            refused=lambda number: self._refused(number, address),
+        )
+        return self._let_in(number, address)
 
     def refuse(self, secret: str, address: str | None) -> None:
         """Say that a link reached somebody else: it ends, and its sender is told.

@@ -23,8 +23,9 @@ from vna.db import statements
 from vna.db.pool import Connection, Database
 from vna.delivery.channels import Channel
 from vna.delivery.messages import Messages
-from vna.errors import Conflict, InvalidRequest, NotAuthenticated, NotFound, TooMany
+from vna.errors import Conflict, InvalidRequest, NotFound, TooMany
 from vna.imports.desk import Desk
+from vna.imports.doors import opened
 from vna.imports.values import Import, Origin
 from vna.texts import ENGLISH
 
@@ -202,17 +203,14 @@ class ImageRequests:
             raise TooMany
         with self._database.reading() as conn:
             row = conn.execute(_SQL.request_by_locator, (shares.locator(secret),)).fetchone()
-        is_charged = row is not None and self._charged(row[0])
-        kept = row[1] if row is not None and is_charged else None
-        is_right = self._vault.is_passphrase(shares.plain(passcode), kept)
-        if row is None or not is_charged or not is_right:
-            if row is not None:
-                self._refused(row[0], address)
-            raise NotAuthenticated(
-                "That does not open. Compare the passcode; after ten wrong ones, and when its time "
-                "is over, a link is closed: ask who sent it for a new one."
-            )
-        return self._let_in(row[0], address)
+        number = opened(
+            row,
+            passcode,
+            vault=self._vault,
+            charge=self._charged,
+            refused=lambda number: self._refused(number, address),
+        )
+        return self._let_in(number, address)
 
     def resume(self, session: str, address: str | None) -> Bringer | None:
         """Recognise who came by a link, as long as the request stands."""

@@ -13,16 +13,15 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from vna.access import forms
 from vna.errors import NotAuthenticated, NotFound, TooLarge, VNAError
 from vna.imports.exchanges import Exchange, Party, Side
 from vna.imports.guests import Guests
 from vna.web import problems
 from vna.web.exchange import Counter
-from vna.web.identity import address_of, cookie_in
+from vna.web.identity import address_of
 from vna.web.portal.files import json
-from vna.web.portal.guard import Endpoint
-from vna.web.portal.guest import Call
+from vna.web.portal.guard import Endpoint, cookie_called
+from vna.web.portal.guest import Call, brought
 from vna.web.portal.guest import told as said
 from vna.web.portal.pages import Pages
 
@@ -73,12 +72,12 @@ class Handover(Call):
     def enter(self, where: str, session: str) -> Response:
         """Lead on with the session that was opened."""
         answer = RedirectResponse(where, 303, {"Cache-Control": "no-store"})
-        self._set(answer, _name(self.request, _COOKIES[self.side]), session, is_strict=True)
+        self._set(answer, cookie_called(self.request, _COOKIES[self.side]), session, is_strict=True)
         return answer
 
     def drop_cookie(self, answer: Response) -> None:
         """Take the session's cookie back."""
-        name, is_secure = _name(self.request, _COOKIES[self.side]), self._is_secure()
+        name, is_secure = cookie_called(self.request, _COOKIES[self.side]), self._is_secure()
         answer.delete_cookie(name, path="/", secure=is_secure, httponly=True, samesite="strict")
         answer.headers["Clear-Site-Data"] = '"cache"'
 
@@ -180,20 +179,12 @@ def _closed(call: Handover) -> Response:
 
 
 def _call(counter: Counter, pages: Pages, request: Request, side: Side) -> Handover:
-    kept = cookie_in(request.scope, _name(request, _COOKIES[side]))
-    shown = kept or cookie_in(request.scope, _name(request, "door"))
     return Handover(
         request=request,
         counter=counter,
         pages=pages,
-        secret=shown or forms.fresh_cookie(),
-        is_new=shown is None,
         visitor=None,
         guest=None,
-        session=kept or "",
         side=side,
+        **brought(request, _COOKIES[side]),
     )
-
-
-def _name(request: Request, which: str) -> str:
-    return f"__Host-vna-{which}" if request.scope["scheme"] == "https" else f"vna-{which}"

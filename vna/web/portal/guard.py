@@ -300,9 +300,14 @@ def guarded(
     return endpoint
 
 
+def cookie_called(request: Request, which: str) -> str:
+    """Name a cookie. With TLS no other host or plain page can set it (RFC 6265bis 4.1.3.2)."""
+    return f"__Host-vna-{which}" if request.scope["scheme"] == "https" else f"vna-{which}"
+
+
 def kiosk_name(request: Request) -> str:
     """Name the cookie of a tablet that asks: while a browser holds it, it shows nothing else."""
-    return "__Host-vna-kiosk" if request.scope["scheme"] == "https" else "vna-kiosk"
+    return cookie_called(request, "kiosk")
 
 
 def _may_pass(request: Request, found: Visitor | None) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypedDict
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -24,7 +24,7 @@ from vna.texts import Texts
 from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.identity import cookie_in
-from vna.web.portal.guard import Endpoint, Visit
+from vna.web.portal.guard import Endpoint, Visit, cookie_called
 from vna.web.portal.pages import Pages
 
 
@@ -57,7 +57,7 @@ class Call(Visit):
 
     def before(self) -> Browser:
         """Describe where they come from, and which session of a share they have, if any."""
-        name = _name(self.request, "share")
+        name = cookie_called(self.request, "share")
         return replace(self.browser(), secret=cookie_in(self.request.scope, name))
 
     def texts(self) -> Texts:
@@ -80,16 +80,19 @@ class Call(Visit):
     def enter(self, where: str, session: str) -> Response:
         """Lead on with the session that was opened."""
         answer = RedirectResponse(where, 303, {"Cache-Control": "no-store"})
-        self._set(answer, _name(self.request, "share"), session, is_strict=True)
+        self._set(answer, cookie_called(self.request, "share"), session, is_strict=True)
         return answer
 
     def set_cookie(self, answer: Response, secret: str) -> None:
         """Give a browser outside what its form is tied to."""
-        self._set(answer, _name(self.request, "door"), secret, is_strict=False)
+        self._set(answer, cookie_called(self.request, "door"), secret, is_strict=False)
 
     def drop_cookie(self, answer: Response) -> None:
         """Take the session's cookie back, and what the browser kept of its pages."""
-        name, is_secure = _name(self.request, "share"), self.request.scope["scheme"] == "https"
+        name, is_secure = (
+            cookie_called(self.request, "share"),
+            self.request.scope["scheme"] == "https",
+        )
         answer.delete_cookie(name, path="/", secure=is_secure, httponly=True, samesite="strict")
         answer.headers["Clear-Site-Data"] = '"cache"'
 
@@ -131,7 +134,7 @@ def door(counter: Counter, pages: Pages, page: GuestPage, how_far: Door) -> Endp
 
 async def is_inside(counter: Counter, request: Request) -> bool:
     """Whether a request comes from somebody who has proven what was asked."""
-    session = cookie_in(request.scope, _name(request, "share"))
+    session = cookie_in(request.scope, cookie_called(request, "share"))
     if session is None:
         return False
     engine = counter.engines.sharing
@@ -188,20 +191,26 @@ def _left(call: Call) -> Response:
 
 
 def _call(counter: Counter, pages: Pages, request: Request, how_far: Door) -> Call:
-    kept = None if how_far is Door.OUTSIDE else cookie_in(request.scope, _name(request, "share"))
-    shown = kept or cookie_in(request.scope, _name(request, "door"))
     return Call(
         request=request,
         counter=counter,
         pages=pages,
-        secret=shown or forms.fresh_cookie(),
-        is_new=shown is None,
         visitor=None,
         guest=None,
-        session=kept or "",
+        **brought(request, None if how_far is Door.OUTSIDE else "share"),
     )
 
 
-def _name(request: Request, which: str) -> str:
-    """Name a cookie. With TLS no other host or plain page can set it (RFC 6265bis 4.1.3.2)."""
-    return f"__Host-vna-{which}" if request.scope["scheme"] == "https" else f"vna-{which}"
+class Brought(TypedDict):
+    """What the cookies of somebody without an account say."""
+
+    session: str  # "" for nobody who came in
+    secret: str  # what forms are bound to
+    is_new: bool  # it was made just now
+
+
+def brought(request: Request, which: str | None) -> Brought:
+    """Read the cookies of somebody without an account; `which` names that of their session."""
+    kept = cookie_in(request.scope, cookie_called(request, which)) if which else None
+    shown = kept or cookie_in(request.scope, cookie_called(request, "door"))
+    return Brought(session=kept or "", secret=shown or forms.fresh_cookie(), is_new=shown is None)

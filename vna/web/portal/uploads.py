@@ -15,16 +15,15 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from vna.access import forms
 from vna.errors import Conflict, InvalidRequest, NotAuthenticated, TooMany, VNAError
 from vna.imports.requests import Bringer
 from vna.imports.values import Import, State
 from vna.web import problems
 from vna.web.exchange import Counter
-from vna.web.identity import address_of, cookie_in
+from vna.web.identity import address_of
 from vna.web.portal import files
-from vna.web.portal.guard import Endpoint
-from vna.web.portal.guest import Call, told, troubled
+from vna.web.portal.guard import Endpoint, cookie_called
+from vna.web.portal.guest import Call, brought, told, troubled
 from vna.web.portal.pages import Pages
 
 _SECRET = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
@@ -57,12 +56,15 @@ class Upload(Call):
     def enter(self, where: str, session: str) -> Response:
         """Lead on with the session that was opened."""
         answer = RedirectResponse(where, 303, {"Cache-Control": "no-store"})
-        self._set(answer, _name(self.request), session, is_strict=True)
+        self._set(answer, cookie_called(self.request, "upload"), session, is_strict=True)
         return answer
 
     def drop_cookie(self, answer: Response) -> None:
         """Take the session's cookie back."""
-        name, is_secure = _name(self.request), self.request.scope["scheme"] == "https"
+        name, is_secure = (
+            cookie_called(self.request, "upload"),
+            self.request.scope["scheme"] == "https",
+        )
         answer.delete_cookie(name, path="/", secure=is_secure, httponly=True, samesite="strict")
 
 
@@ -213,19 +215,11 @@ async def _bringer(call: Upload) -> Bringer:
 
 
 def _call(counter: Counter, pages: Pages, request: Request, *, inside: bool) -> Upload:
-    kept = cookie_in(request.scope, _name(request)) if inside else None
-    shown = kept or cookie_in(request.scope, _name(request, "door"))
     return Upload(
         request=request,
         counter=counter,
         pages=pages,
-        secret=shown or forms.fresh_cookie(),
-        is_new=shown is None,
         visitor=None,
         guest=None,
-        session=kept or "",
+        **brought(request, "upload" if inside else None),
     )
-
-
-def _name(request: Request, which: str = "upload") -> str:
-    return f"__Host-vna-{which}" if request.scope["scheme"] == "https" else f"vna-{which}"
