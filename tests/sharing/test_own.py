@@ -10,7 +10,7 @@ from tests.sharing.own import BYSTANDER, PERSON, of_first, patient, wanted
 from tests.sharing.test_consents import consent
 from vna.access.principal import system
 from vna.dicom.refs import SeriesRef, uid
-from vna.errors import Conflict, InvalidRequest, NotFound, NotPermitted
+from vna.errors import Conflict, InvalidRequest, NotFound, NotPermitted, TooMany
 from vna.ingest.outcome import Stored
 from vna.sharing.values import (
     Confirmed,
@@ -134,6 +134,15 @@ def test_a_new_link_replaces_the_old_one(desk: Desk) -> None:
     assert isinstance(desk.engine.open(str(again.secret), B), tuple)
     with pytest.raises(NotFound):
         own.renew(who, offered.share_id, offered.grant_id + 1)
+
+
+def test_new_links_are_sent_so_often_and_no_more(desk: Desk) -> None:
+    own, who = desk.engine.own, of_first(desk)
+    offered = own.offer(who, wanted(desk))
+    for _ in range(20):
+        own.renew(who, offered.share_id, offered.grant_id)
+    with pytest.raises(TooMany):
+        own.renew(who, offered.share_id, offered.grant_id)
 
 
 def test_shares_of_staff_are_seen_and_not_touched(desk: Desk) -> None:

@@ -163,7 +163,9 @@ def fields(page: str) -> dict[str, str]:
         ("whom", {**KIM, "recipient": " "}, "Sagen Sie, wer die Bilder bekommt"),
         ("whom", {"recipient": "Dr Kim"}, "Sagen Sie, wie der Link"),
         ("how", {**CODE, "until": "2031-02-30"}, "bis zu welchem Tag"),
-        ("how", {"code": "none", "until": "2030-01-01"}, "Ein Link allein"),
+        ("how", {**CODE, "until": "2001-02-03"}, "Dieser Tag ist vorbei"),
+        ("how", {**CODE, "until": "2199-02-03"}, "liegt zu weit voraus"),
+        ("how", {"code": "none", "until": ""}, "Ein Link allein"),
         ("how", {**CODE, "code": "email", "code_email": "K.im+1@example.org"}, "selben Postfach"),
     ],
 )

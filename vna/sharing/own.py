@@ -8,17 +8,17 @@ otherwise, and nothing else is asked.
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from vna.access import rates
 from vna.access.policy import require
 from vna.access.principal import EVERYTHING, Action, Kind, Principal
 from vna.db import statements
 from vna.db.pool import Connection
 from vna.dicom.refs import UID, StudyRef
-from vna.errors import Conflict, NotFound, NotPermitted
+from vna.errors import Conflict, NotFound, NotPermitted, TooMany
 from vna.index.arrays import Texts
 from vna.sharing.board import grant_summaries, summary_of
 from vna.sharing.consents import Consents, Recorded, Withdrawn, recorded
@@ -47,6 +47,7 @@ BASIS = "patient-request"
 STOPPED = "Stopped by the patient"
 MOST = 100
 _MOST_HAPPENED = 200
+_RENEWALS = 20  # of an account in a quarter of an hour
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,14 +162,14 @@ class Own:
         return self._ends.revoke(ending, share_id, grant_id=grant_id, reason=STOPPED)
 
     def renew(self, who: Principal, share_id: int, grant_id: int) -> Offered:
-        """Issue new secrets for a grant of one's own share. Raises `NotFound`, `Conflict`."""
-        self._require_grant(who, share_id, grant_id)
-        return self._renewals.renew(_sharer(who), grant_id)
+        """Issue new secrets for a grant of one's own share; one that expired lasts again.
 
-    def extend(self, who: Principal, share_id: int, until: dt.datetime) -> None:
-        """Let a share of one's own end later. Raises `NotFound`, `Conflict`, `InvalidRequest`."""
-        self._require_own(who, share_id)
-        self._renewals.extend(_sharer(who), share_id, until)
+        Raises `NotFound`, `Conflict`, and `TooMany`: each of them may be a message to somebody.
+        """
+        self._require_grant(who, share_id, grant_id)
+        if self._rooms.rates.take(rates.address(who.name, "own-renewal", _RENEWALS)):
+            raise TooMany
+        return self._renewals.renew(_sharer(who), grant_id)
 
     # ---- consents ------------------------------------------------------------------------------
 

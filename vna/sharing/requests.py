@@ -14,12 +14,13 @@ from typing import Any
 
 import orjson
 
+from vna.access import rates
 from vna.access.audit import Event
 from vna.access.policy import require
 from vna.access.principal import Action, Principal
 from vna.crypto import shares
 from vna.db import statements
-from vna.errors import Conflict, NotFound
+from vna.errors import Conflict, NotFound, TooMany
 from vna.sharing import granting, records
 from vna.sharing.ids import new_id
 from vna.sharing.own import Own
@@ -43,6 +44,7 @@ _SQL = statements.load("own_shares")
 MOST_OPEN = 20  # of one account
 MOST_LISTED = 500
 _MOST_REPORTED = 100_000
+_ASKED = 60  # of one account in a quarter of an hour
 _PERSON, _WORDS, _ANSWER = b"request person", b"request words", b"request answer"
 _COLUMNS = ("number", "kind", "made_at", "due_at", "state", "refusal", "ended_at", "days")
 
@@ -59,8 +61,8 @@ class PatientRequests:
     def ask(self, who: Principal, wish: Wish) -> str:
         """Take a request; return its number.
 
-        Raises `NotPermitted`, `InvalidRequest`, `Conflict` while many wait, and `NotFound` for a
-        study or a share that is not theirs.
+        Raises `NotPermitted`, `InvalidRequest`, `Conflict` while many wait, `TooMany`, and
+        `NotFound` for a study or a share that is not theirs.
         """
         self._check(who, wish)
         request_id, number = new_id(), shares.new_number()
@@ -156,6 +158,8 @@ class PatientRequests:
     def _check(self, who: Principal, wish: Wish) -> None:
         require(who, Action.SHARE_OWN)
         check_wish(wish)
+        if self._rooms.rates.take(rates.address(who.name, "own-request", _ASKED)):
+            raise TooMany
         for ref in wish.studies:
             require(who, Action.SHARE_OWN, ref)
         if wish.share_id is not None and self._own.detail(who, wish.share_id).share.is_own:

@@ -6,8 +6,11 @@ Before anything is sent it can be tried: the page then shows what a stranger wou
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from starlette.responses import Response
 from starlette.routing import Route
@@ -43,6 +46,8 @@ from vna.web.portal.own_share_form import (
 )
 from vna.web.portal.own_timeline import plain_of
 from vna.web.portal.pages import Pages, person
+
+T = TypeVar("T")
 
 _MOST_FIELDS = 1100  # a box for each series, and what else is asked
 _MOST_BYTES = 128 << 10
@@ -255,7 +260,6 @@ async def _step(call: Mine, step: str, following: str) -> Response:
         steps=steps,
         draft=draft.draft_id,
         languages={one: Texts(one).name for one in languages()},
-        most_days=int(call.counter.engines.settings.sharing.most_days),
         is_hand=steps.text("way") == HAND,
         mailbox=await mailbox(call),
         **_frame(step),
@@ -268,12 +272,21 @@ async def _keep(call: Mine, who: Principal, draft_id: int, step: str, steps: Ste
     check(step, steps, zone)
     if step == HOW:
         offer = offer_of(steps, person=Person(name="-"), series={}, zone=zone)
+        _check_end(offer.until, dt.timedelta(days=engines.settings.sharing.most_days))
         check_ways(offer, engines.settings.sharing, dt.datetime.now(dt.UTC))
         if offer.to is None and not offer.printed and Protection.PASSCODE not in offer.proof:
             raise InvalidRequest(
                 marked("What you hand over yourself needs a passcode, or a print-out with a code.")
             )
     await call.hop(lambda: engines.sharing.own.drafts.keep(who, draft_id, steps.fields))
+
+
+def _check_end(until: dt.datetime, most: dt.timedelta) -> None:
+    now = dt.datetime.now(dt.UTC)
+    if until <= now:
+        raise InvalidRequest(marked("That day is over: choose a later one."))
+    if until > now + most:
+        raise InvalidRequest(marked("That day is too far away: choose an earlier one."))
 
 
 # ---- check, try, send --------------------------------------------------------------------------
@@ -292,7 +305,7 @@ async def _test(call: Mine) -> Response:
     try:
         offer = await _offer(call, who, draft)
         own = call.counter.engines.sharing.own
-        preview = await call.hash(lambda: own.rehearse(who, offer))
+        preview = await _work(call, offer, lambda: own.rehearse(who, offer))
     except _REFUSED as exc:
         return await _checked(call, who, draft, exc)
     return await _checked(call, who, draft, preview=preview)
@@ -306,16 +319,23 @@ async def _send(call: Mine) -> Response:
     own = call.counter.engines.sharing.own
     try:
         offer = await _offer(call, who, draft)
-        offered = await call.hash(lambda: own.offer(who, offer, draft=draft.draft_id))
+        offered = await _work(call, offer, lambda: own.offer(who, offer, draft=draft.draft_id))
     except _REFUSED as exc:
         return await _checked(call, who, draft, exc)
-    await call.hop(lambda: own.test(who, offered.share_id))
+    with contextlib.suppress(VNAError):  # what is shown once is shown, whatever a last try says
+        await call.hop(lambda: own.test(who, offered.share_id))
     return handed(
         call,
         offered,
         to=None if offer.to is None else offer.to.masked(),
         by=None if offer.by is None else offer.by.masked(),
     )
+
+
+async def _work(call: Mine, offer: Offer, work: Callable[[], T]) -> T:
+    """Do what costs a hash after others that do, and the rest beside them."""
+    costs = offer.printed or Protection.PASSCODE in offer.proof
+    return await (call.hash(work) if costs else call.hop(work))
 
 
 def handed(call: Mine, offered: Offered, *, to: str | None, by: str | None) -> Response:
