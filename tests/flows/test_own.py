@@ -41,7 +41,9 @@ ELSEWHERE = ct(
 @pytest.fixture(scope="module")
 def site(postgres: TestPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     name = {"name": "Example Hospital", "help": "Imaging desk, +44 20 7946 0000, 8 to 18"}
-    with serving(postgres, tmp_path_factory.mktemp("site"), dev=False, site=name) as site:
+    with serving(
+        postgres, tmp_path_factory.mktemp("site"), dev=False, site=name, guests={"enabled": True}
+    ) as site:
         for one in (*STUDY, report(1), ELSEWHERE):
             one.values = {**BORN, **one.values}
             site.archive.take(one.part10())

@@ -39,7 +39,9 @@ FIRST, SECOND, OTHER = (
 @pytest.fixture(scope="module")
 def site(postgres: TestPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     name = {"name": "Example Hospital", "help": "Imaging desk"}
-    with serving(postgres, tmp_path_factory.mktemp("site"), dev=False, site=name) as found:
+    with serving(
+        postgres, tmp_path_factory.mktemp("site"), dev=False, site=name, guests={"enabled": True}
+    ) as found:
         report = ct(
             2, 2, sop_class=SR, modality="SR", pixel_element=b"", patient_id="P-1",
             patient_name="Doe^Jane", values={**BORN, **NO_IMAGE, "StudyDate": "20251112",
@@ -72,7 +74,7 @@ def test_the_start_page_shows_the_ways_in_and_leads_each_to_theirs(
 ) -> None:
     page = surfer(site).get("/")
     assert page.status_code == 200
-    for way in ('href="/login"', 'href="/my/start"', 'href="/s"'):
+    for way in ('href="/login"', 'href="/my/start"', 'href="/s"', 'href="/send"'):
         assert way in page.text
     assert jane.get("/").headers["location"] == "/my"
     assert jane.get("/account").headers["location"] == "/my/account"
