@@ -168,6 +168,14 @@ SELECT first, second, state, rule, priority, evidence, decided_at, decided_by, r
  ORDER BY state DESC, priority DESC, found_at, first, second
  LIMIT %s;
 
+-- name: list_linked
+-- Which two were last said to be one person, by somebody or by a number.
+SELECT first, second, state, rule, priority, evidence, decided_at, decided_by, reason, found_at
+  FROM identity_pair
+ WHERE state = 'linked'
+ ORDER BY COALESCE(decided_at, found_at) DESC, first, second
+ LIMIT %s;
+
 -- name: list_pairs
 -- All pairs of some identities.
 SELECT first, second, state, rule, priority, evidence, decided_at, decided_by, reason, found_at

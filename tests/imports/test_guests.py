@@ -430,6 +430,18 @@ def test_staff_file_it_after_the_usual_check_and_the_link_closes(archive: Archiv
         archive.imports.guests.senders.stop(sender_of(archive, session))
 
 
+def test_what_staff_take_in_hand_before_it_is_sent_is_sent_no_more(archive: Archive) -> None:
+    session = filled(archive)
+    number = sender_of(archive, session).exchange.import_number
+    assert number is not None
+    archive.imports.finish(archive.who, number)
+    assert standing(archive, session) is Standing.TAKEN
+    with pytest.raises(Conflict):
+        sent(archive, session)
+    with pytest.raises(Conflict):
+        give(archive, session, "disc/IM9", ct(1, 1, 9).part10())
+
+
 def test_recovery_and_reindex_leave_it_in_quarantine(archive: Archive) -> None:
     session = filled(archive)
     give(archive, session, "letter.pdf", PDF)

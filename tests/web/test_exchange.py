@@ -232,7 +232,7 @@ def test_looking_at_a_link_changes_nothing_and_shows_nothing(site: Site) -> None
     who = proved(site)
     put(who, "a", ct(71, patient_name="Adams^Ada").part10())
     secret, passcode = sent(site, who)
-    for _ in range(20):
+    for _ in range(5):
         page = surfer(site).get("/g")
         assert (page.status_code, "Adams" in page.text, SENDER in page.text) == (200, False, False)
     for link, typed in ((secret, "AAAA-AAAA-AA"), ("A" * 43, passcode), (secret, "")):
@@ -271,11 +271,11 @@ def test_no_cookie_of_a_guest_opens_another_door(site: Site) -> None:
 
 
 def test_the_desk_is_told_and_filing_closes_the_link(site: Site) -> None:
-    who = proved(site)
+    who, desk = proved(site), surfer(site)
     put(who, "a", ct(74).part10())
-    other = opened(site, *sent(site, who))
     (waiting, *_) = site.archive.imports.listed(site.archive.who, waiting=True)
-    desk = surfer(site)
+    assert "The guest is still sending" in desk.get(f"/import/{waiting.number}").text
+    other = opened(site, *sent(site, who))
     page = desk.get(f"/import/{waiting.number}").text
     assert "Filing or rejecting it closes their link" in page
     answer = desk.post(

@@ -188,8 +188,8 @@ def _standing(row: Sequence[Any]) -> Standing:
         return Standing.PROVING
     if state not in ("receiving", "needs_identity") or over is not None:
         return Standing.TAKEN
-    if sent is None:
-        return Standing.FILLING
+    if sent is None:  # staff may have said at the desk that it is complete
+        return Standing.FILLING if state == "receiving" else Standing.TAKEN
     if wrong >= MOST_WRONG:
         return Standing.LOCKED
     return Standing.SENT if opened is None else Standing.OPENED

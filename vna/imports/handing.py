@@ -22,6 +22,7 @@ from vna.errors import Gone
 from vna.imports.exchanges import Document
 from vna.index.locate import Located
 from vna.ingest.meta import bulk_of, frames_of, group2_of, preamble_of
+from vna.retrieve.kept import Lately
 from vna.retrieve.package import Entry, checksums, file_names, package
 from vna.retrieve.payload import Buffer, Stretch, joined, ready
 from vna.retrieve.render import Apart
@@ -29,15 +30,16 @@ from vna.retrieve.render import Apart
 LOOK_S = 0.4
 """A body under way looks so often whether it may go on."""
 
-_REMEMBERED, _LOOKED, _REMEMBERED_S = 16, 64, 600.0
+_REMEMBERED, _REMEMBERED_S = 8, 600.0
+_MOST = 5000  # objects of a list that is remembered
+_LOOKED = 16 << 20  # bytes of DICOM JSON
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """One object in quarantine: where it is, its file, its frames."""
+    """One object in quarantine: where it is, and its file."""
 
     located: Located
-    table: bytes | None
     content: Stretch
     keys: Elements  # what a directory tells of it
 
@@ -63,15 +65,33 @@ class Handing:
         self._store = store
         self._checksums = checksums()
         self._lately: Recent[bytes, list[Held]] = Recent(_REMEMBERED, _REMEMBERED_S)
-        self._looked: Recent[bytes, Apart] = Recent(_LOOKED, _REMEMBERED_S)
+        self._packed: Recent[bytes, Handed] = Recent(_REMEMBERED, _REMEMBERED_S)
+        self._looked: Lately[Apart] = Lately(
+            _LOOKED, lambda one: one.weight + len(one.table or b"")
+        )
 
     def zipped(
         self, blob_ids: Sequence[bytes], documents: Sequence[Document], since: dt.datetime
     ) -> Handed:
         """Pack objects with a DICOMDIR, and documents beside them. Raises `NotFound`."""
-        held = self.listed(blob_ids)
-        ids = [*(one.located.blob_id for one in held), *(one.blob_id for one in documents)]
+        ids = [*blob_ids, *(one.blob_id for one in documents)]
         revision = hashlib.sha256(b"".join(ids))
+        found = self._packed.get(revision.digest())
+        if found is None:
+            content = self._zip(blob_ids, documents, since, revision.digest())
+            found = Handed(content=content, revision=revision.hexdigest(), changed_at=since)
+            if len(ids) <= _MOST:
+                self._packed.put(revision.digest(), found)
+        return found
+
+    def _zip(
+        self,
+        blob_ids: Sequence[bytes],
+        documents: Sequence[Document],
+        since: dt.datetime,
+        revision: bytes,
+    ) -> Stretch:
+        held = self.listed(blob_ids)
         names = list(file_names(held))
         listed = [
             Listed(
@@ -83,18 +103,14 @@ class Handing:
             )
             for one, name in zip(held, names, strict=True)
         ]
-        files = [("DICOMDIR", ready(dicomdir(listed)), revision.digest())]
+        files = [("DICOMDIR", ready(dicomdir(listed)), revision)]
         for one, name in zip(held, names, strict=True):
             files.append(("/".join(name), one.content, one.located.blob_id))
         for at, document in enumerate(documents, 1):
             path = f"DOCUMENTS/DOC{at:05}.{document.ending.upper()}"
             files.append((path, self.document(document).content, document.blob_id))
         entries = [Entry(name=n, content=c, changed_at=since, key=k) for n, c, k in files]
-        return Handed(
-            content=package(entries, self._checksums),
-            revision=revision.hexdigest(),
-            changed_at=since,
-        )
+        return package(entries, self._checksums)
 
     def document(self, document: Document, since: dt.datetime | None = None) -> Handed:
         """Give a document as it came. Raises `NotFound`."""
@@ -111,33 +127,33 @@ class Handing:
         held = self._lately.get(name)
         if held is None:
             held = [self._held(blob_id) for blob_id in blob_ids]
-            self._lately.put(name, held)
+            if len(held) <= _MOST:
+                self._lately.put(name, held)
         return held
 
     def apart(self, blob_id: bytes) -> Apart:
         """Give an object to be looked at. Raises `NotFound`, `Corrupt`."""
-        found = self._looked.get(blob_id)
-        if found is None:
+
+        def look() -> Apart:
             reader = self._store.reader(blob_id)
             meta = read(reader.meta())
             table = frames_of(meta.fields)
-            found = Apart(
+            return Apart(
                 located=_located(reader, meta.fields),
                 members=meta.fields.get("attributes") or {},
                 weight=len(meta.json or b""),
                 table=None if table is None else table.encode(),
             )
-            self._looked.put(blob_id, found)
-        return found
+
+        return self._looked.get(blob_id, look)
 
     def _held(self, blob_id: bytes) -> Held:
         reader = self._store.reader(blob_id)
         fields = read(reader.meta()).fields
-        located, table = _located(reader, fields), frames_of(fields)
+        located = _located(reader, fields)
         head = file_head(group2=located.group2, preamble=located.preamble)
         return Held(
             located=located,
-            table=None if table is None else table.encode(),
             content=joined((ready(head), self._stretch(reader))),
             keys=keys_of(fields.get("attributes") or {}),
         )

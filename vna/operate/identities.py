@@ -8,6 +8,7 @@ and rewrites nothing: a link taken back leaves everything as it was before.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,8 +106,16 @@ class IdentityEngine:
     def worklist(self, principal: Principal) -> list[Work]:
         """List what waits for somebody to decide, the most urgent first."""
         _require(principal)
+        return self._listed(store.work)
+
+    def linked(self, principal: Principal) -> list[Work]:
+        """List which two were last said to be one person: who was mistaken takes it back here."""
+        _require(principal)
+        return self._listed(store.linked)
+
+    def _listed(self, cases_of: Callable[[Connection, int], list[Case]]) -> list[Work]:
         with self._database.reading() as conn:
-            cases = store.work(conn, _LISTED)
+            cases = cases_of(conn, _LISTED)
             known = store.find(conn, [one for case in cases for one in case.pair])
         return [
             Work(case=case, first=known[case.pair[0]], second=known[case.pair[1]])

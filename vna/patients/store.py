@@ -259,6 +259,11 @@ def work(conn: Connection, most: int) -> list[Case]:
     return _cases(conn, _SQL.list_work, [most])
 
 
+def linked(conn: Connection, most: int) -> list[Case]:
+    """List which two were last said to be one person."""
+    return _cases(conn, _SQL.list_linked, [most])
+
+
 def cases_of(conn: Connection, ids: Sequence[bytes]) -> list[Case]:
     """List the pairs of identities."""
     return _cases(conn, _SQL.list_pairs, {"ids": list(ids)})

@@ -80,16 +80,17 @@ async def _shown(
     accounts = visit.counter.engines.patient_accounts
     has_accounts = not visit.counter.engines.settings.dev
 
-    def look() -> tuple[list[Work], list[tuple[UID, Identity]], list[Waiting]]:
+    def look() -> tuple[list[Work], list[Work], list[tuple[UID, Identity]], list[Waiting]]:
         engine.keep_up(_AT_ONCE)
         waiting = accounts.waiting(who) if has_accounts else []
-        return engine.worklist(who), engine.alerts(who), waiting
+        return engine.worklist(who), engine.linked(who), engine.alerts(who), waiting
 
-    work, late, waiting = await visit.hop(look)
+    work, linked, late, waiting = await visit.hop(look)
     return visit.show(
         "patients.html",
         status=status,
         work=work,
+        linked=linked,
         late=late,
         waiting=waiting,
         grounds=_GROUNDS,
