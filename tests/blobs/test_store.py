@@ -81,6 +81,16 @@ def test_every_size_around_a_segment_verifies(store: BlobStore, size: int) -> No
     assert store.read_range(blob.blob_id, blob.header, size, 0, size) == payload
 
 
+def test_the_same_object_twice_has_no_bytes_in_common(local: BlobStore, folder: Path) -> None:
+    payload = bytes(SEGMENT) * 2  # nothing could be more alike
+
+    files = [path_of(folder, save(local, payload)).read_bytes() for _ in range(2)]
+
+    sealed = [{file[at : at + 16] for at in range(256, len(file) - 16, 16)} for file in files]
+    assert not sealed[0] & sealed[1]
+    assert len(sealed[0]) > 2 * SEGMENT // 16  # and no block repeats within one
+
+
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
