@@ -31,6 +31,9 @@ if "VNA_SHARED" in os.environ:
 for _name in [name for name in os.environ if name.startswith(("VNA_", "PG"))]:
     del os.environ[_name]
 
+# The programs tests start are compiled once, not each time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # How long an example takes says nothing where others work on the same machine.
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
