@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,14 @@ from tests.dimse.asker import STUDY_GET, STUDY_MOVE, associated, identifier, mov
 from tests.dimse.certificates import Authority
 from tests.dimse.edge import Edge, wait_for
 from tests.dimse.holding import fill, pairs_of, served
+from tests.dimse.puller import GET, MOVE, Puller
 from tests.dimse.test_tls import known, remote
 from tests.factories import CT, EXPLICIT, ct, ct_of_bytes
 from vna.access.principal import Label, system
 from vna.access.remotes import Remote
 from vna.db.pool import Database
 from vna.dicom.refs import uid
+from vna.dimse.messages import Command, Field
 from vna.dimse.scu import Requestor
 from vna.errors import Unavailable
 
@@ -111,19 +114,40 @@ def test_a_change_that_takes_no_right_cuts_nobody(edge: Edge, archive: Archive) 
         assert it.store(CT, LARGE.instance, EXPLICIT, pieces(changed)).code == 0
 
 
+class Pulling(Puller):
+    """An association that pulls, until it is cut; `taken` is called for each object."""
+
+    def __init__(self, edge: Edge, model: str, taken: Callable[[], object]) -> None:
+        takes = (CT, EXPLICIT) if model == GET else None
+        super().__init__(edge.port, model, takes, calling="ASKER")
+        self._taken = taken
+        self.objects = 0
+
+    def until_cut(self, *, to: str = "") -> None:
+        """Ask for the study; what comes is no final answer but the end of the connection."""
+        asked = {"00080052": "STUDY", "0020000D": HELD[0].study}
+        with closing(self._sock), pytest.raises((AssertionError, ConnectionError)):
+            self.ask(asked, to=to)
+
+    def _command(self) -> Command:
+        command = super()._command()
+        if command.field == Field.C_STORE:
+            self.objects += 1
+            self._taken()
+        return command
+
+
 def test_a_get_under_way_is_cut_and_the_trail_says_so(edge: Edge, archive: Archive) -> None:
     fill(archive, *HELD)
 
-    def gone(_: object) -> int:
+    def gone() -> None:
         if archive.remotes.find("ASKER") is not None:
             archive.remotes.remove(WHO, "ASKER")
             wait_for(left(edge, 0))
-        return 0
 
-    with associated(edge.port, STUDY_GET, pairs_of(HELD), on_store=gone) as (assoc, got):
-        answers = [int(a.Status) for a, _ in assoc.send_c_get(identifier(**KEYS), STUDY_GET) if a]
-    assert 0 not in answers
-    assert len(got.objects) < 5
+    pulling = Pulling(edge, GET, gone)
+    pulling.until_cut()
+    assert 0 < pulling.objects < 5
     wait_for(lambda: outcomes(archive) == ["broken off"])
 
 
@@ -139,8 +163,7 @@ def test_a_move_under_way_ends_with_its_asker(edge: Edge, archive: Archive, serv
     sink = shelf.Shelf(gone)  # type: ignore[arg-type]  # what it returns is an outcome
     there = serve(shelf.served(ingest=sink))
     archive.remotes.add(WHO, Remote(ae_title="SINK", host="127.0.0.1", port=there.port))
-    moved = move(edge.port, "SINK", model=STUDY_MOVE, keys=KEYS)
-    assert 0 not in [int(a.Status) for a in moved.answers if a]
+    Pulling(edge, MOVE, lambda: None).until_cut(to="SINK")
     wait_for(lambda: outcomes(archive) == ["broken off"])
     assert len(sink.taken) < 5
 
