@@ -563,6 +563,44 @@ SELECT s.share_id, s.number, s.standing, s.owner, s.purpose, s.person, s.studies
  ORDER BY s.share_id DESC
  LIMIT %(most)s;
 
+-- name: share_months
+-- Month by month: what was given on, whether and how soon it was first opened, and discs.
+WITH month AS (
+    SELECT generate_series(date_trunc('month', now()) - interval '11 months',
+                           date_trunc('month', now()), interval '1 month') AS begins
+), given AS (
+    SELECT date_trunc('month', s.created_at) AS begins,
+           EXTRACT(EPOCH FROM min(g.first_open_at) - s.created_at)::float8 AS waited
+      FROM share s
+      LEFT JOIN share_grant g USING (share_id)
+     WHERE s.created_at >= date_trunc('month', now()) - interval '11 months'
+     GROUP BY s.share_id
+), opened AS (
+    SELECT begins, count(*) AS shares, count(waited) AS opened,
+           percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY waited) AS waited
+      FROM given
+     GROUP BY begins
+), disc AS (
+    SELECT date_trunc('month', at) AS begins, count(*) AS discs
+      FROM audit
+     WHERE kind = 'disc.asked'
+       AND at >= date_trunc('month', now()) - interval '11 months'
+     GROUP BY 1
+)
+SELECT m.begins, COALESCE(o.shares, 0), COALESCE(o.opened, 0), o.waited[1], o.waited[2],
+       COALESCE(d.discs, 0)
+  FROM month m
+  LEFT JOIN opened o USING (begins)
+  LEFT JOIN disc d USING (begins)
+ ORDER BY m.begins DESC;
+
+-- name: count_auto_since
+-- What became of studies that go out by themselves, since a time.
+SELECT state, count(*)
+  FROM auto_share
+ WHERE changed_at >= %s
+ GROUP BY state;
+
 -- name: numbers_of
 -- What people call some shares, and which studies those show.
 SELECT share_id, number, studies FROM share WHERE share_id = ANY (%s);

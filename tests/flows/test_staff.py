@@ -320,7 +320,7 @@ def test_every_page_of_staff_is_for_everybody(desk: Desk, page: Page) -> None:
     look("share-tested")
     page.get_by_role("link", name="To the share").click()
     look("share")
-    for tab in ("today", "failed", "ended"):
+    for tab in ("today", "failed", "ended", "figures"):
         page.goto(f"{desk.root}/shares?tab={tab}")
         look(f"shares-{tab}")
     page.goto(study)

@@ -274,6 +274,7 @@ def test_every_list_of_the_board_is_there(browser: Surfer) -> None:
     for tab in re.findall(r"/shares\?tab=(\w+)", page):
         assert browser.get(f"/shares?tab={tab}").status_code == 200
     assert path in browser.get("/shares?tab=waiting").text
+    assert '<td data-of="Shares">0</td>' in browser.get("/shares?tab=figures").text
     assert path not in browser.get("/shares?tab=ended").text
     assert browser.get("/shares?tab=nothing").status_code == 400
     assert browser.get("/shares?before=x").status_code == 400

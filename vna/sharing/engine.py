@@ -24,6 +24,7 @@ from vna.sharing.consent_texts import ConsentTexts
 from vna.sharing.consents import Consents
 from vna.sharing.contacts import Contacts
 from vna.sharing.ends import Ends
+from vna.sharing.figures import Figures
 from vna.sharing.forwarding import Forwarding
 from vna.sharing.guests import Guests
 from vna.sharing.keys import ShareKeys
@@ -96,6 +97,7 @@ class SharingEngine:
         self._previews = Previews(rooms)
         self._ends = Ends(rooms)
         self.automatic = Automation(rooms, self._offers, self._ends)
+        self.figures = Figures(rooms)
         self.notices = Notices(rooms)
         self._guests = Guests(rooms, self._ends)
         self._proving = Proving(rooms, self._guests)

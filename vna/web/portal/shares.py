@@ -26,7 +26,7 @@ from vna.web.portal.study import Study
 
 PAGE = 50
 
-FAILED, AUTOMATIC = "failed", "automatic"
+FAILED, AUTOMATIC, FIGURES = "failed", "automatic", "figures"
 TABS = {
     Tab.TODAY.value: "Today",
     Tab.WAITING.value: "Waiting",
@@ -37,6 +37,7 @@ TABS = {
     Tab.LOCKED.value: "Locked",
     Tab.ENDED.value: "Ended",
     Tab.ALL.value: "All",
+    FIGURES: "Figures",
 }
 CAUSES = {
     "network": "The mail or SMS service could not be reached.",
@@ -109,6 +110,8 @@ async def _board(visit: Visit) -> Response:
 
     if tab == AUTOMATIC:
         return await _by_consent(visit, who)
+    if tab == FIGURES:
+        return await _figures(visit, who)
 
     def look() -> tuple[list[ShareSummary], list[Message], dict[int, str], int, int]:
         engines = visit.counter.engines
@@ -150,6 +153,33 @@ async def _by_consent(visit: Visit, who: Principal) -> Response:
         blocked=sum(one.state == "blocked" for one in listed),
         here="/shares",
     )
+
+
+async def _figures(visit: Visit, who: Principal) -> Response:
+    """Show how it goes: the last night, and month by month."""
+    figures = visit.counter.engines.sharing.figures
+    night, months = await visit.hop(lambda: (figures.night(who), figures.months(who)))
+    return visit.show(
+        "shares_figures.html",
+        tab=FIGURES,
+        tabs=TABS,
+        night=night,
+        months=months,
+        spoken=spoken,
+        stuck=0,
+        blocked=night.blocked,
+        here="/shares",
+    )
+
+
+def spoken(span: dt.timedelta | None) -> str:
+    """Say about how long something took."""
+    if span is None:
+        return ""
+    for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if (number := round(span.total_seconds() / size)) >= (2 if unit == "day" else 1):
+            return f"{number} {unit}{'s' if number > 1 else ''}"
+    return "under a minute"
 
 
 async def _automatic(visit: Visit) -> Response:
