@@ -16,6 +16,7 @@ from tests.imports.conftest import PDF, mark, zip_of
 from tests.imports.parcels import RECIPIENT, SENDER, last
 from tests.web.conftest import Site, serving
 from tests.web.people import Surfer, surfer
+from tests.web.test_ended_bodies import LARGE, Upload
 
 ADDRESSES = {"sender": SENDER, "recipient": RECIPIENT}
 
@@ -168,6 +169,15 @@ def test_scripts_send_items_and_the_sixth_is_refused_in_words(site: Site) -> Non
     answer = put(who, "item6", ct(99).part10())
     assert (answer.status_code, "At most 5" in answer.json()["message"]) == (413, True)
     assert who.client.post(url, json=asked, headers=token).json() == {"missing": []}
+
+
+def test_what_is_being_sent_ends_when_its_sender_destroys_it(site: Site) -> None:
+    who = proved(site)
+    token, cookie = who.token("/send/files"), who.client.cookies["vna-send"]
+    fields = [f"x-vna-form: {token}", f"cookie: vna-send={cookie}"]
+    upload = Upload(site, f"PUT /send/file/{mark('a')}", fields, LARGE.part10()).is_taken()
+    assert who.post("/send/stop", "/send/files").status_code == 303
+    assert b" 401 " in upload.answer().partition(b"\r\n")[0]
 
 
 def test_a_download_goes_on_where_it_broke_and_ends_with_the_exchange(site: Site) -> None:

@@ -109,7 +109,7 @@ def door(
         call = _call(counter, pages, request, side)
         try:
             require_enabled(call)
-            party = await _party(call)
+            party = await resumed(call)
             if party is None and inside:
                 raise NotAuthenticated
             return await page(replace(call, party=party))
@@ -159,7 +159,8 @@ def told(call: Handover, exc: VNAError) -> str:
     return said(call, exc)
 
 
-async def _party(call: Handover) -> Party | None:
+async def resumed(call: Handover) -> Party | None:
+    """Say who comes, as things are now."""
     if not call.session:
         return None
     session, where = call.session, call.address

@@ -17,7 +17,7 @@ from vna.imports.intake import Taking
 from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.portal import files
-from vna.web.portal.exchange import Handover, HandoverPage, door, told
+from vna.web.portal.exchange import Handover, HandoverPage, door, resumed, told
 from vna.web.portal.guest_studies import Size
 from vna.web.portal.pages import Pages
 
@@ -217,10 +217,16 @@ def _into(call: Handover) -> Into:
     number = call.exchange.import_number
     if number is None:
         raise Conflict("The code that was mailed to you comes first.")
+
+    async def stands() -> bool:
+        party = await resumed(call)
+        return party is not None and party.exchange.standing is Standing.FILLING
+
     return Into(
         counter=call.counter,
         who=call.whose.principal,
         number=number,
+        stands=stands,
         senders=call.guests.senders,
         party=call.whose,
     )

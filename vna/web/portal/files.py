@@ -48,7 +48,7 @@ class Import:
     counter: Counter
     who: Principal
     number: int
-    stands: Stands | None = None
+    stands: Stands
 
     def begin(self, name: str, mark: str | None, digest: bytes | None) -> Taking:
         """Begin to take a file."""
@@ -58,9 +58,6 @@ class Import:
     @contextmanager
     def watched(self, request: Request) -> Iterator[Request]:
         """Give the request with a body that ends when its sender may not go on."""
-        if self.stands is None:
-            yield request
-            return
         with self.counter.standing.taking(self.stands, self.who, request.receive) as receive:
             yield Request(request.scope, receive)
 
