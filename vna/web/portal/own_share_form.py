@@ -23,6 +23,7 @@ from vna.sharing.values import (
     channel,
 )
 from vna.texts import ENGLISH, languages, marked
+from vna.web.portal.share_form import CODED, Typed
 
 WHAT, WHOM, HOW, CHECK = STEPS = ("what", "whom", "how", "check")
 TITLES = {
@@ -42,22 +43,11 @@ _OF_STEP = {
         *("forward", "notify"),
     ),
 }
-_CODES = {"sms": Protection.SMS, "email": Protection.EMAIL}
 
 
 @dataclass(frozen=True, slots=True)
-class Steps:
+class Steps(Typed):
     """The fields of all steps, as they were typed."""
-
-    fields: Mapping[str, str]
-
-    def text(self, name: str) -> str:
-        """Give what stands in a field."""
-        return self.fields.get(name, "").strip()
-
-    def has(self, name: str) -> bool:
-        """Whether a box is ticked."""
-        return bool(self.fields.get(name))
 
     def typed(self, step: str, fields: Mapping[str, str]) -> Steps:
         """Take over a form of one step; what the others say stays."""
@@ -204,8 +194,8 @@ def _proof(steps: Steps) -> tuple[frozenset[Protection], Channel | None]:
     proof: set[Protection] = set()
     by = None
     code = steps.text("code")
-    if code in _CODES:
-        proof.add(_CODES[code])
+    if code in CODED:
+        proof.add(CODED[code])
         by = _channel(code, steps.text("code_phone" if code == "sms" else "code_email"))
     if steps.has("passcode"):
         proof.add(Protection.PASSCODE)

@@ -46,7 +46,7 @@ CONFIRMED = {
     Confirmed.LAST_EXAM: "Date of the examination",
 }
 
-_CODED = {"sms": Protection.SMS, "email": Protection.EMAIL}
+CODED = {"sms": Protection.SMS, "email": Protection.EMAIL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Typed:
 def offer_of(typed: Typed, study: Study, *, zone: str) -> Offer:
     """Make the offer. Raises `InvalidRequest`."""
     by = _channel(typed.text("by"))
-    proof = {_CODED[by.kind]} if by is not None else set()
+    proof = {CODED[by.kind]} if by is not None else set()
     if typed.has("passcode"):
         proof.add(Protection.PASSCODE)
     studies, series = _chosen(typed, study)
