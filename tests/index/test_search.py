@@ -23,8 +23,9 @@ from vna.dicom.matching import (
     Wildcard,
 )
 from vna.dicom.refs import Level, SeriesRef, Within
+from vna.index.pages import Bookmarks, snapshot_of
 from vna.index.register import Registration, clear
-from vna.index.search import Bookmarks, Cursor, Row, count, search, unsupported
+from vna.index.search import Cursor, Row, count, search, unsupported
 
 SEEDS = st.integers(0, 2**32)
 # a seed makes the catalogue: hypothesis cannot make a smaller one of it
@@ -157,10 +158,13 @@ def test_pages_put_together_are_the_whole(database: Database, seed: int, size: i
             ):
                 by_key += page
             by_offset: list[Row] = []
-            while page := search(
-                conn, query, within=None, limit=size, offset=len(by_offset), bookmarks=bookmarks
-            ):
+            snapshot, after, offset = snapshot_of(conn), None, 0
+            while page := search(conn, query, within=None, limit=size, after=after, offset=offset):
                 by_offset += page
+                read = len(by_offset)
+                bookmarks.remember(query, None, read, page[-1].cursor, snapshot)
+                after, offset = bookmarks.nearest(query, None, read, snapshot)
+                assert offset == 0
             plain = search(conn, query, within=None, limit=size, offset=2)
         assert by_key == whole
         assert by_offset == whole
@@ -196,13 +200,22 @@ def test_a_bookmark_is_forgotten_after_five_minutes() -> None:
     marks = Bookmarks(clock=lambda: now[0])
     query = Query(level=Level.STUDY, keys=(MatchingKey("00080020", DateRange(None, dt.date.max)),))
     row = Row(None, None, None, {}, cursor := _cursor())
-    marks.remember(query, None, 100, row.cursor)
+    marks.remember(query, None, 100, row.cursor, "7:7:")
 
-    assert marks.nearest(query, None, 100) == (cursor, 0)
-    assert marks.nearest(query, None, 50) == (None, 50)
-    assert marks.nearest(query, Within(), 100) == (None, 100)
+    assert marks.nearest(query, None, 100, "7:7:") == (cursor, 0)
+    assert marks.nearest(query, None, 100, "7:8:") == (None, 100)
+    assert marks.nearest(query, None, 50, "7:7:") == (None, 50)
+    assert marks.nearest(query, Within(), 100, "7:7:") == (None, 100)
     now[0] = 301.0
-    assert marks.nearest(query, None, 100) == (None, 100)
+    assert marks.nearest(query, None, 100, "7:7:") == (None, 100)
+
+
+def test_a_snapshot_changes_with_what_is_committed_and_only_then(database: Database) -> None:
+    with database.reading() as conn:
+        before = snapshot_of(conn)
+        assert snapshot_of(conn) == before
+        store(database, [registration(1, "1.1", "1.1.1", "1.1.1.1")])
+        assert snapshot_of(conn) != before
 
 
 def _cursor() -> Cursor:

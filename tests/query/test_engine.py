@@ -20,6 +20,7 @@ from vna.dicom.matching import Query
 from vna.dicom.matchkeys import Options
 from vna.dicom.refs import UID, InstanceRef, Level, SeriesRef
 from vna.errors import NotPermitted, Unavailable
+from vna.ingest.outcome import Stored
 from vna.query.engine import PAGE, Answers, Remaining
 from vna.query.keys import from_identifier, from_parameters
 
@@ -350,3 +351,21 @@ def test_without_a_trail_there_is_no_search(
     found(archive, qido(Level.STUDY))
     with pytest.raises(Unavailable):
         archive.query.find(archive.who, qido(Level.STUDY))
+
+
+def test_pages_by_offset_are_whole_though_more_came_since_another_reader(filled: Filled) -> None:
+    """A process remembers where pages ended; what comes in meanwhile comes before that place."""
+    archive = filled(factories.ct(1, 1, number) for number in range(10, 16))
+
+    def page(offset: int) -> list[str | None]:
+        asked = qido(Level.IMAGE, ("limit", "2"), ("offset", str(offset)))
+        return [one.instance for one in archive.query.find(archive.who, asked).rows]
+
+    earlier = [page(offset) for offset in (0, 2, 4)]
+    assert len({uid for one in earlier for uid in one}) == 6
+    for number in (1, 2, 3):
+        assert isinstance(archive.take(factories.ct(1, 1, number).part10()), Stored)
+    # a reader whose first pages another process answered
+    assert page(4) == [factories.ct(1, 1, number).instance for number in (11, 12)]
+    later = [page(offset) for offset in (0, 2, 4, 6, 8)]
+    assert len({uid for one in later for uid in one}) == 9

@@ -18,11 +18,10 @@ from vna.index.added import clauses_of_added, narrowed
 from vna.index.assemble import assemble, fetch
 from vna.index.clauses import Clause, all_of, any_of, clauses_of, unsupported
 from vna.index.columns import BY_LEVEL
-from vna.index.pages import Bookmarks
 from vna.index.rows import Cursor, Row
 from vna.index.sight import sight
 
-__all__ = ["Bookmarks", "Cursor", "Row", "Within", "count", "search", "unsupported"]
+__all__ = ["Cursor", "Row", "Within", "count", "search", "unsupported"]
 
 _TABLES: dict[Level, LiteralString] = {
     Level.PATIENT: "study s JOIN study_state t USING (study_pk)",
@@ -74,25 +73,17 @@ def search(
     limit: int,
     after: Cursor | None = None,
     offset: int = 0,
-    bookmarks: Bookmarks | None = None,
 ) -> list[Row]:
     """Find one page: at most `limit` rows, `offset` rows behind the row `after`, or the first.
 
-    Keys that `unsupported` names are ignored. With bookmarks a sequential reader who can only say
-    an offset walks from where the page before ended.
+    Keys that `unsupported` names are ignored.
     """
     if limit <= 0 or (within is not None and within == Within()):
         return []
-    start, skip = after, offset
-    if bookmarks is not None and after is None:
-        start, skip = bookmarks.nearest(query, within, offset)
     near = narrowed(conn, query)
-    asked = statement(query, within=within, limit=limit, after=start, offset=skip, near=near)
+    asked = statement(query, within=within, limit=limit, after=after, offset=offset, near=near)
     found = fetch(conn, asked.text, asked.values)
-    page = assemble(conn, query.level, sight(within), found)
-    if bookmarks is not None and after is None and page:
-        bookmarks.remember(query, within, offset + len(page), page[-1].cursor)
-    return page
+    return assemble(conn, query.level, sight(within), found)
 
 
 def statement(

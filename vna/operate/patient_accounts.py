@@ -248,6 +248,7 @@ class PatientAccounts:
         limits = rates.address(browser.address, "own-account", _TRIES)
         if self._rates.take(limits):
             raise TooMany
+        self._identities.keep_up(_AT_ONCE)  # a link may be opened moments after its study came
         standings = [self._identities.standing(UID(study)) for study in studies]
         of_one = {one.identity for one in standings if one is not None and not one.quarantined}
         if len(of_one) != 1 or None in standings:

@@ -19,7 +19,8 @@ from vna.dicom.matchkeys import name_of
 from vna.dicom.refs import UID, Within
 from vna.dicom.searchable import Searchable
 from vna.index import search
-from vna.index.search import Bookmarks, Cursor, Row
+from vna.index.pages import Bookmarks, snapshot_of
+from vna.index.search import Cursor, Row
 from vna.index.searchable import Searchables
 from vna.query.answers import Answer, shaper
 from vna.query.details import Describe, describer
@@ -122,6 +123,7 @@ class _Search:
         self._query = query
         self._within = within
         self._bookmarks = bookmarks
+        self._snapshot: str | None = None  # taken before the first page was fetched
         self._tell = tell
         self._shape = shaper(query)
         self._fetched = 0
@@ -165,21 +167,28 @@ class _Search:
         self._fetched += len(page)
         if page and self._query.limit is not None:  # the next request may ask for what follows
             at = self._query.offset + self._fetched
-            self._bookmarks.remember(self._query, self._within, at, page[-1].cursor)
+            if self._snapshot is not None:
+                cursor = page[-1].cursor
+                self._bookmarks.remember(self._query, self._within, at, cursor, self._snapshot)
         return page
 
     def _fetch(self, after: Cursor | None) -> list[Row]:
         if not self._size():
             return []
         with self._reading() as conn:
+            offset = 0 if after else self._query.offset
+            if offset:  # who reads on: the first page is found as fast without a mark
+                self._snapshot = snapshot_of(conn)
+                after, offset = self._bookmarks.nearest(
+                    self._query, self._within, offset, self._snapshot
+                )
             return search.search(
                 conn,
                 self._query,
                 within=self._within,
                 limit=self._size(),
                 after=after,
-                offset=0 if after else self._query.offset,
-                bookmarks=self._bookmarks,
+                offset=offset,
             )
 
     def _size(self) -> int:
