@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import shutil
@@ -46,6 +47,7 @@ _ROOM_BYTES = 6 << 30
 
 def pytest_configure(config: pytest.Config) -> None:
     """Let temporary folders lie in memory where there is plenty, in one that ends with the run."""
+    gc.disable()  # while ten thousand tests are collected: nothing of them is garbage
     if hasattr(config, "workerinput"):
         return  # it got the environment of who started it
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
@@ -58,6 +60,13 @@ def pytest_configure(config: pytest.Config) -> None:
     for left in _MEMORY.glob("vna-tests-*-*"):
         if not psutil.pid_exists(int(left.name.split("-")[2])):
             shutil.rmtree(left, ignore_errors=True)
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage from now on, but not among the modules and the tests themselves."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @dataclass(slots=True)
