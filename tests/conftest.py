@@ -17,6 +17,7 @@ import pytest
 from hypothesis import settings
 from psycopg.conninfo import make_conninfo
 
+from tests import prepared
 from vna.config import Postgres
 from vna.db import migrate
 from vna.db.cluster import Cluster
@@ -51,12 +52,14 @@ def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
         return  # it got the environment of who started it
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
-    if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= _ROOM_BYTES:
-        folder = Path(tempfile.mkdtemp(prefix=f"vna-tests-{os.getpid()}-", dir=_MEMORY))
-        folder.chmod(0o755)
-        os.environ["TMPDIR"] = str(folder)
-        tempfile.tempdir = None  # to be found anew
-        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    roomy = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= _ROOM_BYTES
+    prefix = f"vna-tests-{os.getpid()}-"
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=_MEMORY if roomy else None))
+    folder.chmod(0o755)
+    os.environ["TMPDIR"] = str(folder)
+    os.environ[prepared.FOLDER] = str(folder / "prepared")
+    tempfile.tempdir = None  # to be found anew
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
     for left in _MEMORY.glob("vna-tests-*-*"):
         if not psutil.pid_exists(int(left.name.split("-")[2])):
             shutil.rmtree(left, ignore_errors=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import prepared
 from tests.cli.serving import Serving, run, serving
 from vna.cli.main import main
 
@@ -45,8 +45,9 @@ def vna(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> V
 
 @pytest.fixture(scope="session")
 def made(reachable_tmp: Path) -> Path:
-    """An archive as `vna init` makes it, to be copied and never used itself."""
+    """An archive as `vna init` leaves it, to be copied and never used itself."""
     data = reachable_tmp / "made"
+    prepared.lay(data)
     done = run("init", "--data", data)
     assert done.returncode == 0, done.stderr
     return data
@@ -63,20 +64,14 @@ def data(reachable_tmp: Path) -> Iterator[Path]:
 def archive(made: Path, reachable_tmp: Path) -> Iterator[Path]:
     """The data folder of an archive of this test alone."""
     with _folder(reachable_tmp) as folder:
-        yield _copy(made, folder / "data")
+        yield prepared.copy(made, folder / "data")
 
 
 @pytest.fixture(scope="module")
 def served(made: Path, reachable_tmp: Path) -> Iterator[Serving]:
     """A running archive for tests that leave it as it is."""
-    with _folder(reachable_tmp) as folder, serving(_copy(made, folder / "data")) as server:
+    with _folder(reachable_tmp) as folder, serving(prepared.copy(made, folder / "data")) as server:
         yield server
-
-
-def _copy(made: Path, data: Path) -> Path:
-    """Copy an archive with its owners: PostgreSQL's files are not ours when we are root."""
-    subprocess.run(["cp", "-a", made, data], check=True)
-    return data
 
 
 @contextlib.contextmanager
