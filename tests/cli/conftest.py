@@ -14,6 +14,8 @@ import pytest
 from tests import prepared
 from tests.cli.serving import Serving, run, serving
 from vna.cli.main import main
+from vna.config import Postgres
+from vna.db.cluster import Cluster
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,22 @@ def archive(made: Path, reachable_tmp: Path) -> Iterator[Path]:
     """The data folder of an archive of this test alone."""
     with _folder(reachable_tmp) as folder:
         yield prepared.copy(made, folder / "data")
+
+
+@pytest.fixture
+def held(archive: Path) -> Iterator[Path]:
+    """That archive with its PostgreSQL at work: no command of the test starts and stops it anew."""
+    with Cluster.obtain(archive, Postgres(), durable=False):
+        yield archive
+
+
+@pytest.fixture(scope="module")
+def standing(made: Path, reachable_tmp: Path) -> Iterator[Path]:
+    """An archive whose PostgreSQL is at work, for commands that leave it as it is."""
+    with _folder(reachable_tmp) as folder:
+        data = prepared.copy(made, folder / "data")
+        with Cluster.obtain(data, Postgres(), durable=False):
+            yield data
 
 
 @pytest.fixture(scope="module")

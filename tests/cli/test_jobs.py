@@ -71,6 +71,7 @@ def test_a_stopped_archive_sends_while_it_is_waited_for(vna: Vna, filled: Path) 
     assert sorted(came) == [ct(1, 1, number).instance for number in (1, 2, 3)]
 
 
+@pytest.mark.usefixtures("held")
 def test_what_is_refused_is_told_with_its_cause(vna: Vna, filled: Path) -> None:
     at, port = ("--data", filled), free_port()
     vna("remote", "add", "DEST", "127.0.0.1", str(port), *at)
@@ -81,6 +82,7 @@ def test_what_is_refused_is_told_with_its_cause(vna: Vna, filled: Path) -> None:
     assert "3 of 3 instances were not taken." in done.stdout
 
 
+@pytest.mark.usefixtures("held")
 def test_a_job_that_waits_is_listed_shown_cancelled_and_asked_for_again(
     vna: Vna, filled: Path
 ) -> None:
@@ -102,11 +104,12 @@ def test_a_job_that_waits_is_listed_shown_cancelled_and_asked_for_again(
 
 
 @pytest.mark.parametrize("act", ["show", "retry", "cancel"])
-def test_a_job_that_is_not_there_is_exit_code_one(vna: Vna, archive: Path, act: str) -> None:
-    done = vna("jobs", act, "4711", "--data", archive)
+def test_a_job_that_is_not_there_is_exit_code_one(vna: Vna, standing: Path, act: str) -> None:
+    done = vna("jobs", act, "4711", "--data", standing)
     assert (done.returncode, done.stderr) == (1, "vna: There is no job 4711.\n")
 
 
+@pytest.mark.usefixtures("held")
 def test_what_cannot_be_sent_is_told_at_once(vna: Vna, filled: Path) -> None:
     at = ("--data", filled)
     assert "no remote AE DEST" in vna("send", STUDY, "DEST", *at).stderr
