@@ -45,6 +45,8 @@ settings.load_profile("any machine")
 _MEMORY = Path("/dev/shm")  # noqa: S108 -- a folder of our own is made there, by mkdtemp
 _ROOM_BYTES = 6 << 30
 
+_SLOW_ROOMS = {"flows", "cli"}  # they start servers and browsers
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Let temporary folders lie in memory where there is plenty, in one that ends with the run."""
@@ -63,6 +65,26 @@ def pytest_configure(config: pytest.Config) -> None:
     for left in _MEMORY.glob("vna-tests-*-*"):
         if not psutil.pid_exists(int(left.name.split("-")[2])):
             shutil.rmtree(left, ignore_errors=True)
+
+
+@pytest.hookimpl(trylast=True)  # when they have been shuffled
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give each worker (`--dist worksteal`) its share of what takes long first, modules whole.
+
+    The short tests at the end are what one worker takes from another, so that all end at once.
+    """
+    shares = int(getattr(config, "workerinput", {}).get("workercount", 1))
+    modules: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        modules.setdefault(item.path, []).append(item)
+    slow = [one for path, one in modules.items() if path.parent.name in _SLOW_ROOMS]
+    others = iter([one for path, one in modules.items() if path.parent.name not in _SLOW_ROOMS])
+    ordered: list[pytest.Item] = []
+    for share in range(shares):
+        ordered += itertools.chain.from_iterable(slow[share::shares])
+        while len(ordered) < len(items) * (share + 1) // shares and (more := next(others, None)):
+            ordered += more
+    items[:] = [*ordered, *itertools.chain.from_iterable(others)]
 
 
 def pytest_collection_finish() -> None:
