@@ -14,7 +14,7 @@ import pytest
 from pynetdicom import AE, evt
 
 from tests.cli.conftest import Vna
-from tests.cli.serving import run, serving
+from tests.cli.serving import serving
 from tests.dimse.edge import wait_for
 from tests.factories import CT, EXPLICIT, ct
 from tests.flows.serving import free_port
@@ -119,15 +119,15 @@ def test_what_cannot_be_sent_is_told_at_once(vna: Vna, filled: Path) -> None:
     assert vna("jobs", *at).stdout == "no jobs\n"
 
 
-def test_a_running_archive_sends_at_once_and_again_when_it_has_to(filled: Path) -> None:
+def test_a_running_archive_sends_at_once_and_again_when_it_has_to(vna: Vna, filled: Path) -> None:
     at, port = ("--data", filled), free_port()
     with serving(filled) as server:
         assert "jobs" in server.state()["children"]
-        assert run("remote", "add", "DEST", "127.0.0.1", str(port), *at).returncode == 0
-        assert run("send", STUDY, "DEST", *at).returncode == 0
+        assert vna("remote", "add", "DEST", "127.0.0.1", str(port), *at).returncode == 0
+        assert vna("send", STUDY, "DEST", *at).returncode == 0
         server.wait_for("job put off")
         with destination(port) as came:
-            assert run("jobs", "retry", "1", *at).returncode == 0
+            assert vna("jobs", "retry", "1", *at).returncode == 0
             wait_for(lambda: len(came) == 3, within_s=30)
 
 
@@ -138,7 +138,8 @@ def test_a_message_goes_out_at_once_while_every_other_hand_is_held_up(
     monkeypatch.setenv("VNA_DICOM_RESPONSE_S", "15")
     settings = load(environ={}, flags={"data": filled, "dev": True})
     who = system("test")
-    with silent() as port, serving(filled) as server:
+    # it hangs up before the archive is stopped, which would wait for what is in hand
+    with serving(filled) as server, silent() as port:
         with at_work(settings, "test") as archive:
             board = board_of(archive)
             remote = Remote(ae_title="DEST", host="127.0.0.1", port=port)
