@@ -35,6 +35,7 @@ from vna.imports.guest_rooms import GuestRooms
 from vna.imports.guests import Guests
 from vna.imports.handing import Handing
 from vna.imports.intake import Intake
+from vna.imports.keeping import Keeping
 from vna.imports.requests import ImageRequests
 from vna.imports.values import Confirmation, Detail, Import, Origin, Person, State
 from vna.ingest.quarantine import Quarantine, require_bringing
@@ -93,11 +94,13 @@ class ImportEngine:
         self._restore = restore
         self._quarantine = Quarantine(store=store, database=database, settings=settings)
         self.intake = Intake(
-            store=store,
-            quarantine=self._quarantine,
-            database=database,
-            settings=settings,
-            has_space=has_space,
+            Keeping(
+                store=store,
+                quarantine=self._quarantine,
+                database=database,
+                settings=settings,
+                has_space=has_space,
+            )
         )
         self.requests = ImageRequests(
             desk=self,
