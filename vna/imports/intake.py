@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vna.access.principal import Principal
-from vna.imports.keeping import Keeping, Terms
+from vna.imports.keeping import Into, Keeping, Sent, Terms
 from vna.imports.taking import Taking
 from vna.imports.values import Taken
 
@@ -33,6 +33,6 @@ class Intake:
         Raises `NotFound`, `Conflict` when the import takes no more, `TooLarge`, `Unavailable`.
         """
         terms = terms or self._keeping.terms()
-        batch = self._keeping.open(number)
+        into = Into(who=who, number=number, batch=self._keeping.open(number))
         self._keeping.require_room(number, terms)
-        return Taking(self._keeping, who, number, batch, terms, name=name, mark=mark, digest=digest)
+        return Taking(self._keeping, into, terms, Sent(name, mark, digest))

@@ -44,6 +44,24 @@ class Terms:
     documents: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Into:
+    """Where a file goes, and who brings it."""
+
+    who: Principal
+    number: int
+    batch: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What its sender says of a file: its name; in a container it has no more."""
+
+    name: str
+    mark: str | None = None
+    digest: bytes | None = None
+
+
 class Keeping:
     """Keeps files of imports, and notes those it does not. One a process, for all its threads."""
 
@@ -102,47 +120,36 @@ class Keeping:
             return of_zip(file, ratio=self._settings.limits.inflate_ratio)
         return of_iso(file)
 
-    def receive(self, who: Principal, batch: UUID, keep: Callable[[Aside], Outcome]) -> Receiving:
-        """Begin to take one object."""
-        return self._quarantine.receive(who, batch, keep)
+    def receive(self, into: Into, sent: Sent) -> Receiving:
+        """Begin to take one object; it is noted as soon as it is durable."""
+        return self._quarantine.receive(
+            into.who, into.batch, lambda aside: self._keep(into.number, aside, sent)
+        )
 
-    def keep(
-        self, number: int, aside: Aside, *, name: str, mark: str | None, digest: bytes | None
-    ) -> Outcome:
-        """Note an object that is durable."""
-        if digest is not None and aside.received != digest:
+    def _keep(self, number: int, aside: Aside, sent: Sent) -> Outcome:
+        if sent.digest is not None and aside.received != sent.digest:
             raise Conflict("The file did not arrive as it was sent: send it again.")
 
         def note(tx: Connection) -> bool:
             self._hold(tx, number)
-            asked = {"import_pk": number, "mark": mark, "name": _shown(name), **aside.row()}
+            asked = {"import_pk": number, **_called(sent), **aside.row()}
             return tx.execute(_SQL.keep_file, asked).fetchone() is not None
 
         if self._database.changing(note):
             return Stored(ref=aside.ref, sop_class=aside.sop_class)
         self._quarantine.remove(aside.blob_id)
-        self.note(number, name, mark, aside.size, Taken(result=Result.TWICE, reason=TWICE))
+        self.note(number, sent, aside.size, Taken(result=Result.TWICE, reason=TWICE))
         return AlreadyStored(ref=aside.ref, sop_class=aside.sop_class)
 
-    def document(self, who: Principal, batch: UUID, media: str) -> Incoming:
+    def document(self, into: Into, media: str) -> Incoming:
         """Begin to take a document that is kept."""
-        return documents.incoming(self._store, batch, who, media)
+        return documents.incoming(self._store, into.batch, into.who, media)
 
-    def keep_document(
-        self,
-        number: int,
-        stored: StoredBlob,
-        media: str,
-        *,
-        name: str,
-        mark: str | None,
-        digest: bytes | None,
-    ) -> Taken:
+    def keep_document(self, number: int, stored: StoredBlob, media: str, sent: Sent) -> Taken:
         """Note a document that is durable. Raises `Conflict`, `Unavailable`."""
         asked = {
             "import_pk": number,
-            "mark": mark,
-            "name": _shown(name),
+            **_called(sent),
             "size": stored.payload_len,
             "media": media,
             "blob_id": stored.blob_id,
@@ -155,7 +162,7 @@ class Keeping:
             return tx.execute(_SQL.keep_document, asked).fetchone() is not None
 
         try:
-            if digest is not None and stored.payload_sha256 != digest:
+            if sent.digest is not None and stored.payload_sha256 != sent.digest:
                 raise Conflict("The file did not arrive as it was sent: send it again.")
             is_new = self._database.changing(work)
         except CommitUnknown:
@@ -167,15 +174,15 @@ class Keeping:
             return Taken(result=Result.DOCUMENT)
         self._quarantine.remove(stored.blob_id)
         taken = Taken(result=Result.TWICE, reason=TWICE)
-        self.note(number, name, mark, stored.payload_len, taken)
+        self.note(number, sent, stored.payload_len, taken)
         return taken
 
-    def note(self, number: int, name: str, mark: str | None, size: int, taken: Taken) -> None:
+    def note(self, number: int, sent: Sent, size: int, taken: Taken) -> None:
         """Note a file of which nothing is kept."""
 
         def work(tx: Connection) -> None:
             self._hold(tx, number)
-            asked = {"import_pk": number, "mark": mark, "name": _shown(name), "size": size}
+            asked = {"import_pk": number, **_called(sent), "size": size}
             reason = taken.reason[:_MOST_REASON]
             tx.execute(_SQL.add_file, {**asked, "result": taken.result.value, "reason": reason})
 
@@ -192,7 +199,8 @@ class Keeping:
         return batch
 
 
-def _shown(name: str) -> str:
-    """Make a name one that can be shown and stored."""
-    plain = "".join(char if char.isprintable() else "\ufffd" for char in name)
-    return plain.encode("utf-8", "replace").decode()[:_MOST_NAME]
+def _called(sent: Sent) -> dict[str, str | None]:
+    """Give mark and name as they are stored, the name as one that can be shown."""
+    plain = "".join(char if char.isprintable() else "\ufffd" for char in sent.name)
+    name = plain.encode("utf-8", "replace").decode()[:_MOST_NAME]
+    return {"mark": sent.mark, "name": name}

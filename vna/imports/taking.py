@@ -10,15 +10,13 @@ import contextlib
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from uuid import UUID
 
-from vna.access.principal import Principal
 from vna.blobs.spool import Spool
 from vna.errors import Conflict, InvalidRequest, TooLarge, Unavailable
 from vna.imports import documents, iso
 from vna.imports.documents import Incoming
 from vna.imports.held import HeldFile
-from vna.imports.keeping import TWICE, Keeping, Terms
+from vna.imports.keeping import TWICE, Into, Keeping, Sent, Terms
 from vna.imports.members import UNREADABLE, Member
 from vna.imports.values import Result, Taken
 from vna.ingest.outcome import AlreadyStored, Cause, Refused, Stored
@@ -39,23 +37,14 @@ class Taking:
     def __init__(
         self,
         keeping: Keeping,
-        who: Principal,
-        number: int,
-        batch: UUID,
+        into: Into,
         terms: Terms,
-        *,
-        name: str,
-        mark: str | None,
-        digest: bytes | None,
+        sent: Sent,
     ) -> None:
         self._keeping = keeping
-        self._who = who
-        self._number = number
-        self._batch = batch
+        self._into = into
         self._terms = terms
-        self._name = name
-        self._mark = mark
-        self._digest = digest
+        self._sent = sent
         self._head = bytearray()
         self._size = 0
         self._object: _Object | None = None
@@ -104,7 +93,7 @@ class Taking:
             self._spool, self._is_zip = self._keeping.spool(), kind == "zip"
             self._put_aside(head)
             return
-        self._object = self._one(self._name, self._mark, self._digest)
+        self._object = self._one(self._sent)
         self._object.feed(head)
 
     def _put_aside(self, data: bytes) -> None:
@@ -113,17 +102,8 @@ class Taking:
             raise TooLarge("A ZIP or ISO may not be larger than that: bring its files as a folder.")
         spool.append(data)
 
-    def _one(self, name: str, mark: str | None, digest: bytes | None) -> _Object:
-        return _Object(
-            self._keeping,
-            self._who,
-            self._number,
-            self._batch,
-            keeps_documents=self._terms.documents,
-            name=name,
-            mark=mark,
-            digest=digest,
-        )
+    def _one(self, sent: Sent) -> _Object:
+        return _Object(self._keeping, self._into, sent, keeps_documents=self._terms.documents)
 
     def _opened(self) -> Taken:
         if self._spool is None:
@@ -133,7 +113,7 @@ class Taking:
             taken = Taken(result=Result.OPENED, files=count)
         except InvalidRequest as exc:
             taken = Taken(result=Result.BAD, reason=str(exc))
-        self._keeping.note(self._number, self._name, self._mark, self._size, taken)
+        self._keeping.note(self._into.number, self._sent, self._size, taken)
         return taken
 
     def _read_all(self, file: HeldFile) -> int:
@@ -142,7 +122,7 @@ class Taking:
             ending: deque[Future[Taken]] = deque()
             for member in self._keeping.members(file, is_zip=self._is_zip):
                 if count % 256 == 0:
-                    self._keeping.require_room(self._number, self._terms)
+                    self._keeping.require_room(self._into.number, self._terms)
                 count += 1
                 while len(ending) >= _ENDING:
                     ending.popleft().result()
@@ -153,7 +133,7 @@ class Taking:
 
     def _read(self, member: Member) -> Callable[[], Taken]:
         """Read a member; what is given ends it, in whatever thread."""
-        one = self._one(member.name, None, None)
+        one = self._one(Sent(member.name))
         if member.problem:
             return lambda: one.give_up(member.size, member.problem)
         try:
@@ -174,32 +154,20 @@ class _Object:
     def __init__(
         self,
         keeping: Keeping,
-        who: Principal,
-        number: int,
-        batch: UUID,
+        into: Into,
+        sent: Sent,
         *,
         keeps_documents: bool,
-        name: str,
-        mark: str | None,
-        digest: bytes | None,
     ) -> None:
         self._keeping = keeping
-        self._who = who
-        self._number = number
-        self._batch = batch
+        self._into = into
+        self._sent = sent
         self._keeps_documents = keeps_documents
         self._document: Incoming | None = None
-        self._name = name
-        self._mark = mark
-        self._digest = digest
         self._size = 0
         self._head = b""
         self._is_container = False
-        self._receiving = keeping.receive(
-            who,
-            batch,
-            lambda aside: keeping.keep(number, aside, name=name, mark=mark, digest=digest),
-        )
+        self._receiving = keeping.receive(into, sent)
 
     def feed(self, data: bytes, *, inside: bool = False) -> None:
         """Take the next bytes; `inside` a container there is no other one."""
@@ -208,7 +176,7 @@ class _Object:
             self._is_container = inside and bool(_container(self._head))
             media = documents.media_of(self._head) if self._keeps_documents else None
             if media is not None:
-                self._document = self._keeping.document(self._who, self._batch, media)
+                self._document = self._keeping.document(self._into, media)
         self._size += len(data)
         if self._document is not None:
             self._document.feed(data)
@@ -229,24 +197,19 @@ class _Object:
         if outcome.cause is Cause.MISMATCH:
             raise Conflict(outcome.message)
         taken = self._told_apart(outcome)
-        self._keeping.note(self._number, self._name, self._mark, self._size, taken)
+        self._keeping.note(self._into.number, self._sent, self._size, taken)
         return taken
 
     def _kept(self, document: Incoming) -> Taken:
         self._receiving.abort()
         return self._keeping.keep_document(
-            self._number,
-            document.finish(),
-            document.media,
-            name=self._name,
-            mark=self._mark,
-            digest=self._digest,
+            self._into.number, document.finish(), document.media, self._sent
         )
 
     def give_up(self, size: int, why: str) -> Taken:
         """Note that it could not be read."""
         taken = Taken(result=Result.BAD, reason=why)
-        self._keeping.note(self._number, self._name, self._mark, max(size, 0), taken)
+        self._keeping.note(self._into.number, self._sent, max(size, 0), taken)
         return taken
 
     def abort(self) -> None:
