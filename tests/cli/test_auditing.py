@@ -12,7 +12,7 @@ from defusedxml.ElementTree import fromstring
 from tests.cli.conftest import Vna
 from tests.factories import ct
 from vna.app import at_work
-from vna.config import load
+from vna.loading import load
 
 
 @pytest.mark.usefixtures("held")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page
 
-AXE = Path(__file__).parent / "npm" / "node_modules" / "axe-core" / "axe.min.js"
+_SOURCE = Path(__file__).parent / "npm" / "node_modules" / "axe-core" / "axe.min.js"
 _ALL_THERE = """document.readyState === 'complete' &&
   [...document.images].every(image => image.complete || image.loading === 'lazy')"""
 # what passes is not described: that is most of the work
@@ -22,6 +22,6 @@ def all_there(page: Page) -> None:
 def violations(page: Page) -> list[str]:
     """Say what axe finds in the page as it is shown now: rule, element, what to do."""
     if page.evaluate("typeof axe") == "undefined":  # read once a page: it is half a megabyte
-        page.evaluate(AXE.read_text(encoding="utf-8"))  # past the policy of the page
+        page.evaluate(_SOURCE.read_text(encoding="utf-8"))  # past the policy of the page
     found: list[str] = page.evaluate(_RUN)
     return found

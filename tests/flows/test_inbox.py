@@ -9,13 +9,11 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.conftest import TestPostgres
-from tests.flows.axe import AXE, violations
+from tests.flows.axe import violations
 from tests.flows.test_viewer import SCREENS
 from tests.web.conftest import Site, serving
 from tests.web.test_inbox import LINK, invited, kept
 from vna.delivery.channels import email, phone
-
-__all__ = ["AXE", "browser"]
 
 WIDTHS = {"narrow": (320, 640), "phone": (360, 740), "tablet": (768, 1024), "desktop": (1280, 800)}
 CODE = {"code": "12345678", "minutes": "10", "host": "localhost"}

@@ -19,6 +19,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.cli.serving import Serving, serving
+from tests.flows.axe import violations
 from tests.flows.serving import ROOT
 from tests.flows.test_viewer import DESKTOP, PHONE, SCREENS, Told
 
@@ -80,11 +81,12 @@ def link(text: str, served: Serving) -> str:
 
 
 def shoot(page: Page, name: str) -> None:
-    """Take a picture on a desktop and on a phone; on neither does the page scroll sideways."""
+    """Take a picture on phone and desktop; neither scrolls sideways, axe finds nothing."""
     for size, of in ((PHONE, "phone"), (DESKTOP, "desktop")):
         page.set_viewport_size(size)  # type: ignore[arg-type]  # a TypedDict of the same keys
         page.screenshot(path=SCREENS / f"{name}-{of}.png", full_page=True)
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), name
+        assert violations(page) == [], (name, of)
 
 
 def test_the_first_administrator_enrols_signs_in_and_out(

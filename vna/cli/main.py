@@ -17,8 +17,9 @@ from types import ModuleType
 
 from vna import __version__
 from vna.cli.memory import importing
-from vna.config import Settings, load
+from vna.config import Settings
 from vna.errors import ConfigError, VNAError
+from vna.loading import load
 
 
 @dataclass(frozen=True, slots=True)
