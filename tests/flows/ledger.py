@@ -42,6 +42,7 @@ class Sender:
     ledger: Ledger
     number: int
     stop: threading.Event
+    pace_s: float = 0.0  # between two of them
     sent: int = 0
 
     def run(self) -> None:
@@ -52,6 +53,7 @@ class Sender:
                 self.stop.wait(0.05)  # the server is on its way back
 
     def _next(self) -> factories.Instance:
+        self.stop.wait(self.pace_s)
         self.sent += 1
         study = self.number * 1_000_000 + self.sent // 40 + 1
         pixels = random.Random(study * 1000 + self.sent).randbytes(64 * 64 * 2)

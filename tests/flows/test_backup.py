@@ -151,7 +151,7 @@ def test_what_was_acknowledged_before_a_backup_comes_back_after_the_server_is_de
     first = Serving(top / "first")
     first.start()
     ledger, stop = Ledger(), threading.Event()
-    senders = [Sender(first, ledger, number, stop) for number in (1, 3)]
+    senders = [Sender(first, ledger, number, stop, pace_s=0.02) for number in (1, 3)]
     threads = [threading.Thread(target=sender.run) for sender in senders]
     for thread in threads:
         thread.start()
