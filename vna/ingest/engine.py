@@ -203,6 +203,8 @@ class IngestEngine:
         if raw is not None:
             key = self._store.keys.open(stored.key_id, stored.key_version)
             sealed = seal_json(key, stored.blob_id, raw)
+        else:
+            received.writer.settle()  # who looks into all of its attributes reads it from the store
         extra = None
         if added:  # nothing of this costs anything where nothing was made searchable
             extra = extra_of(raw or json_of(self._store, stored.blob_id), added, self._zone)
