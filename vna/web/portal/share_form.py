@@ -121,6 +121,7 @@ def ticked(typed: Typed) -> frozenset[Confirmed]:
 
 
 def way(text: str) -> Channel | None:
+    """Read an e-mail address or a telephone number; None for nothing. Raises `InvalidRequest`."""
     if not text:
         return None
     return channel("email" if "@" in text else "sms", text)
