@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vna.config import Settings
 from vna.errors import NotFound, VNAError
@@ -50,9 +50,22 @@ def create(engines: Engines) -> ASGIApp:
         elif path.startswith(PREFIX) and (below := below_share(scope)) is not None:
             await shared(below, receive, send)
         else:
-            await house(scope, receive, send)
+            await house(scope, receive, _protected(send))
 
     return app
+
+
+def _protected(send: Send) -> Send:
+    """Give every answer of the house what an answer of ours carries, unless it says so itself."""
+
+    async def send_on(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            said = {name.lower() for name, _ in message["headers"]}
+            ours = (*problems.PROTECTED, problems.NOT_KEPT)
+            message["headers"] = [*message["headers"], *(f for f in ours if f[0] not in said)]
+        await send(message)
+
+    return send_on
 
 
 def _house(counter: Counter) -> Starlette:
@@ -102,5 +115,5 @@ async def _error(_request: Request, exc: Exception) -> Response:
 
 
 def _response(status: int, fields: problems.Headers, content: bytes) -> Response:
-    headers = {k.decode(): v.decode() for k, v in (*problems.ALWAYS, *fields)}
+    headers = {k.decode(): v.decode() for k, v in fields}
     return Response(content, status, headers, media_type="application/json")

@@ -176,6 +176,12 @@ def _credential(scope: Scope) -> _Key | None:
     return None if secret is None else (b"cookie", secret, address_of(scope))
 
 
+def is_by_cookie(scope: Scope) -> bool:
+    """Whether a browser asks with the cookie of a session, and not a program with a token."""
+    names = [name for name, _ in scope["headers"]]
+    return b"cookie" in names and b"authorization" not in names and secret_of(scope) is not None
+
+
 def cookie_name(scope: Scope) -> str:
     """Name the cookie. With TLS no other host or plain page can set it (RFC 6265bis 4.1.3.2)."""
     return "__Host-vna" if scope["scheme"] == "https" else "vna"

@@ -384,7 +384,8 @@ class LimitedProtocol(HttpToolsProtocol):
         phrase = HTTPStatus(status).phrase
         content = problems.body(status, "".join(w.title() for w in phrase.split()), message)
         lines = [f"HTTP/1.1 {status} {phrase}\r\n".encode()]
-        for name, value in problems.headers(status, content):
+        ours = (*self.server_state.default_headers, *problems.headers(status, content))
+        for name, value in ours:
             lines += [name, b": ", value, b"\r\n"]
         self.transport.write(b"".join([*lines, b"connection: close\r\n\r\n", content]))
 
