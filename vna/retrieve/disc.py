@@ -277,7 +277,7 @@ class DiscEngine:
     def _disc(self, principal: Principal, job_id: int) -> Disc:
         found = self._listed(job_id=job_id, most=1)
         if not found:
-            raise NotFound("There is no such disc.")
+            raise NotFound
         for study in found[0].studies:
             require(principal, Action.RETRIEVE, StudyRef(uid(study)))
             require_copies(principal, StudyRef(uid(study)))
