@@ -20,7 +20,7 @@ from tests.web.test_matrix import NEEDED, PAGES, ROLES
 from vna.access.care import Whom
 from vna.access.principal import Action, Label
 from vna.access.roles import Role
-from vna.dicom.refs import uid
+from vna.dicom.refs import StudyRef, uid
 from vna.web.exchange import URI_ROOT
 
 BORN = {"PatientBirthDate": "19700101", "PatientSex": "F"}
@@ -35,6 +35,7 @@ GIVEN = made(2, "P-2")  # by a care relation, or because it is linked with one's
 ENDED = made(3, "P-3")  # given once, and no more
 OTHER = made(4, "P-4")
 WITHHELD = made(5, "P-5")  # given, too, and labelled then
+GONE = made(6, "P-6")  # deleted: only who would have seen it is told so
 STUDIES = {"own": OWN, "given": GIVEN, "ended": ENDED, "other": OTHER, "withheld": WITHHELD}
 NOWHERE = made(99, "P-0")
 
@@ -72,8 +73,9 @@ def sees(role: Role, which: str) -> bool:
 def world(postgres: TestPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with serving(postgres, tmp_path_factory.mktemp("site"), dev=False) as site:
         archive = site.archive
-        for one in STUDIES.values():
+        for one in (*STUDIES.values(), GONE):
             archive.take(one.part10())
+        archive.lifecycle.delete(archive.who, StudyRef(uid(GONE.study)))
         clients, headers = {}, {}
         for name, role in ROLES.by_name.items():
             if not role.is_own:
@@ -135,6 +137,21 @@ def test_every_resource_of_a_study_is_for_whom_it_was_given(world: World, role: 
                 absent = world.ask(role, f"/dicom-web/{path_of(NOWHERE, names)}")
                 assert answer.status_code == 404, about
                 assert same(answer, absent), about
+
+
+@pytest.mark.parametrize("role", ROLES.by_name)
+def test_what_was_deleted_is_told_to_whom_it_was_there_for(world: World, role: str) -> None:
+    found = ROLES.by_name[role]
+    for _, names in LOOKED_AT:
+        if NEEDED["GET", names] is not Action.RETRIEVE:
+            continue
+        answer = world.ask(role, f"/dicom-web/{path_of(GONE, names)}")
+        if Action.RETRIEVE not in found.actions:
+            assert answer.status_code == 403, names
+        elif found.scope.everything:
+            assert answer.status_code == 410, names
+        else:
+            assert same(answer, world.ask(role, f"/dicom-web/{path_of(NOWHERE, names)}")), names
 
 
 @pytest.mark.parametrize("role", ROLES.by_name)
