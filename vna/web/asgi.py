@@ -23,6 +23,7 @@ from vna.web.dicomweb.shared import PREFIX, SharedDicomWeb, below_share
 from vna.web.exchange import ROOT, URI_ROOT, Counter
 from vna.web.identity import Identity
 from vna.web.portal.routes import routes as portal
+from vna.web.proxies import Proxies
 from vna.web.standing import Standing
 from vna.web.threads import Threads
 
@@ -39,10 +40,13 @@ def create(engines: Engines) -> ASGIApp:
     )
     dicomweb, shared = DicomWeb(counter), SharedDicomWeb(counter)
     house = _house(counter)
+    proxies = Proxies(engines.settings.http)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         # DICOMweb goes its own way: a frame is too short a thing for layers of middleware.
-        path = scope["path"] if scope["type"] == "http" else ""
+        path = ""
+        if scope["type"] == "http":
+            path, scope = scope["path"], proxies.seen(scope)
         if path.startswith(f"{ROOT}/") or path == ROOT:
             await dicomweb({**scope, "root_path": scope["root_path"] + ROOT}, receive, send)
         elif path in (URI_ROOT, f"{URI_ROOT}/"):
