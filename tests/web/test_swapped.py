@@ -272,6 +272,7 @@ def require_strangers(site: Site, ours: Party, theirs: Party, *, least: int) -> 
                 assert told[0] == told[1], about
                 for secret in theirs.secrets:
                     assert secret.encode() not in asked[0].content, about
+    print(f"{len(recorded)} recorded, {tried} swapped")
     assert tried >= least
     assert kept(site, theirs) == before
 
