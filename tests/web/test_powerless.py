@@ -25,7 +25,6 @@ OPEN = {
     "imports.begin_in": "in the transaction of an act that asked",
     "imports.reject_in": "in the transaction of an act that asked",
     "imports.intake.take": "into the import its caller was let into: by their right, or by a link",
-    "imports.intake.document": "into the import its caller was let into",
     "retrieve.sent": "writes down how a retrieval ended that was let through",
     "pushes.reported": "asks to be the remote AE that was asked, and nothing else",
     "pushes.received": "in the transaction of the act before",
