@@ -14,6 +14,7 @@ from vna.cli import sockets
 from vna.config import Settings
 from vna.db import runlock
 from vna.db.place import make_data
+from vna.web.proxies import Proxies
 
 _FILES = 65536
 
@@ -54,6 +55,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 -- flags stand in the settings
     """Serve until SIGTERM or SIGINT."""
     sockets.require_loopback(settings)
+    Proxies(settings.http)  # told here, and not by each child
     _set_limits()
     make_data(settings.data)
     with contextlib.ExitStack() as closing:
