@@ -40,6 +40,7 @@ def test_init_prints_the_first_administrator_s_link_and_a_fingerprint(vna: Vna, 
     ]  # fmt: skip
 
 
+@pytest.mark.usefixtures("held")
 def test_accounts_and_tokens_at_the_shell(vna: Vna, archive: Path) -> None:
     where = ("--data", archive)
     assert vna("user", "add", "ada", "--role", "king", *where).returncode == 1

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from vna.cli import sockets
+from vna.cli.memory import importing
 from vna.config import Settings
 from vna.db import runlock
 from vna.db.place import make_data
@@ -71,7 +72,8 @@ def run(args: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 --
         _share_metrics(settings.data / "run" / "metrics")
         # Imported only now: metrics look for their folder when they are declared. And only once,
         # before the first fork, so that all processes share the memory.
-        from vna.cli.processes import serve
+        with importing():
+            from vna.cli.processes import serve
 
         serve(settings, http, dicom)
     return 0
