@@ -54,6 +54,7 @@ from vna.retrieve.disc import DiscEngine
 from vna.retrieve.engine import RetrieveEngine
 from vna.retrieve.render import RenderEngine
 from vna.sharing.engine import SharingEngine
+from vna.sharing.open_shares import Apart
 
 _CHECK_S = 2.0  # longest wait for the database when asked whether the archive can work
 
@@ -128,7 +129,7 @@ def opened(settings: Settings, dsn: str) -> Iterator[Archive]:
         opening.callback(audit.close)
         pixels = PixelPool(settings.pixels)
         opening.callback(pixels.close)
-        yield _assembled(settings, store, database, audit, pixels)
+        yield assembled(settings, store, database, audit, pixels)
 
 
 def found(settings: Settings) -> list[str]:
@@ -270,14 +271,27 @@ class _Stores(TypedDict):
     settings: Settings
 
 
-def _assembled(
-    settings: Settings, store: BlobStore, database: Database, audit: Audit, pixels: PixelPool
+def assembled(
+    settings: Settings,
+    store: BlobStore,
+    database: Database,
+    audit: Audit,
+    pixels: PixelPool,
+    *,
+    apart: Apart | None = None,
 ) -> Archive:
+    """Put the engines on their stores; `apart` in a process that holds no key of the archive."""
     stores = _Stores(store=store, database=database, audit=audit, settings=settings)
     routes = Routes(database, audit, settings)
     router = Router(routes, store, settings)
-    messages = Messages(database=database, audit=audit, keyring=store.keyring, settings=settings)
-    sharing = SharingEngine(**stores, outbox=messages)
+    messages = Messages(
+        database=database,
+        audit=audit,
+        keyring=store.keyring,
+        settings=settings,
+        is_apart=apart is not None,
+    )
+    sharing = SharingEngine(**stores, outbox=messages, apart=apart)
     messages.receipts.on_bounce = sharing.channel_bounced
     known = people(
         database=database,

@@ -239,7 +239,8 @@ SELECT x.session_id, x.grant_id, g.share_id, x.level, x.proven, g.proof, st.ends
        (SELECT string_agg(t.study_pk || ':' || t.revision, ',' ORDER BY t.study_pk)
           FROM study y
           JOIN study_state t USING (study_pk)
-         WHERE y.study_uid = ANY (s.studies))
+         WHERE y.study_uid = ANY (s.studies)),
+       x.half
   FROM share_session x
   JOIN share_grant g USING (grant_id)
   JOIN share s USING (share_id)
@@ -256,7 +257,8 @@ SELECT x.session_id, x.grant_id, g.share_id, x.level, x.proven, g.proof, st.ends
        (SELECT string_agg(t.study_pk || ':' || t.revision, ',' ORDER BY t.study_pk)
           FROM study y
           JOIN study_state t USING (study_pk)
-         WHERE y.study_uid = ANY (s.studies))
+         WHERE y.study_uid = ANY (s.studies)),
+       k.half
   FROM capability k
   JOIN share_session x USING (session_id)
   JOIN share_grant g USING (grant_id)
@@ -629,3 +631,31 @@ SELECT at, kind, outcome, principal, actor_kind, detail
  WHERE detail ->> 'share' = %s AND detail ? 'share'
  ORDER BY id DESC
  LIMIT %s;
+
+-- name: keys_of_blob
+-- The data key of a blob under the keys of these shares.
+SELECT share_id, data_key
+  FROM share_item
+ WHERE blob_id = %(blob_id)s AND share_id = ANY (%(shares)s)
+UNION ALL
+SELECT share_id, data_key
+  FROM share_later_key
+ WHERE blob_id = %(blob_id)s AND share_id = ANY (%(shares)s)
+ LIMIT 1;
+
+-- name: share_with_blob
+-- A share that holds, and which current instance of its studies a blob is.
+SELECT s.owner_key, s.studies, s.reports, y.study_uid, e.series_uid, i.sop_instance_uid, b.header
+  FROM share s
+  JOIN study y ON y.study_uid = ANY (s.studies)
+  JOIN series e USING (study_pk)
+  JOIN instance i USING (series_pk)
+  JOIN instance_blob b USING (instance_pk)
+ WHERE s.share_id = %(share_id)s AND i.blob_id = %(blob_id)s AND i.current
+   AND s.state IN ('sent', 'verified', 'active') AND s.ends_at > now();
+
+-- name: add_later_key
+-- Keep a data key that was wrapped for a share later on.
+INSERT INTO share_later_key (share_id, blob_id, data_key)
+VALUES (%s, %s, %s)
+ON CONFLICT DO NOTHING;
