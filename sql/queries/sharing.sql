@@ -150,6 +150,20 @@ SELECT %s, u.study_uid, u.series_uid, u.instance_uid, u.blob_id, u.data_key, u.s
        AS u (study_uid, series_uid, instance_uid, blob_id, data_key, size)
 ON CONFLICT DO NOTHING;
 
+-- name: add_fresh_grant
+-- A grant that was not there before.
+INSERT INTO share_grant
+    (grant_id, share_id, parent_id, depth, recipient, locator, link_wrap, printed, printed_salt,
+     printed_wrap, passcode_salt, pepper, stretch, proof, to_channel, by_channel, language,
+     only_parts, reports, download, forward, created_at, issued_at, ends_at, state)
+VALUES
+    (%(grant_id)s, %(share_id)s, %(parent_id)s, %(depth)s, %(recipient)s, %(locator)s,
+     %(link_wrap)s, %(printed)s, %(printed_salt)s, %(printed_wrap)s, %(passcode_salt)s,
+     %(pepper)s, %(stretch)s, %(proof)s, %(to_channel)s, %(by_channel)s, %(language)s,
+     %(only_parts)s::jsonb, %(reports)s, %(download)s, %(forward)s, %(created_at)s,
+     %(issued_at)s, %(ends_at)s, %(state)s)
+RETURNING grant_id;
+
 -- name: add_grant
 -- A grant; or an old one under new secrets, unless it was issued later than that.
 INSERT INTO share_grant

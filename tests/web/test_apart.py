@@ -10,8 +10,9 @@ from typing import Any
 
 import pydicom
 import pytest
+from psycopg.conninfo import make_conninfo
 
-from tests.conftest import TestPostgres
+from tests.conftest import SCHEMA, TestPostgres
 from tests.factories import ct
 from tests.sharing.conftest import report
 from tests.web.conftest import Site, running, serving
@@ -22,6 +23,7 @@ from vna.blobs.backends import connect
 from vna.blobs.journal import Journal
 from vna.blobs.store import BlobStore
 from vna.crypto.lent import Lent
+from vna.db import guest_role
 from vna.delivery.sealing import unseal
 from vna.errors import NotFound, NotPermitted
 from vna.web.asgi import create
@@ -68,7 +70,9 @@ def both(postgres: TestPostgres, tmp_path_factory: pytest.TempPathFactory) -> It
             described=BlobStore.describe(folder),
         )
         settings = replace(site.archive.settings, dev=False)
-        dsn = postgres.dsn(site.database_name)
+        guest_role.make(postgres.cluster.admin_dsn())
+        guest_role.give(postgres.dsn(site.database_name), SCHEMA)
+        dsn = make_conninfo(postgres.dsn(site.database_name), user=guest_role.ROLE)
         with (
             guests_opened(settings, dsn, given) as apart,
             running(create(apart.engines)) as address,
@@ -161,6 +165,13 @@ def test_what_nobody_opened_stays_closed(both: Both) -> None:
     assert row is not None
     blob_id, header = bytes(row[0]), bytes(row[1])
     inside(both.site, offered(both.site, FIRST))
+    with both.apart.database.reading() as conn:
+        seen = {row[0] for row in conn.execute("SELECT study_uid FROM study")}
+        of_all = conn.execute("SELECT count(*) FROM instance WHERE current").fetchone()
+    assert FIRST.study in seen
+    assert OTHER.study not in seen
+    assert of_all is not None
+    assert of_all[0] < 5
     with pytest.raises(NotFound):
         store.reader(blob_id)
     with pytest.raises(NotFound):

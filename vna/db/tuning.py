@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from vna.db import guest_role
 from vna.db.account import Account
 
 INCLUDE = "\ninclude_if_exists = 'vna.conf'\n# your own settings: below this line\n"
@@ -74,8 +75,8 @@ def write(files: Path, account: Account, *, durable: bool) -> None:
 
 def _ident(account: Account) -> str:
     """Map the service's user, and root, who can become it anyway, to the roles of the archive."""
-    users = sorted({"root", account.name})
-    return "".join(f"vna {user} {role}\n" for user in users for role in ("vna", "postgres"))
+    users, roles = sorted({"root", account.name}), ("vna", "postgres", guest_role.ROLE)
+    return "".join(f"vna {user} {role}\n" for user in users for role in roles)
 
 
 def _put(path: Path, text: str, account: Account) -> None:
