@@ -23,7 +23,7 @@ from vna.config import Settings, address
 from vna.crypto import certificates
 from vna.crypto.credentials import Vault
 from vna.crypto.keyring import Keyring, RootKey, make_root_key
-from vna.db import migrate, runlock, statements
+from vna.db import guest_role, migrate, runlock, statements
 from vna.db.cluster import Cluster
 from vna.db.place import make_data
 from vna.db.pool import Database
@@ -188,6 +188,23 @@ def found_index(settings: Settings, index: Index) -> list[str]:
     finally:
         database.close()
     return made
+
+
+def found_guest_role(settings: Settings, index: Index) -> str:
+    """Make sure that there is a role for guests, with its rights; say how to connect as it.
+
+    Raises `ConfigError` where the server is somebody else's and nobody made the role.
+    """
+    schema = settings.postgres.schema
+    if index.cluster is not None:
+        guest_role.make(index.cluster.admin_dsn())
+        guest_role.give(index.dsn, schema)
+        return guest_role.dsn_as(index.dsn)
+    wanted = settings.sharing.database_url
+    if not wanted:
+        raise ConfigError("sharing.listen asks for sharing.database_url beside postgres.url.")
+    guest_role.give(index.dsn, schema, guest_role.role_of(wanted))
+    return wanted
 
 
 def require_administrator(settings: Settings, index: Index) -> None:

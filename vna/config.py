@@ -257,6 +257,9 @@ class Sharing:
     """What is given on by links, and for how long."""
 
     url: str = ""
+    listen: str = ""
+    workers: int = 1
+    database_url: str = ""
     patient_days: float = 90.0
     other_days: float = 30.0
     most_days: float = 366.0
@@ -429,6 +432,12 @@ def load(
             _put(values, tuple(name.split(".")), value)
     built: Settings = _build(Settings, values, ())
     return built
+
+
+def built(values: Mapping[str, Any]) -> Settings:
+    """Make settings of what another process of ours gave. Raises `ConfigError`."""
+    made: Settings = _build(Settings, dict(values), ())
+    return made
 
 
 def address(listen: str) -> tuple[str, int]:

@@ -8,9 +8,11 @@ consents, messages or the archive's keys of shares, and nothing of the catalogue
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import LiteralString
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from vna.db.faults import translating
 from vna.db.pool import conninfo
@@ -18,7 +20,7 @@ from vna.errors import ConfigError
 
 ROLE = "vna_share"
 
-Rights = Mapping[str, Sequence[str] | None]
+Rights = Mapping[LiteralString, Sequence[str] | None]
 """Columns by verb; None is all of them."""
 
 _ALL: Rights = {"SELECT": None}
@@ -85,6 +87,25 @@ RIGHTS: Mapping[str, Rights] = {
         "UPDATE": ("job_id", "state", "sealed", "next_at", "changed_at"),
     },
 }
+
+
+def dsn_as(dsn: str, role: str = ROLE) -> str:
+    """Say how to connect as the role, at the same server. Raises `ConfigError`."""
+    try:
+        return make_conninfo(dsn, user=role)
+    except psycopg.ProgrammingError as exc:
+        raise ConfigError("postgres.url is not a PostgreSQL connection URL.") from exc
+
+
+def role_of(dsn: str) -> str:
+    """Say as whom a URL connects. Raises `ConfigError` when it names nobody."""
+    try:
+        role = conninfo_to_dict(dsn).get("user")
+    except psycopg.ProgrammingError as exc:
+        raise ConfigError("sharing.database_url is not a PostgreSQL connection URL.") from exc
+    if not role:
+        raise ConfigError("sharing.database_url names no user.")
+    return str(role)
 
 
 def make(admin_dsn: str, role: str = ROLE) -> None:

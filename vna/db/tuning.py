@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from vna.db import guest_role
-from vna.db.account import Account
+from vna.db.account import GUESTS, Account
 
 INCLUDE = "\ninclude_if_exists = 'vna.conf'\n# your own settings: below this line\n"
 
@@ -76,7 +76,9 @@ def write(files: Path, account: Account, *, durable: bool) -> None:
 def _ident(account: Account) -> str:
     """Map the service's user, and root, who can become it anyway, to the roles of the archive."""
     users, roles = sorted({"root", account.name}), ("vna", "postgres", guest_role.ROLE)
-    return "".join(f"vna {user} {role}\n" for user in users for role in roles)
+    lines = [f"vna {user} {role}\n" for user in users for role in roles]
+    # the process that serves guests, where it is an OS user of its own: one role, and no other
+    return "".join([*lines, f"vna {GUESTS} {guest_role.ROLE}\n"])
 
 
 def _put(path: Path, text: str, account: Account) -> None:

@@ -146,7 +146,8 @@ class Rooms:
         if settings.sharing.url:
             return settings.sharing.url.rstrip("/")
         scheme = "http" if settings.dev else "https"
-        return f"{scheme}://{settings.http.listen.partition(',')[0].strip()}"
+        listen = settings.sharing.listen or settings.http.listen
+        return f"{scheme}://{listen.partition(',')[0].strip()}"
 
 
 def guest_named(number: str, grant_id: int, address: str | None) -> Principal:
