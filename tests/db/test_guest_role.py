@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -10,11 +14,28 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from tests.conftest import SCHEMA, TestPostgres
-from vna.db import guest_role
+from vna.db import account, guest_role
 from vna.db.pool import Database
 from vna.errors import ConfigError
 
-VERBS = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
+# everything is imported before: the other user may not read where Python lies
+_BECOME = """
+import sys
+import psycopg
+from vna.db import account
+psycopg.connect(sys.argv[3]).close()
+account.named(account.GUESTS).become()
+try:
+    open(sys.argv[1]).read()
+except PermissionError:
+    print("closed")
+for dsn in sys.argv[2:]:
+    try:
+        with psycopg.connect(dsn) as conn:
+            print(conn.execute("SELECT current_user").fetchone()[0])
+    except psycopg.OperationalError:
+        print("refused")
+"""
 
 
 @pytest.fixture
@@ -90,6 +111,44 @@ def test_every_right_is_of_a_table_there_is(guests: psycopg.Connection) -> None:
 def test_what_no_guest_needs_is_refused(guests: psycopg.Connection, statement: str) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         guests.execute(sql.SQL(statement))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_another_os_user_comes_in_as_this_role_alone_and_reads_none_of_our_files(
+    postgres: TestPostgres, database: Database, tmp_path: Path
+) -> None:
+    guest_role.make(postgres.cluster.admin_dsn())
+    assert account.for_guests().name == account.GUESTS
+    key = tmp_path / "root.key"
+    key.write_bytes(b"secret")
+    key.chmod(0o400)
+    theirs = guest_role.dsn_as(database.dsn)
+    told = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            _BECOME,
+            str(key),
+            theirs,
+            database.dsn,
+            postgres.cluster.admin_dsn(),
+        ],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout.split() == ["closed", "vna_share", "refused", "refused"]
+
+
+def test_where_another_user_cannot_read_the_program_it_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    hidden = tmp_path / "hidden"
+    hidden.mkdir(mode=0o700)
+    found = account.for_guests(hidden)
+    assert found == account.current()
+    assert bool(caplog.records) == (os.geteuid() == 0)
 
 
 def test_a_role_nobody_made_is_named_with_the_way_to_make_it(database: Database) -> None:

@@ -26,7 +26,12 @@ from vna.crypto.lent import Lent
 from vna.db import guest_role
 from vna.delivery.sealing import unseal
 from vna.errors import NotFound, NotPermitted
-from vna.web.asgi import create
+from vna.web.asgi import create_for_guests
+from vna.web.exchange import Counter
+from vna.web.identity import Identity
+from vna.web.portal import guest_site
+from vna.web.standing import Standing
+from vna.web.threads import Threads
 
 FIRST, SECOND = ct(rows=32, columns=32), ct(instance=2, rows=32, columns=32)
 OTHER = ct(study=9, patient_id="P-0009", patient_name="Roe^Richard")
@@ -75,7 +80,7 @@ def both(postgres: TestPostgres, tmp_path_factory: pytest.TempPathFactory) -> It
         dsn = make_conninfo(postgres.dsn(site.database_name), user=guest_role.ROLE)
         with (
             guests_opened(settings, dsn, given) as apart,
-            running(create(apart.engines)) as address,
+            running(create_for_guests(apart.engines)) as address,
         ):
             yield Both(replace(site, address=address), apart)
 
@@ -124,6 +129,27 @@ def test_a_report_that_comes_later_is_opened_with_the_archives_help(both: Both) 
         assert late.instance.encode() in answer.content
     with both.site.archive.database.reading() as conn:
         assert conn.execute("SELECT count(*) FROM share_later_key").fetchone() == (1,)
+
+
+def test_the_site_of_guests_has_no_page_of_anybody_else(both: Both) -> None:
+    threads = Threads(1)
+    try:
+        identity = Identity(both.apart.engines, threads)
+        counter = Counter(
+            engines=both.apart.engines,
+            threads=threads,
+            identity=identity,
+            standing=Standing(identity),
+        )
+        paths = {route.path for route in guest_site.routes(counter)}
+        led = {route.path for route in guest_site.elsewhere(counter)}
+    finally:
+        threads.close()
+    others = {path for path in paths if not path.startswith(("/s/", "/static/"))}
+    assert others == {"/", "/s", "/viewer/{path:path}"}
+    assert led == {"/s", "/s/{path:path}"}
+    for path in ("/login", "/dicom-web/studies", "/metrics", "/viewer/index.html", "/own"):
+        assert caller(both.site).get(path).status_code == 404
 
 
 def test_codes_forwarding_and_ways_out_need_no_key_either(both: Both) -> None:

@@ -37,14 +37,7 @@ def create(engines: Engines) -> ASGIApp:
     counter = _counter(engines)
     dicomweb, shared = DicomWeb(counter), SharedDicomWeb(counter)
     is_here = not engines.settings.sharing.listen  # else guests have a process of their own
-    house = _house(
-        counter,
-        [
-            *health.routes(counter.engines.check, counter),
-            *receipts.routes(counter),
-            *portal(counter),
-        ],
-    )
+    house = _house(counter)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         # DICOMweb goes its own way: a frame is too short a thing for layers of middleware.
@@ -65,7 +58,7 @@ def create_for_guests(engines: Engines) -> ASGIApp:
     """Build the application of a process that serves guests, and nobody else."""
     counter = _counter(engines)
     shared = SharedDicomWeb(counter)
-    house = _house(
+    house = _site(
         counter, [*health.probes(counter.engines.check, counter), *guest_site.routes(counter)]
     )
 
@@ -85,7 +78,16 @@ def _counter(engines: Engines) -> Counter:
     return Counter(engines=engines, threads=threads, identity=identity, standing=Standing(identity))
 
 
-def _house(counter: Counter, routes: Sequence[Route]) -> Starlette:
+def _house(counter: Counter) -> Starlette:
+    routes = [
+        *health.routes(counter.engines.check, counter),
+        *receipts.routes(counter),
+        *portal(counter),
+    ]
+    return _site(counter, routes)
+
+
+def _site(counter: Counter, routes: Sequence[Route]) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
