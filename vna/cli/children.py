@@ -144,11 +144,11 @@ def keep_house(place: Place, begun: dt.datetime, desks: Sequence[int] = ()) -> N
         )
         sealer.start()
         messenger = _sending(archive, stop)
-        for number, desk in enumerate(desks, 1):
-            at = GuestDesk(archive, place.guests_dsn, socket.socket(fileno=desk))
-            threading.Thread(
-                target=at.run, args=(stop,), name=f"desk {number}", daemon=True
-            ).start()
+        sharing = archive.engines.sharing
+        desk = GuestDesk(archive.store, place.settings, sharing, dsn=place.guests_dsn)
+        for number, handle in enumerate(desks, 1):
+            at = socket.socket(fileno=handle), stop
+            threading.Thread(target=desk.run, args=at, name=f"desk {number}", daemon=True).start()
         hourly = min(place.settings.ingest.adopt_s, _SWEEP_S)
         courier = threading.Thread(target=_send, args=(archive, stop), name="courier", daemon=True)
         courier.start()

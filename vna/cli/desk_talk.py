@@ -50,7 +50,7 @@ class Asking:
                     if found[0] == self._number:
                         break
                     _close(fds)
-            except OSError as exc:
+            except (OSError, ValueError) as exc:
                 raise Unavailable("The archive does not answer just now; try again.") from exc
         _, how, answer = found
         if how == "done":
@@ -60,7 +60,7 @@ class Asking:
 
 
 def heard(sock: socket.socket) -> tuple[int, str, dict[str, Any]] | None:
-    """Take one question; None when it is none. Raises `TimeoutError`."""
+    """Take one question; None when it is none. Raises `TimeoutError`, `ConnectionError`."""
     try:
         (number, what, said), fds = _received(sock)
         _close(fds)
@@ -91,9 +91,11 @@ def unpacked(values: Mapping[str, Any], name: str) -> bytes:
 
 def _received(sock: socket.socket) -> tuple[Any, list[int]]:
     message, fds, flags, _ = socket.recv_fds(sock, MOST, 1)
+    for fd in fds:
+        os.set_inheritable(fd, False)
     if not message or flags & socket.MSG_TRUNC:
         _close(fds)
-        raise ConnectionError
+        raise ConnectionError if not message else ValueError
     return orjson.loads(message), list(fds)
 
 

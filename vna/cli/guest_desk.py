@@ -18,12 +18,13 @@ from dataclasses import asdict
 from typing import Any
 
 from vna.apart import lent_of
-from vna.app import Archive, blobs_at
+from vna.app import blobs_at
 from vna.blobs.journal import Journal
 from vna.blobs.store import BlobStore
 from vna.cli.desk_talk import answer, heard, packed, unpacked
 from vna.config import Settings
 from vna.errors import NotFound, VNAError
+from vna.sharing.engine import SharingEngine
 from vna.sharing.records import CHANNEL, GRANT, GRANT_END
 
 _LOOK_S = 0.5
@@ -47,13 +48,17 @@ logger = logging.getLogger(__name__)
 
 
 class GuestDesk:
-    """Answers one process that serves guests; each in a thread of its own."""
+    """Answers processes that serve guests."""
 
-    def __init__(self, archive: Archive, dsn: str, sock: socket.socket) -> None:
-        self._archive = archive
+    def __init__(
+        self, store: BlobStore, settings: Settings, sharing: SharingEngine, *, dsn: str
+    ) -> None:
+        """`dsn` is how the process connects, as a role of its own."""
+        self._store = store
+        self._settings = settings
+        self._sharing = sharing
         self._dsn = dsn
-        self._sock = sock
-        self._journal = Journal(archive.store)
+        self._journal = Journal(store)
         self._does: dict[str, Callable[[dict[str, Any]], tuple[Any, int | None]]] = {
             "lend": self._lend,
             "blob": self._blob,
@@ -61,34 +66,35 @@ class GuestDesk:
             "later": self._later,
         }
 
-    def run(self, stop: threading.Event) -> None:
-        """Answer until told to stop."""
-        self._sock.settimeout(_LOOK_S)
-        while not stop.is_set():
-            with suppress(TimeoutError):
-                question = heard(self._sock)
-                if question is not None:
-                    self._answer(*question)
+    def run(self, sock: socket.socket, stop: threading.Event) -> None:
+        """Answer what comes in at this end until told to stop, or the other end is gone."""
+        sock.settimeout(_LOOK_S)
+        with suppress(ConnectionError):
+            while not stop.is_set():
+                with suppress(TimeoutError):
+                    question = heard(sock)
+                    if question is not None:
+                        self._answer(sock, *question)
 
-    def _answer(self, number: int, what: str, said: dict[str, Any]) -> None:
+    def _answer(self, sock: socket.socket, number: int, what: str, said: dict[str, Any]) -> None:
         try:
             done, fd = self._does[what](said)
         except NotFound:
-            answer(self._sock, number, "absent", None)
+            answer(sock, number, "absent", None)
         except VNAError as exc:
-            answer(self._sock, number, "failed", str(exc))
+            answer(sock, number, "failed", str(exc))
         except (KeyError, ValueError, TypeError):
             logger.warning("guests asked for what there is not", extra={"what": what[:20]})
-            answer(self._sock, number, "failed", "The archive does not do that for guests.")
+            answer(sock, number, "failed", "The archive does not do that for guests.")
         else:
-            answer(self._sock, number, "done", done, fd)
+            answer(sock, number, "done", done, fd)
 
     def _lend(self, _said: dict[str, Any]) -> tuple[Any, int | None]:
-        found = BlobStore.describe(blobs_at(self._archive.settings))
+        found = BlobStore.describe(blobs_at(self._settings))
         return {
-            "settings": told(self._archive.settings),
+            "settings": told(self._settings),
             "dsn": self._dsn,
-            "lent": packed(lent_of(self._archive.store.keyring).pack()),
+            "lent": packed(lent_of(self._store.keyring).pack()),
             "store": [packed(found.archive_id), packed(found.store_id), found.created],
         }, None
 
@@ -97,7 +103,7 @@ class GuestDesk:
         if not _NAME.fullmatch(name):
             raise ValueError(name)
         try:
-            path = os.path.join(blobs_at(self._archive.settings), name)
+            path = os.path.join(blobs_at(self._settings), name)
             return None, os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError as exc:
             raise NotFound from exc
@@ -111,7 +117,7 @@ class GuestDesk:
 
     def _later(self, said: dict[str, Any]) -> tuple[Any, int | None]:
         blob_id = unpacked(said, "blob")
-        wrapped = self._archive.engines.sharing.later_key(int(said["share"]), blob_id)
+        wrapped = self._sharing.later_key(int(said["share"]), blob_id)
         return wrapped and packed(wrapped), None
 
 
