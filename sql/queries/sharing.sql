@@ -657,6 +657,16 @@ SELECT share_id, data_key
  WHERE blob_id = %(blob_id)s AND share_id = ANY (%(shares)s)
  LIMIT 1;
 
+-- name: keys_beside
+-- The data keys of a share's items from one of them on, as they are read one after the other.
+SELECT blob_id, data_key
+  FROM share_item
+ WHERE share_id = %(share_id)s
+   AND instance_uid >= (SELECT min(instance_uid) FROM share_item
+                         WHERE share_id = %(share_id)s AND blob_id = %(blob_id)s)
+ ORDER BY instance_uid
+ LIMIT %(most)s;
+
 -- name: share_with_blob
 -- A share that holds, and which current instance of its studies a blob is.
 SELECT s.owner_key, s.studies, s.reports, y.study_uid, e.series_uid, i.sop_instance_uid, b.header

@@ -17,11 +17,13 @@ import httpx
 import psutil
 import pytest
 
+import vna
 from tests.factories import ct
 from tests.flows.serving import READY_S, Serving, free_port
 from vna.access.principal import developer
 from vna.app import at_work
 from vna.config import load
+from vna.db import account
 from vna.dicom.refs import UID, StudyRef
 from vna.sharing.values import (
     Confirmed,
@@ -171,6 +173,8 @@ def test_guests_have_a_process_that_never_had_a_key(serving: tuple[Serving, int]
         assert holds(child(server, "http 1"), ROOT_KEY)
         assert not holds(guests, ROOT_KEY)
         assert not holds(guests, base64.b64encode(ROOT_KEY))
+        served_as = account.for_guests(Path(vna.__file__).parent, Path(os.__file__).parent)
+        assert guests.uids() == (served_as.uid,) * 3
 
         # killed, it comes back, and who was in stays in; so does what it is helped by
         guests.kill()

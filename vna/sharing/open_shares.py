@@ -14,16 +14,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from vna.blobs.recent import Recent
 from vna.crypto import shares
 from vna.db import statements
-from vna.db.pool import Database
+from vna.db.pool import Connection, Database
 from vna.errors import NotFound, WrongKey
 from vna.index.arrays import Longs
 
 _SQL = statements.load("sharing")
 
 HELD_S = 30.0
-_MOST = 4096
+_MOST, _KNOWN, _AT_ONCE = 4096, 8192, 256
 
 AskLater = Callable[[int, bytes], bytes | None]
 """Asks the archive for the key of what a share shows although it came later; None: it does not."""
@@ -52,6 +53,7 @@ class OpenShares:
         self._ask_later = ask_later
         self._lock = threading.Lock()
         self._open: OrderedDict[int, _Open] = OrderedDict()
+        self._known: Recent[bytes, tuple[int, bytes]] = Recent(_KNOWN, HELD_S)
 
     def __repr__(self) -> str:
         return f"OpenShares({len(self._open)})"
@@ -67,15 +69,30 @@ class OpenShares:
     def data_key(self, blob_id: bytes) -> bytes:
         """Open the data key of a blob. Raises `NotFound` when no holder of it is here."""
         keys = self._keys()
+        known = self._known.get(blob_id)
+        if known is not None and known[0] in keys:
+            return known[1]
         asked = {"blob_id": blob_id, "shares": Longs(sorted(keys))}
         with self._database.reading() as conn:
             row = conn.execute(_SQL.keys_of_blob, asked).fetchone()
-        found = (
-            self._later(keys, blob_id) if row is None else _unwrapped(keys[row[0]], bytes(row[1]))
-        )
+            beside = [] if row is None else self._beside(conn, row[0], blob_id)
+        if row is None:
+            found = self._later(keys, blob_id)
+        else:
+            share_id, wrapped = row
+            found = _unwrapped(keys[share_id], bytes(wrapped))
+            for blob, other in beside:
+                opened = _unwrapped(keys[share_id], bytes(other))
+                if opened is not None:
+                    self._known.put(bytes(blob), (share_id, opened))
         if found is None:
             raise NotFound("This is not part of what was shared.")
         return found
+
+    def _beside(self, conn: Connection, share_id: int, blob_id: bytes) -> list[tuple[Any, ...]]:
+        """Find the keys that will be asked for next: a series is read from one end to the other."""
+        asked = {"share_id": share_id, "blob_id": blob_id, "most": _AT_ONCE}
+        return conn.execute(_SQL.keys_beside, asked).fetchall()
 
     def _keys(self) -> dict[int, bytes]:
         now = time.monotonic()
