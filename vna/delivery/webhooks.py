@@ -140,18 +140,6 @@ class Webhooks:
                 if webhook.wants(event.kind):
                     self._leave(tx, webhook, event)
 
-    def passed_on(self, tx: Connection, payload: Mapping[str, Any]) -> None:
-        """Do the same for acts that `pass_on` left. Raises `Corrupt`."""
-        try:
-            events = [
-                Event(kind=kind, outcome=outcome, detail=dict(numbers))
-                for kind, outcome, numbers in payload["acts"]
-                if _EVENT.fullmatch(kind) and outcome in _OUTCOMES
-            ]
-        except (KeyError, ValueError, TypeError) as exc:
-            raise Corrupt("What was passed on is not readable.") from exc
-        self.heard(tx, events)
-
     def _leave(self, tx: Connection, webhook: Webhook, event: Event) -> None:
         now = dt.datetime.now(dt.UTC)
         numbers = {name: event.detail.get(name) for name in _NUMBERS}
@@ -220,6 +208,18 @@ def pass_on(tx: Connection, events: Sequence[Event]) -> None:
     ]
     if told:
         outbox.enqueue(tx, PASSED_ON, {"acts": told}, requested_by="archive")
+
+
+def passed_on(payload: Mapping[str, Any]) -> list[Event]:
+    """Read what `pass_on` left; what is no act of ours is left out. Raises `Corrupt`."""
+    try:
+        return [
+            Event(kind=kind, outcome=outcome, detail=dict(numbers))
+            for kind, outcome, numbers in payload["acts"]
+            if _EVENT.fullmatch(kind) and outcome in _OUTCOMES
+        ]
+    except (KeyError, ValueError, TypeError) as exc:
+        raise Corrupt("What was passed on is not readable.") from exc
 
 
 def _told(events: Sequence[Event]) -> list[Event]:

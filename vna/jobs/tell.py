@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vna.delivery.webhooks import passed_on
 from vna.engines import Engines
 from vna.jobs.task import Ending, Handler, How, Task
 
@@ -10,7 +11,7 @@ def telling(engines: Engines) -> Handler:
     """Return what leaves a call for each program, in the transaction that ends the job."""
 
     def work(task: Task) -> Ending:
-        payload, webhooks = task.job.payload, engines.messages.webhooks
-        return Ending(how=How.DONE, follow=lambda tx: webhooks.passed_on(tx, payload))
+        acts, webhooks = passed_on(task.job.payload), engines.messages.webhooks
+        return Ending(how=How.DONE, follow=lambda tx: webhooks.heard(tx, acts))
 
     return work
