@@ -81,6 +81,14 @@ def test_all_keys_of_a_rule_must_match(archive: Archive, keys: list[str], takes:
     assert len(queued(archive)) == int(takes)
 
 
+def test_a_rule_finds_what_is_past_the_cap_of_ready_metadata(archive: Archive) -> None:
+    many = [("00081140", "SQ", [[("00081150", "UI", "1.2.840.10008.5.1.4.1.1.2")]] * 40_000)]
+    rule(archive, "Manufacturer=Example")
+    made = ct(extra=many)
+    fill(archive, made)
+    assert queued(archive) == [("forward", "DEST", "route:one", [made.instance])]
+
+
 @pytest.mark.parametrize(("callers", "takes"), [(["SENDER"], True), (["CT9"], False), ([], True)])
 def test_a_rule_asks_who_sent_it(archive: Archive, callers: list[str], takes: bool) -> None:
     rule(archive, callers=tuple(callers))
