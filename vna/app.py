@@ -168,8 +168,9 @@ def found_certificate(settings: Settings) -> list[str]:
     certificate, key = tls_files(settings)
     if settings.tls.certificate or (certificates.is_current(certificate) and key.exists()):
         return []
-    host, _ = address(settings.http.listen)
-    names = {"localhost", "127.0.0.1", "::1", socket.gethostname(), host} - {"0.0.0.0", "::"}  # noqa: S104 -- left out
+    listens = [where for where in (settings.http.listen, settings.sharing.listen) if where]
+    hosts = {address(where)[0] for where in listens} - {"0.0.0.0", "::"}  # noqa: S104 -- left out
+    names = {"localhost", "127.0.0.1", "::1", socket.gethostname(), *hosts}
     certificates.make(certificate, key, sorted(names))
     print_ = certificates.fingerprint(certificate)
     return [f"TLS certificate {certificate}, SHA-256 fingerprint {print_}"]

@@ -121,6 +121,26 @@ def test_an_answer_to_who_is_gone_is_passed_over(sides: Sides) -> None:
     assert Asking(sides.theirs).ask("lend")[0]["dsn"] == "dbname=x"
 
 
+def test_who_is_still_sending_is_served_when_the_archive_stops(
+    tmp_path: Path, database: Database
+) -> None:
+    stop = threading.Event()
+    with open_archive(tmp_path, database) as archive:
+        archive.take(ct().part10())
+        ours, theirs = pair()
+        desk = GuestDesk(archive.store, archive.settings, archive.sharing, dsn="", grace_s=60.0)
+        thread = threading.Thread(target=desk.run, args=(ours, stop))
+        thread.start()
+        with ours, theirs:
+            asking = Asking(theirs)
+            asking.ask("lend")
+            stop.set()
+            os.close(Desk(asking).open(blob_name(next(iter(archive.store.blob_ids())))))
+            asking.ask("bye")
+            thread.join(30.0)
+            assert not thread.is_alive()
+
+
 def test_blobs_that_are_handed_over_are_read_and_nothing_else(sides: Sides) -> None:
     store, folder = sides.archive.store, sides.archive.settings.data / "blobs"
     name = blob_name(next(iter(store.blob_ids())))

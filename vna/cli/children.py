@@ -145,10 +145,15 @@ def keep_house(place: Place, begun: dt.datetime, desks: Sequence[int] = ()) -> N
         sealer.start()
         messenger = _sending(archive, stop)
         sharing = archive.engines.sharing
-        desk = GuestDesk(archive.store, place.settings, sharing, dsn=place.guests_dsn)
-        for number, handle in enumerate(desks, 1):
-            at = socket.socket(fileno=handle), stop
-            threading.Thread(target=desk.run, args=at, name=f"desk {number}", daemon=True).start()
+        desk = GuestDesk(
+            archive.store, place.settings, sharing, dsn=place.guests_dsn, grace_s=GRACE_S
+        )
+        clerks = [
+            threading.Thread(target=desk.run, args=(sock, stop), name="desk", daemon=True)
+            for sock in (socket.socket(fileno=handle) for handle in desks)
+        ]
+        for one in clerks:
+            one.start()
         hourly = min(place.settings.ingest.adopt_s, _SWEEP_S)
         courier = threading.Thread(target=_send, args=(archive, stop), name="courier", daemon=True)
         courier.start()
@@ -165,6 +170,8 @@ def keep_house(place: Place, begun: dt.datetime, desks: Sequence[int] = ()) -> N
             except VNAError as exc:
                 logger.error("upkeep failed", extra={"why": str(exc)})  # noqa: TRY400 -- done again at the next turn
                 wait_s = _RETRY_S
+        for one in clerks:
+            one.join(GRACE_S)
         clerk.join(GRACE_S)
         courier.join(GRACE_S)
         sealer.join(GRACE_S)

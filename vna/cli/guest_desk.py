@@ -12,6 +12,7 @@ import os
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
@@ -51,9 +52,16 @@ class GuestDesk:
     """Answers processes that serve guests."""
 
     def __init__(
-        self, store: BlobStore, settings: Settings, sharing: SharingEngine, *, dsn: str
+        self,
+        store: BlobStore,
+        settings: Settings,
+        sharing: SharingEngine,
+        *,
+        dsn: str,
+        grace_s: float = 0.0,
     ) -> None:
         """`dsn` is how the process connects, as a role of its own."""
+        self._grace_s = grace_s
         self._store = store
         self._settings = settings
         self._sharing = sharing
@@ -64,16 +72,26 @@ class GuestDesk:
             "blob": self._blob,
             "append": self._append,
             "later": self._later,
+            "bye": lambda _said: (None, None),
         }
 
     def run(self, sock: socket.socket, stop: threading.Event) -> None:
-        """Answer what comes in at this end until told to stop, or the other end is gone."""
+        """Answer what comes in at this end until told to stop, and then until they are done, too.
+
+        What they are sending when the archive stops is finished, which takes blobs.
+        """
         sock.settimeout(_LOOK_S)
+        is_served, latest = False, float("inf")
         with suppress(ConnectionError):
-            while not stop.is_set():
+            while is_served or not stop.is_set():
+                if stop.is_set():
+                    latest = min(latest, time.monotonic() + self._grace_s)
+                if time.monotonic() > latest:
+                    break
                 with suppress(TimeoutError):
                     question = heard(sock)
                     if question is not None:
+                        is_served = question[1] != "bye"
                         self._answer(sock, *question)
 
     def _answer(self, sock: socket.socket, number: int, what: str, said: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import vna
@@ -27,7 +28,7 @@ from vna.cli.supervisor import end_with, name_process
 from vna.config import Settings
 from vna.crypto.lent import Lent
 from vna.db import account
-from vna.errors import VNAError
+from vna.errors import Unavailable, VNAError
 from vna.web.asgi import create_for_guests
 from vna.web.server import context, run
 
@@ -107,6 +108,8 @@ def main(arguments: list[str]) -> int:
     with guests_opened(settings, str(told["dsn"]), given) as archive:
         settle()
         run(create_for_guests(archive.engines), settings.http, sock, stop=stop, tls=tls)
+    with suppress(Unavailable):  # who is at the desk may have gone before us
+        asking.ask("bye")
     return 0
 
 

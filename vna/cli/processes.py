@@ -176,6 +176,7 @@ class _Loop:
         if self._told.get("children") == children:
             return
         is_first = not self._told
+        guests_at = sockets.name_of(self._guests[0]) if self._guests else ""
         self._told = {
             "pid": os.getpid(),
             "since": self._begun.isoformat(timespec="seconds"),
@@ -184,7 +185,7 @@ class _Loop:
             "http": self._web,
             "dicom": self._dimse,
             "dicom_tls": self._secured,
-            "guests": sockets.name_of(self._guests[0]) if self._guests else "",
+            "guests": guests_at,
             "ae_title": self._settings.dicom.ae_title,
             "children": children,
         }
@@ -195,7 +196,9 @@ class _Loop:
             print(
                 f"serving {self._settings.data}: DICOMweb {self._scheme}://{self._web}/dicom-web, "
                 f"DICOM {self._settings.dicom.ae_title} at {self._dimse}"
-                f"{''.join(f', {name} (TLS)' for name in self._secured)}; Ctrl-C stops it",
+                f"{''.join(f', {name} (TLS)' for name in self._secured)}"
+                f"{f', guests {self._scheme}://{guests_at}/s' if guests_at else ''}"
+                "; Ctrl-C stops it",
                 file=sys.stderr,
             )
 
