@@ -622,7 +622,7 @@ SELECT state, count(*)
 SELECT share_id, number, studies FROM share WHERE share_id = ANY (%s);
 
 -- name: list_grants
--- The grants of a share, parents before children.
+-- The grants of some shares, parents before children.
 SELECT g.grant_id, g.parent_id,
        CASE WHEN g.state IN ('revoked', 'refused', 'locked') THEN g.state
             WHEN st.why IN ('revoked', 'expired') THEN st.why
@@ -630,12 +630,12 @@ SELECT g.grant_id, g.parent_id,
             ELSE g.state END,
        g.recipient, t.masked, b.masked, g.proof, g.printed IS NOT NULL, g.ends_at, g.opens,
        g.wrong, g.reports, g.download, g.forward, g.language, g.issued_at, g.first_open_at,
-       g.last_open_at, g.ended_at, g.reason
+       g.last_open_at, g.ended_at, g.reason, g.share_id
   FROM share_grant g
   LEFT JOIN contact_channel t ON t.channel_id = g.to_channel
   LEFT JOIN contact_channel b ON b.channel_id = g.by_channel
  CROSS JOIN LATERAL grant_standing(g.grant_id) st
- WHERE g.share_id = %s
+ WHERE g.share_id = ANY(%s)
  ORDER BY g.depth, g.grant_id;
 
 -- name: share_events

@@ -17,7 +17,6 @@ import pytest
 
 from tests.archive import Archive, open_archive
 from tests.factories import ct
-from vna import config
 from vna.blobs.backends import connect
 from vna.blobs.handed import HandedBackend
 from vna.blobs.journal import Journal
@@ -28,6 +27,7 @@ from vna.cli.guests import Desk
 from vna.crypto.envelope import MAGIC
 from vna.db.pool import Database
 from vna.errors import NotFound, NotPermitted, Unavailable
+from vna.loading import built
 
 GUEST = "share/0000-0000/1"
 SECRET = "nobody-is-told-this"
@@ -99,7 +99,7 @@ def test_what_it_is_told_holds_no_secret_and_is_enough(sides: Sides) -> None:
     secret["postgres"] = dataclasses.replace(settings.postgres, url=SECRET)
     found = told(dataclasses.replace(settings, **secret))
     assert SECRET not in json.dumps(found)
-    plain = config.built(json.loads(json.dumps(told(settings))))
+    plain = built(json.loads(json.dumps(told(settings))))
     assert (plain.sharing, plain.limits, plain.data) == (
         settings.sharing,
         settings.limits,

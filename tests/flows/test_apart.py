@@ -22,9 +22,9 @@ from tests.factories import ct
 from tests.flows.serving import READY_S, Serving, free_port
 from vna.access.principal import developer
 from vna.app import at_work
-from vna.config import load
 from vna.db import account
 from vna.dicom.refs import UID, StudyRef
+from vna.loading import load
 from vna.sharing.values import (
     Confirmed,
     Offer,

@@ -7,6 +7,7 @@ Screenshots are kept in build/screens; axe finds nothing on any of the pages.
 from __future__ import annotations
 
 import io
+import re
 import shutil
 import tempfile
 import time
@@ -20,7 +21,9 @@ from pynetdicom import AE
 
 from tests.factories import ct
 from tests.flows.serving import Serving, select_nothing
+from tests.flows.test_guests import glanced
 from tests.flows.test_inbox import looked_at
+from tests.flows.test_shared_study import message
 from tests.flows.test_viewer import SCREENS
 
 HERS = {
@@ -59,12 +62,15 @@ def browser() -> Iterator[Browser]:
 def test_the_waiting_room_the_scanner_and_the_telephone(server: Serving, browser: Browser) -> None:
     root = f"http://127.0.0.1:{server.http}"
     desk, phone = browser.new_context(), browser.new_context(viewport=PHONE)
+    friend = browser.new_context(viewport=PHONE)
     begin_at_the_desk(desk.new_page(), root)
     answer_on_the_tablet(desk.pages[0], root)
     scan(server)
     link = arrived(server, phone.new_page(), root, "Medical images for you")
     frame = open_on_the_telephone(server, phone.pages[0], root, link)
     shown_on_the_board(desk.pages[0], root)
+    tried_and_printed(desk.pages[0], root)
+    given_on(server, phone.pages[0], friend.new_page(), root)
     assert phone.request.get(frame).status == 200
     withdraw(desk.pages[0], root)
     deadline = time.monotonic() + IN_TIME_S
@@ -72,8 +78,10 @@ def test_the_waiting_room_the_scanner_and_the_telephone(server: Serving, browser
         assert time.monotonic() < deadline
         select_nothing(0.1)  # who comes is believed for half a second
     assert phone.request.get(frame).status in (401, 403, 404)
-    desk.close()
-    phone.close()
+    friend.pages[0].reload()  # what was given on ends with what it came from
+    friend.pages[0].get_by_role("heading", name="This page is closed").wait_for()
+    for one in (desk, phone, friend):
+        one.close()
 
 
 def test_a_no_sends_nothing(server: Serving, browser: Browser) -> None:
@@ -223,6 +231,55 @@ def shown_on_the_board(page: Page, root: str) -> None:
     looked_at(page, "shares-automatic")
     page.goto(f"{root}/consents/texts")
     looked_at(page, "consent-texts")
+
+
+def tried_and_printed(page: Page, root: str) -> None:
+    """Try the patient's link as a stranger; hand out another one on paper, passcode apart."""
+    page.goto(f"{root}/shares")
+    page.locator("tbody th a").first.click()
+    page.get_by_role("button", name="Test it as a stranger").click()
+    page.get_by_role("heading", name=re.compile("^It opens: ")).wait_for()
+    page.goto(f"{root}/study/{ct(1).study}/share")
+    for compared in ("Name Adams, Ada", "Date of birth 1970-01-02"):
+        page.get_by_label(compared).check()
+    for box in ("Also a passcode", "Also on paper"):
+        page.get_by_label(box).check()
+    basis = page.get_by_label("It rests on")
+    basis.select_option(index=0)
+    assert basis.input_value().startswith("consent:")
+    page.get_by_role("button", name="Send").click()
+    page.get_by_role("heading", name="Shown once").wait_for()
+    for button in ("Print the link", "Print the passcode"):
+        with page.expect_download() as sheet:
+            page.get_by_role("button", name=button).click()
+        printed = Path(sheet.value.path()).read_bytes()
+        assert printed.startswith(b"%PDF-")
+        assert b"Adams" not in printed
+
+
+def given_on(server: Serving, page: Page, friend: Page, root: str) -> None:
+    """Give the images on, protected in two steps; whom they are for opens them."""
+    page.goto(f"{root}/s/forward")
+    page.get_by_label("Name").fill("Dr. Gray")
+    page.get_by_label("E-mail for the link").fill("gray@example.org")
+    page.get_by_label("A code to their phone").check()
+    page.get_by_label("Phone, with country code").fill("+44 7700 900123")
+    glanced(page, "consent-forward")
+    page.get_by_role("button", name="Share", exact=True).click()
+    page.get_by_text("on its way to g…@example.org").wait_for()
+    found = re.search(r"http://\S+/s#[\w-]{43}", message(friend, server, "gray@example.org"))
+    assert found is not None
+    friend.goto(found[0])
+    friend.get_by_role("button", name="Open").click()
+    friend.get_by_text("A code is on its way").wait_for()
+    inbox = friend.context.new_page()
+    code = re.search(r"\b\d{8}\b", message(inbox, server, "+447700900123"))
+    inbox.close()
+    assert code is not None
+    friend.get_by_label("Code").fill(code[0])
+    friend.get_by_role("button", name="Go on").click()
+    friend.get_by_role("heading", name="Images of Adams, Ada").wait_for()
+    glanced(friend, "consent-friend")
 
 
 def withdraw(page: Page, root: str) -> None:

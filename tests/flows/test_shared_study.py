@@ -22,13 +22,13 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.flows.serving import Serving, select_nothing
-from tests.flows.test_shares import FIRST, PHONE, STUDY, browser, phone
-from tests.flows.test_viewer import SCREENS, Told
+from tests.flows.test_shares import FIRST, PHONE, STUDY, browser, looked_at, phone
+from tests.flows.test_viewer import Told
 from tests.web.guests import coded
 from vna.access.principal import developer
 from vna.app import at_work
-from vna.config import load
 from vna.dicom.refs import UID, StudyRef
+from vna.loading import load
 from vna.sharing.values import Confirmed, Offer, Offered, Person, Purpose, Recipient
 
 __all__ = ["browser", "phone"]
@@ -81,6 +81,21 @@ def offer(served: Serving, address: str, number: str) -> Offered:
         )
 
 
+def shared(desk: Page, served: Serving, address: str, number: str) -> str:
+    """Share the study at a desk; return the number of the share."""
+    desk.goto(url(served))
+    desk.locator(f'a[href="/study/{FIRST.study}/share"]').click()
+    for compared in ("Name Doe, Jane", "Patient ID"):
+        desk.get_by_label(compared).check()
+    desk.get_by_label("Name", exact=True).fill("Dr. Gray")
+    desk.get_by_label("The link goes to").fill(address)
+    desk.get_by_label("The code goes to").fill(number)
+    desk.get_by_role("button", name="Send").click()
+    made = desk.get_by_role("heading", name=re.compile("^Shared: "))
+    made.wait_for()
+    return made.inner_text().partition(": ")[2]
+
+
 def url(served: Serving) -> str:
     return f"http://127.0.0.1:{served.http}"
 
@@ -108,7 +123,7 @@ def test_a_study_reaches_a_strangers_phone_and_comes_out_as_it_came_in(
 ) -> None:
     told = Told()
     desk = browser.new_page()
-    offered = offer(served, "gray@example.org", "+447700900123")
+    number = shared(desk, served, "gray@example.org", "+44 7700 900123")
     mail = message(desk, served, "gray@example.org")
     for canary in ("Doe", "Jane", "1970", "P-0001", "chest", FIRST.study):
         assert canary not in mail
@@ -125,19 +140,20 @@ def test_a_study_reaches_a_strangers_phone_and_comes_out_as_it_came_in(
     page.get_by_label("Code").fill(code[0])
     page.get_by_role("button", name="Go on").click()
     page.get_by_role("heading", name="Images of Doe, Jane").wait_for()
-    assert offered.number in page.locator("footer").inner_text()
-    page.screenshot(path=SCREENS / "journey-home-phone.png", full_page=True)
+    assert number in page.locator("footer").inner_text()
+    looked_at(page, "journey-home")
     page.get_by_role("link", name="View").click()
     page.locator("[data-stage] img:not([data-first])").wait_for()
-    for number in range(2, len(STUDY) + 1):
+    for place in range(2, len(STUDY) + 1):
         page.get_by_role("link", name="Next image").click()
         page.wait_for_function(
             "n => document.querySelector('[data-stage] img').alt.includes(`Image ${n} of`)",
-            arg=number,
+            arg=place,
         )
-    page.screenshot(path=SCREENS / "journey-viewer-phone.png")
+    looked_at(page, "journey-viewer")
     page.get_by_role("link", name="Back").click()
     page.get_by_role("link", name="Download").first.click()
+    looked_at(page, "journey-download")
     with page.expect_download() as downloading:
         page.get_by_role("link", name="Everything as one ZIP file").click()
     with zipfile.ZipFile(downloading.value.path()) as archive:
@@ -147,6 +163,11 @@ def test_a_study_reaches_a_strangers_phone_and_comes_out_as_it_came_in(
     assert len(readable) == len(STUDY)
     assert told.errors == []
     assert page.viewport_size == PHONE
+    desk.goto(f"{url(served)}/shares?tab=figures")  # and no disc was made
+    this_month = desk.locator("tbody tr").first
+    assert this_month.locator("td[data-of=Discs]").inner_text() == "0"
+    assert int(this_month.locator("td[data-of=Opened]").inner_text()) >= 1
+    desk.close()
 
 
 def test_fifty_looks_at_the_link_leave_it_to_its_owner(
@@ -165,3 +186,9 @@ def test_fifty_looks_at_the_link_leave_it_to_its_owner(
     page.goto(found[0])
     page.get_by_role("button", name="Open").click()
     page.get_by_text("A code is on its way").wait_for()
+    code = re.search(r"\b\d{8}\b", message(desk, served, "+447700900124"))
+    assert code is not None
+    page.get_by_label("Code").fill(code[0])
+    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("heading", name="Images of Doe, Jane").wait_for()
+    desk.close()

@@ -618,9 +618,13 @@ def test_a_lost_telephone_is_replaced_and_its_codes_are_dead(desk: Desk) -> None
     desk.engine.send_code(session, Protection.SMS)
     old_code, old_link = desk.archive.posted.code(), desk.archive.posted.secret()
     new = channel("sms", "+44 20 7946 0055")
+    two = frozenset({Confirmed.NAME, Confirmed.BIRTH_DATE})
     with pytest.raises(InvalidRequest):
-        desk.engine.renew(CLERK, offered.grant_id, by=OTHER)
-    desk.engine.renew(CLERK, offered.grant_id, by=new)
+        desk.engine.renew(CLERK, offered.grant_id, by=OTHER, compared=two)
+    for compared in (frozenset(), frozenset({Confirmed.NAME, Confirmed.ACCOUNT})):
+        with pytest.raises(InvalidRequest, match="Compare two"):
+            desk.engine.renew(CLERK, offered.grant_id, by=new, compared=compared)
+    desk.engine.renew(CLERK, offered.grant_id, by=new, compared=two)
     told = desk.archive.posted.last("renewed")
     assert (told.to, told.values["way"]) == (MAIL, "…55")
     with pytest.raises(NotAuthenticated):

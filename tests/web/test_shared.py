@@ -105,6 +105,42 @@ def test_what_is_downloaded_is_bit_for_bit_what_was_stored(whole: Shared) -> Non
         assert sent[one.instance].endswith(one.dataset())
 
 
+def test_pictures_are_downloaded_as_plain_jpeg_with_a_word_of_warning(
+    site: Site, whole: Shared, part: Shared
+) -> None:
+    pictures = f"/studies/{FIRST.study}/rendered{ZIP}"
+    answer = whole.ask("GET", pictures)
+    assert answer.status_code == 200
+    assert f"{FIRST.study}-pictures.zip" in answer.headers["content-disposition"]
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as found:
+        assert found.testzip() is None
+        files = {name: found.read(name) for name in found.namelist()}
+    told = files.pop("README.TXT").decode("ascii")
+    assert "NOT FOR DIAGNOSIS" in told
+    assert "4 of 4 objects" in told
+    assert sorted(files) == [
+        "PICTURES/ST000001/SE000001/IM000001.JPG",
+        "PICTURES/ST000001/SE000001/IM000002.JPG",
+        "PICTURES/ST000001/SE000001/IM000003.JPG",
+        "PICTURES/ST000001/SE000002/IM000001.JPG",
+    ]
+    for data in files.values():
+        assert (data[:3], data[-2:]) == (b"\xff\xd8\xff", b"\xff\xd9")
+        assert b"Doe" not in data
+    assert whole.ask("HEAD", pictures).content == b""
+
+    # of a part the part; and what may be looked at only is not packed up
+    assert part.ask("GET", pictures).status_code == 403
+    series = f"/studies/{FIRST.study}/series/{FIRST.series}/rendered"
+    with zipfile.ZipFile(io.BytesIO(part.ask("GET", series + ZIP).content)) as found:
+        assert len(found.namelist()) == 4
+    assert part.ask("GET", series, "application/zip").headers["content-type"] == "application/zip"
+    looking = shared(site, offered(site, FIRST, download=False))
+    for path in (pictures, series + ZIP, series + "?accept=application%2Fzip"):
+        assert looking.ask("GET", path).status_code == 403
+    assert looking.ask("GET", series, "image/jpeg").status_code == 200
+
+
 def test_a_download_that_broke_goes_on_where_it_stopped(whole: Shared) -> None:
     url = f"{whole.site.address.url}{whole.base}/studies/{FIRST.study}{ZIP}"
     first = whole.client.get(url)

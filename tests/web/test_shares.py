@@ -250,6 +250,32 @@ def test_a_share_is_stopped_renewed_and_extended(site: Site, browser: Surfer) ->
     assert browser.post(f"{path}/revoke", f"/study/{STUDY}/share", reason="x").status_code == 409
 
 
+def test_a_lost_telephone_is_replaced_after_two_things_were_compared(
+    site: Site, browser: Surfer
+) -> None:
+    path, _ = shared(browser)
+    grant = re.search(r'name="grant" value="(\d+)"', browser.get(path).text)
+    assert grant is not None
+    compared = {"confirmed.name": "on", "confirmed.birth-date": "on"}
+    before = len(site.archive.posted.messages)
+    for said, fields in (
+        ("Compare two things", {"by": "+44 20 7946 0019", "confirmed.name": "on"}),
+        ("Say where the code is to go", {"by": " ", **compared}),
+        ("No code of this grant goes that way", {"by": MAIL, **compared}),
+        ("number with its country", {"by": "0170 1", **compared}),
+    ):
+        answer = browser.post(f"{path}/renew", path, grant=grant[1], **fields)
+        assert (answer.status_code, "Nothing was changed" in answer.text) == (400, True)
+        assert said in answer.text, answer.text
+        assert "<details open" in answer.text
+    assert len(site.archive.posted.messages) == before
+    answer = browser.post(f"{path}/renew", path, grant=grant[1], by="+44 20 7946 0019", **compared)
+    assert answer.status_code == 200
+    assert "…19" in answer.text
+    assert "…19" in browser.get(path).text
+    assert site.archive.posted.messages[-1].values["way"] == "…19"
+
+
 def test_a_test_says_what_a_stranger_will_see(browser: Surfer) -> None:
     path, _ = shared(browser)
     page = browser.post(f"{path}/test", path).text

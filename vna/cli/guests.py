@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import vna
-from vna import config, telemetry
+from vna import telemetry
 from vna.apart import Given, guests_opened
 from vna.app import tls_files
 from vna.blobs.archive import Archive as Described
@@ -29,6 +29,7 @@ from vna.config import Settings
 from vna.crypto.lent import Lent
 from vna.db import account
 from vna.errors import Unavailable, VNAError
+from vna.loading import built
 from vna.web.asgi import create_for_guests
 from vna.web.server import context, run
 
@@ -87,7 +88,7 @@ def main(arguments: list[str]) -> int:
     keep_freed_memory()
     asking = Asking(socket.socket(fileno=desk))
     told, _ = asking.ask("lend")
-    settings = config.built(told["settings"])
+    settings = built(told["settings"])
     telemetry.start_logging(settings.log.level)
     tls = None if settings.dev else context(tls_files(settings))
     account.for_guests(Path(vna.__file__).parent, Path(os.__file__).parent).become()

@@ -94,6 +94,21 @@ def package(entries: Sequence[Entry], known: Checksums) -> Stretch:
     return joined((*files, Stretch(size + closing, directory)))
 
 
+def packed(entries: Iterable[Entry]) -> Iterator[Buffer]:
+    """Make a ZIP file as its files come, each held for that moment: nobody knows its length yet."""
+    at = 0
+    directory = []
+    for entry in entries:
+        data = b"".join(map(bytes, entry.content.walk(0, entry.content.length)))
+        crc = zlib.crc32(data)
+        local = _local(entry, crc)
+        directory.append(_central(entry, at, crc))
+        at += len(local) + len(data)
+        yield local + data
+    size = sum(map(len, directory))
+    yield b"".join((*directory, _closing(len(directory), size, at)))
+
+
 def _file(entry: Entry, known: Checksums) -> Stretch:
     head = 30 + len(entry.name) + len(_local_extra(entry))
 

@@ -203,6 +203,28 @@ class RenderEngine:
             raise NotFound(f"This instance has {count} frames.")
         return self._picture(Sight(located, known), number or (count + 1) // 2, media, wish)
 
+    def pictures(
+        self, principal: Principal, found: Sequence[Located], wish: Wish
+    ) -> Iterator[tuple[Located, bytes]]:
+        """Render each image once, of several frames that in the middle; leave out damaged ones.
+
+        Raises `NotFound` where there is no image at all.
+        """
+        require(principal, Action.RETRIEVE)
+        images = [located for located in found if kind_of(located) is Kind.IMAGE]
+        if not images:
+            raise NotFound("There is no image here to make a picture of.")
+        return self._each_once(principal, images, wish)
+
+    def _each_once(
+        self, principal: Principal, images: Sequence[Located], wish: Wish
+    ) -> Iterator[tuple[Located, bytes]]:
+        for located in images:
+            try:
+                yield located, b"".join(self.thumbnail(principal, [located], wish).chunks)
+            except (NotAcceptable, NotFound, TooLarge):
+                continue  # as in `_each`
+
     def apart(self, one: Apart, wish: Wish, *, number: int = 1) -> Payload:
         """Render an object that stands in no catalogue, for somebody who was let in elsewhere.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from vna.access.policy import require
@@ -130,32 +130,42 @@ def summary_of(rooms: Rooms, row: tuple[Any, ...]) -> ShareSummary:
 
 def grant_summaries(rooms: Rooms, conn: Connection, share_id: int) -> list[GrantSummary]:
     """List the grants of a share, parents before children."""
-    rows = conn.execute(SQL.list_grants, (share_id,)).fetchall()
-    return [
-        GrantSummary(
-            grant_id=row[0],
-            parent_id=row[1],
-            state=GrantState(row[2]),
-            recipient=granting.open_recipient(rooms, row[0], row[3]),
-            to=row[4],
-            by=row[5],
-            proof=frozenset(Protection(way) for way in row[6]),
-            printed=row[7],
-            until=row[8],
-            opens=row[9],
-            wrong=row[10],
-            reports=row[11],
-            download=row[12],
-            forward=row[13],
-            language=row[14],
-            issued_at=row[15],
-            first_open_at=row[16],
-            last_open_at=row[17],
-            ended_at=row[18],
-            reason=row[19],
-        )
-        for row in rows
-    ]
+    return grants_of_each(rooms, conn, [share_id])[share_id]
+
+
+def grants_of_each(
+    rooms: Rooms, conn: Connection, share_ids: Sequence[int]
+) -> dict[int, list[GrantSummary]]:
+    """List the grants of some shares, each its own, by one question."""
+    found: dict[int, list[GrantSummary]] = {share_id: [] for share_id in share_ids}
+    for row in conn.execute(SQL.list_grants, (Longs(share_ids),)):
+        found[row[20]].append(_grant(rooms, row))
+    return found
+
+
+def _grant(rooms: Rooms, row: tuple[Any, ...]) -> GrantSummary:
+    return GrantSummary(
+        grant_id=row[0],
+        parent_id=row[1],
+        state=GrantState(row[2]),
+        recipient=granting.open_recipient(rooms, row[0], row[3]),
+        to=row[4],
+        by=row[5],
+        proof=frozenset(Protection(way) for way in row[6]),
+        printed=row[7],
+        until=row[8],
+        opens=row[9],
+        wrong=row[10],
+        reports=row[11],
+        download=row[12],
+        forward=row[13],
+        language=row[14],
+        issued_at=row[15],
+        first_open_at=row[16],
+        last_open_at=row[17],
+        ended_at=row[18],
+        reason=row[19],
+    )
 
 
 def _happened(row: tuple[Any, ...]) -> Happened:

@@ -179,14 +179,22 @@ class SharingEngine:
         """
         return self._ends.revoke(who, share_id, grant_id=grant_id, reason=reason)
 
-    def renew(self, who: Principal, grant_id: int, *, by: Channel | None = None) -> Offered:
+    def renew(
+        self,
+        who: Principal,
+        grant_id: int,
+        *,
+        by: Channel | None = None,
+        compared: frozenset[Confirmed] = frozenset(),
+    ) -> Offered:
         """Issue new secrets; the old ones open nothing any more, and who came in by them is out.
 
-        The link goes where it went before; codes go to `by` when a lost telephone is replaced. An
-        expired share lasts again for as long as one of its purpose does. Raises `Conflict` for
-        what was revoked or is suspended. May cost a hash.
+        The link goes where it went before; codes go to `by` when a lost telephone is replaced,
+        which takes two things `compared` with the person. An expired share lasts again for as long
+        as one of its purpose does. Raises `Conflict` for what was revoked or is suspended,
+        `InvalidRequest`. May cost a hash.
         """
-        return self._renewals.renew(who, grant_id, by=by)
+        return self._renewals.renew(who, grant_id, by=by, compared=compared)
 
     def unlock(self, who: Principal, grant_id: int) -> Offered:
         """Do the same for a grant that wrong secrets have locked, and for no other."""

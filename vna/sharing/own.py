@@ -16,11 +16,10 @@ from vna.access import rates
 from vna.access.policy import require
 from vna.access.principal import EVERYTHING, Action, Kind, Principal
 from vna.db import statements
-from vna.db.pool import Connection
 from vna.dicom.refs import UID, StudyRef
 from vna.errors import Conflict, NotFound, NotPermitted, TooMany
 from vna.index.arrays import Texts
-from vna.sharing.board import grant_summaries, summary_of
+from vna.sharing.board import grants_of_each, summary_of
 from vna.sharing.consents import Consents, Recorded, Withdrawn, recorded
 from vna.sharing.drafts import Drafts, use
 from vna.sharing.ends import Ends
@@ -211,14 +210,17 @@ class Own:
         }
         with self._rooms.database.reading() as conn:
             rows = conn.execute(_OWN.list_own, asked).fetchall()
-            return [self._share(conn, who, row) for row in rows]
+            grants = grants_of_each(self._rooms, conn, [row[0] for row in rows])
+        return [self._share(who, row, grants[row[0]]) for row in rows]
 
-    def _share(self, conn: Connection, who: Principal, row: tuple[Any, ...]) -> OwnShare:
+    def _share(
+        self, who: Principal, row: tuple[Any, ...], grants: Sequence[GrantSummary]
+    ) -> OwnShare:
         summary = summary_of(self._rooms, row)
         seen = tuple(one for one in summary.studies if who.scope.covers(StudyRef(UID(one))))
         return OwnShare(
             summary=replace(summary, studies=seen),
-            grants=tuple(grant_summaries(self._rooms, conn, summary.share_id)),
+            grants=tuple(grants),
             is_own=row[21],
             consent_id=row[13],
             reports=row[15],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import dataclass
 from typing import Any
 
 from vna.access.audit import Event
@@ -14,11 +15,19 @@ from vna.sharing import granting, records
 from vna.sharing.held import GrantRow, ShareRow, hold_both, hold_share
 from vna.sharing.keys import Made
 from vna.sharing.rooms import SQL, Act, Rooms, now
-from vna.sharing.rules import are_one, default_until
-from vna.sharing.values import Offered, Purpose
+from vna.sharing.rules import are_one, check_compared, default_until
+from vna.sharing.values import Confirmed, Offered, Purpose
 from vna.telemetry import SHARE_ACTS
 
 _TICK = dt.timedelta(microseconds=1)  # later than the one before, whatever the clocks say
+
+
+@dataclass(frozen=True, slots=True)
+class Second:
+    """Where codes go from now on, and what was compared with the person before."""
+
+    by: Channel
+    compared: frozenset[Confirmed]
 
 
 class Renewals:
@@ -33,18 +42,24 @@ class Renewals:
         grant_id: int,
         *,
         by: Channel | None = None,
+        compared: frozenset[Confirmed] = frozenset(),
         only_locked: bool = False,
     ) -> Offered:
         """Issue new secrets; see `SharingEngine.renew`."""
         rooms = self._rooms
+        if by is not None:
+            check_compared(compared)
         grant, share = rooms.act(lambda tx: hold_both(tx, who, grant_id))
         _require_renewable(grant, only_locked=only_locked)
         share_key = granting.open_owner_key(rooms, share.share_id, share.owner_key)
         made = granting.make_secrets(
             rooms, share_key, passcode="passcode" in grant.proof, printed=grant.is_printed
         )
+        second = None if by is None else Second(by, compared)
         offered = rooms.act(
-            lambda tx: self._renew(tx, who, grant_id, by=by, made=made, only_locked=only_locked)
+            lambda tx: self._renew(
+                tx, who, grant_id, second=second, made=made, only_locked=only_locked
+            )
         )
         SHARE_ACTS.labels("renewed").inc()
         return offered
@@ -69,7 +84,7 @@ class Renewals:
         who: Principal,
         grant_id: int,
         *,
-        by: Channel | None,
+        second: Second | None,
         made: Made,
         only_locked: bool,
     ) -> Offered:
@@ -81,7 +96,7 @@ class Renewals:
             grant, share = hold_both(tx, who, grant_id)
             if grant.why not in (None, "locked"):
                 raise Conflict("What this rests on, or was given on from, has ended as well.")
-        self._reissue(tx, who, grant, share, by=by, made=made)
+        self._reissue(tx, who, grant, share, another=second, made=made)
         is_handed = grant.to_channel is None or grant.is_printed
         return Offered(
             share_id=share.share_id,
@@ -107,7 +122,7 @@ class Renewals:
         grant: GrantRow,
         share: ShareRow,
         *,
-        by: Channel | None,
+        another: Second | None,
         made: Made,
     ) -> None:
         """Exchange a grant's secrets, and the second channel if another is named.
@@ -118,9 +133,10 @@ class Renewals:
         rooms = self._rooms
         to = _channel(rooms, tx, grant.to_channel)
         second, by_channel = _channel(rooms, tx, grant.by_channel), grant.by_channel
-        if by is not None:
-            _check_second(grant, to, by)
-            second, by_channel = by, granting.channel_id(rooms, tx, by, who.name)
+        if another is not None:
+            _check_second(grant, to, another.by)
+            second = another.by
+            by_channel = granting.channel_id(rooms, tx, second, who.name)
         row = _row(grant, made, by_channel=by_channel, is_sent=to is not None)
         tx.execute(SQL.end_sessions, (Longs([grant.grant_id]),))
         tx.execute(SQL.void_codes, (grant.grant_id,))
@@ -146,8 +162,10 @@ class Renewals:
             "share": grant.share_id,
             "grant": grant.grant_id,
             "was": grant.why or "holding",
-            "second_channel": "another" if by is not None else "the same",
+            "second_channel": "the same" if another is None else "another",
         }
+        if another is not None:
+            detail["compared"] = sorted(one.value for one in another.compared)
         rooms.tell(tx, who, Event(kind="grant.renewed", outcome="done", detail=detail))
 
 

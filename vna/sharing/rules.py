@@ -70,11 +70,8 @@ def check_offer(offer: Offer, settings: Sharing, now: dt.datetime) -> None:
     """Refuse an offer that must not be made. Raises `InvalidRequest`."""
     if not (offer.studies or offer.series or offer.instances):
         raise InvalidRequest("Choose at least one study, series or image.")
-    confirmed = offer.person.confirmed
-    if Confirmed.ACCOUNT not in confirmed and len(confirmed) < LEAST_CONFIRMED:
-        raise InvalidRequest(
-            "Compare two things with the person at least: name and birth date, say."
-        )
+    if Confirmed.ACCOUNT not in offer.person.confirmed:
+        check_compared(offer.person.confirmed)
     if offer.consent_id is None and offer.legal_basis is None:
         raise InvalidRequest("A share rests on a consent or on a legal basis.")
     if offer.legal_basis is not None and offer.legal_basis not in LEGAL_BASES:
@@ -87,6 +84,14 @@ def check_offer(offer: Offer, settings: Sharing, now: dt.datetime) -> None:
         # what is handed over by hand is handed over with something that is told
         raise InvalidRequest("A link that is handed over needs a passcode, or is printed.")
     check_ways(offer, settings, now)
+
+
+def check_compared(confirmed: frozenset[Confirmed]) -> None:
+    """Refuse to act for somebody of whom less than two things were compared."""
+    if len(confirmed - {Confirmed.ACCOUNT}) < LEAST_CONFIRMED:
+        raise InvalidRequest(
+            "Compare two things with the person at least: name and birth date, say."
+        )
 
 
 def check_ways(offer: Offer | Forward, settings: Sharing, now: dt.datetime) -> None:

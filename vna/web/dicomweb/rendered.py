@@ -13,11 +13,14 @@ from vna.dicom.refs import InstanceRef, Ref, SeriesRef
 from vna.errors import InvalidRequest
 from vna.retrieve.kinds import Kind, kind_of
 from vna.retrieve.payload import Payload, path_of
+from vna.retrieve.pictures import pictures
 from vna.retrieve.render import Found
-from vna.web.dicomweb import caching
+from vna.web.dicomweb import answering, caching
+from vna.web.dicomweb.accept import ZIP
 from vna.web.dicomweb.rendering import Rendered, rendering
 from vna.web.dicomweb.wado import frame_numbers
 from vna.web.exchange import Ask, Reply, warning
+from vna.web.media import media_list
 from vna.web.multipart import closing, multipart_type, new_boundary, part_head
 from vna.web.problems import Headers
 
@@ -31,6 +34,8 @@ async def rendered(ask: Ask) -> Reply:
     """GET a study, series, instance or frames to be looked at."""
     ref = ask.ref()
     numbers = frame_numbers(ask.names["frames"]) if "frames" in ask.names else None
+    if numbers is None and not isinstance(ref, InstanceRef) and _wants_zip(ask):
+        return await ask.counter.threads.streams.start(lambda: _zipped(ask, ref))
     asked = _asked(ask)
     root = ask.root()
 
@@ -66,6 +71,25 @@ async def thumbnail(ask: Ask) -> Reply:
         return single(made, f"{root}{_path(ref)}", caching.headers(state))
 
     return await ask.counter.threads.streams.start(render)  # it waits for a child
+
+
+def _wants_zip(ask: Ask) -> bool:
+    """Whether the pictures are asked for in a ZIP file, which is an extension of ours."""
+    named = ask.accept_parameters() or (ask.header(b"accept") or "",)
+    return any(one.name == ZIP for text in named for one in media_list(text))
+
+
+def _zipped(ask: Ask, ref: Ref) -> Reply:
+    """Answer with a plain JPEG of every image. It is made as it goes: no length, no ranges."""
+    engine = ask.counter.engines.render
+    found = engine.find(ask.principal, ref)
+    made = pictures(engine, ask.principal, found)
+    name = ref.series if isinstance(ref, SeriesRef) else ref.study
+    fields = [
+        (b"content-disposition", f'attachment; filename="{name}-pictures.zip"'.encode("ascii")),
+        (b"accept-ranges", b"none"),
+    ]
+    return answering.streamed(ask, ZIP, made, fields)
 
 
 def _asked(ask: Ask, *, is_thumbnail: bool = False) -> Rendered:

@@ -15,6 +15,7 @@ from dataclasses import replace
 from starlette.types import Receive, Scope
 
 from vna.errors import NotAuthenticated, NotPermitted
+from vna.web.dicomweb.accept import ZIP
 from vna.web.dicomweb.routes import DicomWeb, Route
 from vna.web.exchange import ROOT, Counter, Reply
 from vna.web.identity import CAPABILITY
@@ -74,6 +75,9 @@ class SharedDicomWeb(DicomWeb):
             raise NotPermitted("This share is for looking only.")
         reply = await super()._reply(route, names, scope, receive)
         rest = reply.rest
+        if reply.media == ZIP and not await self._may_download(capability):
+            close(rest)  # pictures by the hundred are a download
+            raise NotPermitted("This share is for looking only.")
         if rest is not None:
             rest = watched(rest, lambda: self._sharing.by_capability(capability) is not None)
         return replace(reply, headers=[*reply.headers, *_PRIVATE], rest=rest)
@@ -95,6 +99,11 @@ def watched(pieces: Iterator[Buffer], holds: Callable[[], bool]) -> Iterator[Buf
                 until = time.monotonic() + _LOOK_S
             yield piece
     finally:
-        close = getattr(pieces, "close", None)
-        if close is not None:
-            close()
+        close(pieces)
+
+
+def close(pieces: Iterator[Buffer] | None) -> None:
+    """End what gives the pieces of a body nobody wants any more."""
+    end = getattr(pieces, "close", None)
+    if end is not None:
+        end()

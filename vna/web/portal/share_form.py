@@ -66,7 +66,7 @@ class Typed:
 
 def offer_of(typed: Typed, study: Study, *, zone: str) -> Offer:
     """Make the offer. Raises `InvalidRequest`."""
-    by = _channel(typed.text("by"))
+    by = way(typed.text("by"))
     proof = {CODED[by.kind]} if by is not None else set()
     if typed.has("passcode"):
         proof.add(Protection.PASSCODE)
@@ -78,7 +78,7 @@ def offer_of(typed: Typed, study: Study, *, zone: str) -> Offer:
         person=_person(typed, study),
         recipient=Recipient(name=typed.text("recipient"), organisation=typed.text("organisation")),
         purpose=_purpose(typed.text("purpose")),
-        to=_channel(typed.text("to")),
+        to=way(typed.text("to")),
         proof=frozenset(proof),
         by=by,
         until=_until(typed.text("until"), zone),
@@ -90,7 +90,7 @@ def offer_of(typed: Typed, study: Study, *, zone: str) -> Offer:
         legal_basis=legal_basis,
         printed=typed.has("printed"),
         without_images=typed.has("without_images"),
-        notify=_channel(typed.text("notify")),
+        notify=way(typed.text("notify")),
         language=typed.text("language") or "en",
     )
 
@@ -105,16 +105,23 @@ def _chosen(typed: Typed, study: Study) -> tuple[frozenset[StudyRef], frozenset[
 
 
 def _person(typed: Typed, study: Study) -> Person:
-    confirmed = frozenset(one for one in CONFIRMED if typed.has(f"confirmed.{one.value}"))
     born = study.birth_date
     try:
         birth_date = dt.date.fromisoformat(born) if born else None
     except ValueError:
         birth_date = None  # a date that was never one is shown to nobody as one
-    return Person(name=study.name or study.patient_id, birth_date=birth_date, confirmed=confirmed)
+    return Person(
+        name=study.name or study.patient_id, birth_date=birth_date, confirmed=ticked(typed)
+    )
 
 
-def _channel(text: str) -> Channel | None:
+def ticked(typed: Typed) -> frozenset[Confirmed]:
+    """Say what was compared with the person."""
+    return frozenset(one for one in CONFIRMED if typed.has(f"confirmed.{one.value}"))
+
+
+def way(text: str) -> Channel | None:
+    """Read a typed address or telephone number; None for nothing. Raises `InvalidRequest`."""
     if not text:
         return None
     return channel("email" if "@" in text else "sms", text)
@@ -149,3 +156,14 @@ def _count(text: str) -> int | None:
     if not text.isascii() or not text.isdigit() or len(text) > 6:
         raise InvalidRequest("How often it can be opened is a number.")
     return int(text)
+
+
+def compared(found: Study) -> list[tuple[str, str, str]]:
+    """Say what can be compared with the person: field, what it is called, what the archive has."""
+    held = {
+        Confirmed.NAME: found.name,
+        Confirmed.BIRTH_DATE: found.birth_date,
+        Confirmed.PATIENT_ID: found.patient_id,
+        Confirmed.LAST_EXAM: found.date,
+    }
+    return [(f"confirmed.{one.value}", CONFIRMED[one], text) for one, text in held.items() if text]

@@ -13,14 +13,14 @@ from vna.access.principal import Action, Principal
 from vna.dicom.refs import StudyRef, uid
 from vna.errors import Conflict, InvalidRequest, NotFound, TooLarge
 from vna.sharing.consents import Recorded
-from vna.sharing.values import Channel, Confirmed, Offered, Purpose
+from vna.sharing.values import Channel, Offered, Purpose
 from vna.texts import ENGLISH, Texts, languages
 from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.portal import study
 from vna.web.portal.guard import Visit, guarded
 from vna.web.portal.pages import Pages
-from vna.web.portal.share_form import BASES, CONFIRMED, PURPOSES, Typed, offer_of
+from vna.web.portal.share_form import BASES, PURPOSES, Typed, compared, offer_of
 from vna.web.portal.study import Study
 
 _MOST_FIELDS = 1100  # a box for each series, and what else is asked
@@ -133,20 +133,9 @@ def _form(
         "consents": [one for one in consents if one.state == "active"],
         "purposes": {purpose.value: text for purpose, text in PURPOSES.items()},
         "bases": BASES,
-        "confirmed": _compared(found),
+        "confirmed": compared(found),
         "languages": {one: Texts(one).name for one in languages()},
         "trouble": None if exc is None else str(exc),
         "here": "/",
     }
     return visit.show("share_new.html", status=status, **shown)
-
-
-def _compared(found: Study) -> list[tuple[str, str, str]]:
-    """Say what can be compared with the person: field, what it is called, what the archive has."""
-    held = {
-        Confirmed.NAME: found.name,
-        Confirmed.BIRTH_DATE: found.birth_date,
-        Confirmed.PATIENT_ID: found.patient_id,
-        Confirmed.LAST_EXAM: found.date,
-    }
-    return [(f"confirmed.{one.value}", CONFIRMED[one], text) for one, text in held.items() if text]

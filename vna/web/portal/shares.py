@@ -16,11 +16,13 @@ from vna.delivery.messages import Message, State
 from vna.dicom.refs import StudyRef, uid
 from vna.errors import InvalidRequest, NotFound
 from vna.retrieve.disc import Disc
-from vna.sharing.values import GrantSummary, Offered, ShareDetail, ShareSummary, Tab
+from vna.sharing.values import Offered, ShareDetail, ShareSummary, Tab
+from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.portal import study
 from vna.web.portal.guard import Page, Visit, guarded
 from vna.web.portal.pages import Pages
+from vna.web.portal.share_form import Typed, compared, ticked, way
 from vna.web.portal.share_new import made
 from vna.web.portal.study import Study
 
@@ -76,6 +78,7 @@ HAPPENINGS = {
 }
 _STUCK = (State.FAILED, State.DEAD, State.BOUNCED)
 _MOST_BOARD = 200
+NOTHING = Typed({})
 
 
 def routes(counter: Counter, pages: Pages) -> list[Route]:
@@ -197,6 +200,17 @@ async def _automatic(visit: Visit) -> Response:
 
 async def _one(visit: Visit) -> Response:
     who, share_id = await visit.who(Action.SHARE), _share(visit)
+    return await _shown(visit, who, share_id)
+
+
+async def _shown(
+    visit: Visit,
+    who: Principal,
+    share_id: int,
+    trouble: InvalidRequest | None = None,
+    typed: Typed = NOTHING,
+) -> Response:
+    """Show a share; where something that was typed was not taken, why not."""
 
     def look() -> tuple[ShareDetail, list[Message], list[Disc], Study | None]:
         engines = visit.counter.engines
@@ -208,6 +222,10 @@ async def _one(visit: Visit) -> Response:
     detail, messages, discs, found = await visit.hop(look)
     return visit.show(
         "share.html",
+        status=200 if trouble is None else problems.answer(trouble, "page")[0],
+        trouble=trouble,
+        typed=typed,
+        compared=[] if found is None else compared(found),
         detail=detail,
         share=detail.summary,
         study=found,
@@ -232,19 +250,27 @@ async def _revoke(visit: Visit) -> Response:
 
 async def _renew(visit: Visit) -> Response:
     who, share_id = await visit.who(Action.SHARE), _share(visit)
-    form = await visit.form()
-    grant_id = number_of(form.get("grant", ""))
+    typed = Typed(await visit.form())
+    grant_id = number_of(typed.text("grant"))
     sharing = visit.counter.engines.sharing
 
-    def renew() -> tuple[Offered, GrantSummary, Study | None]:
+    def renew() -> tuple[Offered, str | None, str | None, Study | None]:
+        another = way(typed.text("by"))
+        if another is None and "by" in typed.fields:
+            raise InvalidRequest("Say where the code is to go, by the way it is to go.")
         detail = sharing.detail(who, share_id)
         grant = next((one for one in detail.grants if one.grant_id == grant_id), None)
         if grant is None:
             raise NotFound("There is no such grant of this share.")
-        return sharing.renew(who, grant.grant_id), grant, _study(visit, who, detail)
+        offered = sharing.renew(who, grant.grant_id, by=another, compared=ticked(typed))
+        by = grant.by if another is None else another.masked()
+        return offered, grant.to, by, _study(visit, who, detail)
 
-    offered, grant, found = await visit.hash(renew)
-    return made(visit, offered, to=grant.to, by=grant.by, study=found)
+    try:
+        offered, to, by, found = await visit.hash(renew)
+    except InvalidRequest as exc:
+        return await _shown(visit, who, share_id, exc, typed)
+    return made(visit, offered, to=to, by=by, study=found)
 
 
 async def _extend(visit: Visit) -> Response:
