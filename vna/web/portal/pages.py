@@ -22,6 +22,15 @@ _POLICY = (
 _FRAMED = "; frame-src 'self'; media-src 'self'"
 _FRAMING = frozenset({"light.html"})  # pages that show documents and video
 
+TRANSLATED = frozenset(
+    {
+        *("studies.html", "study.html", "share.html", "share_new.html", "share_made.html"),
+        *("share_tested.html", "shares.html", "shares_automatic.html", "shares_figures.html"),
+        *("patient_requests.html", "patient_request.html"),
+    }
+)
+"""Pages of staff that are there in every language; the others are English whatever is asked for."""
+
 # the first sign found counts: Edge calls itself Chrome, and Chrome Safari
 _BROWSERS = (
     ("Edg", "Edge"), ("Firefox", "Firefox"), ("Chrome", "Chrome"), ("Safari", "Safari")

@@ -135,7 +135,7 @@ def _form(
         "bases": BASES,
         "confirmed": compared(found),
         "languages": {one: Texts(one).name for one in languages()},
-        "trouble": None if exc is None else str(exc),
+        "trouble": None if exc is None else visit.said(exc),
         "here": "/",
     }
     return visit.show("share_new.html", status=status, **shown)
