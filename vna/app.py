@@ -13,7 +13,7 @@ from typing import TypedDict
 
 from vna.access.audit import Audit
 from vna.access.peers import Peers
-from vna.access.people import people
+from vna.access.people import People, people
 from vna.access.remotes import Remotes
 from vna.access.routes import Routes
 from vna.access.trail import Trail
@@ -279,13 +279,7 @@ def _assembled(
     messages = Messages(database=database, audit=audit, keyring=store.keyring, settings=settings)
     sharing = SharingEngine(**stores, outbox=messages)
     messages.receipts.on_bounce = sharing.channel_bounced
-    known = people(
-        database=database,
-        audit=audit,
-        keyring=store.keyring,
-        settings=settings,
-        told=of_emergencies(messages, settings),
-    )
+    known = _people(stores, messages)
     labels = LabelEngine(store=store, database=database, audit=audit, labels=known.labels)
     corrections = CorrectionEngine(**stores, suspend=sharing.suspend_study)
     identities = IdentityEngine(**stores, suspend=sharing.suspend_study)
@@ -296,30 +290,12 @@ def _assembled(
         router=router,
     )
     ingest = IngestEngine(**stores, pixels=pixels, router=router)
-    retrieve = RetrieveEngine(**stores, pixels=pixels)
-    render = RenderEngine(**stores, pixels=pixels)
-    commitment = CommitmentEngine(store=store, database=database)
     engines = Engines(
         ingest=ingest,
-        imports=ImportEngine(
-            **stores,
-            restore=recovery.restore,
-            has_space=ingest.has_space,
-            messages=messages,
-            vault=Vault(store.keyring),
-        ),
-        query=QueryEngine(**stores),
-        retrieve=retrieve,
-        render=render,
-        discs=DiscEngine(**stores, retrieve=retrieve, render=render),
-        remotes=Remotes(database, audit),
-        peers=Peers(database=database, audit=audit, vault=Vault(store.keyring), settings=settings),
+        imports=_imports(stores, recovery, ingest, messages),
         routes=routes,
-        commitment=commitment,
-        transactions=CommitmentTransactions(
-            commitment, database=database, audit=audit, settings=settings
-        ),
-        pushes=CommitmentPushes(commitment, database=database, audit=audit, settings=settings),
+        **_outgoing(stores, pixels),
+        **_committing(stores),
         corrections=corrections,
         identities=identities,
         changes=ChangeFeed(database=database, audit=audit),
@@ -329,14 +305,7 @@ def _assembled(
         trail=Trail(database, audit),
         messages=messages,
         sharing=sharing,
-        patient_accounts=PatientAccounts(
-            database=database,
-            audit=audit,
-            settings=settings,
-            people=known,
-            vault=Vault(store.keyring),
-            identities=identities,
-        ),
+        patient_accounts=_patient_accounts(stores, known, identities),
         settings=settings,
         check=_check(database, ingest),
     )
@@ -347,6 +316,90 @@ def _assembled(
         purge=Purge(store=store, database=database, audit=audit),
         search_index=SearchIndex(**stores),
         sealer=Sealer(database, store.checkpoints),
+    )
+
+
+def _people(stores: _Stores, messages: Messages) -> People:
+    return people(
+        database=stores["database"],
+        audit=stores["audit"],
+        keyring=stores["store"].keyring,
+        settings=stores["settings"],
+        told=of_emergencies(messages, stores["settings"]),
+    )
+
+
+def _patient_accounts(
+    stores: _Stores, known: People, identities: IdentityEngine
+) -> PatientAccounts:
+    return PatientAccounts(
+        database=stores["database"],
+        audit=stores["audit"],
+        settings=stores["settings"],
+        people=known,
+        vault=Vault(stores["store"].keyring),
+        identities=identities,
+    )
+
+
+def _imports(
+    stores: _Stores, recovery: Recovery, ingest: IngestEngine, messages: Messages
+) -> ImportEngine:
+    return ImportEngine(
+        **stores,
+        restore=recovery.restore,
+        has_space=ingest.has_space,
+        messages=messages,
+        vault=Vault(stores["store"].keyring),
+    )
+
+
+class _Outgoing(TypedDict):
+    """What is found and given out, and to whom."""
+
+    query: QueryEngine
+    retrieve: RetrieveEngine
+    render: RenderEngine
+    discs: DiscEngine
+    remotes: Remotes
+    peers: Peers
+
+
+def _outgoing(stores: _Stores, pixels: PixelPool) -> _Outgoing:
+    retrieve = RetrieveEngine(**stores, pixels=pixels)
+    render = RenderEngine(**stores, pixels=pixels)
+    return _Outgoing(
+        query=QueryEngine(**stores),
+        retrieve=retrieve,
+        render=render,
+        discs=DiscEngine(**stores, retrieve=retrieve, render=render),
+        remotes=Remotes(stores["database"], stores["audit"]),
+        peers=Peers(
+            database=stores["database"],
+            audit=stores["audit"],
+            vault=Vault(stores["store"].keyring),
+            settings=stores["settings"],
+        ),
+    )
+
+
+class _Committing(TypedDict):
+    """Storage Commitment, in both protocols."""
+
+    commitment: CommitmentEngine
+    transactions: CommitmentTransactions
+    pushes: CommitmentPushes
+
+
+def _committing(stores: _Stores) -> _Committing:
+    database, audit, settings = stores["database"], stores["audit"], stores["settings"]
+    commitment = CommitmentEngine(store=stores["store"], database=database)
+    return _Committing(
+        commitment=commitment,
+        transactions=CommitmentTransactions(
+            commitment, database=database, audit=audit, settings=settings
+        ),
+        pushes=CommitmentPushes(commitment, database=database, audit=audit, settings=settings),
     )
 
 

@@ -10,29 +10,23 @@ from __future__ import annotations
 import ipaddress
 import socket
 import ssl
-import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-
-import httpcore
-import httpx
 
 from vna.config import Outbound
 from vna.errors import ConfigError, InvalidRequest, NotPermitted, TooLarge, Unavailable
 
+if TYPE_CHECKING:  # large, and not of every process: imported by the first call
+    import httpx
+
 _Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-_SocketOptions = Iterable[
-    tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
-]
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052: an IPv4 address stands in it
 _MOST_ANSWER = 1 << 20
 _MOST_URL = 2048
-_CONNECTIONS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +54,14 @@ class Gate:
 
         `timeout_s` is for each step, `total_s` the whole life of a connection.
         """
+        import httpx
+
+        from vna.transport import Transport
+
         return httpx.Client(
-            transport=_Transport(self, self._tls(), total_s),
+            transport=Transport(
+                require=require_url, addresses=self.addresses, tls=self._tls(), total_s=total_s
+            ),
             timeout=timeout_s,
             follow_redirects=False,
             trust_env=False,
@@ -83,6 +83,8 @@ class Gate:
         Raises `InvalidRequest` and `NotPermitted` before anybody is called, `Unavailable` when it
         does not come about, `TooLarge` when the answer is longer.
         """
+        import httpx
+
         require_url(url)
         try:
             with (
@@ -176,139 +178,3 @@ def _body(found: httpx.Response, most: int) -> bytes:
         if len(body) > most:
             raise TooLarge("The answer of the other program is too long.")
     return bytes(body)
-
-
-class _Backend(httpcore.NetworkBackend):
-    """Connects to an address the gate has seen; the name stays what the certificate must hold."""
-
-    def __init__(self, gate: Gate, total_s: float | None) -> None:
-        self._gate = gate
-        self._plain = httpcore.SyncBackend()
-        self._total_s = total_s
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: _SocketOptions | None = None,
-    ) -> httpcore.NetworkStream:
-        """Connect to the first address that answers."""
-        last: Exception = httpcore.ConnectError("no address")
-        until = None if self._total_s is None else time.monotonic() + self._total_s
-        for address in self._gate.addresses(host, port):
-            try:
-                stream = self._plain.connect_tcp(
-                    address, port, _left(timeout, until), local_address, socket_options
-                )
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as exc:
-                last = exc
-            else:
-                return stream if until is None else _Timed(stream, until)
-        raise last
-
-
-class _Timed(httpcore.NetworkStream):
-    """A connection with an end: one that trickles keeps nobody waiting for ever."""
-
-    def __init__(self, stream: httpcore.NetworkStream, until: float) -> None:
-        self._stream = stream
-        self._until = until
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """Read some bytes."""
-        return self._stream.read(max_bytes, _left(timeout, self._until))
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Write them all."""
-        self._stream.write(buffer, _left(timeout, self._until))
-
-    def close(self) -> None:
-        """Close it."""
-        self._stream.close()
-
-    def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,
-    ) -> httpcore.NetworkStream:
-        """Go on under TLS, to the same end."""
-        left_s = _left(timeout, self._until)
-        return _Timed(self._stream.start_tls(ssl_context, server_hostname, left_s), self._until)
-
-    def get_extra_info(self, info: str) -> Any:  # as httpcore declares it
-        """Tell about the connection."""
-        return self._stream.get_extra_info(info)
-
-
-def _left(timeout: float | None, until: float | None) -> float | None:
-    if until is None:
-        return timeout
-    left_s = until - time.monotonic()
-    if left_s <= 0:
-        raise httpcore.ReadTimeout("it took too long")
-    return left_s if timeout is None else min(timeout, left_s)
-
-
-class _Stream(httpx.SyncByteStream):
-    def __init__(self, found: httpcore.Response) -> None:
-        self._found = found
-
-    def __iter__(self) -> Iterator[bytes]:
-        with _translating():
-            yield from self._found.iter_stream()
-
-    def close(self) -> None:
-        self._found.close()
-
-
-class _Transport(httpx.BaseTransport):
-    """httpx over connections of ours."""
-
-    def __init__(self, gate: Gate, tls: ssl.SSLContext, total_s: float | None) -> None:
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=tls,
-            max_connections=_CONNECTIONS,
-            network_backend=_Backend(gate, total_s),
-        )
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Make one request."""
-        require_url(str(request.url))
-        asked = httpcore.Request(
-            method=request.method,
-            url=httpcore.URL(
-                scheme=request.url.raw_scheme,
-                host=request.url.raw_host,
-                port=request.url.port,
-                target=request.url.raw_path,
-            ),
-            headers=request.headers.raw,
-            content=request.stream,
-            extensions=request.extensions,
-        )
-        with _translating():
-            found = self._pool.handle_request(asked)
-        return httpx.Response(
-            status_code=found.status,
-            headers=found.headers,
-            stream=_Stream(found),
-            extensions=found.extensions,
-        )
-
-    def close(self) -> None:
-        """Close idle connections."""
-        self._pool.close()
-
-
-@contextmanager
-def _translating() -> Iterator[None]:
-    """Let the errors of httpcore out as httpx's."""
-    try:
-        yield
-    except httpcore.TimeoutException as exc:
-        raise httpx.TimeoutException(str(exc)) from exc
-    except (httpcore.NetworkError, httpcore.ProtocolError, ssl.SSLError) as exc:
-        raise httpx.TransportError(str(exc)) from exc

@@ -15,12 +15,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.bench import costs, own, sharing, table
+from tests.bench import costs, own, sharing, sizes, table
 
 ROOT = Path(__file__).resolve().parents[2]
 HARNESS = ROOT.parent / "shared" / "bench"
-SUITES = "ingest,retrieve,memory,query,associations,costs,sharing"
-OURS = ("associations", "costs", "sharing")  # suites the harness does not know
+SUITES = "ingest,retrieve,memory,query,sizes,associations,costs,sharing"
+OURS = ("sizes", "associations", "costs", "sharing")  # suites the harness does not know
 _SMALL = 40, 2000  # slices of a study, studies in the index
 PEERS = ("orthanc13-sqlite", "orthanc13-pg")
 
@@ -29,13 +29,13 @@ def main() -> int:
     """Run and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--reps", type=int, default=2, help="interleaved repetitions")
-    parser.add_argument(
-        "--suite", default=SUITES, help="of the harness, associations, costs, sharing"
-    )
+    parser.add_argument("--suite", default=SUITES, help=f"of {SUITES}")
     parser.add_argument("--sizes", default="10000", help="studies in the index, for suite query")
     parser.add_argument("--only", help="targets; default: ours and the peers")
     parser.add_argument("--own", action="store_true", help="our own rows, without the harness")
-    parser.add_argument("--small", action="store_true", help="sharing, to see that it works")
+    parser.add_argument(
+        "--small", action="store_true", help="sizes and sharing, to see that they work"
+    )
     parser.add_argument("--out", default="", help="file of results to add to; default: a new one")
     asked = parser.parse_args()
     suites = asked.suite.split(",")
@@ -67,6 +67,8 @@ def main() -> int:
 
 def _ours(suites: Sequence[str], *, small: bool) -> int:
     """Run what needs no peer."""
+    if "sizes" in suites:
+        sizes.main(sizes.SIZES[:1] if small else sizes.SIZES)
     if "associations" in suites:
         own.associations()
     if "costs" in suites:

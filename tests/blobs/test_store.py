@@ -129,7 +129,7 @@ def test_an_unfinished_blob_leaves_nothing(store: BlobStore) -> None:
         writer.write(bytes(500_000))
 
     assert list(store.blob_ids()) == []
-    with pytest.raises(ValueError, match="finished or dropped"):
+    with pytest.raises(ValueError, match="dropped, not open"):
         writer.write(b"more")
     with pytest.raises(NotFound):
         store.reader(writer.blob_id)
@@ -139,11 +139,35 @@ def test_nothing_can_be_added_to_a_finished_blob(store: BlobStore, key: StudyKey
     writer = store.writer(key)
     blob = writer.finish(META)
 
-    with pytest.raises(ValueError, match="finished or dropped"):
+    with pytest.raises(ValueError, match="settled, not open"):
         writer.finish(META)
+    with pytest.raises(ValueError, match="settled, not open"):
+        writer.write(b"more")
     writer.abort()
 
     store.check(blob.blob_id, keyed=True)
+
+
+def test_a_sealed_blob_is_nowhere_before_it_is_settled(store: BlobStore, key: StudyKey) -> None:
+    writer = store.writer(key)
+    with pytest.raises(ValueError, match="open, not sealed"):
+        writer.settle()
+    blob = writer.seal(META)
+    assert list(store.blob_ids()) == []
+    with pytest.raises(ValueError, match="sealed, not open"):
+        writer.write(b"more")
+    writer.settle()
+    writer.settle()
+    assert list(store.blob_ids()) == [blob.blob_id]
+    store.check(blob.blob_id, keyed=True)
+
+
+def test_a_sealed_blob_may_still_be_dropped(store: BlobStore, key: StudyKey) -> None:
+    with store.writer(key) as writer:
+        writer.seal(META)
+    assert list(store.blob_ids()) == []
+    with pytest.raises(ValueError, match="dropped, not sealed"):
+        writer.settle()
 
 
 def test_ids_are_walked_and_begin_at_a_day(store: BlobStore) -> None:

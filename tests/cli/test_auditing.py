@@ -11,7 +11,7 @@ from defusedxml.ElementTree import fromstring
 from tests.cli.conftest import Vna
 from tests.factories import ct
 from vna.app import at_work
-from vna.config import load
+from vna.loading import load
 
 
 def test_the_trail_of_an_archive(vna: Vna, archive: Path, tmp_path: Path) -> None:

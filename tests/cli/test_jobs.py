@@ -22,10 +22,10 @@ from vna.access.principal import system
 from vna.access.remotes import Remote
 from vna.app import at_work
 from vna.cli.jobs import board_of
-from vna.config import load
 from vna.db.work import State
 from vna.delivery.channels import email
 from vna.dicom.refs import uid
+from vna.loading import load
 
 STUDY = ct(1).study
 

@@ -52,7 +52,16 @@ def test_no_process_writes_a_core_file(served: Serving) -> None:
 def test_an_idle_archive_is_small(served: Serving) -> None:
     served.get("/readyz")
     held = sum(process.memory_full_info().pss for process in served.family())
-    assert held < 320 << 20
+    assert held < 250 << 20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks for the libraries that are mapped")
+@pytest.mark.parametrize("child", ["http 1", "dicom 1", "jobs", "upkeep"])
+def test_no_process_that_holds_keys_has_a_decoder_of_pictures(served: Serving, child: str) -> None:
+    mapped = {Path(one.path).name for one in served.child(child).memory_maps()}
+    assert any(name.startswith("_ssl") for name in mapped)  # what is mapped can be seen
+    decoders = ("_imaging", "_multiarray", "openjpeg", "_openjpeg", "libjpeg", "_CharLS", "_jpeg")
+    assert not [name for name in mapped if name.startswith(decoders)]
 
 
 def test_other_commands_work_beside_it(served: Serving) -> None:

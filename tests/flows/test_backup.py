@@ -25,9 +25,10 @@ from vna.backup.needed import needed_in
 from vna.backup.taking import Order, take
 from vna.blobs.backends import connect
 from vna.cli.main import main
-from vna.config import Settings, load
+from vna.config import Settings
 from vna.db import copies
 from vna.errors import NotFound
+from vna.loading import load
 
 Vna = Callable[..., tuple[int, str, str]]
 KEY = Path("keys", "root.key")

@@ -27,8 +27,8 @@ from tests.flows.test_viewer import Told
 from tests.web.guests import coded
 from vna.access.principal import developer
 from vna.app import at_work
-from vna.config import load
 from vna.dicom.refs import UID, StudyRef
+from vna.loading import load
 from vna.sharing.values import Confirmed, Offer, Offered, Person, Purpose, Recipient
 
 __all__ = ["browser", "phone"]

@@ -11,8 +11,8 @@ from tests.flows.serving import Serving
 from tests.flows.test_viewer import DESKTOP, DRAWN_MS, HAS_DRAWN, SCREENS, Told, browser, served
 from vna.access.principal import developer
 from vna.app import at_work
-from vna.config import load
 from vna.dicom.refs import UID, StudyRef
+from vna.loading import load
 from vna.sharing.values import Confirmed, Offer, Person, Protection, Purpose, Recipient
 
 __all__ = ["browser", "served"]

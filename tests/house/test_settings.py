@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from vna.config import Settings, address, load
+from vna.config import Settings, address
 from vna.errors import ConfigError
+from vna.loading import load
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "conf" / "vna.toml"

@@ -69,7 +69,7 @@ def test_what_comes_in_of_a_study_goes_out_as_one_job(archive: Archive) -> None:
         (["StudyDate=-20231231"], False),
         (["StudyDate=20240102-20240102", "StudyTime=101000-102000"], True),
         (["00080060=CT"], True),
-        (["Manufacturer=Example"], True),  # an attribute the index does not keep
+        (["Manufacturer=Example"], True),
         (["Manufacturer=Other"], False),
         (["ImageType=PRIMARY"], True),
         ([], True),
@@ -79,6 +79,14 @@ def test_all_keys_of_a_rule_must_match(archive: Archive, keys: list[str], takes:
     rule(archive, *keys)
     fill(archive, ct(1))
     assert len(queued(archive)) == int(takes)
+
+
+def test_a_rule_finds_what_is_past_the_cap_of_ready_metadata(archive: Archive) -> None:
+    many = [("00081140", "SQ", [[("00081150", "UI", "1.2.840.10008.5.1.4.1.1.2")]] * 40_000)]
+    rule(archive, "KVP=110")
+    made = ct(extra=many, values={"KVP": "110"})
+    fill(archive, made)
+    assert queued(archive) == [("forward", "DEST", "route:one", [made.instance])]
 
 
 @pytest.mark.parametrize(("callers", "takes"), [(["SENDER"], True), (["CT9"], False), ([], True)])

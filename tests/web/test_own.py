@@ -13,13 +13,12 @@ import pytest
 
 from tests.conftest import TestPostgres
 from tests.factories import ct
-from tests.web.conftest import Site, serving
+from tests.web.conftest import Site
 from tests.web.guests import caller, inside, offered
+from tests.web.patients import BORN, hospital, without_limits
 from tests.web.people import PASSPHRASE, Surfer, enrolled, patient_of, signed_in, surfer
 from tests.web.test_viewing import NO_IMAGE, SR
 from vna.sharing.values import Purpose, Recipient
-
-BORN = {"PatientBirthDate": "19700101", "PatientSex": "F"}
 
 
 def image(study: int, series: int = 1, instance: int = 1, **more: str):  # type: ignore[no-untyped-def]  # an Instance
@@ -38,24 +37,19 @@ FIRST, SECOND, OTHER = (
 
 @pytest.fixture(scope="module")
 def site(postgres: TestPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    name = {"name": "Example Hospital", "help": "Imaging desk"}
-    with serving(
-        postgres, tmp_path_factory.mktemp("site"), dev=False, site=name, guests={"enabled": True}
-    ) as found:
-        report = ct(
-            2, 2, sop_class=SR, modality="SR", pixel_element=b"", patient_id="P-1",
-            patient_name="Doe^Jane", values={**BORN, **NO_IMAGE, "StudyDate": "20251112",
-            "StudyDescription": "Chest 2"},
-        )  # fmt: skip
-        for one in (FIRST, SECOND, report, OTHER):
-            found.archive.take(one.part10())
+    report = ct(
+        2, 2, sop_class=SR, modality="SR", pixel_element=b"", patient_id="P-1",
+        patient_name="Doe^Jane", values={**BORN, **NO_IMAGE, "StudyDate": "20251112",
+        "StudyDescription": "Chest 2"},
+    )  # fmt: skip
+    held, guests = (FIRST, SECOND, report, OTHER), {"enabled": True}
+    with hospital(postgres, tmp_path_factory.mktemp("site"), *held, guests=guests) as found:
         yield found
 
 
 @pytest.fixture(autouse=True)
 def fresh_limits(site: Site) -> None:
-    with site.archive.database.transaction() as tx:
-        tx.execute("DELETE FROM rate")
+    without_limits(site)
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,12 @@ import pytest
 
 from tests.conftest import TestPostgres
 from tests.factories import Instance, ct
-from tests.web.conftest import Site, serving
+from tests.web.conftest import Site
 from tests.web.guests import caller, coded, offered
+from tests.web.patients import BORN, hospital, without_limits
 from tests.web.people import Surfer, patient_of, signed_in
 from vna.sharing.consents import Consent
 
-BORN = {"PatientBirthDate": "19700101", "PatientSex": "F"}
 KIM = {"recipient": "Dr Kim", "way": "email", "email": "kim@example.org", "language": "en"}
 CODE = {"code": "sms", "code_phone": "+447700900123", "until": "", "download": "on"}
 PASS = {"code": "none", "passcode": "on", "until": "", "download": "on"}
@@ -35,17 +35,14 @@ OTHER = ct(3, patient_id="P-9", patient_name="Roe^Rick", values=BORN)
 
 @pytest.fixture(scope="module")
 def site(postgres: TestPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    name = {"name": "Example Hospital", "help": "Imaging desk"}
-    with serving(postgres, tmp_path_factory.mktemp("site"), dev=False, site=name) as found:
-        for one in (FIRST, PART, SECOND, OTHER):
-            found.archive.take(one.part10())
+    held = (FIRST, PART, SECOND, OTHER)
+    with hospital(postgres, tmp_path_factory.mktemp("site"), *held) as found:
         yield found
 
 
 @pytest.fixture(autouse=True)
 def fresh_limits(site: Site) -> None:
-    with site.archive.database.transaction() as tx:
-        tx.execute("DELETE FROM rate")
+    without_limits(site)
 
 
 @pytest.fixture(scope="module")

@@ -48,8 +48,8 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Emergency:
-    """One emergency as who reviews it sees it."""
+class _Begun:
+    """What was said at the beginning, and by whom."""
 
     emergency_id: int
     login: str
@@ -58,6 +58,12 @@ class Emergency:
     reason: str
     note: str = field(repr=False)
     began_at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Emergency(_Begun):
+    """One emergency as who reviews it sees it."""
+
     ended_at: dt.datetime
     is_open: bool
     reviewed_at: dt.datetime | None
@@ -68,16 +74,9 @@ class Emergency:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asking:
+class Asking(_Begun):
     """An emergency that asks for a second person, as who may agree sees it."""
 
-    emergency_id: int
-    login: str
-    issuer: str = field(repr=False)
-    patient_id: str = field(repr=False)
-    reason: str
-    note: str = field(repr=False)
-    began_at: dt.datetime
     ends_at: dt.datetime
 
 

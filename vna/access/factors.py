@@ -10,8 +10,6 @@ import hmac
 import time
 from dataclasses import dataclass, field
 
-import pyotp
-
 from vna.crypto.credentials import Vault, new_paper_code
 from vna.db import statements
 from vna.db.pool import Connection, Database
@@ -45,6 +43,8 @@ class Factors:
 
         Raises `Conflict` when the account has an app already.
         """
+        import pyotp  # with its HTTP handles: for the process somebody signs in at
+
         with self._database.transaction() as tx:
             fresh = self._vault.seal(account_id, pyotp.random_base32().encode())
             if tx.execute(_SQL.find_totp, (account_id,)).fetchone() is None:
@@ -60,6 +60,8 @@ class Factors:
         self, tx: Connection, account_id: int, code: str, *, confirming: bool = False
     ) -> bool:
         """Check a code of the app, and use it up. An app that is not confirmed proves nothing."""
+        import pyotp
+
         row = tx.execute(_SQL.find_totp, (account_id,)).fetchone()
         if row is None or row[1] == confirming:
             return False

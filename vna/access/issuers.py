@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
 import orjson
 
 from vna.access.tokens import MAX_TOKEN_BYTES
@@ -162,6 +161,8 @@ class Remote:
         auth: tuple[str, str] | None = None,
         bearer: str = "",
     ) -> dict[str, Any]:
+        import httpx  # large, and only where there is an identity provider
+
         require_safe(url)
         body = bytearray()
         headers = {"authorization": f"Bearer {bearer}"} if bearer else {}

@@ -1,7 +1,8 @@
 """Passkeys (WebAuthn Level 2): both factors in one, bound to the site they were made for.
 
 The authenticator must verify its user (PIN, finger, face), and a challenge is answered once. What
-comes from the browser is parsed and verified by `webauthn`; nothing else of it is believed.
+comes from the browser is verified in `ceremonies`, imported when it is needed; nothing else of it
+is believed.
 """
 
 from __future__ import annotations
@@ -11,21 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from webauthn import (
-    generate_authentication_options,
-    generate_registration_options,
-    options_to_json,
-    verify_authentication_response,
-    verify_registration_response,
-)
-from webauthn.helpers import base64url_to_bytes
-from webauthn.helpers.exceptions import WebAuthnException
-from webauthn.helpers.structs import (
-    AuthenticatorSelectionCriteria,
-    PublicKeyCredentialDescriptor,
-    ResidentKeyRequirement,
-    UserVerificationRequirement,
-)
 
 from vna.crypto.credentials import digest, random_bytes
 from vna.db import statements
@@ -35,7 +21,6 @@ from vna.errors import Conflict, InvalidRequest, NotAuthenticated
 _SQL = statements.load("access")
 
 _ANSWER_S = 300.0
-_TIMEOUT_MS = 120_000
 _MOST = 10  # passkeys of one account
 
 
@@ -79,43 +64,31 @@ class Passkeys:
             self._keep(tx, browser_secret, "register", challenge)
         if row is None or len(known) >= _MOST:
             raise Conflict(f"An account has up to {_MOST} passkeys.")
-        options = generate_registration_options(
-            rp_id=site.name,
-            rp_name=self._issuer,
-            user_id=row[0],
-            user_name=row[1],
+        from vna.access import ceremonies
+
+        return ceremonies.registration(
+            name=site.name,
+            issuer=self._issuer,
+            user=(row[0], row[1]),
             challenge=challenge,
-            timeout=_TIMEOUT_MS,
-            authenticator_selection=AuthenticatorSelectionCriteria(
-                resident_key=ResidentKeyRequirement.REQUIRED,
-                user_verification=UserVerificationRequirement.REQUIRED,
-            ),
-            exclude_credentials=[PublicKeyCredentialDescriptor(id=k[1]) for k in known],
+            known=[k[1] for k in known],
         )
-        return options_to_json(options)
 
     def register(
         self, tx: Connection, browser_secret: str, account_id: int, site: Site, answer: bytes
     ) -> None:
         """Take the passkey a browser made. Raises `NotAuthenticated`, `InvalidRequest`."""
+        from vna.access import ceremonies
+
         challenge = self._take(tx, browser_secret, "register")
-        try:
-            made = verify_registration_response(
-                credential=_parsed(answer),
-                expected_challenge=challenge,
-                expected_rp_id=site.name,
-                expected_origin=site.origin,
-                require_user_verification=True,
-            )
-        except _REFUSED as exc:
-            raise NotAuthenticated("The passkey does not verify; try again.") from exc
+        made = ceremonies.made(
+            _parsed(answer),
+            ceremonies.Asked(challenge=challenge, name=site.name, origin=site.origin),
+        )
         added = tx.execute(
             _SQL.add_passkey,
-            (
-                account_id, made.credential_id, made.credential_public_key, made.sign_count,
-                site.name,
-            ),
-        ).fetchone()  # fmt: skip
+            (account_id, made.credential_id, made.public_key, made.count, site.name),
+        ).fetchone()
         if added is None:
             raise NotAuthenticated("This passkey is known already.")
 
@@ -124,41 +97,30 @@ class Passkeys:
         challenge = random_bytes()
         with self._database.transaction() as tx:
             self._keep(tx, browser_secret, "sign-in", challenge)
-        options = generate_authentication_options(
-            rp_id=site.name,
-            challenge=challenge,
-            timeout=_TIMEOUT_MS,
-            user_verification=UserVerificationRequirement.REQUIRED,
-        )
-        return options_to_json(options)
+        from vna.access import ceremonies
+
+        return ceremonies.authentication(name=site.name, challenge=challenge)
 
     def recognise(self, browser_secret: str, site: Site, answer: bytes) -> int:
         """Say whose passkey answered the challenge: the account. Raises `NotAuthenticated`."""
+        from vna.access import ceremonies
+
         credential = _parsed(answer)
         with self._database.transaction() as tx:  # the challenge is gone, whatever comes of it
             challenge = self._take(tx, browser_secret, "sign-in")
         with self._database.transaction() as tx:
-            row = tx.execute(_SQL.find_passkey, (_identifier(credential),)).fetchone()
+            row = tx.execute(_SQL.find_passkey, (ceremonies.identifier(credential),)).fetchone()
             if row is None or row[4] != site.name:
                 raise NotAuthenticated(_NOT_KNOWN)
             passkey_id, account_id, public_key, count, _, handle = row
-            try:
-                verified = verify_authentication_response(
-                    credential=credential,
-                    expected_challenge=challenge,
-                    expected_rp_id=site.name,
-                    expected_origin=site.origin,
-                    credential_public_key=public_key,
-                    credential_current_sign_count=count,
-                    require_user_verification=True,
-                )
-            except _REFUSED as exc:
-                raise NotAuthenticated(_NOT_KNOWN) from exc
-            if _handle(credential) not in (None, handle):
-                raise NotAuthenticated(_NOT_KNOWN)
-            used = tx.execute(
-                _SQL.use_passkey, (verified.new_sign_count, passkey_id, count)
-            ).fetchone()
+            new_count = ceremonies.verified(
+                credential,
+                ceremonies.Asked(challenge=challenge, name=site.name, origin=site.origin),
+                public_key=public_key,
+                count=count,
+                handle=handle,
+            )
+            used = tx.execute(_SQL.use_passkey, (new_count, passkey_id, count)).fetchone()
             if used is None:
                 raise NotAuthenticated(_NOT_KNOWN)
         return int(account_id)
@@ -174,7 +136,6 @@ class Passkeys:
 
 
 _NOT_KNOWN = "This passkey is not known here."
-_REFUSED = (WebAuthnException, ValueError, KeyError, TypeError)  # of bytes nobody vouches for
 
 
 def _parsed(answer: bytes) -> dict[str, Any]:  # JSON of a browser
@@ -185,19 +146,3 @@ def _parsed(answer: bytes) -> dict[str, Any]:  # JSON of a browser
     if not isinstance(found, dict):
         raise InvalidRequest("The answer of a passkey is a JSON object.")
     return found
-
-
-def _identifier(credential: dict[str, Any]) -> bytes:
-    try:
-        return base64url_to_bytes(str(credential["rawId"])[:2048])
-    except _REFUSED as exc:
-        raise NotAuthenticated(_NOT_KNOWN) from exc
-
-
-def _handle(credential: dict[str, Any]) -> bytes | None:
-    response = credential.get("response")
-    text = response.get("userHandle") if isinstance(response, dict) else None
-    try:
-        return base64url_to_bytes(str(text)) if text else None
-    except _REFUSED as exc:
-        raise NotAuthenticated(_NOT_KNOWN) from exc

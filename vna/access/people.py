@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypedDict
 
 from vna.access.accounts import Accounts
 from vna.access.api_tokens import ApiTokens
@@ -46,6 +47,13 @@ class People:
         return self.federation.bearer(token, address)
 
 
+class _Kept(TypedDict):
+    """What all of them stand on."""
+
+    database: Database
+    audit: Audit
+
+
 def people(
     *,
     database: Database,
@@ -60,34 +68,19 @@ def people(
     Raises `ConfigError` when the roles are not sound.
     """
     access = settings.access
+    kept = _Kept(database=database, audit=audit)
     roles = load(access.roles)
     clears(access.ae_clears)
     issuer = f"{settings.site.issuer} archive".strip()
-    accounts = Accounts(database=database, audit=audit, roles=roles, settings=access)
-    care = Care(database=database, audit=audit, roles=roles, accounts=accounts)
+    accounts = Accounts(**kept, roles=roles, settings=access)
+    care = Care(**kept, roles=roles, accounts=accounts)
     labels = Labels(database)
-    sessions = Sessions(
-        database=database, audit=audit, roles=roles, care=care, labels=labels, settings=access
-    )
+    sessions = Sessions(**kept, roles=roles, care=care, labels=labels, settings=access)
     vault = Vault(keyring, cost)
     passkeys = Passkeys(database=database, issuer=issuer)
-    signing = SignIn(
-        database=database,
-        audit=audit,
-        vault=vault,
-        sessions=sessions,
-        factors=Factors(database=database, vault=vault, issuer=issuer),
-        passkeys=passkeys,
-        rates=Rates(database),
-    )
+    factors = Factors(database=database, vault=vault, issuer=issuer)
     tokens = ApiTokens(
-        database=database,
-        audit=audit,
-        roles=roles,
-        accounts=accounts,
-        care=care,
-        labels=labels,
-        settings=access,
+        **kept, roles=roles, accounts=accounts, care=care, labels=labels, settings=access
     )
     return People(
         roles=roles,
@@ -95,13 +88,19 @@ def people(
         tokens=tokens,
         sessions=sessions,
         passkeys=passkeys,
-        signing=signing,
+        signing=SignIn(
+            **kept,
+            vault=vault,
+            sessions=sessions,
+            factors=factors,
+            passkeys=passkeys,
+            rates=Rates(database),
+        ),
         care=care,
-        emergencies=Emergencies(database=database, audit=audit, told=told),
+        emergencies=Emergencies(**kept, told=told),
         labels=labels,
         federation=Federation(
-            database=database,
-            audit=audit,
+            **kept,
             accounts=accounts,
             sessions=sessions,
             tokens=tokens,

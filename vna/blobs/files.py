@@ -5,9 +5,12 @@ Nothing is decided here and nothing is translated: each method is one call of th
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import os
+import sys
 import time
+from collections.abc import Callable
 
 from vna.crypto.stream import Buffer
 
@@ -15,6 +18,19 @@ _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 # fdatasync is not everywhere (macOS); fsync does more, never less
 _sync_data = getattr(os, "fdatasync", os.fsync)
+
+
+def _range_writer() -> Callable[[int], object]:
+    """Linux can be asked to begin; elsewhere the system writes when it likes."""
+    call = getattr(ctypes.CDLL(None), "sync_file_range", None) if sys.platform == "linux" else None
+    if call is None:
+        return lambda _: None
+    call.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
+    begin_only = 2  # SYNC_FILE_RANGE_WRITE
+    return lambda fd: call(fd, 0, 0, begin_only)
+
+
+_begin_writing = _range_writer()
 
 
 def _forget(fd: int) -> None:
@@ -44,6 +60,10 @@ class Files:
     def write(self, fd: int, data: Buffer) -> int:
         """Write; may write less than asked."""
         return os.write(fd, data)
+
+    def begin_writing(self, fd: int) -> None:
+        """Have what was written so far brought to the disk while we go on; promises nothing."""
+        _begin_writing(fd)
 
     def read_into(self, fd: int, view: memoryview, offset: int) -> int:
         """Read at an offset into a buffer; may read less than it holds."""

@@ -256,6 +256,7 @@ class LocalPart:
         try:
             while view:
                 view = view[self._files.write(self._fd, view) :]
+            self._files.begin_writing(self._fd)
         except OSError as exc:
             raise fault(exc) from exc
 

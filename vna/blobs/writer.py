@@ -1,8 +1,9 @@
-"""One blob on its way in: sealed as it arrives, durable when finish() returns, else never there."""
+"""One blob on its way in: sealed as it arrives, durable when settle() returns, else never there."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum, auto
 from types import TracebackType
 from typing import Self
 
@@ -30,8 +31,15 @@ class StoredBlob:
     checksum: bytes  # BLAKE3 of the file
 
 
+class _State(Enum):
+    OPEN = auto()
+    SEALED = auto()  # written whole, not durable
+    SETTLED = auto()
+    DROPPED = auto()
+
+
 class BlobWriter:
-    """Writes one blob; leaving its context before finish() drops it. One thread writes it.
+    """Writes one blob; leaving its context before it is settled drops it. One thread writes it.
 
     The data key is drawn here and used for this blob alone: after any failure the writer is dead
     and the next attempt needs another one, with another id.
@@ -45,7 +53,7 @@ class BlobWriter:
         self._part = backend.create(blob_name(core.blob_id, core.kind))
         self._room = rooms.take()
         self._sealer = Sealer(self._header, keys, self._part.write, self._room)
-        self._is_open = True
+        self._state = _State.OPEN
 
     def __enter__(self) -> Self:
         return self
@@ -62,7 +70,7 @@ class BlobWriter:
 
     def write(self, data: Buffer) -> None:
         """Hash and seal the next bytes. Raises `Unavailable`."""
-        self._require_open()
+        self._require(_State.OPEN)
         try:
             self._sealer.feed(data)
         except BaseException:
@@ -74,15 +82,20 @@ class BlobWriter:
 
         Raises `TooLarge` for a meta that could not be read back, `Unavailable`.
         """
-        self._require_open()
+        stored = self.seal(meta)
+        self.settle()
+        return stored
+
+    def seal(self, meta: bytes) -> StoredBlob:
+        """Seal the rest with the meta; `settle` then makes it durable. Raises as `finish`."""
+        self._require(_State.OPEN)
         try:
             _check_meta(meta)
             sealed = self._sealer.finish(meta)
-            self._part.commit()
         except BaseException:
             self.abort()
             raise
-        self._release()
+        self._state = _State.SEALED
         return StoredBlob(
             blob_id=self.blob_id,
             key_id=self._core.key_id,
@@ -95,19 +108,34 @@ class BlobWriter:
             checksum=sealed.checksum,
         )
 
-    def abort(self) -> None:
-        """Drop the blob; without effect after finish()."""
-        if self._is_open:
-            self._part.abort()
-            self._release()
+    def settle(self) -> None:
+        """Make a sealed blob durable under its name; of no effect the second time.
 
-    def _release(self) -> None:
-        self._is_open = False
+        Raises `Unavailable`. A sync that failed is never tried again: the blob is dropped.
+        """
+        if self._state is _State.SETTLED:
+            return
+        self._require(_State.SEALED)
+        try:
+            self._part.commit()
+        except BaseException:
+            self.abort()
+            raise
+        self._end(_State.SETTLED)
+
+    def abort(self) -> None:
+        """Drop the blob; without effect once it is settled."""
+        if self._state in (_State.OPEN, _State.SEALED):
+            self._part.abort()
+            self._end(_State.DROPPED)
+
+    def _end(self, state: _State) -> None:
+        self._state = state
         self._rooms.give_back(self._room)
 
-    def _require_open(self) -> None:
-        if not self._is_open:
-            raise ValueError("the blob is finished or dropped")
+    def _require(self, state: _State) -> None:
+        if self._state is not state:
+            raise ValueError(f"the blob is {self._state.name.lower()}, not {state.name.lower()}")
 
 
 def _check_meta(meta: bytes) -> None:

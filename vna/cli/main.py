@@ -16,8 +16,9 @@ from pathlib import Path
 from types import ModuleType
 
 from vna import __version__
-from vna.config import Settings, load
+from vna.config import Settings
 from vna.errors import ConfigError, VNAError
+from vna.loading import load
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,6 @@ import re
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-import phonenumbers
-
 from vna.errors import InvalidRequest
 from vna.texts import marked
 
@@ -79,6 +77,8 @@ def phone(text: str, *, region: str | None = None) -> Channel:
 
     Raises `InvalidRequest`.
     """
+    import phonenumbers  # metadata of every country: for the process that reads a number
+
     try:
         found = phonenumbers.parse(text[:64], region)
         is_one = phonenumbers.is_possible_number(found)
@@ -102,6 +102,8 @@ def checked(to: Address) -> Channel:
 
 def country(channel: Channel) -> str:
     """Say which country a number belongs to, ISO 3166-1; empty when none."""
+    import phonenumbers
+
     found = phonenumbers.parse(channel.value)
     region = phonenumbers.region_code_for_number(found)
     return region or phonenumbers.region_code_for_country_code(found.country_code or 0)

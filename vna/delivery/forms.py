@@ -49,6 +49,13 @@ _QUESTIONS = (
 _STRANGER = marked(
     "You were not expecting this? Open the link and press “This is not me”, or do nothing."
 )
+_FROM_A_GUEST = (
+    "%(link)s",
+    marked("You will need a passcode. The sender has it and tells it to you: ask them."),
+    marked("The images can be opened until %(until)s. You need no account."),
+    marked("You were not expecting this? Open the link and press “This is not for me”."),
+    *_QUESTIONS,
+)
 
 FORMS: Final[Mapping[str, Form]] = {
     # to a recipient: the link; the code goes another way, once it was opened
@@ -237,11 +244,7 @@ FORMS: Final[Mapping[str, Form]] = {
         subject=marked("Medical images for you"),
         paragraphs=(
             marked("Somebody has sent you medical images through %(site)s."),
-            "%(link)s",
-            marked("You will need a passcode. The sender has it and tells it to you: ask them."),
-            marked("The images can be opened until %(until)s. You need no account."),
-            marked("You were not expecting this? Open the link and press “This is not for me”."),
-            *_QUESTIONS,
+            *_FROM_A_GUEST,
         ),
         link=marked("Open the images"),
         short=marked("%(site)s has medical images for you, until %(until)s: %(link)s"),
@@ -251,11 +254,7 @@ FORMS: Final[Mapping[str, Form]] = {
         subject=marked("Medical images of yours"),
         paragraphs=(
             marked("Somebody has sent you medical images of yours through %(site)s."),
-            "%(link)s",
-            marked("You will need a passcode. The sender has it and tells it to you: ask them."),
-            marked("The images can be opened until %(until)s. You need no account."),
-            marked("You were not expecting this? Open the link and press “This is not for me”."),
-            *_QUESTIONS,
+            *_FROM_A_GUEST,
         ),
         link=marked("Open the images"),
         short=marked("%(site)s has medical images of yours, until %(until)s: %(link)s"),

@@ -11,8 +11,6 @@ import unicodedata
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-import segno
-
 from vna.config import Site
 from vna.delivery.letters import told_way
 from vna.texts import ENGLISH, Texts, marked
@@ -162,6 +160,8 @@ def _line(pdf: FPDF, text: str, size: float, *, bold: bool = False, fixed: bool 
 
 def _qr(pdf: FPDF, link: str) -> None:
     """Draw the link as squares: sharp at any size, and no picture to be embedded."""
+    import segno
+
     rows = segno.make(link, error="m", micro=False).matrix
     module = _QR / (len(rows) + 2 * _QUIET)
     left, top = _MARGIN + module * _QUIET - 3, pdf.get_y() + module * _QUIET

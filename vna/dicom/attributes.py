@@ -11,13 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 
-from pydicom.datadict import (
-    dictionary_keyword,
-    dictionary_VR,
-    keyword_for_tag,
-    tag_for_keyword,
-)
-
+from vna.dicom import dictionary
 from vna.dicom.refs import Level
 
 CHARACTER_SET = "00080005"
@@ -25,7 +19,7 @@ CHARACTER_SET = "00080005"
 
 def _table(*tags: str) -> Mapping[str, tuple[str, str]]:
     return MappingProxyType(
-        {tag: (dictionary_keyword(int(tag, 16)), dictionary_VR(int(tag, 16))) for tag in tags}
+        {tag: (dictionary.keyword_of(int(tag, 16)), dictionary.vr_of(int(tag, 16))) for tag in tags}
     )
 
 
@@ -158,7 +152,7 @@ KEYS: Mapping[Level, Keys] = MappingProxyType(
 def vr_of(tag: str) -> str | None:
     """Name the VR of a standard attribute, the first where it depends; None if unknown."""
     try:
-        return dictionary_VR(int(tag, 16))[:2]
+        return dictionary.vr_of(int(tag, 16))[:2]
     except (
         KeyError,
         ValueError,
@@ -169,11 +163,14 @@ def vr_of(tag: str) -> str | None:
 @lru_cache(8192)
 def keyword_of(tag: str) -> str | None:
     """Name the keyword of a standard attribute, or None."""
-    return None if ":" in tag else keyword_for_tag(int(tag, 16)) or None
+    try:
+        return None if ":" in tag else dictionary.keyword_of(int(tag, 16)) or None
+    except KeyError:
+        return None
 
 
 @lru_cache(8192)
 def tag_of(keyword: str) -> str | None:
     """Name the tag of an attribute given by keyword, or None."""
-    tag = tag_for_keyword(keyword)
+    tag = dictionary.tag_of(keyword)
     return None if tag is None else f"{tag:08X}"

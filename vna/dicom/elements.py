@@ -9,8 +9,7 @@ import struct
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from pydicom.datadict import dictionary_VR
-
+from vna.dicom import dictionary
 from vna.dicom.attributes import ALL_INDEXED
 from vna.dicom.jsonmodel import FORMS_BIG, FORMS_LITTLE, Form, head_of
 
@@ -131,7 +130,7 @@ def dictionary_vr(tag: int) -> str:
     if tag & 0x10000:
         return "LO" if is_private_creator(tag) else "UN"
     try:
-        vr = dictionary_VR(tag)
+        vr = dictionary.vr_of(tag)
     except KeyError:
         return "UN"
     return vr if vr in KNOWN_VRS or " or " in vr else "UN"

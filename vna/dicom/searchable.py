@@ -11,9 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pydicom.datadict import private_dictionary_VR
-
-from vna.dicom import privates
+from vna.dicom import dictionary, privates
 from vna.dicom.attributes import ALL_INDEXED, tag_of, vr_of
 from vna.dicom.matching import Path
 from vna.dicom.modules import level_of
@@ -140,7 +138,7 @@ def _dictionary_vr(name: str) -> str | None:
     if ":" not in name:
         return vr_of(name)
     try:
-        found = private_dictionary_VR(
+        found = dictionary.private_vr_of(
             int(privates.in_block(name, "10"), 16), privates.creator_of(name)
         )
     except KeyError:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 
-from pydicom.config import IGNORE
-from pydicom.uid import UID
+from vna.dicom import dictionary
 
 IMPLICIT_LITTLE = "1.2.840.10008.1.2"
 EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
@@ -81,7 +80,7 @@ _NAMES = {
 
 
 def _name(uid: str) -> str:
-    return _NAMES.get(uid) or UID(uid).name
+    return _NAMES.get(uid) or dictionary.uid_name(uid)
 
 
 def _table() -> Mapping[str, TransferSyntax]:
@@ -166,7 +165,7 @@ def syntax(uid: str) -> TransferSyntax:
     return TRANSFER_SYNTAXES.get(uid) or TransferSyntax(uid=uid, name=uid, encapsulated=True)
 
 
-# Storage SOP Classes that pydicom's dictionary does not hold yet (PS3.4 Table B.5-1)
+# Storage SOP Classes the dictionary does not hold yet (PS3.4 Table B.5-1)
 _NEWER_STORAGE = frozenset(
     f"1.2.840.10008.5.1.4.1.1.{number}" for number in ("9.100.1", "9.100.2", "66.7", "66.8")
 )
@@ -177,13 +176,22 @@ def is_storage(sop_class: str) -> bool:
     """Whether a UID is a Storage SOP Class of the standard (PS3.4 B.5 and its retired ones)."""
     if sop_class in _NEWER_STORAGE:
         return True
-    known = UID(sop_class, IGNORE)
-    if not known.startswith("1.2.840.10008.") or known.type != "SOP Class":
+    if dictionary.uid_kind(sop_class) != "SOP Class":
         return False
-    bare = known.name.split(" - ")[0].removesuffix(" (Retired)").removesuffix(" SOP Class")
+    bare = (
+        dictionary.uid_name(sop_class)
+        .split(" - ")[0]
+        .removesuffix(" (Retired)")
+        .removesuffix(" SOP Class")
+    )
     return bare.endswith("Storage") and sop_class != _MEDIA_DIRECTORY
+
+
+def storage_classes() -> frozenset[str]:
+    """Return every Storage SOP Class of the standard."""
+    return _NEWER_STORAGE | {uid for uid in dictionary.uids() if is_storage(uid)}
 
 
 def sop_class_name(sop_class: str) -> str:
     """Name a SOP Class as the standard does, or give the UID itself."""
-    return UID(sop_class, IGNORE).name or sop_class
+    return dictionary.uid_name(sop_class)

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from pynetdicom.presentation import SCP_SCU_ROLES
-
 from vna.config import Dicom
 from vna.dicom.uids import (
     EXPLICIT_LITTLE,
@@ -175,14 +173,12 @@ def _chosen(proposed: tuple[str, ...], takes: frozenset[str], *, to_us: bool) ->
 
 
 def _roles(role: Role | None, service: Service) -> tuple[bool, bool]:
-    # pynetdicom's table of PS3.7 D.3.3.4: the requestor may be the SCU, and of Storage the SCP,
-    # which is what C-GET needs (PS3.4 C.5.3.1), as it may be of Storage Commitment, to report what
-    # we asked for (J.3.3); without a word of it, it is the SCU
+    # A role is what both sides grant (PS3.7 D.3.3.4): the requestor may be the SCU, and of Storage
+    # the SCP, which is what C-GET needs (PS3.4 C.5.3.1), as it may be of Storage Commitment, to
+    # report what we asked for (J.3.3); without a word of it, it is the SCU
     if role is None:
         return True, False
-    ours = (True, service in (Service.STORAGE, Service.COMMITMENT))
-    outcome = SCP_SCU_ROLES[(role.scu, role.scp)][ours]
-    return bool(outcome[3]), bool(outcome[2])
+    return role.scu, role.scp and service in (Service.STORAGE, Service.COMMITMENT)
 
 
 def _role(role: Role, service: Service) -> Role:

@@ -6,9 +6,7 @@ import enum
 from collections.abc import Mapping
 from functools import lru_cache
 
-from pydicom._uid_dict import UID_dictionary
-from pynetdicom import sop_class as tables
-
+from vna.dicom import dictionary
 from vna.dicom.identifiers import Model
 from vna.dicom.uids import (
     DEFLATED,
@@ -16,6 +14,7 @@ from vna.dicom.uids import (
     EXPLICIT_LITTLE,
     IMPLICIT_LITTLE,
     TRANSFER_SYNTAXES,
+    storage_classes,
 )
 
 VERIFICATION = "1.2.840.10008.1.1"
@@ -62,22 +61,18 @@ GET_MODELS: Mapping[str, Model] = {
 STORAGE_SYNTAXES = frozenset(TRANSFER_SYNTAXES)
 MESSAGE_SYNTAXES = frozenset((IMPLICIT_LITTLE, EXPLICIT_LITTLE, EXPLICIT_BIG, DEFLATED))
 
-_STORAGE_ROOT = "1.2.840.10008.5.1.4.1.1."
-_NOT_OF_A_PATIENT = frozenset(tables._NON_PATIENT_OBJECT_CLASSES.values()) | frozenset(
-    tables._INVENTORY_CLASSES.values()
+_NOT_OF_A_PATIENT = frozenset(
+    f"1.2.840.10008.5.1.4.{number}"
+    for number in (
+        *("1.1.200.1", "1.1.200.3", "1.1.200.7", "1.1.201.1"),  # protocols, inventories
+        *("38.1", "39.1", "43.1", "44.1", "45.1"),  # hanging protocols, palettes, implants
+    )
 )
+_RETIRED = frozenset(  # films and a trial: no composite objects of the Storage Service
+    ("1.2.840.10008.5.1.1.27", "1.2.840.10008.5.1.1.29", "1.2.840.10008.5.1.1.30")
+) | {"1.2.840.10008.5.1.4.34.1"}
 
-
-def _is_retired_storage(uid: str) -> bool:
-    # pynetdicom leaves out what is retired or of DICOS and DICONDE; old studies are full of them
-    name, kind = UID_dictionary[uid][:2]
-    return kind == "SOP Class" and "Storage" in name and uid.startswith(_STORAGE_ROOT)
-
-
-STORAGE_CLASSES = (
-    frozenset(str(uid) for uid in tables._STORAGE_CLASSES.values())
-    | frozenset(uid for uid in UID_dictionary if _is_retired_storage(uid))
-) - frozenset(str(uid) for uid in _NOT_OF_A_PATIENT)
+STORAGE_CLASSES = storage_classes() - _NOT_OF_A_PATIENT - _RETIRED
 
 
 @lru_cache(maxsize=4096)
@@ -99,17 +94,8 @@ def service_of(sop_class: str, *, unknown_storage: bool) -> Service | None:
         return Service.GET
     if sop_class == COMMITMENT_PUSH:
         return Service.COMMITMENT
-    known = sop_class in UID_dictionary or sop_class in _OTHERS
+    known = sop_class in dictionary.uids()
     return Service.STORAGE if sop_class and unknown_storage and not known else None
-
-
-_OTHERS = frozenset(
-    str(uid)
-    for name, table in vars(tables).items()
-    if name.endswith("_CLASSES") and isinstance(table, dict)
-    for uid in table.values()
-    if isinstance(uid, str)
-)
 
 
 def syntaxes_of(service: Service) -> frozenset[str]:

@@ -7,11 +7,6 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-from pydicom.dataset import Dataset
-from pydicom.filebase import DicomBytesIO
-from pydicom.filereader import read_dataset
-from pydicom.filewriter import write_dataset
-
 from vna.dicom.encode import encode_dataset
 from vna.dicom.uids import DEFLATED, EXPLICIT_BIG, IMPLICIT_LITTLE
 
@@ -30,7 +25,12 @@ def encode_identifier(
 
 
 def _big_endian(data: bytes) -> bytes:
-    # retired in 2006: seldom enough for pydicom to turn the values round
+    # retired in 2006: seldom enough for pydicom to turn the values round, and to be read only then
+    from pydicom.dataset import Dataset
+    from pydicom.filebase import DicomBytesIO
+    from pydicom.filereader import read_dataset
+    from pydicom.filewriter import write_dataset
+
     ds = Dataset(read_dataset(io.BytesIO(data), is_implicit_VR=False, is_little_endian=True))
     for _ in ds.iterall():
         pass  # reads every value, so that none is copied as it stands

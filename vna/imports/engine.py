@@ -14,7 +14,7 @@ import functools
 import re
 import uuid
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 from vna.access.audit import Audit, Event
@@ -30,11 +30,13 @@ from vna.db.pool import Connection, Database
 from vna.delivery.messages import Messages
 from vna.errors import Conflict, InvalidRequest, NotFound
 from vna.imports.confirming import LEAST_REASON, check
+from vna.imports.ending import Ending, Restore, of_study
 from vna.imports.findings import detail_of, import_of, persons_of, troubles_of
 from vna.imports.guest_rooms import GuestRooms
 from vna.imports.guests import Guests
 from vna.imports.handing import Handing
 from vna.imports.intake import Intake
+from vna.imports.keeping import Keeping
 from vna.imports.requests import ImageRequests
 from vna.imports.values import Confirmation, Detail, Import, Origin, Person, State
 from vna.ingest.quarantine import Quarantine, require_bringing
@@ -48,26 +50,6 @@ _BATCH = 100
 _MOST_SHOWN = 500
 _MOST_SERIES = 2000
 _MARK = re.compile(r"[0-9a-f]{32}", re.ASCII)
-
-
-class _Found(Protocol):
-    """What came of letting blobs into the catalogue."""
-
-    refused: list[tuple[str, str]]
-
-
-class Restore(Protocol):
-    """Lets blobs that were kept from the index into it."""
-
-    def __call__(
-        self,
-        blob_ids: Sequence[bytes],
-        free: Callable[[Connection], set[bytes]],
-        *,
-        work_of: str,
-        act: str | None,
-    ) -> _Found:
-        """Index the blobs `free` sets free, in its transaction."""
 
 
 class ImportEngine:
@@ -86,18 +68,19 @@ class ImportEngine:
         vault: Vault,
     ) -> None:
         """`restore` lets blobs into the catalogue, `has_space` says whether more may come."""
-        self._store = store
         self._database = database
         self._audit = audit
         self._settings = settings
-        self._restore = restore
+        self._ending = Ending(store=store, database=database, audit=audit, restore=restore)
         self._quarantine = Quarantine(store=store, database=database, settings=settings)
         self.intake = Intake(
-            store=store,
-            quarantine=self._quarantine,
-            database=database,
-            settings=settings,
-            has_space=has_space,
+            Keeping(
+                store=store,
+                quarantine=self._quarantine,
+                database=database,
+                settings=settings,
+                has_space=has_space,
+            )
         )
         self.requests = ImageRequests(
             desk=self,
@@ -261,7 +244,7 @@ class ImportEngine:
             self._quarantine.release(tx, batch, studies, who.name)
             self._move(tx, number, State.CONFIRMED, by=who.name, reason=said.reason.strip())
             about = {"import": number, "studies": len(studies), "persons": len(said.persons)}
-            self._audit.write(tx, who, [_event("confirmed", study, about) for study in studies])
+            self._audit.write(tx, who, [of_study("confirmed", study, about) for study in studies])
             enqueue(tx, KIND, {"import": number}, requested_by=who.name)
 
         self._database.changing(work)
@@ -299,77 +282,15 @@ class ImportEngine:
         self._told(tx, who, "rejected", self._found(tx, number))
         enqueue(tx, KIND, {"import": number}, requested_by=who.name)
 
-    # ---- carrying out --------------------------------------------------------------------------
-
     def carry_out(self, number: int, *, must_leave: Callable[[], bool] = lambda: False) -> bool:
         """Do what was decided; False when told to leave before the end. May be done again."""
         with self._database.reading() as conn:
             state = self._found(conn, number).state
         if state is State.CONFIRMED:
-            return self._file(number, must_leave)
+            return self._ending.file(number, must_leave)
         if state is State.REJECTED:
-            return self._remove(number, must_leave) and self._purged(number)
+            return self._ending.purge(number, must_leave)
         return True
-
-    def _file(self, number: int, must_leave: Callable[[], bool]) -> bool:
-        while blobs := self._next(_SQL.next_to_file, number):
-            if must_leave():
-                return False
-
-            def free(tx: Connection, asked: list[bytes] = blobs) -> set[bytes]:
-                return {row[0] for row in tx.execute(_SQL.set_filed, (number, asked))}
-
-            found = self._restore(blobs, free, work_of="import", act="instance.stored")
-            for blob, why in found.refused:
-                with self._database.transaction() as tx:
-                    tx.execute(_SQL.set_damaged, (why[:400], number, [bytes.fromhex(blob)]))
-        if not self._remove(number, must_leave):
-            return False
-
-        def end(tx: Connection) -> None:
-            asked = {"import_pk": number, "state": State.FILED.value}
-            row = tx.execute(_SQL.end_batch, asked).fetchone()
-            filed = tx.execute(_SQL.filed_studies, (number,)).fetchall()
-            about = {"import": number, "removed": row[1] if row else 0}
-            self._audit.write(
-                tx,
-                system("imports"),
-                [_event("filed", study, {**about, "instances": count}) for study, count in filed],
-            )
-
-        self._database.changing(end)
-        return True
-
-    def _remove(self, number: int, must_leave: Callable[[], bool]) -> bool:
-        """Destroy what stays outside: its keys first, so that a crash leaves nothing readable."""
-        with self._database.reading() as conn:
-            keys = [row[0] for row in conn.execute(_SQL.keys_of, {"import_pk": number})]
-        for key in keys:
-            self._store.keys.destroy(key)
-        while blobs := self._next(_SQL.next_to_remove, number):
-            if must_leave():
-                return False
-            for blob in blobs:
-                self._store.delete(blob)
-            with self._database.transaction() as tx:
-                tx.execute(_SQL.set_removed, (number, blobs))
-        return True
-
-    def _purged(self, number: int) -> bool:
-        def end(tx: Connection) -> None:
-            asked = {"import_pk": number, "state": State.PURGED.value}
-            row = tx.execute(_SQL.end_batch, asked).fetchone()
-            tx.execute(_SQL.forget_files, (number,))
-            about = {"import": number, "removed": row[1] if row else 0}
-            event = Event(kind="import.purged", outcome="done", detail=about)
-            self._audit.write(tx, system("imports"), [event])
-
-        self._database.changing(end)
-        return True
-
-    def _next(self, statement: Any, number: int) -> list[bytes]:  # a LiteralString
-        with self._database.reading() as conn:
-            return [bytes(row[0]) for row in conn.execute(statement, (number, _BATCH))]
 
     # ---- rows ----------------------------------------------------------------------------------
 
@@ -419,7 +340,3 @@ class ImportEngine:
         if row is None:
             return NotFound("There is no such import.")
         return Conflict("This import has moved on meanwhile; look at it again.")
-
-
-def _event(done: str, study: str, about: dict[str, Any]) -> Event:
-    return Event(kind=f"import.{done}", outcome="done", study=study, detail=about)

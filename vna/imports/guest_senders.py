@@ -24,7 +24,8 @@ from vna.imports.exchanges import (
     guest,
 )
 from vna.imports.guest_rooms import DRAFT_S, SQL, GuestRooms
-from vna.imports.intake import Taking, Terms
+from vna.imports.keeping import Terms
+from vna.imports.taking import Taking
 from vna.imports.values import Import, Origin
 
 CODE_MINUTES = 10

@@ -93,17 +93,23 @@ def insert(
 
 
 def insert_at_once(
-    conn: Connection, entries: Sequence[Entry], *, act: str | None
+    conn: Connection,
+    entries: Sequence[Entry],
+    *,
+    act: str | None,
+    meanwhile: Callable[[], None],
 ) -> Inserted | None:
-    """Insert as `insert` does, in a transaction of its own on a connection that has none open."""
+    """Insert as `insert` does, in a transaction of its own on a connection that has none open.
+
+    `meanwhile` runs beside the statement and before its commit (db/once.py).
+    """
     order = _order(entries)
     if conn.adapters.types.get(TYPE) is None:
         _learn_type(conn)
         conn.rollback()
     rows = _array(_type(conn), [entries[n].row for n in order])
-    found = run_once(
-        conn, _ONCE, SQL.register_instances, [rows, None, None if act is None else act.encode()]
-    )
+    values = [rows, None, None if act is None else act.encode()]
+    found = run_once(conn, _ONCE, SQL.register_instances, values, meanwhile=meanwhile)
     known, refused, unlike = found or (b"\0", None, None)
     return _inserted(order, known == b"\1", _longs(refused), _longs(unlike))
 

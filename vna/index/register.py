@@ -6,7 +6,7 @@ state) holds within a call, and two calls in one transaction would begin it anew
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,17 +25,23 @@ __all__ += ["recount", "register", "register_at_once", "register_version", "sett
 
 
 def register_at_once(
-    conn: Connection, items: Sequence[Registration], *, act: str | None
+    conn: Connection,
+    items: Sequence[Registration],
+    *,
+    act: str | None,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> dict[int, Registered]:
-    """Register what is new in known series, in one statement that may be its own transaction.
+    """Register what is new in known series, in one statement that is its own transaction.
 
     Answers by position in `items`. Those without one are for `register`: their study or series is
     new, their SOP Instance UID is known, or there is more to write than that statement does.
+    `meanwhile`, which may be called never, once or again, runs while the server works; nothing is
+    committed before it returns.
     """
     if any(item.extra is not None or item.routes for item in items):
         return {}
     entries = [entry(item) for item in items]
-    done = insert_at_once(conn, entries, act=act)
+    done = insert_at_once(conn, entries, act=act, meanwhile=meanwhile)
     if done is None:
         return {}
     return {

@@ -1,7 +1,8 @@
 """Group commit: one index transaction for all objects that are ready, never waiting for company.
 
-The first to come leads: it commits what is queued. While it flushes, others queue up; the first of
-them leads the next batch. One object alone pays nothing for the grouping.
+The first to come leads: the server works on its rows while its blob is made durable, and commits
+them after that. Who comes meanwhile makes its own blob durable and queues up; the first of them
+leads the next batch. No row is ever committed before its blob is durable.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from vna import telemetry
@@ -34,6 +36,7 @@ _ACT = "instance.stored"
 class _Ticket:
     item: Registration
     principal: Principal
+    settle: Callable[[], None]
     turn: threading.Event = field(default_factory=threading.Event)
     leads: bool = False
     result: Registered | None = None
@@ -52,25 +55,17 @@ class Committer:
         self._queue: deque[_Ticket] = deque()
         self._led = False
 
-    def commit(self, item: Registration, principal: Principal) -> Registered:
-        """Return once the row is durable, or what stands in its way.
+    def commit(
+        self, item: Registration, principal: Principal, settle: Callable[[], None]
+    ) -> Registered:
+        """Return once blob and row are durable, or what stands in their way.
 
-        Raises `Unavailable` when the database is away; `CommitUnknown` when nobody can say whether
-        the row is there (the blob must then be left for recovery).
+        `settle` makes the blob durable, and does nothing when called again. Raises `Unavailable`
+        when disk or database are away; `CommitUnknown` when nobody can say whether the row is there
+        (the blob must then be left for recovery).
         """
-        ticket = _Ticket(item, principal)
-        with self._lock:
-            self._queue.append(ticket)
-            if self._led:
-                batch = None
-            else:
-                self._led = True
-                batch = self._take()
-        if batch is None:
-            ticket.turn.wait()
-            if ticket.leads:
-                with self._lock:
-                    batch = self._take()
+        ticket = _Ticket(item, principal, settle)
+        batch = [ticket] if self._leads_alone() else self._queue_up(ticket)
         if batch is not None:
             try:
                 self._lead(batch)
@@ -81,6 +76,26 @@ class Committer:
         if ticket.result is None:
             raise Unavailable
         return ticket.result
+
+    def _leads_alone(self) -> bool:
+        with self._lock:
+            free = not self._led
+            self._led = True
+        return free
+
+    def _queue_up(self, ticket: _Ticket) -> list[_Ticket] | None:
+        """Wait until another thread has committed the ticket, or its turn to lead has come."""
+        ticket.settle()
+        with self._lock:
+            self._queue.append(ticket)
+            if not self._led:
+                self._led = True
+                return self._take()
+        ticket.turn.wait()
+        if not ticket.leads:
+            return None
+        with self._lock:
+            return self._take()
 
     def _take(self) -> list[_Ticket]:
         return [self._queue.popleft() for _ in range(min(_MOST, len(self._queue)))]
@@ -132,12 +147,14 @@ class Committer:
     def _at_once(self, batch: list[_Ticket]) -> dict[int, Registered]:
         try:
             with self._database.at_once() as conn:
-                return register_at_once(conn, [t.item for t in batch], act=_ACT)
+                items = [t.item for t in batch]
+                return register_at_once(conn, items, act=_ACT, meanwhile=lambda: _settle_all(batch))
         except Contended:
             return {}  # undone whole: the ordinary transaction is repeated as often as needed
 
     def _write_rest(self, rest: list[_Ticket]) -> None:
         """What is the first of its study or series, or met a version of itself."""
+        _settle_all(rest)
 
         def work(tx: Connection) -> list[Registered]:
             results = register(tx, [t.item for t in rest], policy=self._policy, act=_ACT)
@@ -173,6 +190,11 @@ class Committer:
                 )
             else:
                 ticket.error = cause
+
+
+def _settle_all(tickets: list[_Ticket]) -> None:
+    for ticket in tickets:
+        ticket.settle()
 
 
 def stored_event(item: Registration, result: Registered, kind: str) -> Event:

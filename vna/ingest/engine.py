@@ -156,7 +156,7 @@ class IngestEngine:
         return found.free, found.total
 
     def _keep(self, receiving: Receiving, received: Received) -> Outcome:
-        """Everything is in: check it, make it durable, make it visible."""
+        """Everything is in: check it, make it durable and visible."""
         identity = identify(
             received.scan,
             file_class=received.file.sop_class,
@@ -170,7 +170,8 @@ class IngestEngine:
         added = self._searchables.now()  # before anything is durable: it may ask the database
         stored, item = self._seal(receiving, received, identity, added)
         try:
-            result = self._committer.commit(item, receiving.principal)
+            settle = received.writer.settle
+            result = self._committer.commit(item, receiving.principal, settle)
             return self._answer(receiving, identity, item, result)
         except CommitUnknown:
             raise  # the row may be there: recovery adopts the blob or finds it indexed
@@ -196,12 +197,14 @@ class IngestEngine:
             file=received.file,
             digest_received=received.digest_received,
         )
-        stored = received.writer.finish(received.sink.finish(about))
+        stored = received.writer.seal(received.sink.finish(about))
         raw = received.sink.ready
         sealed = None
         if raw is not None:
             key = self._store.keys.open(stored.key_id, stored.key_version)
             sealed = seal_json(key, stored.blob_id, raw)
+        else:
+            received.writer.settle()  # who looks into all of its attributes reads it from the store
         extra = None
         if added:  # nothing of this costs anything where nothing was made searchable
             extra = extra_of(raw or json_of(self._store, stored.blob_id), added, self._zone)

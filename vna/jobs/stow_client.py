@@ -11,15 +11,17 @@ import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
 import orjson
 
 from vna.access.peers import Peer
 from vna.config import Settings
 from vna.dicom.refs import UID, uid
 from vna.errors import InvalidUID, NotAcceptable, Unavailable
+
+if TYPE_CHECKING:  # large: imported when there is something to send
+    import httpx
 
 _ANSWER_MOST = 16 << 20
 _MEDIA = "application/dicom+json"
@@ -51,6 +53,8 @@ class Client:
 
     def __init__(self, peer: Peer, settings: Settings) -> None:
         """Raises `Unavailable` when it would be spoken to in the clear."""
+        import httpx
+
         if not (peer.is_secure or settings.dev):
             raise Unavailable("A DICOMweb archive elsewhere is spoken to over https only.")
         self._url = peer.url.rstrip("/") + "/studies"
@@ -84,6 +88,8 @@ class Client:
         Raises `Unavailable` when it may go better later, `NotAcceptable` when it will not, and
         whatever reading the parts raises.
         """
+        import httpx
+
         boundary = uuid.uuid4().hex
         media = f'multipart/related; type="application/dicom"; boundary={boundary}'
         try:

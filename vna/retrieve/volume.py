@@ -11,13 +11,13 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import BinaryIO, Protocol, cast
-
-from pycdlib import PyCdlib
-from pycdlib.pycdlibexception import PyCdlibException
+from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from vna.errors import Corrupt, TooLarge
 from vna.retrieve.payload import Buffer, Stretch, joined, ready
+
+if TYPE_CHECKING:
+    from pycdlib import PyCdlib
 
 SECTOR = 2048
 LONGEST_FILE = (1 << 32) - SECTOR
@@ -93,6 +93,8 @@ def volume(files: Sequence[File], label: str) -> Stretch:
 
     Raises `TooLarge` for a file that ISO 9660 cannot tell the length of.
     """
+    from pycdlib import PyCdlib  # for the process that makes discs, as below
+
     sheet = _Sheet()
     disc = PyCdlib()
     disc.new(interchange_level=1, vol_ident=label, joliet=3, udf="2.60")
@@ -206,6 +208,9 @@ def check(source: Readable, expected: Iterable[tuple[str, bytes]]) -> None:
 
     Raises `Corrupt` when a file lacks, differs, or is one nobody put there.
     """
+    from pycdlib import PyCdlib
+    from pycdlib.pycdlibexception import PyCdlibException
+
     disc = PyCdlib()
     try:
         disc.open_fp(cast("BinaryIO", _Window(source)))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Iterator
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
-from pydicom.datadict import keyword_for_tag
+from vna.dicom.attributes import keyword_of
 
 NAMESPACE = "http://dicom.nema.org/PS3.19/models/NativeDICOM"
 _HEAD = (
@@ -42,18 +41,13 @@ def _names(tag: str, elements: Elements) -> str:
     """What says which attribute it is: a private one by its creator (PS3.19 A.1.5)."""
     private = _PRIVATE.fullmatch(tag)
     if private is None:
-        keyword = _keyword(tag)
+        keyword = keyword_of(tag)
         return f' tag="{tag}"' + (f' keyword="{keyword}"' if keyword else "")
     block = private[1]
     creator = elements.get(f"{tag[:4]}00{block}", {}).get("Value") or [None]
     if block == "00" or not isinstance(creator[0], str):
         return f' tag="{tag}"'
     return f' tag="{tag[:4]}00{tag[6:]}" privateCreator={quoteattr(_clean(creator[0]))}'
-
-
-@functools.lru_cache(maxsize=8192)
-def _keyword(tag: str) -> str:
-    return keyword_for_tag(int(tag, 16))
 
 
 def _content(element: Elements) -> Iterator[str]:

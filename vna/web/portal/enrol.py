@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 
 import orjson
-import segno
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -130,6 +129,8 @@ async def _offered(visit: Visit, exc: VNAError | None = None) -> Response:
 
 def picture(uri: str, title: str = "QR code for the authenticator app") -> str:
     """Draw a QR code as SVG that stands in the page itself."""
+    import segno  # only where somebody enrols
+
     drawn = io.BytesIO()
     segno.make(uri, error="m", micro=False).save(
         drawn, kind="svg", xmldecl=False, svgns=False, scale=5, border=3, svgclass="qr",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 from dataclasses import dataclass
+from functools import partial
 
 from starlette.responses import Response
 from starlette.routing import Route
 
-from vna.errors import InvalidRequest, NotAuthenticated, NotFound, TooMany
+from vna.errors import InvalidRequest, NotFound, TooMany
 from vna.imports.exchanges import Side
 from vna.imports.values import Person
 from vna.web import problems
@@ -19,10 +19,9 @@ from vna.web.portal.exchange import Handover, HandoverPage, door, told
 from vna.web.portal.guest_studies import Size
 from vna.web.portal.imports import label
 from vna.web.portal.pages import Pages
+from vna.web.portal.passcodes import entered, secret_of
 from vna.web.portal.walked import Octets, walked
 
-_SECRET = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
-_MOST_PASSCODE = 64
 _SERIES = "/studies/{study}/series/{series}"
 _INSTANCE = f"{_SERIES}/instances/{{instance}}"
 
@@ -77,30 +76,21 @@ async def _landing(call: Handover) -> Response:
 
 
 async def _open(call: Handover) -> Response:
-    form = await call.form()
-    passcode = form.get("passcode", "")[:_MOST_PASSCODE]
-    _ = call.texts().gettext
-    try:
-        secret = _secret(call, form)
-        recipients = call.guests.recipients
-        session = await call.hash(lambda: recipients.open(secret, passcode, call.address))
-    except NotAuthenticated:
-        text = _(
-            "That does not open. Compare the passcode. After ten wrong ones, and when its time is "
-            "over, a link is closed: ask who sent it for a new one."
-        )
-        return call.show("exchange_landing.html", status=401, trouble=text)
-    except (InvalidRequest, TooMany) as exc:
-        status = problems.status_of(exc)
-        return call.show("exchange_landing.html", status=status, trouble=told(call, exc))
-    return call.enter("/g/images", session)
+    recipients = call.guests.recipients
+    return await entered(
+        call,
+        lambda secret, passcode: recipients.open(secret, passcode, call.address),
+        landing="exchange_landing.html",
+        told=partial(told, call),
+        to="/g/images",
+    )
 
 
 async def _not_me(call: Handover) -> Response:
     form = await call.form()
     _ = call.texts().gettext
     try:
-        secret = _secret(call, form)
+        secret = secret_of(call, form)
         await call.hop(lambda: call.guests.recipients.refuse(secret, call.address))
     except (InvalidRequest, TooMany) as exc:
         status = problems.status_of(exc)
@@ -198,15 +188,6 @@ def _over(call: Handover) -> Response | None:
     )
     call.drop_cookie(answer)
     return answer
-
-
-def _secret(call: Handover, form: dict[str, str]) -> str:
-    """Take the link's secret out of a form. Raises `InvalidRequest`."""
-    secret = form.get("link", "").strip().rpartition("#")[2]
-    if not _SECRET.fullmatch(secret):
-        _ = call.texts().gettext
-        raise InvalidRequest(_("Copy the whole link from your message, and paste it here."))
-    return secret
 
 
 def _day(text: str) -> dt.date | None:

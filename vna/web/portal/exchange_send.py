@@ -13,7 +13,7 @@ from starlette.routing import Route
 from vna.errors import Conflict, InvalidRequest, NotAuthenticated, TooLarge, TooMany, VNAError
 from vna.imports.exchanges import Parcel, Party, Side, Standing
 from vna.imports.guest_senders import AGAIN_S, CODE_MINUTES, GuestSenders
-from vna.imports.intake import Taking
+from vna.imports.taking import Taking
 from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.portal import files

@@ -20,7 +20,7 @@ from starlette.responses import Response
 from vna.access.principal import Principal
 from vna.config import Limits
 from vna.errors import InvalidRequest, NotAuthenticated, NotFound, TooLarge, VNAError
-from vna.imports.intake import Taking
+from vna.imports.taking import Taking
 from vna.imports.values import Result, Taken
 from vna.web import problems
 from vna.web.exchange import Counter

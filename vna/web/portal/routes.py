@@ -70,24 +70,25 @@ _FILES = {
 }
 
 
+def _static(name: str) -> Route:
+    headers = {
+        "Cache-Control": "private, max-age=3600",
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cross-Origin-Resource-Policy": "same-origin",
+    }
+
+    async def file(_request: Request) -> Response:
+        return FileResponse(_STATIC / name, headers=headers, media_type=_FILES[name])
+
+    return Route(f"/static/{name}", file)
+
+
 def routes(counter: Counter) -> list[Route]:
     """Return the routes of the pages, the viewer's with them."""
     settings = counter.engines.settings
     pages = Pages({"dev": settings.dev, "ae_title": settings.dicom.ae_title})
     viewer = Viewer(settings.data / "viewer")
-
-    def static(name: str) -> Route:
-        headers = {
-            "Cache-Control": "private, max-age=3600",
-            "X-Content-Type-Options": "nosniff",
-            "Referrer-Policy": "no-referrer",
-            "Cross-Origin-Resource-Policy": "same-origin",
-        }
-
-        async def file(_request: Request) -> Response:
-            return FileResponse(_STATIC / name, headers=headers, media_type=_FILES[name])
-
-        return Route(f"/static/{name}", file)
 
     def has_viewer() -> bool:
         return bool(viewer.files())
@@ -111,7 +112,7 @@ def routes(counter: Counter) -> list[Route]:
         *patients.routes(counter, pages),
         *patient_requests.routes(counter, pages),
         *share_paper.routes(counter, pages),
-        *(static(name) for name in _FILES),
+        *(_static(name) for name in _FILES),
         *viewing_pages.routes(counter, pages, has_viewer),
         *guest_pages.routes(counter, pages, has_viewer),
         *guest_viewer.routes(viewer, counter, pages),

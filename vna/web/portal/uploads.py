@@ -6,16 +6,16 @@ this session opens nothing else.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from vna.errors import Conflict, InvalidRequest, NotAuthenticated, TooMany, VNAError
+from vna.errors import Conflict, NotAuthenticated, VNAError
 from vna.imports.requests import Bringer
 from vna.imports.values import Import, State
 from vna.web import problems
@@ -25,9 +25,7 @@ from vna.web.portal import files
 from vna.web.portal.guard import Endpoint, cookie_called
 from vna.web.portal.guest import Call, brought, told, troubled
 from vna.web.portal.pages import Pages
-
-_SECRET = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
-_MOST_PASSCODE = 64
+from vna.web.portal.passcodes import entered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,25 +92,14 @@ async def _landing(call: Upload) -> Response:
 
 
 async def _open(call: Upload) -> Response:
-    form = await call.form()
-    secret = form.get("link", "").strip().rpartition("#")[2]
-    passcode = form.get("passcode", "")[:_MOST_PASSCODE]
     requests, where = call.counter.engines.imports.requests, address_of(call.request.scope)
-    _ = call.texts().gettext
-    try:
-        if not _SECRET.fullmatch(secret):
-            raise InvalidRequest(_("Copy the whole link from your message, and paste it here."))
-        session = await call.hash(lambda: requests.open(secret, passcode, where))
-    except NotAuthenticated:
-        text = _(
-            "That does not open. Compare the passcode. After ten wrong ones, and when its time is "
-            "over, a link is closed: ask who sent it for a new one."
-        )
-        return call.show("upload_landing.html", status=401, trouble=text)
-    except (InvalidRequest, TooMany) as exc:
-        status = problems.status_of(exc)
-        return call.show("upload_landing.html", status=status, trouble=told(call, exc))
-    return call.enter("/u/files", session)
+    return await entered(
+        call,
+        lambda secret, passcode: requests.open(secret, passcode, where),
+        landing="upload_landing.html",
+        told=partial(told, call),
+        to="/u/files",
+    )
 
 
 async def _files(call: Upload) -> Response:

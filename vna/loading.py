@@ -1,0 +1,123 @@
+"""How settings are read, once: conf/vna.toml, over it VNA_* variables, over those flags."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from vna.config import Settings
+from vna.errors import ConfigError
+
+# Names that other programs use already, beside the regular VNA_<SECTION>_<KEY>.
+_ALIASES = {"VNA_DATABASE_URL": ("postgres", "url"), "VNA_BLOB_URL": ("blobs", "url")}
+_NOT_SETTINGS = frozenset({"VNA_ROOT_KEY", "VNA_CONFIG", "VNA", "VNA_SHARED"})  # the last: tests
+_CHOICES: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("tls", "clients"): ("required", "optional", "none"),
+    ("tls", "profile"): ("bcp195", "modified"),
+    ("keys", "root"): ("file", "env"),
+    ("versions", "answer"): ("warning", "success"),
+    ("versions", "policy"): ("first", "newest", "reject"),
+    ("mail", "security"): ("starttls", "tls", "none"),
+    ("sms", "provider"): ("", "twilio", "webhook"),
+    ("corrections", "outgoing"): ("corrected", "received"),
+    ("log", "level"): ("DEBUG", "INFO", "WARNING", "ERROR"),
+}
+
+
+def load(
+    path: Path | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Read the settings: the file, then the environment, then flags (`{"http.listen": ...}`).
+
+    Raises `ConfigError` naming the setting, for an unknown one too: a misspelt limit must not pass.
+    """
+    environ = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, tomllib.TOMLDecodeError) as exc:
+            raise ConfigError(f"The configuration file {path} cannot be read: {exc}.") from exc
+    for name, text in environ.items():
+        if name.startswith("VNA_") and name not in _NOT_SETTINGS:
+            _put(values, _from_variable(name), text)
+    for name, value in (flags or {}).items():
+        if value is not None:
+            _put(values, tuple(name.split(".")), value)
+    built: Settings = _build(Settings, values, ())
+    return built
+
+
+def _from_variable(name: str) -> tuple[str, ...]:
+    if name in _ALIASES:
+        return _ALIASES[name]
+    rest = name.removeprefix("VNA_").lower()
+    if rest in ("data", "dev"):
+        return (rest,)
+    section, _, key = rest.partition("_")
+    return section, key
+
+
+def _put(values: dict[str, Any], name: tuple[str, ...], value: Any) -> None:  # any TOML value
+    for part in name[:-1]:
+        values = values.setdefault(part, {})
+    values[name[-1]] = value
+
+
+def _build(cls: Any, values: Any, where: tuple[str, ...]) -> Any:  # a dataclass, a TOML table
+    if not isinstance(values, dict):
+        raise ConfigError(f"The setting {'.'.join(where)} is a section, not a value.")
+    hints = get_type_hints(cls)
+    known = {f.name for f in dataclasses.fields(cls)}
+    if unknown := sorted(set(values) - known):
+        name = ".".join((*where, unknown[0]))
+        raise ConfigError(f"There is no setting {name}; conf/vna.toml lists them all.")
+    built = {}
+    for name, value in values.items():
+        at = (*where, name)
+        kind = hints[name]
+        built[name] = (
+            _build(kind, value, at) if dataclasses.is_dataclass(kind) else _value(kind, value, at)
+        )
+    return cls(**built)
+
+
+def _value(kind: type, value: Any, where: tuple[str, ...]) -> Any:  # TOML value or text
+    name = ".".join(where)
+    try:
+        if kind is bool:
+            read: Any = _boolean(value)
+        elif kind is Path:
+            read = Path(str(value))
+        elif kind in (int, float):
+            if isinstance(value, bool):
+                raise ValueError
+            read = kind(value)
+        else:
+            read = str(value)
+    except (TypeError, ValueError) as exc:
+        raise ConfigError(f"The setting {name} must be a {kind.__name__}.") from exc
+    if kind in (int, float) and read < 0:
+        raise ConfigError(f"The setting {name} must not be negative.")
+    choices = _CHOICES.get(where)
+    if choices and read not in choices:
+        raise ConfigError(f"The setting {name} must be one of {', '.join(choices)}.")
+    return read
+
+
+def _boolean(value: Any) -> bool:  # a TOML value or a variable's text
+    if isinstance(value, bool):
+        return value
+    text = str(value).lower()
+    if text in ("1", "true", "yes", "on"):
+        return True
+    if text in ("0", "false", "no", "off", ""):
+        return False
+    raise ValueError
