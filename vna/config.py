@@ -38,6 +38,8 @@ class Http:
     connections_per_address: int = 64
     strict_accept: bool = False
     cors_origins: str = ""
+    proxies: str = ""
+    client_certificate: str = ""
     threads: int = 0
 
 
@@ -252,6 +254,9 @@ class Sharing:
     """What is given on by links, and for how long."""
 
     url: str = ""
+    listen: str = ""
+    workers: int = 1
+    database_url: str = ""
     patient_days: float = 90.0
     other_days: float = 30.0
     most_days: float = 366.0

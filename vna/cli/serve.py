@@ -7,6 +7,7 @@ import contextlib
 import os
 import resource
 import shutil
+import socket
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from vna.cli.memory import importing
 from vna.config import Settings
 from vna.db import runlock
 from vna.db.place import make_data
+from vna.web.proxies import Proxies
 
 _FILES = 65536
 
@@ -55,6 +57,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 -- flags stand in the settings
     """Serve until SIGTERM or SIGINT."""
     sockets.require_loopback(settings)
+    Proxies(settings.http)  # told here, and not by each child
     _set_limits()
     make_data(settings.data)
     with contextlib.ExitStack() as closing:
@@ -62,6 +65,11 @@ def run(args: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 --
         closing.enter_context(runlock.held(settings.data, "serve", exclusive=True))
         http = sockets.open_shared(settings.http.listen, settings.http.workers or _cores())
         for sock in http:
+            closing.enter_context(sock)
+        for_guests: list[socket.socket] = []
+        if settings.sharing.listen:
+            for_guests = sockets.open_shared(settings.sharing.listen, settings.sharing.workers or 1)
+        for sock in for_guests:
             closing.enter_context(sock)
         dicom = sockets.open_doors(settings)
         for sock in (*dicom.plain, *dicom.secured):
@@ -73,7 +81,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 --
         with importing():
             from vna.cli.processes import serve
 
-        serve(settings, http, dicom)
+        serve(settings, http, dicom, for_guests)
     return 0
 
 
