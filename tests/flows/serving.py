@@ -42,7 +42,7 @@ class Serving:
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start and wait until it is ready; over an archive that was made before, if its keys fit."""
+        """Start and wait until it is ready, over an archive made before unless its keys differ."""
         if "VNA_KEYS_ROOT" not in self.environment:
             prepared.lay(self.data)
         log = (self.data.parent / f"{self.data.name}.log").open("ab")
