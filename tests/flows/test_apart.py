@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 import vna
+from tests import prepared
 from tests.factories import ct
 from tests.flows.serving import READY_S, Serving, free_port
 from vna.access.principal import developer
@@ -36,18 +37,20 @@ from vna.sharing.values import (
 )
 
 IMAGE = ct(rows=32, columns=32)
-ROOT_KEY = os.urandom(32)
 _FORM = re.compile(r'name="form" value="([^"]+)"')
 _BASE = re.compile(r'data-base="([^"]+)"')
 
 
 @pytest.fixture
-def serving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Serving, int]]:
+def serving(reachable_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Serving, int]]:
     """`vna serve` with its root key in the environment, and an address for guests."""
     port = free_port()
-    key = base64.b64encode(ROOT_KEY).decode()
+    data = reachable_tmp / "apart"
+    prepared.lay(data)
+    made = data / "keys" / "root.key"
+    key = made.read_text().strip() if made.exists() else base64.b64encode(os.urandom(32)).decode()
     found = Serving(
-        tmp_path / "data",
+        data,
         {
             "VNA_ROOT_KEY": key,
             "VNA_KEYS_ROOT": "env",
@@ -170,9 +173,10 @@ def test_guests_have_a_process_that_never_had_a_key(serving: tuple[Serving, int]
         guests = child(server, "guests 1")
         assert "VNA_ROOT_KEY" in child(server, "http 1").environ()
         assert not [name for name in guests.environ() if name.startswith(("VNA_", "PG"))]
-        assert holds(child(server, "http 1"), ROOT_KEY)
-        assert not holds(guests, ROOT_KEY)
-        assert not holds(guests, base64.b64encode(ROOT_KEY))
+        key = os.environ["VNA_ROOT_KEY"].encode()
+        assert holds(child(server, "http 1"), base64.b64decode(key))
+        assert not holds(guests, base64.b64decode(key))
+        assert not holds(guests, key)
         served_as = account.for_guests(Path(vna.__file__).parent, Path(os.__file__).parent)
         assert guests.uids() == (served_as.uid,) * 3
 
