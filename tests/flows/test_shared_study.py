@@ -155,6 +155,10 @@ def test_a_study_reaches_a_strangers_phone_and_comes_out_as_it_came_in(
     page.get_by_role("link", name="Download").first.click()
     looked_at(page, "journey-download")
     with page.expect_download() as downloading:
+        page.get_by_role("link", name="Only pictures (JPEG)").click()
+    with zipfile.ZipFile(downloading.value.path()) as pictures:
+        assert sum(name.endswith(".JPG") for name in pictures.namelist()) == len(STUDY)
+    with page.expect_download() as downloading:
         page.get_by_role("link", name="Everything as one ZIP file").click()
     with zipfile.ZipFile(downloading.value.path()) as archive:
         files = [archive.read(name) for name in archive.namelist() if "DICOMDIR" not in name]

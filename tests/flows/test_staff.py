@@ -29,6 +29,7 @@ from pynetdicom.sop_class import CTImageStorage  # type: ignore[attr-defined]  #
 from tests.delivery.relay import Mailed, Relay, authority, relaying
 from tests.flows.axe import all_there, violations
 from tests.flows.serving import READY_S, Serving, select_nothing
+from tests.flows.test_guests import glanced
 from tests.flows.test_inbox import browser, looked_at
 from tests.flows.test_viewer import DESKTOP, Told
 
@@ -343,3 +344,21 @@ def test_every_page_of_staff_is_for_everybody(desk: Desk, page: Page) -> None:
     look("study")
     page.get_by_role("link", name="Who opened it").click()
     look("opened")
+
+
+def test_pages_of_staff_are_there_in_german(desk: Desk, browser: Browser) -> None:
+    context = browser.new_context(locale="de-DE")
+    page = context.new_page()
+    study = f"/study/{desk.uid(1)}"
+    for path, heading, name in (
+        ("/", "Studien", "studies"),
+        (study, "Chest 2", "study"),
+        (f"{study}/share", "„Chest 2“ freigeben", "share-new"),
+        ("/shares", "Freigaben", "shares"),
+        ("/requests/patients", "Anfragen", "requests"),
+    ):
+        page.goto(desk.root + path)
+        page.get_by_role("heading", name=heading, level=1).wait_for()
+        assert page.locator("html").get_attribute("lang") == "de"
+        glanced(page, f"staff-german-{name}")
+    context.close()

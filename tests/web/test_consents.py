@@ -93,7 +93,7 @@ def test_a_no_stands_in_the_way_and_says_why(site: Site, desk: Surfer) -> None:
     site.archive.take(ct(1, values=PERSON).part10())
     assert site.archive.sharing.automatic.turn() == 0
     path = f"/study/{ct(1).study}/share"
-    assert "said <strong>no</strong>" in desk.get(path).text
+    assert "The patient said no to giving images on for this" in desk.get(path).text
     typed = {
         "confirmed.name": "on", "confirmed.birth-date": "on", "recipient": "Dr Kim",
         "to": "kim@example.org", "by": "+44 20 7946 0018", "purpose": "patient-request",

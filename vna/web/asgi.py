@@ -58,6 +58,19 @@ def create(engines: Engines) -> ASGIApp:
     return app
 
 
+def _protected(send: Send) -> Send:
+    """Give every answer of the house what an answer of ours carries, unless it says so itself."""
+
+    async def send_on(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            said = {name.lower() for name, _ in message["headers"]}
+            ours = (*problems.PROTECTED, problems.NOT_KEPT)
+            message["headers"] = [*message["headers"], *(f for f in ours if f[0] not in said)]
+        await send(message)
+
+    return send_on
+
+
 def create_for_guests(engines: Engines) -> ASGIApp:
     """Build the application of a process that serves guests, and nobody else."""
     counter = _counter(engines)
@@ -86,19 +99,6 @@ def _counter(engines: Engines) -> Counter:
     return Counter(engines=engines, threads=threads, identity=identity, standing=Standing(identity))
 
 
-def _protected(send: Send) -> Send:
-    """Give every answer of the house what an answer of ours carries, unless it says so itself."""
-
-    async def send_on(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            said = {name.lower() for name, _ in message["headers"]}
-            ours = (*problems.PROTECTED, problems.NOT_KEPT)
-            message["headers"] = [*message["headers"], *(f for f in ours if f[0] not in said)]
-        await send(message)
-
-    return send_on
-
-
 def _house(counter: Counter) -> Starlette:
     routes = [
         *health.routes(counter.engines.check, counter),
@@ -109,7 +109,6 @@ def _house(counter: Counter) -> Starlette:
 
 
 def _site(counter: Counter, routes: Sequence[Route]) -> Starlette:
-
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         yield

@@ -34,7 +34,7 @@ from vna.web.identity import (
     require_own_origin,
     secret_of,
 )
-from vna.web.portal.pages import Pages
+from vna.web.portal.pages import TRANSLATED, Pages
 
 T = TypeVar("T")
 
@@ -127,9 +127,9 @@ class Visit:
     def show(self, page: str, *, status: int = 200, **shown: Any) -> Response:  # by the page
         """Render a page with what every page of this sort needs; `language` may be among it.
 
-        A patient's is in their language, whichever page it is.
+        A patient's is in their language, whichever page it is; one of staff where it is translated.
         """
-        if self.is_patient:
+        if self.is_patient or page in TRANSLATED:
             shown.setdefault("language", self.language())
         answer = self.pages.page(
             page, status=status, form=forms.token(self.secret), visitor=self.visitor, **shown

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context,
 from jinja2.runtime import Context
 from starlette.responses import Response
 
-from vna.texts import ENGLISH, Texts
+from vna.texts import ENGLISH, Texts, marked
 from vna.web.portal.attributes import shown as read
 
 _HERE = Path(__file__).parent
@@ -21,6 +21,28 @@ _POLICY = (
 )
 _FRAMED = "; frame-src 'self'; media-src 'self'"
 _FRAMING = frozenset({"light.html"})  # pages that show documents and video
+
+TRANSLATED = frozenset(
+    {
+        *("studies.html", "study.html", "share.html", "share_new.html", "share_made.html"),
+        *("share_tested.html", "shares.html", "shares_automatic.html", "shares_figures.html"),
+        *("patient_requests.html", "patient_request.html"),
+    }
+)
+"""Pages of staff that are there in every language; the others are English whatever is asked for."""
+
+WAYS = (  # what staff.html calls them, where it names no more than a word
+    marked("Studies"),
+    marked("Shares"),
+    marked("Consents"),
+    marked("Discs"),
+    marked("Imports"),
+    marked("Requests"),
+    marked("Patients"),
+    marked("Rules"),
+    marked("Emergency"),
+    marked("Reviews"),
+)
 
 # the first sign found counts: Edge calls itself Chrome, and Chrome Safari
 _BROWSERS = (

@@ -8,6 +8,7 @@ from starlette.routing import Route
 from vna.access.principal import Action, Principal
 from vna.errors import Conflict, InvalidRequest, NotFound
 from vna.sharing.wishes import MOST_WORDS, Answer, Kind, PatientRequest, Refusal, State
+from vna.texts import marked
 from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.portal.guard import Page, Visit, guarded
@@ -17,27 +18,27 @@ from vna.web.portal.shares import number_of
 _HERE = "/requests/patients"
 _PAGE = 100
 KINDS = {
-    Kind.SEND: "Send to a doctor",
-    Kind.DISC: "Disc or print-out",
-    Kind.CORRECT: "Correct an error",
-    Kind.STOP: "Stop a share",
-    Kind.OTHER: "Other",
+    Kind.SEND: marked("Send to a doctor"),
+    Kind.DISC: marked("Disc or print-out"),
+    Kind.CORRECT: marked("Correct an error"),
+    Kind.STOP: marked("Stop a share"),
+    Kind.OTHER: marked("Other"),
 }
 REFUSALS = {
-    Refusal.IDENTITY: "It is not certain who asks",
-    Refusal.NOT_HELD: "It is not here",
-    Refusal.ACCURATE: "What is kept is right",
-    Refusal.HARM: "It would harm the patient or somebody else",
-    Refusal.OTHERS: "It would show what is somebody else's",
-    Refusal.DONE_BEFORE: "It was done before",
-    Refusal.INFEASIBLE: "It cannot be done",
-    Refusal.OTHER: "Another reason",
+    Refusal.IDENTITY: marked("It is not certain who asks"),
+    Refusal.NOT_HELD: marked("It is not here"),
+    Refusal.ACCURATE: marked("What is kept is right"),
+    Refusal.HARM: marked("It would harm the patient or somebody else"),
+    Refusal.OTHERS: marked("It would show what is somebody else's"),
+    Refusal.DONE_BEFORE: marked("It was done before"),
+    Refusal.INFEASIBLE: marked("It cannot be done"),
+    Refusal.OTHER: marked("Another reason"),
 }
 STATES = {
-    State.OPEN: ("Waiting", ""),
-    State.DONE: ("Done", "is-good"),
-    State.REFUSED: ("Refused", "is-bad"),
-    State.WITHDRAWN: ("Taken back", ""),
+    State.OPEN: (marked("Waiting"), ""),
+    State.DONE: (marked("Done"), "is-good"),
+    State.REFUSED: (marked("Refused"), "is-bad"),
+    State.WITHDRAWN: (marked("Taken back"), ""),
 }
 
 

@@ -22,28 +22,29 @@ from vna.sharing.values import (
     Recipient,
     channel,
 )
+from vna.texts import marked
 from vna.web.portal.study import Study
 
 PURPOSES = {
-    Purpose.PATIENT_REQUEST: "The patient asked for it",
-    Purpose.TREATMENT: "Treatment elsewhere",
-    Purpose.INSURANCE: "Insurance",
-    Purpose.LEGAL: "Legal matter",
-    Purpose.RESEARCH: "Research",
-    Purpose.EMERGENCY: "Emergency",
+    Purpose.PATIENT_REQUEST: marked("The patient asked for it"),
+    Purpose.TREATMENT: marked("Treatment elsewhere"),
+    Purpose.INSURANCE: marked("Insurance"),
+    Purpose.LEGAL: marked("Legal matter"),
+    Purpose.RESEARCH: marked("Research"),
+    Purpose.EMERGENCY: marked("Emergency"),
 }
 BASES = {
-    "patient-request": "The patient's own request",
-    "treatment": "Treatment",
-    "vital-interest": "Vital interest",
-    "legal-obligation": "Legal obligation",
-    "contract": "Contract",
+    "patient-request": marked("The patient's own request"),
+    "treatment": marked("Treatment"),
+    "vital-interest": marked("Vital interest"),
+    "legal-obligation": marked("Legal obligation"),
+    "contract": marked("Contract"),
 }
 CONFIRMED = {
-    Confirmed.NAME: "Name",
-    Confirmed.BIRTH_DATE: "Date of birth",
-    Confirmed.PATIENT_ID: "Patient ID",
-    Confirmed.LAST_EXAM: "Date of the examination",
+    Confirmed.NAME: marked("Name"),
+    Confirmed.BIRTH_DATE: marked("Date of birth"),
+    Confirmed.PATIENT_ID: marked("Patient ID"),
+    Confirmed.LAST_EXAM: marked("Date of the examination"),
 }
 
 CODED = {"sms": Protection.SMS, "email": Protection.EMAIL}

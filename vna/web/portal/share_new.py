@@ -11,7 +11,7 @@ from starlette.routing import Route
 from vna.access.policy import require
 from vna.access.principal import Action, Principal
 from vna.dicom.refs import StudyRef, uid
-from vna.errors import Conflict, InvalidRequest, NotFound, TooLarge
+from vna.errors import Conflict, InvalidRequest, NotFound, TooLarge, VNAError
 from vna.sharing.consents import Recorded
 from vna.sharing.values import Channel, Offered, Purpose
 from vna.texts import ENGLISH, Texts, languages
@@ -124,7 +124,7 @@ def _form(
     found: Study,
     consents: list[Recorded],
     fields: Mapping[str, str],
-    exc: Exception | None = None,
+    exc: VNAError | None = None,
 ) -> Response:
     status = 200 if exc is None else problems.answer(exc, "page")[0]
     shown: dict[str, Any] = {
@@ -135,7 +135,7 @@ def _form(
         "bases": BASES,
         "confirmed": compared(found),
         "languages": {one: Texts(one).name for one in languages()},
-        "trouble": None if exc is None else str(exc),
+        "trouble": None if exc is None else visit.said(exc),
         "here": "/",
     }
     return visit.show("share_new.html", status=status, **shown)

@@ -17,12 +17,13 @@ from vna.dicom.refs import StudyRef, uid
 from vna.errors import InvalidRequest, NotFound
 from vna.retrieve.disc import Disc
 from vna.sharing.values import Offered, ShareDetail, ShareSummary, Tab
+from vna.texts import marked
 from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.portal import study
 from vna.web.portal.guard import Page, Visit, guarded
 from vna.web.portal.pages import Pages
-from vna.web.portal.share_form import Typed, compared, ticked, way
+from vna.web.portal.share_form import BASES, PURPOSES, Typed, compared, ticked, way
 from vna.web.portal.share_new import made
 from vna.web.portal.study import Study
 
@@ -30,52 +31,64 @@ PAGE = 50
 
 FAILED, AUTOMATIC, FIGURES = "failed", "automatic", "figures"
 TABS = {
-    Tab.TODAY.value: "Today",
-    Tab.WAITING.value: "Waiting",
-    FAILED: "Failed",
-    AUTOMATIC: "By consent",
-    Tab.UNOPENED.value: "Unopened",
-    Tab.EXPIRING.value: "Expiring",
-    Tab.LOCKED.value: "Locked",
-    Tab.ENDED.value: "Ended",
-    Tab.ALL.value: "All",
-    FIGURES: "Figures",
+    Tab.TODAY.value: marked("Today"),
+    Tab.WAITING.value: marked("Waiting"),
+    FAILED: marked("Failed"),
+    AUTOMATIC: marked("By consent"),
+    Tab.UNOPENED.value: marked("Unopened"),
+    Tab.EXPIRING.value: marked("Expiring"),
+    Tab.LOCKED.value: marked("Locked"),
+    Tab.ENDED.value: marked("Ended"),
+    Tab.ALL.value: marked("All"),
+    FIGURES: marked("Figures"),
 }
 CAUSES = {
-    "network": "The mail or SMS service could not be reached.",
-    "not-now": "The other side asks to come again later.",
-    "refused": "The other side refuses this message.",
-    "address": "There is nobody at this address.",
-    "quota": "The mailbox is full, or too much was sent.",
-    "expired": "It would be of no use any more.",
-    "not-set-up": "Mail or SMS is not set up, or its sign-in is wrong.",
-    "bounced": "It came back.",
+    "network": marked("The mail or SMS service could not be reached."),
+    "not-now": marked("The other side asks to come again later."),
+    "refused": marked("The other side refuses this message."),
+    "address": marked("There is nobody at this address."),
+    "quota": marked("The mailbox is full, or too much was sent."),
+    "expired": marked("It would be of no use any more."),
+    "not-set-up": marked("Mail or SMS is not set up, or its sign-in is wrong."),
+    "bounced": marked("It came back."),
 }
 REASONS = (
-    "Not wanted any more",
-    "Wrong person",
-    "Wrong images",
-    "Wrong address",
-    "The patient asked for it",
+    marked("Not wanted any more"),
+    marked("Wrong person"),
+    marked("Wrong images"),
+    marked("Wrong address"),
+    marked("The patient asked for it"),
 )
 HAPPENINGS = {
-    "share.offered": "Shared",
-    "share.tested": "Tested",
-    "share.extended": "Ends later",
-    "share.revoked": "Stopped",
-    "share.suspended": "Suspended",
-    "grant.opened": "The link was opened",
-    "grant.code": "A code was sent",
-    "grant.factor": "A code or passcode was tried",
-    "grant.forwarded": "Given on",
-    "grant.left": "They left",
-    "grant.renewed": "A new link was made",
-    "grant.revoked": "A link was stopped",
-    "grant.locked": "Locked after too many wrong tries",
-    "grant.refused": "Somebody said: this is not me",
-    "export.opened": "Opened: images were shown",
-    "disc.asked": "A disc was asked for",
+    "share.offered": marked("Shared"),
+    "share.tested": marked("Tested"),
+    "share.extended": marked("Ends later"),
+    "share.revoked": marked("Stopped"),
+    "share.suspended": marked("Suspended"),
+    "grant.opened": marked("The link was opened"),
+    "grant.code": marked("A code was sent"),
+    "grant.factor": marked("A code or passcode was tried"),
+    "grant.forwarded": marked("Given on"),
+    "grant.left": marked("They left"),
+    "grant.renewed": marked("A new link was made"),
+    "grant.revoked": marked("A link was stopped"),
+    "grant.locked": marked("Locked after too many wrong tries"),
+    "grant.refused": marked("Somebody said: this is not me"),
+    "export.opened": marked("Opened: images were shown"),
+    "disc.asked": marked("A disc was asked for"),
 }
+MESSAGES = (  # what is sent for a share, as its template is called
+    marked("Invitation"),
+    marked("Renewed"),
+    marked("Code"),
+    marked("Opened"),
+    marked("Locked"),
+    marked("Not me"),
+    marked("Expiring"),
+    marked("Unopened"),
+    marked("Report added"),
+    marked("Replaced"),
+)
 _STUCK = (State.FAILED, State.DEAD, State.BOUNCED)
 _MOST_BOARD = 200
 NOTHING = Typed({})
@@ -168,21 +181,10 @@ async def _figures(visit: Visit, who: Principal) -> Response:
         tabs=TABS,
         night=night,
         months=months,
-        spoken=spoken,
         stuck=0,
         blocked=night.blocked,
         here="/shares",
     )
-
-
-def spoken(span: dt.timedelta | None) -> str:
-    """Say about how long something took."""
-    if span is None:
-        return ""
-    for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
-        if (number := round(span.total_seconds() / size)) >= (2 if unit == "day" else 1):
-            return f"{number} {unit}{'s' if number > 1 else ''}"
-    return "under a minute"
 
 
 async def _automatic(visit: Visit) -> Response:
@@ -223,7 +225,7 @@ async def _shown(
     return visit.show(
         "share.html",
         status=200 if trouble is None else problems.answer(trouble, "page")[0],
-        trouble=trouble,
+        trouble=None if trouble is None else visit.said(trouble),
         typed=typed,
         compared=[] if found is None else compared(found),
         detail=detail,
@@ -233,6 +235,8 @@ async def _shown(
         discs=discs,
         causes=CAUSES,
         reasons=REASONS,
+        purposes=PURPOSES,
+        bases=BASES,
         happenings=HAPPENINGS,
         here="/shares",
     )

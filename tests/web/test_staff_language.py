@@ -1,0 +1,93 @@
+"""Pages of staff in the language of their browser: the list, a study, sharing, the inbox."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import TestPostgres
+from tests.factories import ct
+from tests.web.conftest import Site, serving
+from tests.web.people import Surfer, surfer
+
+ONE = ct(1, values={"00100030": "19700102", "00100010": "Adams^Ada", "00081030": "Thorax"})
+GERMAN = {"accept-language": "de-DE,de;q=0.9,en;q=0.5"}
+
+
+@pytest.fixture(scope="module")
+def site(postgres: TestPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with serving(postgres, tmp_path_factory.mktemp("site")) as site:
+        assert site.store(ONE.part10()).status_code == 200
+        yield site
+
+
+@pytest.fixture
+def browser(site: Site) -> Surfer:
+    found = surfer(site)
+    found.client.headers.update(GERMAN)
+    found.get("/")  # takes a cookie
+    return found
+
+
+def share(browser: Surfer, **more: str) -> tuple[int, str]:
+    path = f"/study/{ONE.study}/share"
+    fields = {
+        "confirmed.name": "on", "recipient": "Dr. Kim", "to": "kim@example.org", "passcode": "on",
+        "purpose": "treatment", "basis": "legal:treatment", "until": "2027-01-31",
+        "language": "de", f"series.{ONE.series}": "on", **more,
+    }  # fmt: skip
+    answer = browser.post(path, **fields)
+    return answer.status_code, answer.text
+
+
+def test_the_way_from_the_list_to_a_share_is_german(browser: Surfer) -> None:
+    for path, said in (
+        ("/", ("Studien", "Patientenname", "Geboren", "Studien 1 bis 1", "Suchen")),
+        (f"/study/{ONE.study}", ("geboren 1970-01-02", "1 Objekt", "Noch ist kein Befund hier")),
+        (f"/study/{ONE.study}/share", ("„Thorax“ freigeben", "Wofür und bis wann", "Geburtsdatum")),
+        ("/shares", ("Freigaben", "Heute", "Fehlgeschlagen")),
+        ("/shares?tab=failed", ("Nichts ist fehlgeschlagen.",)),
+        ("/shares?tab=automatic", ("Nichts geht von selbst hinaus.",)),
+        ("/shares?tab=figures", ("Monat für Monat", "Von selbst hinausgegangen: 0")),
+    ):
+        page = browser.get(path).text
+        assert '<html lang="de"' in page, path
+        for text in said:
+            assert text in page, (path, text)
+        assert "development" not in page.lower(), path
+    status, page = share(browser)
+    assert status == 400
+    assert "Nicht freigegeben." in page
+    status, page = share(browser, **{"confirmed.birth-date": "on"})
+    assert status == 200
+    assert "Nur einmal gezeigt" in page
+    found = re.search(r"/share/\d+", page)
+    assert found is not None
+    page = browser.get(found[0]).text
+    for text in ("Von wem", "Behandlung anderswo", "ein Kennwort", "Neuer Link", "Was geschah"):
+        assert text in page, text
+    page = browser.post(f"{found[0]}/test", found[0]).text
+    assert "Es öffnet sich" in page
+    assert "1 Bild in 1 Serie" in page
+
+
+def test_the_inbox_of_what_patients_ask_is_german(browser: Surfer) -> None:
+    page = browser.get("/requests/patients").text
+    assert '<html lang="de"' in page
+    assert "Was Patienten wünschen" in page
+    assert "Nichts wartet." in page
+
+
+def test_a_page_without_a_translation_says_that_it_is_english(browser: Surfer) -> None:
+    page = browser.get("/discs").text
+    assert '<html lang="en"' in page
+    assert "Studien" not in page
+
+
+def test_who_asks_for_no_language_of_ours_reads_english(browser: Surfer) -> None:
+    browser.client.headers["accept-language"] = "fr"
+    page = browser.get("/").text
+    assert '<html lang="en"' in page
+    assert "Patient name" in page
