@@ -41,7 +41,7 @@ viewer: install  ## the OHIF viewer, served at /viewer
 	$(BIN)/vna viewer install
 
 test: install-dev tools  ## all tests
-	$(PYTEST) -q -n $(JOBS) -m "not long" tests
+	$(PYTEST) -q -n $(JOBS) --dist worksteal -m "not long" tests
 
 test-long: install-dev tools  ## the large sizes
 	$(PYTEST) -q -m long tests

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import shutil
@@ -16,6 +17,7 @@ import pytest
 from hypothesis import settings
 from psycopg.conninfo import make_conninfo
 
+from tests import prepared
 from vna.config import Postgres
 from vna.db import migrate
 from vna.db.cluster import Cluster
@@ -43,21 +45,53 @@ settings.load_profile("any machine")
 _MEMORY = Path("/dev/shm")  # noqa: S108 -- a folder of our own is made there, by mkdtemp
 _ROOM_BYTES = 6 << 30
 
+_SLOW_ROOMS = {"flows", "cli"}  # they start servers and browsers
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Let temporary folders lie in memory where there is plenty, in one that ends with the run."""
+    gc.disable()  # while ten thousand tests are collected: nothing of them is garbage
     if hasattr(config, "workerinput"):
         return  # it got the environment of who started it
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
-    if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= _ROOM_BYTES:
-        folder = Path(tempfile.mkdtemp(prefix=f"vna-tests-{os.getpid()}-", dir=_MEMORY))
-        folder.chmod(0o755)
-        os.environ["TMPDIR"] = str(folder)
-        tempfile.tempdir = None  # to be found anew
-        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    roomy = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= _ROOM_BYTES
+    prefix = f"vna-tests-{os.getpid()}-"
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=_MEMORY if roomy else None))
+    folder.chmod(0o755)
+    os.environ["TMPDIR"] = str(folder)
+    os.environ[prepared.FOLDER] = str(folder / "prepared")
+    tempfile.tempdir = None  # to be found anew
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
     for left in _MEMORY.glob("vna-tests-*-*"):
         if not psutil.pid_exists(int(left.name.split("-")[2])):
             shutil.rmtree(left, ignore_errors=True)
+
+
+@pytest.hookimpl(trylast=True)  # when they have been shuffled
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give each worker (`--dist worksteal`) its share of what takes long first, modules whole.
+
+    The short tests at the end are what one worker takes from another, so that all end at once.
+    """
+    shares = int(getattr(config, "workerinput", {}).get("workercount", 1))
+    modules: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        modules.setdefault(item.path, []).append(item)
+    slow = [one for path, one in modules.items() if path.parent.name in _SLOW_ROOMS]
+    others = iter([one for path, one in modules.items() if path.parent.name not in _SLOW_ROOMS])
+    ordered: list[pytest.Item] = []
+    for share in range(shares):
+        ordered += itertools.chain.from_iterable(slow[share::shares])
+        while len(ordered) < len(items) * (share + 1) // shares and (more := next(others, None)):
+            ordered += more
+    items[:] = [*ordered, *itertools.chain.from_iterable(others)]
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage from now on, but not among the modules and the tests themselves."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @dataclass(slots=True)

@@ -38,6 +38,8 @@ class Http:
     connections_per_address: int = 64
     strict_accept: bool = False
     cors_origins: str = ""
+    proxies: str = ""
+    client_certificate: str = ""
     threads: int = 0
 
 

@@ -181,28 +181,119 @@ def test_the_outcome_is_told(outcome: str, number: str) -> None:
     assert audit_event(row("read", outcome=outcome), "VNA", {})["outcome"] == number
 
 
+R4 = {
+    "resourceType", "id", "meta", "type", "subtype", "action", "recorded", "outcome", "outcomeDesc",
+    "agent", "source", "entity",
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_audit_event_has_what_r4_requires(kind: str) -> None:
     made = json.loads(json.dumps(audit_event(row(kind), "VNA", PATIENTS)))
+    assert set(made) <= R4
     assert made["resourceType"] == "AuditEvent"
     assert made["type"]["code"] and made["recorded"].endswith("+00:00")  # noqa: PT018 -- both required
     assert made["action"] in "CRUDE"
     assert made["source"]["observer"]["display"] == "VNA"
     assert [agent["requestor"] for agent in made["agent"]].count(True) == 1
+    for agent in made["agent"]:
+        assert set(agent) <= {"type", "who", "requestor", "network"}
     for entity in made["entity"]:
-        assert entity["what"]
-    assert ("meta" in made) == (coding(kind).balp is not None)
+        assert set(entity) <= {"what", "type", "role", "query"}
+        assert ("what" in entity) != ("query" in entity)  # sev-1, and what a query is about
+    claims = coding(kind).balp is not None
+    assert ("meta" in made) == claims
 
 
-def test_a_read_of_a_patients_study_follows_balp() -> None:
-    made = audit_event(row("read"), "VNA", PATIENTS)
-    assert made["meta"]["profile"][0].endswith("/IHE.BasicAudit.PatientRead")
-    assert made["type"]["code"] == "rest"
-    assert [coded["code"] for coded in made["subtype"]] == ["read", "110103"]
-    (patient,) = [e for e in made["entity"] if e["role"]["code"] == "1"]
-    assert patient["what"]["identifier"]["value"] == "P<1>"
-    unknown = audit_event(row("read"), "VNA", {})
-    assert unknown["meta"]["profile"][0].endswith("/IHE.BasicAudit.Read")
+BALP = "https://profiles.ihe.net/ITI/BALP/StructureDefinition/IHE.BasicAudit."
+DCM = "http://dicom.nema.org/resources/ontology/DCM"
+INTERACTION = "http://hl7.org/fhir/restful-interaction"
+OBJECT = "http://terminology.hl7.org/CodeSystem/object-role"
+CUSTODIAN = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
+LIFECYCLE = "http://terminology.hl7.org/CodeSystem/iso-21089-lifecycle"
+
+
+def _coded(agent: dict[str, Any]) -> tuple[str, str]:
+    (coded,) = agent["type"]["coding"]
+    return coded["system"], coded["code"]
+
+
+def keeps_to(made: dict[str, Any], profile: str) -> None:
+    """Check an event by the constraints of its profile (BALP 1.1.3, 3:5.7.3 and 3:5.7.7)."""
+    what = profile.removeprefix("Patient")
+    about_patient = profile != what
+    assert made["outcome"] == "0"
+    subtypes = [(one["system"], one["code"]) for one in made["subtype"]]
+    entities: dict[str, list[dict[str, Any]]] = {"1": [], "2": []}
+    for entity in made["entity"]:
+        entities[entity["type"]["code"]].append(entity)
+    source, destination = (DCM, "110153"), (DCM, "110152")
+    if what == "PrivacyDisclosure.Source":
+        assert (made["type"]["system"], made["type"]["code"], made["action"]) == (
+            DCM,
+            "110106",
+            "R",
+        )
+        assert (LIFECYCLE, "disclose") in subtypes
+        client, server, about_patient = destination, source, True
+        assert len(made["entity"]) >= 2
+    else:
+        action, code = {
+            "Create": ("C", "create"), "Read": ("R", "read"), "Update": ("U", "update"),
+            "Delete": ("D", "delete"), "Query": ("E", "search"),
+        }[what]  # fmt: skip
+        assert (made["type"]["code"], made["action"]) == ("rest", action)
+        assert (INTERACTION, code) in subtypes
+        client, server = (destination, source) if what == "Read" else (source, destination)
+        if what == "Delete":
+            client, server = (DCM, "110150"), (CUSTODIAN, "custodian")
+            assert len(subtypes) == 1
+        (data,) = entities["2"]
+        role = (data["role"]["system"], data["role"]["code"])
+        if what == "Query":
+            assert role == (OBJECT, "24")
+            assert base64.b64decode(data["query"])
+            assert "what" not in data
+        else:
+            assert role[0] == OBJECT
+            assert role[1] in ("3", "4", "20")
+            assert data["what"]["identifier"]["value"]
+    for end in (client, server):
+        (agent,) = [one for one in made["agent"] if _coded(one) == end]
+        assert agent["who"]
+        assert agent["network"]["address"]
+        if end == server:
+            assert agent["who"] == made["source"]["observer"]
+    assert len(entities["1"]) == (1 if about_patient else 0)
+    for patient in entities["1"]:
+        assert (patient["role"]["system"], patient["role"]["code"]) == (OBJECT, "1")
+        assert patient["what"]["type"] == "Patient"
+
+
+OTHERS = {
+    "as it is": {},
+    "by the archive itself": {"address": None},
+    "refused": {"outcome": "refused"},
+    "of two studies": {"study": None, "detail": {"studies": ["1.2", "1.3"]}},
+    "of no study": {"study": None, "detail": {}},
+    "to somebody else": {"detail": {"to": "ELSEWHERE"}},
+}
+
+
+@pytest.mark.parametrize("which", OTHERS)
+def test_whoever_claims_a_profile_of_balp_keeps_to_it(which: str) -> None:
+    claimed = set()
+    for kind in KINDS:
+        for patients in (PATIENTS, {}, PATIENTS | {"1.3": Patient("P-2", "site")}):
+            made = audit_event(row(kind, **OTHERS[which]), "VNA", patients)
+            for name in made.get("meta", {}).get("profile", []):
+                keeps_to(made, name.removeprefix(BALP))
+                claimed.add(name.removeprefix(BALP))
+    every = {"Create", "Read", "Update", "Delete", "Query"}
+    every |= {f"Patient{one}" for one in every} | {"PrivacyDisclosure.Source"}
+    if which == "as it is":
+        assert claimed == every
+    assert claimed == set() or which not in ("by the archive itself", "refused")
 
 
 @pytest.fixture

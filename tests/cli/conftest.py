@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from tests import prepared
 from tests.cli.serving import Serving, run, serving
 from vna.cli.main import main
+from vna.config import Postgres
+from vna.db.cluster import Cluster
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,9 @@ def vna(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> V
 
 @pytest.fixture(scope="session")
 def made(reachable_tmp: Path) -> Path:
-    """An archive as `vna init` makes it, to be copied and never used itself."""
+    """An archive as `vna init` leaves it, to be copied and never used itself."""
     data = reachable_tmp / "made"
+    prepared.lay(data)
     done = run("init", "--data", data)
     assert done.returncode == 0, done.stderr
     return data
@@ -63,20 +66,30 @@ def data(reachable_tmp: Path) -> Iterator[Path]:
 def archive(made: Path, reachable_tmp: Path) -> Iterator[Path]:
     """The data folder of an archive of this test alone."""
     with _folder(reachable_tmp) as folder:
-        yield _copy(made, folder / "data")
+        yield prepared.copy(made, folder / "data")
+
+
+@pytest.fixture
+def held(archive: Path) -> Iterator[Path]:
+    """That archive with its PostgreSQL at work: no command of the test starts and stops it anew."""
+    with Cluster.obtain(archive, Postgres(), durable=False):
+        yield archive
+
+
+@pytest.fixture(scope="module")
+def standing(made: Path, reachable_tmp: Path) -> Iterator[Path]:
+    """An archive whose PostgreSQL is at work, for commands that leave it as it is."""
+    with _folder(reachable_tmp) as folder:
+        data = prepared.copy(made, folder / "data")
+        with Cluster.obtain(data, Postgres(), durable=False):
+            yield data
 
 
 @pytest.fixture(scope="module")
 def served(made: Path, reachable_tmp: Path) -> Iterator[Serving]:
     """A running archive for tests that leave it as it is."""
-    with _folder(reachable_tmp) as folder, serving(_copy(made, folder / "data")) as server:
+    with _folder(reachable_tmp) as folder, serving(prepared.copy(made, folder / "data")) as server:
         yield server
-
-
-def _copy(made: Path, data: Path) -> Path:
-    """Copy an archive with its owners: PostgreSQL's files are not ours when we are root."""
-    subprocess.run(["cp", "-a", made, data], check=True)
-    return data
 
 
 @contextlib.contextmanager

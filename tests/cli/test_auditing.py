@@ -6,6 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
+import pytest
 from defusedxml.ElementTree import fromstring
 
 from tests.cli.conftest import Vna
@@ -14,6 +15,7 @@ from vna.app import at_work
 from vna.loading import load
 
 
+@pytest.mark.usefixtures("held")
 def test_the_trail_of_an_archive(vna: Vna, archive: Path, tmp_path: Path) -> None:
     file = tmp_path / "one.dcm"
     data_set = ct(patient_id="PAT-1")
@@ -57,6 +59,6 @@ def test_the_trail_of_an_archive(vna: Vna, archive: Path, tmp_path: Path) -> Non
         assert "checkpoint" in broken.stdout
 
 
-def test_times_that_make_no_sense_are_told(vna: Vna, archive: Path) -> None:
-    done = vna("audit", "search", "--data", archive, "--from", "2026-02-01", "--to", "2026-01-01")
+def test_times_that_make_no_sense_are_told(vna: Vna, standing: Path) -> None:
+    done = vna("audit", "search", "--data", standing, "--from", "2026-02-01", "--to", "2026-01-01")
     assert (done.returncode, done.stdout) == (2, "")

@@ -13,6 +13,7 @@ from tests.factories import ct
 WHY = ("--reason", "Wrong worklist entry")
 
 
+@pytest.mark.usefixtures("held")
 def test_corrected_moved_listed_and_undone(vna: Vna, archive: Path, tmp_path: Path) -> None:
     at = ("--data", archive)
     for number, name in ((1, "Doe^Jane"), (2, "Roe^Rita")):
@@ -47,8 +48,8 @@ def test_corrected_moved_listed_and_undone(vna: Vna, archive: Path, tmp_path: Pa
     ],
 )
 def test_what_cannot_be_is_refused_in_words(
-    vna: Vna, archive: Path, words: list[str], says: str
+    vna: Vna, standing: Path, words: list[str], says: str
 ) -> None:
-    done = vna("correct", *words, "--data", archive)
+    done = vna("correct", *words, "--data", standing)
     assert done.returncode in (1, 2)
     assert says in done.stderr

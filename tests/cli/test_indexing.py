@@ -21,6 +21,7 @@ def imported(vna: Vna, archive: Path, folder: Path) -> None:
     assert vna("import", "--data", archive, folder, VNA_BLOBS_FREE_BYTES="0").returncode == 0
 
 
+@pytest.mark.usefixtures("held")
 def test_an_attribute_is_added_listed_filled_in_and_removed(
     vna: Vna, archive: Path, tmp_path: Path
 ) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from tests.cli.conftest import Vna
 from tests.conftest import TestPostgres
+from vna.crypto import certificates
 
 
 def test_init_says_what_it_made_and_then_that_there_is_nothing_to_do(vna: Vna, data: Path) -> None:
@@ -39,6 +40,7 @@ def test_init_prints_the_first_administrator_s_link_and_a_fingerprint(vna: Vna, 
     ]  # fmt: skip
 
 
+@pytest.mark.usefixtures("held")
 def test_accounts_and_tokens_at_the_shell(vna: Vna, archive: Path) -> None:
     where = ("--data", archive)
     assert vna("user", "add", "ada", "--role", "king", *where).returncode == 1
@@ -52,6 +54,10 @@ def test_accounts_and_tokens_at_the_shell(vna: Vna, archive: Path) -> None:
     assert vna("user", "roles", "ada", "referring", *where).returncode == 0
     assert vna("user", "add", "pacs", "--service", *where).returncode == 0
     assert vna("token", "add", "ada", "x", *where).returncode == 1
+    assert vna("user", "certificate", "pacs", archive / "nowhere.pem", *where).returncode == 2
+    certificates.make(archive / "pacs.pem", archive / "pacs.key", ["pacs.example.org"])
+    shown = vna("user", "certificate", "pacs", archive / "pacs.pem", *where).stdout
+    assert re.search(r"pacs is who shows the certificate [0-9a-f]{64}", shown)
     made = vna("token", "add", "pacs", "x", "--days", "2", *where)
     assert re.search(r"\n    vna_[\w-]{43}\n", made.stdout)
     found = json.loads(vna("user", "list", "--json", *where).stdout)

@@ -14,7 +14,7 @@ import pytest
 from pynetdicom import AE, evt
 
 from tests.cli.conftest import Vna
-from tests.cli.serving import run, serving
+from tests.cli.serving import serving
 from tests.dimse.edge import wait_for
 from tests.factories import CT, EXPLICIT, ct
 from tests.flows.serving import free_port
@@ -71,6 +71,7 @@ def test_a_stopped_archive_sends_while_it_is_waited_for(vna: Vna, filled: Path) 
     assert sorted(came) == [ct(1, 1, number).instance for number in (1, 2, 3)]
 
 
+@pytest.mark.usefixtures("held")
 def test_what_is_refused_is_told_with_its_cause(vna: Vna, filled: Path) -> None:
     at, port = ("--data", filled), free_port()
     vna("remote", "add", "DEST", "127.0.0.1", str(port), *at)
@@ -81,6 +82,7 @@ def test_what_is_refused_is_told_with_its_cause(vna: Vna, filled: Path) -> None:
     assert "3 of 3 instances were not taken." in done.stdout
 
 
+@pytest.mark.usefixtures("held")
 def test_a_job_that_waits_is_listed_shown_cancelled_and_asked_for_again(
     vna: Vna, filled: Path
 ) -> None:
@@ -102,11 +104,12 @@ def test_a_job_that_waits_is_listed_shown_cancelled_and_asked_for_again(
 
 
 @pytest.mark.parametrize("act", ["show", "retry", "cancel"])
-def test_a_job_that_is_not_there_is_exit_code_one(vna: Vna, archive: Path, act: str) -> None:
-    done = vna("jobs", act, "4711", "--data", archive)
+def test_a_job_that_is_not_there_is_exit_code_one(vna: Vna, standing: Path, act: str) -> None:
+    done = vna("jobs", act, "4711", "--data", standing)
     assert (done.returncode, done.stderr) == (1, "vna: There is no job 4711.\n")
 
 
+@pytest.mark.usefixtures("held")
 def test_what_cannot_be_sent_is_told_at_once(vna: Vna, filled: Path) -> None:
     at = ("--data", filled)
     assert "no remote AE DEST" in vna("send", STUDY, "DEST", *at).stderr
@@ -116,15 +119,15 @@ def test_what_cannot_be_sent_is_told_at_once(vna: Vna, filled: Path) -> None:
     assert vna("jobs", *at).stdout == "no jobs\n"
 
 
-def test_a_running_archive_sends_at_once_and_again_when_it_has_to(filled: Path) -> None:
+def test_a_running_archive_sends_at_once_and_again_when_it_has_to(vna: Vna, filled: Path) -> None:
     at, port = ("--data", filled), free_port()
     with serving(filled) as server:
         assert "jobs" in server.state()["children"]
-        assert run("remote", "add", "DEST", "127.0.0.1", str(port), *at).returncode == 0
-        assert run("send", STUDY, "DEST", *at).returncode == 0
+        assert vna("remote", "add", "DEST", "127.0.0.1", str(port), *at).returncode == 0
+        assert vna("send", STUDY, "DEST", *at).returncode == 0
         server.wait_for("job put off")
         with destination(port) as came:
-            assert run("jobs", "retry", "1", *at).returncode == 0
+            assert vna("jobs", "retry", "1", *at).returncode == 0
             wait_for(lambda: len(came) == 3, within_s=30)
 
 
@@ -135,7 +138,8 @@ def test_a_message_goes_out_at_once_while_every_other_hand_is_held_up(
     monkeypatch.setenv("VNA_DICOM_RESPONSE_S", "15")
     settings = load(environ={}, flags={"data": filled, "dev": True})
     who = system("test")
-    with silent() as port, serving(filled) as server:
+    # it hangs up before the archive is stopped, which would wait for what is in hand
+    with serving(filled) as server, silent() as port:
         with at_work(settings, "test") as archive:
             board = board_of(archive)
             remote = Remote(ae_title="DEST", host="127.0.0.1", port=port)

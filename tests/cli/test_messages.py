@@ -29,6 +29,7 @@ def relay(tmp_path: Path) -> Iterator[tuple[Relay, Path]]:
         yield relay, config
 
 
+@pytest.mark.usefixtures("held")
 def test_a_test_message_goes_out_comes_back_and_is_listed(
     vna: Vna, archive: Path, relay: tuple[Relay, Path]
 ) -> None:
@@ -50,6 +51,7 @@ def test_a_test_message_goes_out_comes_back_and_is_listed(
     assert "canary" not in listed
 
 
+@pytest.mark.usefixtures("held")
 def test_what_failed_is_listed_with_its_cause_and_tried_again(
     vna: Vna, archive: Path, relay: tuple[Relay, Path]
 ) -> None:
@@ -75,6 +77,7 @@ def test_what_is_no_address_is_refused_before_anything_is_opened(
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.usefixtures("held")
 def test_a_webhook_is_added_listed_and_removed(
     vna: Vna, archive: Path, relay: tuple[Relay, Path]
 ) -> None:

@@ -13,6 +13,7 @@ from tests.factories import ct
 WHY = ("--reason", "Asked the patient")
 
 
+@pytest.mark.usefixtures("held")
 def test_shown_linked_parted_and_put_off(vna: Vna, archive: Path, tmp_path: Path) -> None:
     at = ("--data", archive)
     for number, name in ((1, "Doe^Jane"), (2, "Doe^Jane"), (3, "Roe^Rita")):
@@ -52,8 +53,8 @@ def test_shown_linked_parted_and_put_off(vna: Vna, archive: Path, tmp_path: Path
     ],
 )
 def test_what_cannot_be_is_refused_in_words(
-    vna: Vna, archive: Path, words: list[str], says: str
+    vna: Vna, standing: Path, words: list[str], says: str
 ) -> None:
-    done = vna("patient", *words, "--data", archive)
+    done = vna("patient", *words, "--data", standing)
     assert done.returncode in (1, 2)
     assert says in done.stderr

@@ -62,9 +62,9 @@ def test_added_listed_changed_and_removed_while_it_is_stopped(vna: Vna, archive:
     ],
 )
 def test_what_no_remote_can_be_is_refused_in_words(
-    vna: Vna, archive: Path, words: list[str], says: str
+    vna: Vna, standing: Path, words: list[str], says: str
 ) -> None:
-    done = vna("remote", "add", *words, "--data", archive)
+    done = vna("remote", "add", *words, "--data", standing)
     assert done.returncode in (1, 2)
     assert says in done.stderr
 
@@ -99,6 +99,7 @@ def _is_let_in(call: Callable[[], int]) -> bool:
         return False  # workers look again every two seconds
 
 
+@pytest.mark.usefixtures("held")
 def test_who_does_not_answer_an_echo_is_exit_code_one(vna: Vna, archive: Path) -> None:
     vna("remote", "add", "AWAY", "127.0.0.1", "1", "--data", archive)
     done = vna("remote", "echo", "AWAY", "--data", archive)

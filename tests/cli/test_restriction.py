@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import Vna
 
 
+@pytest.mark.usefixtures("held")
 def test_labels_are_set_listed_and_removed(vna: Vna, archive: Path) -> None:
     at = ("--data", archive)
     done = vna("label", "set", "1.2.3", "sensitive", "--reason", "a colleague", *at)
@@ -27,6 +30,7 @@ def test_labels_are_set_listed_and_removed(vna: Vna, archive: Path) -> None:
     assert (wrong.returncode, "2026-12-24T08:00" in wrong.stderr) == (1, True)
 
 
+@pytest.mark.usefixtures("held")
 def test_relations_are_added_listed_and_ended(vna: Vna, archive: Path) -> None:
     at = ("--data", archive)
     vna("user", "add", "ref", "--role", "referring", *at)
@@ -43,6 +47,7 @@ def test_relations_are_added_listed_and_ended(vna: Vna, archive: Path) -> None:
     assert "ref, consulted: study 1.2.3" in vna("care", "list", *at).stdout
 
 
+@pytest.mark.usefixtures("held")
 def test_emergencies_are_listed(vna: Vna, archive: Path) -> None:
     at = ("--data", archive)
     assert json.loads(vna("emergency", "list", "--all", "--json", *at).stdout) == []

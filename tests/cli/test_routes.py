@@ -11,6 +11,7 @@ from tests.cli.conftest import Vna
 from tests.factories import ct
 
 
+@pytest.mark.usefixtures("held")
 def test_added_listed_tried_changed_and_removed(vna: Vna, archive: Path, tmp_path: Path) -> None:
     at = ("--data", archive)
     vna("remote", "add", "PACS", "pacs.example", "104", *at)
@@ -43,6 +44,7 @@ def test_added_listed_tried_changed_and_removed(vna: Vna, archive: Path, tmp_pat
     assert "no rule" in vna("route", "list", *at).stdout
 
 
+@pytest.mark.usefixtures("held")
 def test_a_peer_with_its_token_from_a_file(vna: Vna, archive: Path, tmp_path: Path) -> None:
     at = ("--data", archive)
     token = tmp_path / "token"
@@ -72,8 +74,8 @@ def test_a_peer_with_its_token_from_a_file(vna: Vna, archive: Path, tmp_path: Pa
     ],
 )
 def test_what_cannot_be_is_refused_in_words(
-    vna: Vna, archive: Path, words: list[str], says: str
+    vna: Vna, standing: Path, words: list[str], says: str
 ) -> None:
-    done = vna(*words, "--data", archive)
+    done = vna(*words, "--data", standing)
     assert done.returncode in (1, 2)
     assert says in done.stderr

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.cli.conftest import Vna
 from tests.cli.serving import WAIT_S, Serving, left_of, run, serving
 from vna.errors import Unavailable
 
@@ -108,22 +109,22 @@ def test_without_dev_nobody_is_let_in_unknown_and_nothing_goes_in_plain(archive:
                 assert b"HTTP/" not in plain.recv(4096)
 
 
-def test_people_and_tokens_are_made_beside_a_running_archive(archive: Path) -> None:
+def test_people_and_tokens_are_made_beside_a_running_archive(vna: Vna, archive: Path) -> None:
     with serving(archive, dev=False) as server:
-        added = run("user", "add", "pacs", "--service", "--data", archive)
+        added = vna("user", "add", "pacs", "--service", "--data", archive)
         assert added.returncode == 0, added.stderr
-        made = run("token", "add", "pacs", "test", "--may", "query", "--data", archive)
+        made = vna("token", "add", "pacs", "test", "--may", "query", "--data", archive)
         assert made.returncode == 0, made.stderr
         secret = made.stdout.splitlines()[1].strip()
         status, _ = server.get("/dicom-web/studies", authorization=f"Bearer {secret}")
         assert status == 200
         assert server.get("/metrics", authorization=f"Bearer {secret}")[0] == 403
         number = made.stdout.split()[1]
-        assert run("token", "revoke", number, "--data", archive).returncode == 0
+        assert vna("token", "revoke", number, "--data", archive).returncode == 0
         until = time.monotonic() + 1.0
         while server.get("/dicom-web/studies", authorization=f"Bearer {secret}")[0] == 200:
             assert time.monotonic() < until
-        link = run("user", "add", "ada", "--role", "auditor", "--data", archive).stdout
+        link = vna("user", "add", "ada", "--role", "auditor", "--data", archive).stdout
         where = server.state()["http"]
         assert f"https://{where}/enrol#" in link
 
@@ -142,6 +143,11 @@ def test_it_stops_in_order(archive: Path, number: signal.Signals) -> None:
     with serving(archive) as server:
         assert server.get("/readyz")[0] == 200
         family = server.family()
+        if number == signal.SIGINT:  # a Ctrl-C at the terminal reaches all
+            for process in psutil.Process(server.process.pid).children():
+                if process.name() != "postgres":  # it has a process group of its own
+                    process.send_signal(number)
+            assert server.get("/readyz")[0] == 200  # the children leave it to their parent
         begun = time.monotonic()
         assert server.stop(number) == 0
         assert time.monotonic() - begun < 45
@@ -152,31 +158,19 @@ def test_it_stops_in_order(archive: Path, number: signal.Signals) -> None:
     assert not any('"level":"ERROR"' in line or "Traceback" in line for line in server.lines)
 
 
-def test_a_ctrl_c_at_the_terminal_reaches_all_and_ends_in_order(archive: Path) -> None:
-    with serving(archive) as server:
-        for process in psutil.Process(server.process.pid).children():
-            if process.name() != "postgres":  # it has a process group of its own
-                process.send_signal(signal.SIGINT)
-        assert server.get("/readyz")[0] == 200  # the children leave it to their parent
-        assert server.stop(signal.SIGINT) == 0
-
-
-@pytest.mark.parametrize("name", ["http 1", "dicom 1", "upkeep"])
-def test_a_killed_child_is_started_again(archive: Path, name: str) -> None:
+def test_what_was_killed_is_started_again(archive: Path) -> None:
     with serving(archive) as server:
         assert server.get("/readyz")[0] == 200
-        server.child(name).kill()
-        server.wait_for(
-            f'"event":"child started","pid":{server.process.pid},"child":"{name}"', count=2
-        )
-        assert server.get("/readyz")[0] == 200
-        server.echo()
-        assert [e["child"] for e in server.events("child ended")] == [name]
+        names = ["http 1", "dicom 1", "upkeep"]
+        for name in names:
+            server.child(name).kill()
+            server.wait_for(
+                f'"event":"child started","pid":{server.process.pid},"child":"{name}"', count=2
+            )
+            assert server.get("/readyz")[0] == 200
+            server.echo()
+        assert [e["child"] for e in server.events("child ended")] == names
 
-
-def test_a_killed_postgres_is_started_again(archive: Path) -> None:
-    with serving(archive) as server:
-        assert server.get("/readyz")[0] == 200
         before = postmaster(archive)
         before.kill()
         server.wait_for('"event":"postgres started"', count=2)

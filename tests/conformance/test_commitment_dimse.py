@@ -23,6 +23,7 @@ from vna.access.remotes import Remote
 from vna.blobs.layout import blob_name
 from vna.db.pool import Database
 from vna.db.work import State
+from vna.dimse import commit_scu
 from vna.dimse.messages import Field, notice
 from vna.dimse.scu import Requestor
 from vna.jobs.board import Board
@@ -52,6 +53,12 @@ def edge(archive: Archive, serve: Serve) -> Edge:
 @pytest.fixture
 def board(archive: Archive) -> Board:
     return Board(archive.database, archive.audit, archive.remotes, most_instances=1000)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait less for a report that does not come on the association of its request."""
+    monkeypatch.setattr(commit_scu, "_WAIT_S", 0.5)
 
 
 def register(archive: Archive, port: int, title: str = "CT1", **differs: Any) -> None:
@@ -478,6 +485,7 @@ def test_we_ask_for_what_we_sent_and_are_told_on_the_same_association(
     assert newest(board) == (State.DONE, None)
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_report_on_another_association_ends_the_job(
     edge: Edge, archive: Archive, board: Board
 ) -> None:
@@ -490,6 +498,7 @@ def test_a_report_on_another_association_ends_the_job(
         assert safe.tell(edge) == 0x0000  # told twice is no fault
 
 
+@pytest.mark.usefixtures("impatient")
 def test_what_is_not_committed_is_told_per_instance(
     edge: Edge, archive: Archive, board: Board
 ) -> None:
@@ -507,6 +516,7 @@ def test_what_is_not_committed_is_told_per_instance(
     ]
 
 
+@pytest.mark.usefixtures("impatient")
 def test_without_a_report_it_is_asked_again_under_a_new_transaction(
     archive: Archive, board: Board
 ) -> None:
@@ -516,6 +526,7 @@ def test_without_a_report_it_is_asked_again_under_a_new_transaction(
     assert len({transaction for transaction, _ in safe.asked}) == 2
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_report_on_what_was_not_asked_is_refused(
     edge: Edge, archive: Archive, board: Board
 ) -> None:

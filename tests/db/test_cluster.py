@@ -15,6 +15,7 @@ import psutil
 import psycopg
 import pytest
 
+from tests import prepared
 from vna.config import Postgres
 from vna.db import place, programs
 from vna.db.account import by_uid, current
@@ -48,6 +49,13 @@ def data(reachable_tmp: Path) -> Iterator[Path]:
     _clean(folder / "data")
 
 
+@pytest.fixture
+def made(data: Path) -> Path:
+    """A data folder whose cluster was made before, for what happens to it later."""
+    prepared.lay(data)
+    return data
+
+
 def obtain(data: Path) -> Cluster:
     return Cluster.obtain(data, Postgres(), durable=False)
 
@@ -71,23 +79,23 @@ def test_the_server_is_checksummed_and_closed_to_the_network(data: Path) -> None
         assert "trust" not in (cluster.files / "pg_hba.conf").read_text().split()
 
 
-def test_a_cluster_is_durable_unless_a_test_says_otherwise(data: Path) -> None:
-    with Cluster.obtain(data, Postgres()) as cluster, psycopg.connect(cluster.dsn) as conn:
+def test_a_cluster_is_durable_unless_a_test_says_otherwise(made: Path) -> None:
+    with Cluster.obtain(made, Postgres()) as cluster, psycopg.connect(cluster.dsn) as conn:
         found = conn.execute(
             "SELECT current_setting('fsync'), current_setting('synchronous_commit')"
         ).fetchone()
     assert found == ("on", "on")
 
 
-def test_the_server_never_runs_as_root(data: Path) -> None:
-    with obtain(data) as cluster:
+def test_the_server_never_runs_as_root(made: Path) -> None:
+    with obtain(made) as cluster:
         process = psutil.Process(cluster.pid)
         assert process.uids().effective == cluster.files.stat().st_uid != 0
 
 
-def test_the_last_holder_stops_the_server(data: Path) -> None:
-    first = obtain(data)
-    second = obtain(data)
+def test_the_last_holder_stops_the_server(made: Path) -> None:
+    first = obtain(made)
+    second = obtain(made)
     assert second.pid == first.pid
     assert first.stop() is False
     assert psutil.pid_exists(second.pid)
@@ -95,25 +103,25 @@ def test_the_last_holder_stops_the_server(data: Path) -> None:
     assert not (second.files / "postmaster.pid").exists()
 
 
-def test_a_killed_holder_leaves_a_server_that_the_next_one_takes_over(data: Path) -> None:
-    with holder(data) as child:
+def test_a_killed_holder_leaves_a_server_that_the_next_one_takes_over(made: Path) -> None:
+    with holder(made) as child:
         pid = int(child.stdout.readline())
         child.kill()
         child.wait()
-    with obtain(data) as cluster:
+    with obtain(made) as cluster:
         assert cluster.pid == pid
     assert not (cluster.files / "postmaster.pid").exists()
 
 
-def test_a_second_process_attaches_and_leaves_the_server_to_the_first(data: Path) -> None:
-    with obtain(data) as cluster, holder(data) as child:
+def test_a_second_process_attaches_and_leaves_the_server_to_the_first(made: Path) -> None:
+    with obtain(made) as cluster, holder(made) as child:
         assert int(child.stdout.readline()) == cluster.pid
         assert child.communicate("leave\n")[0].strip() == "False"
         assert cluster.is_alive()
 
 
-def test_a_killed_server_is_started_again_with_its_data(data: Path) -> None:
-    with Cluster.obtain(data, Postgres()) as cluster:
+def test_a_killed_server_is_started_again_with_its_data(made: Path) -> None:
+    with Cluster.obtain(made, Postgres()) as cluster:
         with psycopg.connect(cluster.dsn) as conn:
             conn.execute("CREATE TABLE note AS SELECT 'kept' AS text")
         kill_and_wait(cluster.pid)
@@ -124,21 +132,21 @@ def test_a_killed_server_is_started_again_with_its_data(data: Path) -> None:
             assert conn.execute("SELECT text FROM note").fetchone() == ("kept",)
 
 
-def test_a_living_server_is_left_alone(data: Path) -> None:
-    with obtain(data) as cluster:
+def test_a_living_server_is_left_alone(made: Path) -> None:
+    with obtain(made) as cluster:
         pid = cluster.pid
         cluster.revive()
         assert cluster.pid == pid
 
 
-def test_an_old_pid_file_naming_another_program_does_not_stop_the_start(data: Path) -> None:
-    with obtain(data) as cluster:
+def test_an_old_pid_file_naming_another_program_does_not_stop_the_start(made: Path) -> None:
+    with obtain(made) as cluster:
         files = cluster.files
         kill_and_wait(cluster.pid)
         switch = by_uid(files.stat().st_uid).switch()
         with subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE, cwd="/", **switch) as other:
             replace_pid(files, other.pid)
-            for lock in data.rglob(".s.PGSQL.*.lock"):  # the socket's file names it, too
+            for lock in made.rglob(".s.PGSQL.*.lock"):  # the socket's file names it, too
                 _, rest = lock.read_text().split("\n", 1)
                 lock.write_text(f"{other.pid}\n{rest}")
             assert not cluster.is_alive()
@@ -149,12 +157,12 @@ def test_an_old_pid_file_naming_another_program_does_not_stop_the_start(data: Pa
             other.communicate()
 
 
-def test_a_truncated_pid_file_is_an_old_one(data: Path) -> None:
-    with obtain(data) as cluster:
+def test_a_truncated_pid_file_is_an_old_one(made: Path) -> None:
+    with obtain(made) as cluster:
         files = cluster.files
     (files / "postmaster.pid").write_text("")
     with pytest.raises(Unavailable, match="is empty"):
-        obtain(data)
+        obtain(made)
 
 
 def test_a_half_made_cluster_is_made_anew(data: Path) -> None:
@@ -165,12 +173,12 @@ def test_a_half_made_cluster_is_made_anew(data: Path) -> None:
         assert cluster.is_alive()
 
 
-def test_a_cluster_of_another_major_release_is_refused(data: Path) -> None:
-    with obtain(data) as cluster:
+def test_a_cluster_of_another_major_release_is_refused(made: Path) -> None:
+    with obtain(made) as cluster:
         files = cluster.files
     (files / "PG_VERSION").write_text("15\n")
     with pytest.raises(ConfigError, match="pg_upgrade"):
-        obtain(data)
+        obtain(made)
 
 
 def test_a_long_path_gets_its_socket_elsewhere(data: Path) -> None:
@@ -262,9 +270,9 @@ def test_the_named_os_user_runs_the_server(data: Path) -> None:
         assert psutil.Process(cluster.pid).username() == "nobody"
 
 
-def test_no_key_of_ours_reaches_the_server(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_key_of_ours_reaches_the_server(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VNA_ROOT_KEY", "secret")
-    with obtain(data) as cluster:
+    with obtain(made) as cluster:
         assert set(psutil.Process(cluster.pid).environ()) <= {"PATH", "LC_ALL", "TZ", "LC_COLLATE",
             "LC_CTYPE", "LC_MESSAGES", "LC_MONETARY", "LC_NUMERIC", "LC_TIME", "PGDATA",
             "PG_GRANDPARENT_PID"}  # fmt: skip

@@ -8,6 +8,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
@@ -151,10 +152,14 @@ def test_hostile_connections_cost_nothing_that_stays(serve: Serve) -> None:
         wire.associate() + wire.pdu(4, struct.pack(">IBB", 0xFFFFFFF0, 1, 3)),
     ]
     threads, before = threading.active_count(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for number in range(200):
+
+    def attack(number: int) -> None:
         with edge.connect() as sock:
             sock.sendall(hostile[number % 5])
             assert wire.is_closed(sock)
+
+    with ThreadPoolExecutor(10) as crowd:
+        assert len(list(crowd.map(attack, range(200)))) == 200
     wait_for(lambda: threading.active_count() == threads)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20 << 10
     assert echoes(edge) == 0

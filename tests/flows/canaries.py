@@ -27,9 +27,7 @@ class Canaries:
 def found_in(data: bytes, words: dict[str, str]) -> list[str]:
     """Name the words that stand in some bytes, however they are written."""
     lower = data.lower()
-    return [
-        name for name, word in words.items() if any(_is_in(way, data, lower) for way in _ways(word))
-    ]
+    return [name for name, word in words.items() if _stands_in(word, data, lower)]
 
 
 def found_below(folder: Path, words: dict[str, str], *, without: Iterable[Path] = ()) -> list[str]:
@@ -44,25 +42,16 @@ def found_below(folder: Path, words: dict[str, str], *, without: Iterable[Path] 
     return found
 
 
-def _ways(word: str) -> Iterator[tuple[bytes, bool]]:
-    """Write a word as programs do: as text, for an address, in Base64; whether case counts."""
+def _stands_in(word: str, data: bytes, lower: bytes) -> bool:
+    """Look for a word as programs write it: as text, for an address, in Base64."""
     raw = word.encode()
     if word.isdecimal() and len(word) <= 8:  # a code; other numbers may hold its digits
-        yield rb"(?<!\d)" + raw + rb"(?!\d)", True
-        return
-    yield re.escape(raw.lower()), False
-    yield re.escape(word.lower().encode("utf-16-le")), False
-    yield re.escape(raw.hex().encode()), False
-    if (quoted := quote_plus(word)) != word:
-        yield re.escape(quoted.lower().encode()), False
-    for shift in range(3):  # what stands before a word decides where its groups of three begin
-        whole = base64.b64encode(b"\0" * shift + raw)
-        yield re.escape(whole[(shift * 8 + 5) // 6 : len(whole) - 4]), True
-
-
-def _is_in(way: tuple[bytes, bool], data: bytes, lower: bytes) -> bool:
-    pattern, is_exact = way
-    return re.search(pattern, data if is_exact else lower) is not None
+        return re.search(rb"(?<!\d)" + raw + rb"(?!\d)", data) is not None
+    ways = (raw.lower(), word.lower().encode("utf-16-le"), raw.hex().encode())
+    quoted = quote_plus(word).lower().encode()
+    # what stands before a word decides where its groups of three begin
+    coded = [base64.b64encode(b"\0" * shift + raw)[(shift * 8 + 5) // 6 : -4] for shift in range(3)]
+    return any(way in lower for way in (*ways, quoted)) or any(way in data for way in coded)
 
 
 def _files(folder: Path, left_out: tuple[Path, ...]) -> Iterator[Path]:

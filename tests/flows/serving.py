@@ -17,6 +17,8 @@ from typing import Any
 
 import psutil
 
+from tests import prepared
+
 ROOT = Path(__file__).resolve().parents[2]
 READY_S = 90.0
 
@@ -40,7 +42,8 @@ class Serving:
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start and wait until it is ready."""
+        """Start and wait until it is ready, over an archive that was made before."""
+        prepared.lay(self.data)
         log = (self.data.parent / f"{self.data.name}.log").open("ab")
         with log:
             self.process = subprocess.Popen(

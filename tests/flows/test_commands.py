@@ -1,7 +1,10 @@
-"""The commands an administrator types, each as a process of its own."""
+"""The commands an administrator types: what changes something as a process of its own, questions in
+this one."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import shutil
@@ -15,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests import factories
+from vna.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -40,6 +44,15 @@ def vna(folder: Path, command: str, *arguments: str) -> subprocess.CompletedProc
     )
 
 
+def asked(folder: Path, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Ask by the same command line, without a start of Python: it was to change nothing."""
+    out, err = io.StringIO(), io.StringIO()
+    words = [command, "--data", str(folder / "data"), *arguments]
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main(words)
+    return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+
+
 def samples(folder: Path) -> Path:
     """A disc as patients bring it: objects, a ZIP archive, a readme, a link."""
     disc = folder / "disc"
@@ -56,7 +69,7 @@ def samples(folder: Path) -> Path:
 
 
 def counts(folder: Path) -> object:
-    told = vna(folder, "status", "--json")
+    told = asked(folder, "status", "--json")
     assert told.returncode == 0, told.stderr
     held = json.loads(told.stdout)["holds"]
     return {name: count for name, count in held.items() if name != "index_bytes"}
@@ -102,23 +115,23 @@ def test_deleted_stays_deleted_until_it_is_brought_back(folder: Path) -> None:
     gone = vna(folder, "delete", study)
     assert gone.returncode == 0, gone.stderr
     assert f"deleted  study {study}: 5 objects" in gone.stdout
-    assert vna(folder, "delete", study).returncode == 1
-    assert vna(folder, "delete", "1.2.3").returncode == 1
-    told = vna(folder, "status")
+    assert asked(folder, "delete", study).returncode == 1
+    assert asked(folder, "delete", "1.2.3").returncode == 1
+    told = asked(folder, "status")
     assert "1 studies" in told.stdout
     assert "5 objects" in told.stdout
-    assert study in vna(folder, "undelete").stdout
+    assert study in asked(folder, "undelete").stdout
 
     shutil.rmtree(folder / "data" / "pg")
     assert vna(folder, "init").returncode == 0
     again = vna(folder, "reindex")
     assert "1 instances indexed from 6 blobs" in again.stdout, again.stderr
-    assert vna(folder, "verify", "--keyed").returncode == 0
-    assert "journal      1 entries" in vna(folder, "doctor").stdout
+    assert asked(folder, "verify", "--keyed").returncode == 0
+    assert "journal      1 entries" in asked(folder, "doctor").stdout
 
     back = vna(folder, "undelete", study)
     assert back.returncode == 0, back.stderr
     assert "5 objects" in back.stdout
     assert counts(folder) == before
-    assert vna(folder, "undelete", study).returncode == 1
-    assert "nothing" in vna(folder, "undelete").stdout
+    assert asked(folder, "undelete", study).returncode == 1
+    assert "nothing" in asked(folder, "undelete").stdout

@@ -12,8 +12,9 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.conftest import TestPostgres
 from tests.factories import ct
+from tests.flows.axe import violations
 from tests.flows.test_imports import carried_out
-from tests.flows.test_inbox import AXE, browser
+from tests.flows.test_inbox import browser
 from tests.flows.test_viewer import SCREENS
 from tests.imports import parcels
 from tests.imports.conftest import PDF, iso_of, zip_of
@@ -38,9 +39,7 @@ def glanced(page: Page, name: str) -> None:
         page.set_viewport_size({"width": width, "height": height})
         page.screenshot(path=SCREENS / f"{name}-{of}.png", full_page=True)
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), of
-        page.evaluate(AXE.read_text(encoding="utf-8"))  # past the policy of the page
-        found = page.evaluate("axe.run().then(r => r.violations.map(v => v.id))")
-        assert found == [], (name, of)
+        assert violations(page) == [], (name, of)
 
 
 def mail(page: Page, site: Site, subject: str) -> str:

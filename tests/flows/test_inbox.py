@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.conftest import TestPostgres
+from tests.flows.axe import violations
 from tests.flows.test_viewer import SCREENS
 from tests.web.conftest import Site, serving
 from tests.web.test_inbox import LINK, invited, kept
 from vna.delivery.channels import email, phone
 
 WIDTHS = {"narrow": (320, 640), "phone": (360, 740), "tablet": (768, 1024), "desktop": (1280, 800)}
-AXE = Path(__file__).parent / "npm" / "node_modules" / "axe-core" / "axe.min.js"
 CODE = {"code": "12345678", "minutes": "10", "host": "localhost"}
 
 
@@ -45,9 +44,7 @@ def looked_at(page: Page, name: str) -> None:
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), of
         if of == "phone":
             continue
-        page.evaluate(AXE.read_text(encoding="utf-8"))  # past the policy of the page
-        found = page.evaluate("axe.run().then(r => r.violations.map(v => v.id))")
-        assert found == [], (name, of)
+        assert violations(page) == [], (name, of)
 
 
 def test_the_inbox_is_read_on_every_screen(site: Site, browser: Browser) -> None:

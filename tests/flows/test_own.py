@@ -13,8 +13,8 @@ from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.conftest import TestPostgres
 from tests.factories import ct
-from tests.flows.test_inbox import AXE
-from tests.flows.test_shares import _VIOLATIONS, PHONE, browser, report, slices
+from tests.flows.axe import all_there, violations
+from tests.flows.test_shares import PHONE, browser, report, slices
 from tests.flows.test_viewer import SCREENS, Told
 from tests.web.conftest import Site, serving
 from tests.web.guests import offered
@@ -79,8 +79,7 @@ def root(site: Site) -> str:
 
 def looked_at(page: Page, name: str) -> None:
     """Take pictures; nothing scrolls sideways, axe finds nothing, here and there in the dark."""
-    page.wait_for_load_state("networkidle")
-    page.evaluate(AXE.read_text(encoding="utf-8"))  # past the policy of the page
+    all_there(page)
     for of, size in SIZES.items():
         page.set_viewport_size(size)  # type: ignore[arg-type]  # a TypedDict of the same keys
         if of != "narrow":
@@ -88,7 +87,7 @@ def looked_at(page: Page, name: str) -> None:
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), of
     for scheme in ("light", "dark") if name in DARK else ("light",):
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]  # a word of these
-        assert page.evaluate(_VIOLATIONS) == [], (name, scheme)
+        assert violations(page) == [], (name, scheme)
     page.emulate_media(color_scheme="light")
     page.set_viewport_size(PHONE)  # type: ignore[arg-type]  # a TypedDict of the same keys
 

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.conftest import TestPostgres
 from tests.factories import Instance
-from tests.flows.test_inbox import AXE
+from tests.flows.axe import violations
 from tests.flows.test_shares import PHONE, browser, link, report, slices
 from tests.flows.test_viewer import DESKTOP, SCREENS, Told
 from tests.web.conftest import Site, serving
@@ -33,8 +33,6 @@ CONSENT = Consent(
     signed_by="Jane Doe",
     way="kiosk",
 )
-_VIOLATIONS = """axe.run().then(r => r.violations.map(
-  v => [v.id, v.nodes[0].html, v.nodes[0].failureSummary].join(" | ")))"""
 
 
 def born(one: Instance) -> Instance:
@@ -66,13 +64,12 @@ def seen_by(browser: Browser, site: Site, who: Surfer | None, **size: int) -> Br
 def looked_at(page: Page, name: str) -> None:
     """Take pictures on a phone and a desk; nothing scrolls sideways, and axe finds nothing."""
     size = page.viewport_size
-    page.evaluate(AXE.read_text(encoding="utf-8"))  # past the policy of the page
     for of, shown in {"phone": PHONE, "desktop": DESKTOP}.items():
         page.set_viewport_size(shown)  # type: ignore[arg-type]  # a TypedDict of the same keys
         page.screenshot(path=SCREENS / f"{name}-{of}.png", full_page=True)
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), of
         if shown == size:
-            assert page.evaluate(_VIOLATIONS) == [], (name, of)
+            assert violations(page) == [], (name, of)
     assert size is not None
     page.set_viewport_size(size)
 

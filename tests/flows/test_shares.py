@@ -14,7 +14,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.conftest import TestPostgres
 from tests.factories import Instance, ct
-from tests.flows.test_inbox import AXE, WIDTHS
+from tests.flows.axe import violations
+from tests.flows.test_inbox import WIDTHS
 from tests.flows.test_viewer import SCREENS, Told
 from tests.web.conftest import Site, serving
 from tests.web.guests import coded, offered
@@ -22,8 +23,6 @@ from tests.web.test_viewing import NO_IMAGE, SR
 from vna.sharing.values import Offered
 
 PHONE = {"width": 360, "height": 740}
-_VIOLATIONS = """axe.run().then(r => r.violations.map(
-  v => [v.id, v.nodes[0].html, v.nodes[0].failureSummary].join(" | ")))"""
 WINDOW = {"WindowCenter": "900", "WindowWidth": "3000", "StudyDescription": "CT of the chest"}
 
 
@@ -111,14 +110,12 @@ def enter(page: Page, site: Site, share: Offered) -> None:
 
 def looked_at(page: Page, name: str) -> None:
     """Take pictures; nothing scrolls sideways, and axe finds nothing (on a phone as if narrow)."""
-    page.evaluate(AXE.read_text(encoding="utf-8"))  # past the policy of the page
     for of, (width, height) in WIDTHS.items():
         page.set_viewport_size({"width": width, "height": height})
         page.screenshot(path=SCREENS / f"{name}-{of}.png", full_page=True)
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), of
         if of != "phone":
-            found = page.evaluate(_VIOLATIONS)
-            assert found == [], (name, of)
+            assert violations(page) == [], (name, of)
     page.set_viewport_size(PHONE)  # type: ignore[arg-type]  # a TypedDict of the same keys
 
 

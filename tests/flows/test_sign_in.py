@@ -19,8 +19,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.cli.serving import Serving, serving
+from tests.flows.axe import violations
 from tests.flows.serving import ROOT
-from tests.flows.test_inbox import AXE
 from tests.flows.test_viewer import DESKTOP, PHONE, SCREENS, Told
 
 PASSPHRASE = "four green bicycles"
@@ -82,13 +82,11 @@ def link(text: str, served: Serving) -> str:
 
 def shoot(page: Page, name: str) -> None:
     """Take a picture on phone and desktop; neither scrolls sideways, axe finds nothing."""
-    page.evaluate(AXE.read_text(encoding="utf-8"))  # past the policy of the page
     for size, of in ((PHONE, "phone"), (DESKTOP, "desktop")):
         page.set_viewport_size(size)  # type: ignore[arg-type]  # a TypedDict of the same keys
         page.screenshot(path=SCREENS / f"{name}-{of}.png", full_page=True)
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), name
-        found = page.evaluate("axe.run().then(r => r.violations.map(v => v.id))")
-        assert found == [], (name, of)
+        assert violations(page) == [], (name, of)
 
 
 def test_the_first_administrator_enrols_signs_in_and_out(

@@ -27,6 +27,7 @@ from pynetdicom import AE
 from pynetdicom.sop_class import CTImageStorage  # type: ignore[attr-defined]  # made at import
 
 from tests.delivery.relay import Mailed, Relay, authority, relaying
+from tests.flows.axe import all_there, violations
 from tests.flows.serving import READY_S, Serving, select_nothing
 from tests.flows.test_guests import glanced
 from tests.flows.test_inbox import browser, looked_at
@@ -291,11 +292,10 @@ def test_every_page_of_staff_is_for_everybody(desk: Desk, page: Page) -> None:
     study = f"{desk.root}/study/{desk.uid(1)}"
 
     def look(name: str) -> None:
-        page.wait_for_load_state("networkidle")
+        all_there(page)
         looked_at(page, f"staff-{name}")
         page.emulate_media(color_scheme="dark", reduced_motion="reduce")
-        found = page.evaluate("axe.run().then(r => r.violations.map(v => v.id))")
-        assert found == [], name
+        assert violations(page) == [], name
         page.emulate_media(color_scheme="light")
 
     page.goto(desk.root)

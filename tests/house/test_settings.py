@@ -90,3 +90,18 @@ def test_an_address_is_host_and_port(text: str, found: tuple[str, int]) -> None:
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(ConfigError):
         address(text)
+
+
+def test_the_settings_of_a_hardened_archive_are_settings_and_are_not_laxer(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    file = tmp_path / "vna.toml"
+    file.write_text(block)
+    found, ours = load(file, environ={}), Settings()
+    assert not found.dev
+    assert found.dicom.listen == ours.dicom.listen
+    assert not found.dicom.plain_anywhere
+    assert found.tls.clients == "required"
+    assert found.access.idle_s <= ours.access.idle_s
+    for where in (found.http.listen, found.dicom.tls_listen):
+        assert address(where)[1]

@@ -17,7 +17,9 @@ from tests.dimse.test_move_scp import storescp
 from tests.factories import IMPLICIT, ct
 from tests.flows.serving import free_port
 from tests.jobs.conftest import WHO, entry, register, states, worker_of
-from vna.access.principal import Kind, Principal
+from vna.access import labels as access_labels
+from vna.access.principal import Kind, Label, Principal
+from vna.access.routes import Route
 from vna.db.work import State
 from vna.dicom.refs import StudyRef, uid
 from vna.errors import Conflict, NotFound, NotPermitted
@@ -140,6 +142,28 @@ def test_what_was_deleted_meanwhile_has_failed(
     assert found.state is State.FAILED
     assert [item.cause for item in items] == ["It is no longer there."]
     assert shelf.taken == []
+
+
+def test_what_a_label_withholds_from_aes_no_rule_sends_until_it_is_let_go(
+    archive: Archive, board: Board, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access_labels, "LOOK_S", -1.0)
+    shelf = shelf_at(archive, serve)
+    archive.routes.add(WHO, Route(name="all", remote="DEST"))
+    archive.labels.put(WHO, STUDY, Label.SENSITIVE, reason="known to all")
+    fill(archive, ct(1), ct(2))
+    with archive.database.transaction() as tx:
+        tx.execute("UPDATE job SET due_at = now()")  # they gather for a while
+    while worker_of(archive).do_one():
+        pass
+    assert {t.expected.sop_instance for t in shelf.taken} == {ct(2).instance}
+    kept = next(one for one in board.entries(WHO, state=State.FAILED, most=9))
+    items = board.entry(WHO, kept.job_id)[1]
+    assert "A label withholds it" in (items[0].cause or "")
+    archive.labels.take(WHO, STUDY, Label.SENSITIVE)
+    board.retry(WHO, kept.job_id)
+    worker_of(archive).do_one()
+    assert {t.expected.sop_instance for t in shelf.taken} == {ct(1).instance, ct(2).instance}
 
 
 def test_it_needs_a_study_and_a_remote_and_the_right_to_ask(archive: Archive, board: Board) -> None:

@@ -9,6 +9,7 @@ from vna.access.accounts import Accounts
 from vna.access.api_tokens import ApiTokens
 from vna.access.audit import Audit
 from vna.access.care import Care
+from vna.access.client_certificates import ClientCertificates
 from vna.access.emergencies import Emergencies, Told
 from vna.access.factors import Factors
 from vna.access.federation import Federation
@@ -39,6 +40,7 @@ class People:
     emergencies: Emergencies
     labels: Labels
     federation: Federation
+    certificates: ClientCertificates
 
     def bearer(self, token: str, address: str | None) -> Principal | None:
         """Say whose bearer token this is: one of ours, or of the issuer. Raises `Unavailable`."""
@@ -99,6 +101,9 @@ def people(
         care=care,
         emergencies=Emergencies(**kept, told=told),
         labels=labels,
+        certificates=ClientCertificates(
+            database=database, audit=audit, accounts=accounts, tokens=tokens
+        ),
         federation=Federation(
             **kept,
             accounts=accounts,

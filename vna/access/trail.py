@@ -128,6 +128,7 @@ class Trail:
         That they are looked at is written before the first is given. Raises `NotPermitted`,
         `NotFound` for a study that is out of sight.
         """
+        require(principal, Action.QUERY)
         for study in studies:
             require(principal, Action.QUERY, StudyRef(UID(study)))
         told = Event(kind="audit.read", outcome="done", detail={"act": "own", "studies": studies})

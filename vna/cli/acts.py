@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 from pathlib import Path
 
 
@@ -13,3 +14,12 @@ def take_common(parser: argparse.ArgumentParser) -> None:
     """
     for flag, where in (("--data", "DIR"), ("--config", "FILE")):
         parser.add_argument(flag, metavar=where, type=Path, default=argparse.SUPPRESS)
+
+
+def moment(text: str) -> dt.datetime:
+    """Read a date or a time; without a zone it is UTC."""
+    try:
+        found = dt.datetime.fromisoformat(text)
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError("a time as 2026-11-22T06:00 is expected") from exc
+    return found if found.tzinfo else found.replace(tzinfo=dt.UTC)

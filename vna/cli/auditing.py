@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 import getpass
 import json
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from vna.access.fhir import audit_event
 from vna.access.principal import system
 from vna.access.trail import Patient, Row, Trail, Wanted
 from vna.app import Archive, at_work
-from vna.cli.acts import take_common
+from vna.cli.acts import moment, take_common
 from vna.config import Settings
 from vna.errors import ConfigError
 from vna.operate.accepting import Acceptance
@@ -83,17 +82,8 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--study", metavar="UID")
     parser.add_argument("--principal", metavar="NAME")
     parser.add_argument("--kind", metavar="KIND", help="read, sent, instance.stored, instance, ...")
-    parser.add_argument("--from", dest="since", type=_moment, metavar="TIME", help="ISO 8601, UTC")
-    parser.add_argument("--to", dest="until", type=_moment, metavar="TIME", help="before then")
-
-
-def _moment(text: str) -> dt.datetime:
-    """Read a date or a time; without a zone it is UTC."""
-    try:
-        found = dt.datetime.fromisoformat(text)
-    except ValueError as exc:
-        raise argparse.ArgumentTypeError("a time as 2026-11-22T06:00 is expected") from exc
-    return found if found.tzinfo else found.replace(tzinfo=dt.UTC)
+    parser.add_argument("--from", dest="since", type=moment, metavar="TIME", help="ISO 8601, UTC")
+    parser.add_argument("--to", dest="until", type=moment, metavar="TIME", help="before then")
 
 
 def _wanted(args: argparse.Namespace) -> Wanted:

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 
 from vna import __version__
+from vna.cli.memory import importing
 from vna.config import Settings
 from vna.errors import ConfigError, VNAError
 from vna.loading import load
@@ -117,7 +118,8 @@ def _parser(asked: str | None) -> tuple[argparse.ArgumentParser, ModuleType | No
             command.name, help=command.summary, description=command.summary, parents=[common]
         )
         if command.name == asked:
-            found = importlib.import_module(f"vna.cli.{command.module}")
+            with importing():
+                found = importlib.import_module(f"vna.cli.{command.module}")
             found.options(inner)
             if command.listens:
                 _add_listening(inner)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from vna import app
@@ -16,11 +18,12 @@ from vna.backup.manifest import Summary
 from vna.backup.restoring import bring_objects, require_empty, require_key
 from vna.backup.taking import BLOBS_FOLDER, ROOT_KEY
 from vna.blobs.backends import connect
+from vna.cli.acts import moment
 from vna.cli.progress import later_bar
 from vna.cli.quantities import in_bytes
 from vna.config import Settings
 from vna.crypto.keyring import RootKey, write_root_key
-from vna.db import copies, runlock
+from vna.db import copies, replay, runlock
 from vna.db.place import make_data
 from vna.errors import ConfigError, Corrupt
 from vna.index import feed
@@ -43,6 +46,15 @@ def options(parser: argparse.ArgumentParser) -> None:
         help="your copy of the root key, unless the backup holds it",
     )
     parser.add_argument(
+        "--until",
+        type=moment,
+        metavar="TIME",
+        help="bring the database on to this moment, by its archived log; ISO 8601, UTC",
+    )
+    parser.add_argument(
+        "--wal", type=Path, metavar="DIR", help="the archived log of the embedded PostgreSQL"
+    )
+    parser.add_argument(
         "--leave-out-damaged",
         action="store_true",
         help="restore although objects of the backup are damaged, without them",
@@ -54,6 +66,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     folder = Path(os.path.abspath(args.dir))
     summary = Summary.read(folder)
     _require_place(settings, summary)
+    later = _later(args, summary)
     root = _root_key(folder, summary, args.root_key, settings)
     require_key(folder, summary, root)
     damaged = _damaged(folder, summary)
@@ -61,15 +74,42 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     if damaged and (beyond or not args.leave_out_damaged):
         said = "" if beyond else " With --leave-out-damaged it is done without them."
         raise Corrupt(f"{len(damaged)} files of the backup are damaged: nothing is restored.{said}")
-    objects = _restore(folder, summary, settings, root, damaged)
-    print(f"archive {summary.archive_id} as of {summary.begun} restored into {settings.data}")
+    objects = _restore(folder, summary, settings, root, damaged, later=later)
+    as_of = summary.begun if later is None else later.moment.isoformat(timespec="seconds")
+    print(f"archive {summary.archive_id} as of {as_of} restored into {settings.data}")
     print(f"{objects} objects, {in_bytes(summary.size)} with PostgreSQL; {len(damaged)} left out")
     print("`vna serve` adopts what is newer than the copy of the database")
     return 1 if damaged else 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Later:
+    """A moment after the copy, and the log that leads there."""
+
+    moment: dt.datetime
+    log: Path
+
+
+def _later(args: argparse.Namespace, summary: Summary) -> _Later | None:
+    if (args.until is None) != (args.wal is None):
+        raise ConfigError("--until TIME needs --wal DIR, the archived log; and the other way.")
+    if args.until is None:
+        return None
+    if summary.database != manifest.CLUSTER:
+        raise ConfigError("Only a cluster goes on to a moment: this backup holds a dump.")
+    log = Path(os.path.abspath(args.wal))
+    replay.require_log(log, args.until)
+    return _Later(args.until, log)
+
+
 def _restore(
-    folder: Path, summary: Summary, settings: Settings, root: RootKey, damaged: set[str]
+    folder: Path,
+    summary: Summary,
+    settings: Settings,
+    root: RootKey,
+    damaged: set[str],
+    *,
+    later: _Later | None,
 ) -> int:
     make_data(settings.data)
     with runlock.held(settings.data, "restore", exclusive=True):
@@ -77,12 +117,14 @@ def _restore(
             write_root_key(app.root_key_at(settings), root)
         source = folder / f"postgres-{summary.stamp}"
         if summary.database == manifest.CLUSTER:
-            copies.bring_cluster(
+            files = copies.bring_cluster(
                 source,
                 settings.data,
                 settings.postgres,
                 major=summary.postgres,
             )
+            if later is not None:
+                replay.ask(files, later.log, later.moment)
         backend = connect(app.blobs_at(settings))
         try:
             require_empty(backend)
@@ -95,14 +137,19 @@ def _restore(
         if summary.database == manifest.DUMP:
             with app.index_of(settings) as index:
                 copies.bring_schema(index.dsn, settings.postgres.schema, source)
-    _begin(summary, settings)
+    if later is not None:
+        with app.index_of(settings) as index:
+            if index.cluster is not None:
+                replay.done(index.cluster.admin_dsn())
+    _begin(summary, settings, None if later is None else later.moment)
     return objects
 
 
-def _begin(summary: Summary, settings: Settings) -> None:
+def _begin(summary: Summary, settings: Settings, moment: dt.datetime | None) -> None:
     """Open the archive, which proves that it is one, and write down where its trail has a gap."""
     with at_work(settings, "restore", exclusive=True) as archive:
-        detail = {"as_of": summary.begun, "files": summary.files}
+        as_of = summary.begun if moment is None else moment.isoformat()
+        detail = {"as_of": as_of, "files": summary.files}
         event = Event(kind="archive.restored", outcome="done", detail=detail)
         with archive.database.transaction() as tx:
             archive.audit.write(tx, system("restore"), [event])

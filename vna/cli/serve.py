@@ -11,9 +11,11 @@ import sys
 from pathlib import Path
 
 from vna.cli import sockets
+from vna.cli.memory import importing
 from vna.config import Settings
 from vna.db import runlock
 from vna.db.place import make_data
+from vna.web.proxies import Proxies
 
 _FILES = 65536
 
@@ -54,6 +56,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 -- flags stand in the settings
     """Serve until SIGTERM or SIGINT."""
     sockets.require_loopback(settings)
+    Proxies(settings.http)  # told here, and not by each child
     _set_limits()
     make_data(settings.data)
     with contextlib.ExitStack() as closing:
@@ -69,7 +72,8 @@ def run(args: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 --
         _share_metrics(settings.data / "run" / "metrics")
         # Imported only now: metrics look for their folder when they are declared. And only once,
         # before the first fork, so that all processes share the memory.
-        from vna.cli.processes import serve
+        with importing():
+            from vna.cli.processes import serve
 
         serve(settings, http, dicom)
     return 0

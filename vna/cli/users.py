@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from pathlib import Path
 
 from vna.access.accounts import PERSON, SERVICE, Account
 from vna.app import Archive, at_work
@@ -24,6 +25,12 @@ def options(parser: argparse.ArgumentParser) -> None:
     add.add_argument("--service", action="store_true", help="a program: has tokens, signs in never")
     add.add_argument("--sso", action="store_true", help="signs in at oidc.issuer, under this login")
     add.add_argument("--subject", help="of a service: how jwt.issuer calls it (claim `sub`)")
+    add.add_argument(
+        "--certificate", type=Path, metavar="FILE", help="of a service: shown to a proxy of ours"
+    )
+    certified = words.add_parser("certificate", help="another certificate of a service")
+    certified.add_argument("login")
+    certified.add_argument("certificate", type=Path, metavar="FILE", help="in PEM")
     shown = words.add_parser("list", help="show the accounts")
     shown.add_argument("--json", action="store_true", help="one JSON object, for programs")
     for word, said in (
@@ -54,6 +61,8 @@ def _act(args: argparse.Namespace, archive: Archive) -> None:
     match args.act:
         case "add":
             _add(args, archive)
+        case "certificate":
+            _certify(args, archive)
         case "list":
             _show(accounts.all(who), as_json=args.json)
         case "disable":
@@ -72,19 +81,32 @@ def _act(args: argparse.Namespace, archive: Archive) -> None:
 
 def _add(args: argparse.Namespace, archive: Archive) -> None:
     people, who = archive.engines.people, shell()
-    if (args.subject and not args.service) or (args.sso and args.service):
-        raise ConfigError("--sso is for people, who sign in, --subject for a service.")
+    of_service = args.subject or args.certificate
+    if (of_service and not args.service) or (args.sso and args.service):
+        raise ConfigError("--sso is for people, --subject and --certificate for a service.")
     people.accounts.add(who, args.login, args.role, kind=SERVICE if args.service else PERSON)
+    if args.certificate:
+        _certify(args, archive)
     if args.subject:
         people.federation.name(who, args.login, args.subject)
         print(f"added {args.login}; jwt.issuer calls it {args.subject}")
     elif args.sso:
         people.federation.expect(who, args.login)
         print(f"added {args.login}, who signs in at the identity provider")
-    elif args.service:
+    elif args.service and not args.certificate:
         print(f"added {args.login}; `vna token add {args.login} NAME` lets it in")
-    else:
+    elif not args.service:
         links.show(archive.settings, args.login, people.accounts.invite(who, args.login))
+
+
+def _certify(args: argparse.Namespace, archive: Archive) -> None:
+    try:
+        certificate = args.certificate.read_bytes()
+    except OSError as exc:
+        raise ConfigError(f"{args.certificate} cannot be read: {exc.strerror}.") from exc
+    certificates = archive.engines.people.certificates
+    found = certificates.name(shell(), args.login, certificate)
+    print(f"{args.login} is who shows the certificate {found}")
 
 
 def _show(accounts: list[Account], *, as_json: bool) -> None:

@@ -37,6 +37,17 @@ def fingerprint(certificate: Path) -> str:
     return hashlib.sha256(encoded).digest().hex(":").upper()
 
 
+def current_fingerprint(pem: bytes) -> str | None:
+    """Give the SHA-256 of a certificate in hexadecimal; None when it is none that is good today."""
+    try:
+        found = x509.load_pem_x509_certificate(pem)
+    except ValueError:
+        return None
+    if not found.not_valid_before_utc <= dt.datetime.now(dt.UTC) <= found.not_valid_after_utc:
+        return None
+    return hashlib.sha256(found.public_bytes(serialization.Encoding.DER)).hexdigest()
+
+
 def make(certificate: Path, key: Path, names: Iterable[str]) -> None:
     """Write a new key (0400) and a certificate for these names, key first."""
     secret = ec.generate_private_key(ec.SECP256R1())

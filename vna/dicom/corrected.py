@@ -19,13 +19,12 @@ from vna.dicom import elements as el
 from vna.dicom.attributes import tag_of, vr_of
 from vna.dicom.headers import Header
 from vna.dicom.moments import read_date
+from vna.dicom.passing import Source, gathered
 from vna.dicom.rewrite import (
     DECLARED,
     Frame,
     Rewriter,
-    Source,
     element_head,
-    gathered,
     inflate,
     to_implicit_little,
 )

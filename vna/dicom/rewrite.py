@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import enum
 import struct
-from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,6 +21,7 @@ from vna.config import Limits
 from vna.dicom import elements as el
 from vna.dicom.deflate import Inflater
 from vna.dicom.headers import Header, read_header
+from vna.dicom.passing import Source, gathered, turned
 from vna.dicom.uids import (
     DEFLATED,
     EXPLICIT_BIG,
@@ -43,13 +43,11 @@ _PIXEL_DATA, _BITS_ALLOCATED = 0x7FE00010, 0x00280100
 _NO_LENGTH = b"\xff\xff\xff\xff"
 _LONGEST_HEADER = 14  # what `read_header` looks at, at the most
 _LONGEST_SHORT = 0xFFFE
-_OUT = 1 << 16
 
 # Bytes of one number of a VR, for those that turn round
 _UNITS = dict.fromkeys(("AT", "OW", "SS", "US"), 2)
 _UNITS |= dict.fromkeys(("FL", "OF", "OL", "SL", "UL"), 4)
 _UNITS |= dict.fromkeys(("FD", "OD", "OV", "SV", "UV"), 8)
-_CODES = {array(code).itemsize: code for code in "HIQ"}
 
 
 def to_explicit_little(
@@ -137,44 +135,6 @@ class Frame:
         encoding = el.IMPLICIT_LITTLE if as_unknown else self.encoding
         unsure = as_unknown or (self.unsure and self.kind is _Kind.SEQUENCE)
         return Frame(kind, end, encoding, unsure, self.signed, bits=self.bits)
-
-
-class Source:
-    """The incoming bytes, taken a header or a piece at a time."""
-
-    def __init__(self, chunks: Iterable[bytes]) -> None:
-        self._chunks = iter(chunks)
-        self._chunk = memoryview(b"")
-        self.at = 0
-
-    def peek(self, length: int) -> bytes:
-        """Look at so many bytes, or at what is left."""
-        while len(self._chunk) < length:
-            more = next(self._chunks, None)
-            if more is None:
-                break
-            self._chunk = memoryview(bytes(self._chunk) + more if self._chunk else more)
-        return bytes(self._chunk[:length])
-
-    def take(self, length: int) -> bytes:
-        """Take exactly so many bytes; for headers and the few values that are looked at."""
-        return b"".join(self.pieces(length))
-
-    def pieces(self, length: int) -> Iterator[bytes]:
-        """Take so many bytes as they come."""
-        while length:
-            if not self._chunk and not self.peek(1):
-                raise MalformedInstance("The data set ends in the middle of an element.")
-            piece = bytes(self._chunk[:length])
-            self._chunk = self._chunk[len(piece) :]
-            self.at += len(piece)
-            length -= len(piece)
-            yield piece
-
-    def skip(self, length: int) -> None:
-        """Let so many bytes go by."""
-        for _ in self.pieces(length):
-            pass
 
 
 class Rewriter:
@@ -354,7 +314,7 @@ class Rewriter:
             unit = frame.bits // 8
         pieces = self._source.pieces(length)
         if unit > 1:
-            pieces = _turned(pieces, unit)
+            pieces = turned(pieces, unit)
         if tag in (el.PIXEL_SIGN, el.LUT_DESCRIPTOR, _BITS_ALLOCATED) and 2 <= length <= 64:
             raw = b"".join(pieces)
             self._remember(frame, tag, int.from_bytes(raw[:2], "little"))
@@ -370,34 +330,6 @@ class Rewriter:
             frame.single = number == 1
         else:
             frame.bits = number
-
-
-def _turned(pieces: Iterable[bytes], unit: int) -> Iterator[bytes]:
-    """Turn each number of `unit` bytes round; one may lie across two pieces."""
-    carry = b""
-    for piece in pieces:
-        data = carry + piece if carry else piece
-        whole = len(data) - len(data) % unit
-        carry = data[whole:]
-        words = array(_CODES[unit], data[:whole])
-        words.byteswap()
-        yield words.tobytes()
-    yield carry  # less than a number: the sender's mistake, kept as it came
-
-
-def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Join headers and small values to chunks worth sending."""
-    waiting: list[bytes] = []
-    size = 0
-    for piece in pieces:
-        waiting.append(piece)
-        size += len(piece)
-        if size >= _OUT:
-            yield b"".join(waiting)
-            waiting.clear()
-            size = 0
-    if waiting:
-        yield b"".join(waiting)
 
 
 @lru_cache(maxsize=16384)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from contextlib import closing
+from dataclasses import replace
 
 from vna.access.principal import Action, Kind, Principal
 from vna.access.remotes import Remote, Remotes
+from vna.access.roles import clears
 from vna.config import Settings
 from vna.db.outbox import Subject, enqueue
 from vna.db.pool import Connection
@@ -28,6 +30,8 @@ KIND = "forward"
 _NOTE_S = 1.0  # between two notes of how far it is
 _NOTE = 100  # instances of one note
 _GONE = "It is no longer there."
+_WITHHELD = "A label withholds it; `vna jobs retry` once it does not any more."
+_BY_RULE = "route:"  # who asks for what a rule sends: the rule
 # answers after which the same instance may well be taken later: out of resources (PS3.4 Table
 # B.2-1), processing failure, resource limitation (PS3.7 C)
 _LATER = frozenset({0x0110, 0x0213})
@@ -59,6 +63,25 @@ def sender_of(job: Job) -> Principal:
     return Principal(kind=Kind.SYSTEM, name=job.requested_by, actions=frozenset([Action.RETRIEVE]))
 
 
+def reader_of(job: Job, engines: Engines, settings: Settings) -> Principal:
+    """Say who reads what a job sends: of a rule it is cleared for no more labels than AEs are."""
+    who = sender_of(job)
+    if not job.requested_by.startswith(_BY_RULE):
+        return who  # somebody asked for just this, who saw it
+    cleared = clears(settings.access.ae_clears)
+    return engines.people.labels.narrowed(replace(who, clearances=cleared))
+
+
+def absent(waiting: Sequence[Item], there: Set[str], who: Principal) -> list[Settled]:
+    """Say of what waits and is not found why it is not sent."""
+    withheld = who.scope.withheld
+    return [
+        Settled(item.number, "failed", None, _WITHHELD if item.study in withheld else _GONE)
+        for item in waiting
+        if item.instance not in there
+    ]
+
+
 def selection_of(waiting: Sequence[Item]) -> Selection:
     """Select the instances that wait."""
     return Selection(
@@ -71,11 +94,11 @@ def selection_of(waiting: Sequence[Item]) -> Selection:
 def _send(
     task: Task, engines: Engines, settings: Settings, remote: Remote, waiting: Sequence[Item]
 ) -> None:
-    who = sender_of(task.job)
+    who = reader_of(task.job, engines, settings)
     found = engines.retrieve.retrieval(who, selection_of(waiting), what=KIND)
     numbers = {item.instance: item.number for item in waiting}
     there = {str(one.ref.instance) for one in found.listed}
-    task.note([Settled(n, "failed", None, _GONE) for uid, n in numbers.items() if uid not in there])
+    task.note(absent(waiting, there, who))
     if not found.listed:
         return
     tally = Tally(len(found))

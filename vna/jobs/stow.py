@@ -17,7 +17,7 @@ from vna.dicom.part10 import group2_for
 from vna.dicom.refs import UID
 from vna.engines import Engines
 from vna.errors import NotFound, VNAError
-from vna.jobs.forward import selection_of, sender_of
+from vna.jobs.forward import absent, reader_of, selection_of
 from vna.jobs.stow_client import Answer, Client, Part
 from vna.jobs.task import LEFT, Ending, Handler, How, Task
 from vna.retrieve.outgoing import Outgoing
@@ -27,7 +27,6 @@ KIND = "stow"
 
 _MOST = 100  # instances of one request
 _MOST_BYTES = 256 << 20
-_GONE = "It is no longer there."
 _UNANSWERED = "The answer does not name it."
 # reasons after which the same instance may well be taken later (PS3.18 Table I.2-2)
 _LATER = frozenset((0x0110, 0x0213))
@@ -59,11 +58,11 @@ class _Unread:
 def _send(
     task: Task, engines: Engines, settings: Settings, peer: Peer, waiting: Sequence[Item]
 ) -> None:
-    who = sender_of(task.job)
+    who = reader_of(task.job, engines, settings)
     found = engines.retrieve.retrieval(who, selection_of(waiting), what=KIND)
     numbers = {UID(item.instance): item.number for item in waiting}
-    there = {one.ref.instance for one in found.listed}
-    task.note([Settled(n, "failed", None, _GONE) for uid, n in numbers.items() if uid not in there])
+    there = {str(one.ref.instance) for one in found.listed}
+    task.note(absent(waiting, there, who))
     if not found.listed:
         return
     tally = Tally(len(found))

@@ -45,6 +45,7 @@ Suspend = Callable[[Principal, StudyRef, str], object]
 
 _BATCH = 500
 _LISTED = 1000
+_STUDY = "0020000D"
 _COPIED = {"00100010": "PatientName", "00100030": "PatientBirthDate", "00100040": "PatientSex"}
 
 _WHOSE = frozenset(("PatientID", "IssuerOfPatientID"))
@@ -132,13 +133,26 @@ class CorrectionEngine:
         """
         require(principal, Action.CORRECT, StudyRef(study))
         issuer = issuer or self._issuer
-        with self._database.reading() as conn:
-            known = corrections.patient_of(conn, issuer, patient_id)
+        known = self.patient(principal, patient_id, issuer=issuer)
         if not patient_id or (known is None and "PatientName" not in (more or {})):
             raise NotFound("There is no study of such a patient; say their name to make a new one.")
         changes = {"PatientID": patient_id, "IssuerOfPatientID": issuer}
-        changes |= {keyword: _text((known or {}).get(tag)) for tag, keyword in _COPIED.items()}
+        changes |= known or dict.fromkeys(_COPIED.values(), "")
         return self.correct(principal, study, changes | dict(more or {}), reason=reason)
+
+    def patient(
+        self, principal: Principal, patient_id: str, *, issuer: str | None = None
+    ) -> dict[str, str] | None:
+        """Say who a Patient ID belongs to, by their latest study: name, birth date, sex.
+
+        None when nobody has it, or nobody whose latest study this principal may see.
+        """
+        require(principal, Action.CORRECT)
+        with self._database.reading() as conn:
+            known = corrections.patient_of(conn, issuer or self._issuer, patient_id)
+        if known is None or not principal.scope.covers(StudyRef(uid(_text(known[_STUDY])))):
+            return None
+        return {keyword: _text(known.get(tag)) for tag, keyword in _COPIED.items()}
 
     def undo(self, principal: Principal, correction: bytes, *, reason: str) -> Correction:
         """Undo a correction; what others say of the same attributes then stands again.

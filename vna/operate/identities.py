@@ -10,7 +10,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from vna.access.audit import Audit, Event
 from vna.access.policy import require
@@ -20,21 +19,18 @@ from vna.blobs.layout import created_at
 from vna.blobs.store import BlobStore
 from vna.config import Settings
 from vna.db.pool import Connection, Database
-from vna.dicom.moments import read_date
 from vna.dicom.refs import UID, StudyRef
-from vna.errors import Conflict, Corrupt, InvalidRequest, NotFound, Unavailable, VNAError
+from vna.errors import Conflict, InvalidRequest, NotFound, Unavailable, VNAError
 from vna.index import deleted
 from vna.operate.corrections import Suspend
+from vna.operate.identity_entries import APART, BOUND, DECEASED, LINK, described, reading_of
 from vna.patients import store
-from vna.patients.demographics import Demographics
 from vna.patients.matching import look_at, resolve
 from vna.patients.numbers import read_issuers
 from vna.patients.store import Case, Decision, Identity, Standing, pair_of
 
 __all__ = ["Case", "Identity", "IdentityEngine", "Person", "Standing"]
 
-LINK, APART, DECEASED = "identity-link", "identity-apart", "identity-deceased"
-BOUND = "identity-bound"
 _OPS = frozenset({LINK, APART, DECEASED, BOUND})
 REASON_MOST = 500
 
@@ -195,7 +191,7 @@ class IdentityEngine:
         _require(principal)
         _require_reason(reason)
         (found,) = self._known(identity)
-        target = {"first": _described(found)}
+        target = {"first": described(found)}
         args = {"died": died and died.strftime("%Y%m%d"), "reason": reason.strip()}
         entry = self._journal.append(DECEASED, target, args, principal.name)
         self._effect(entry, principal)
@@ -211,7 +207,7 @@ class IdentityEngine:
         if found is None:
             raise NotFound("There is no such identity.")
         args = {"reason": f"account {account}", "account": account}
-        entry = self._journal.append(BOUND, {"first": _described(found)}, args, principal.name)
+        entry = self._journal.append(BOUND, {"first": described(found)}, args, principal.name)
         deleted.mark_applied(tx, [entry], BOUND)
         store.note(
             tx,
@@ -267,7 +263,7 @@ class IdentityEngine:
         is_parted = op == APART and now is not None and now.state == "linked"
         if is_parted:
             self._suspend_all(principal, first, second)
-        target = {"first": _described(first), "second": _described(second)}
+        target = {"first": described(first), "second": described(second)}
         args = {"reason": reason.strip()}
         self._effect(self._journal.append(op, target, args, principal.name), principal)
         if is_parted:  # once more: a share of both may have been under way
@@ -317,7 +313,7 @@ class IdentityEngine:
 
     def _take(self, tx: Connection, entry: Entry) -> Decision:
         """Write one decision into the tables. Raises `Corrupt`."""
-        reading = _reading(entry)
+        reading = reading_of(entry)
         ids = [
             resolve(tx, one.issuer, one.patient_id, one.said, source="journal", known_as=one.id).id
             for one in reading.parties
@@ -339,59 +335,6 @@ class IdentityEngine:
             store.decide(tx, decision, _STATES[entry.op])
             store.find_persons(tx, ids)
         return decision
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Party:
-    """An identity as a journal entry describes it."""
-
-    id: bytes
-    issuer: str
-    patient_id: str
-    said: Demographics
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Reading:
-    parties: tuple[_Party, ...]
-    reason: str
-    died: dt.date | None
-
-
-def _described(one: Identity) -> dict[str, Any]:
-    """Describe an identity so that it is known again when all studies are taken in anew."""
-    born = one.said.born
-    return {
-        "id": one.id.hex(),
-        "issuer": one.issuer,
-        "patient_id": one.patient_id,
-        "name": one.said.name,
-        "birth_date": born and born.strftime("%Y%m%d"),
-        "sex": one.said.sex,
-    }
-
-
-def _reading(entry: Entry) -> _Reading:
-    names = ("first",) if entry.op in (DECEASED, BOUND) else ("first", "second")
-    try:
-        return _Reading(
-            parties=tuple(_party(entry.target[name]) for name in names),
-            reason=str(entry.args["reason"]),
-            died=read_date(entry.args.get("died") or ""),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as exc:
-        raise Corrupt("A journal entry does not say whose identities it is about.") from exc
-
-
-def _party(said: Any) -> _Party:  # JSON of a journal entry
-    return _Party(
-        id=bytes.fromhex(said["id"]),
-        issuer=said["issuer"],
-        patient_id=said["patient_id"],
-        said=Demographics(
-            name=said["name"], birth_date=read_date(said["birth_date"] or ""), sex=said["sex"]
-        ),
-    )
 
 
 def _studies(conn: Connection, persons: list[bytes]) -> tuple[tuple[UID, bytes], ...]:

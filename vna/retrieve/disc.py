@@ -110,6 +110,7 @@ class DiscEngine:
 
         Raises `NotFound`, `NotPermitted`, `InvalidRequest`, and `TooLarge` when no medium holds it.
         """
+        require(principal, Action.RETRIEVE)
         for ref in refs:
             require(principal, Action.RETRIEVE, ref)
             require_copies(principal, ref)
@@ -275,9 +276,10 @@ class DiscEngine:
         return self._database.changing(queue)
 
     def _disc(self, principal: Principal, job_id: int) -> Disc:
+        require(principal, Action.RETRIEVE)
         found = self._listed(job_id=job_id, most=1)
         if not found:
-            raise NotFound("There is no such disc.")
+            raise NotFound
         for study in found[0].studies:
             require(principal, Action.RETRIEVE, StudyRef(uid(study)))
             require_copies(principal, StudyRef(uid(study)))

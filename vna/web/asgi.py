@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vna.config import Settings
 from vna.errors import NotFound, VNAError
@@ -23,6 +23,7 @@ from vna.web.dicomweb.shared import PREFIX, SharedDicomWeb, below_share
 from vna.web.exchange import ROOT, URI_ROOT, Counter
 from vna.web.identity import Identity
 from vna.web.portal.routes import routes as portal
+from vna.web.proxies import Proxies
 from vna.web.standing import Standing
 from vna.web.threads import Threads
 
@@ -39,10 +40,13 @@ def create(engines: Engines) -> ASGIApp:
     )
     dicomweb, shared = DicomWeb(counter), SharedDicomWeb(counter)
     house = _house(counter)
+    proxies = Proxies(engines.settings.http)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         # DICOMweb goes its own way: a frame is too short a thing for layers of middleware.
-        path = scope["path"] if scope["type"] == "http" else ""
+        path = ""
+        if scope["type"] == "http":
+            path, scope = scope["path"], proxies.seen(scope)
         if path.startswith(f"{ROOT}/") or path == ROOT:
             await dicomweb({**scope, "root_path": scope["root_path"] + ROOT}, receive, send)
         elif path in (URI_ROOT, f"{URI_ROOT}/"):
@@ -50,9 +54,22 @@ def create(engines: Engines) -> ASGIApp:
         elif path.startswith(PREFIX) and (below := below_share(scope)) is not None:
             await shared(below, receive, send)
         else:
-            await house(scope, receive, send)
+            await house(scope, receive, _protected(send))
 
     return app
+
+
+def _protected(send: Send) -> Send:
+    """Give every answer of the house what an answer of ours carries, unless it says so itself."""
+
+    async def send_on(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            said = {name.lower() for name, _ in message["headers"]}
+            ours = (*problems.PROTECTED, problems.NOT_KEPT)
+            message["headers"] = [*message["headers"], *(f for f in ours if f[0] not in said)]
+        await send(message)
+
+    return send_on
 
 
 def _house(counter: Counter) -> Starlette:
@@ -102,5 +119,5 @@ async def _error(_request: Request, exc: Exception) -> Response:
 
 
 def _response(status: int, fields: problems.Headers, content: bytes) -> Response:
-    headers = {k.decode(): v.decode() for k, v in (*problems.ALWAYS, *fields)}
+    headers = {k.decode(): v.decode() for k, v in fields}
     return Response(content, status, headers, media_type="application/json")

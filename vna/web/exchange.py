@@ -14,7 +14,7 @@ from vna.access.principal import Principal
 from vna.dicom.refs import UID, InstanceRef, Ref, SeriesRef, StudyRef, uid
 from vna.errors import InvalidRequest
 from vna.web.identity import Identity
-from vna.web.problems import ALWAYS, Headers
+from vna.web.problems import KEPT, PROTECTED, Headers
 from vna.web.standing import Standing
 from vna.web.threads import Buffer, Threads
 
@@ -139,7 +139,9 @@ class Reply:
 
     def all_headers(self) -> Headers:
         """Return every header field of the answer."""
-        fields = [*ALWAYS, *self.headers]
+        fields = [*PROTECTED, *self.headers]
+        if all(name != KEPT[0] for name, _ in self.headers):
+            fields.append(KEPT)
         if self.media:
             fields.append((b"content-type", self.media.encode("latin-1")))
         length = self.length

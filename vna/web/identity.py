@@ -1,8 +1,9 @@
 """Request -> Principal: who asks. The only place where a request's credentials are read.
 
-`Authorization: Bearer` with a token of ours or of `jwt.issuer`, the cookie of a session, or the
-capability of a share in the path. What was verified is believed for half a second, so that a
-viewer's hundreds of requests ask the database twice a second and a revocation works within one.
+`Authorization: Bearer` with a token of ours or of `jwt.issuer`, the cookie of a session, the
+certificate a named proxy was shown, or the capability of a share in the path. What was verified is
+believed for half a second, so that a viewer's hundreds of requests ask the database twice a second
+and a revocation works within one.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from starlette.types import Scope
 from vna.access.principal import Kind, Principal, developer
 from vna.access.sessions import Visitor
 from vna.errors import NotAuthenticated, NotPermitted, TooMany
+from vna.web.proxies import CERTIFICATE
 from vna.web.threads import Threads
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ BELIEVED_S = 0.5
 _REMEMBERED = 4096
 _FAILURES, _FAILURES_S = 10, 60.0  # of one address, before it is told to slow down
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_AMBIENT = (b"cookie", b"certificate")  # a browser sends these for any site that asks it to
 
 _Key = tuple[bytes, bytes, str | None]  # sort of credential, the header field or cookie, address
 
@@ -70,7 +73,7 @@ class Identity:
             found = await self._ask(key)
         if found.who is None:
             raise self._failed(key[2])
-        if key[0] == b"cookie" and scope["method"] not in _SAFE:
+        if key[0] in _AMBIENT and scope["method"] not in _SAFE:
             require_own_origin(scope)
         return found.who
 
@@ -123,6 +126,10 @@ class Identity:
             threads = self._threads.hops if token.startswith("vna_") else self._threads.streams
             who = await threads.call(lambda: self._people.bearer(token, address))
             found = _Found(until, who)
+        elif sort == b"certificate":
+            shown_by = self._people.certificates
+            who = await self._threads.hops.call(lambda: shown_by.principal(field, address))
+            found = _Found(until, who)
         elif sort == b"capability":
             capability = field.decode("latin-1")
             who = await self._threads.hops.call(lambda: self._sharing.by_capability(capability))
@@ -173,7 +180,16 @@ def _credential(scope: Scope) -> _Key | None:
         if name == b"cookie" and cookie is None:
             cookie = value
     secret = None if cookie is None else _cookie_in(cookie, cookie_name(scope).encode())
-    return None if secret is None else (b"cookie", secret, address_of(scope))
+    if secret is not None:
+        return (b"cookie", secret, address_of(scope))
+    certificate = scope.get(CERTIFICATE)
+    return None if certificate is None else (b"certificate", certificate, address_of(scope))
+
+
+def is_by_cookie(scope: Scope) -> bool:
+    """Whether a browser asks with the cookie of a session, and not a program with a token."""
+    names = [name for name, _ in scope["headers"]]
+    return b"cookie" in names and b"authorization" not in names and secret_of(scope) is not None
 
 
 def cookie_name(scope: Scope) -> str:

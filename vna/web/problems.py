@@ -52,10 +52,20 @@ _MORE: dict[int, Headers] = {
     429: [(b"retry-after", b"60")],
     503: [(b"retry-after", b"5")],
 }
-ALWAYS: Headers = [
-    (b"cache-control", b"private, no-cache"),
+PROTECTED: Headers = [
     (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    # pages say more; two policies both hold
+    (b"content-security-policy", b"frame-ancestors 'self'"),
 ]
+"""What every answer carries: taken for what it says, told and shown to no other site."""
+
+KEPT = (b"cache-control", b"private, no-cache")
+"""A program may keep what it asked for, and asks each time whether it still holds."""
+
+NOT_KEPT = (b"cache-control", b"no-store")
+"""What a browser shows of a patient stays nowhere."""
 
 
 def status_of(exc: VNAError) -> int:
@@ -73,7 +83,8 @@ def headers(status: int, content: bytes) -> Headers:
     return [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(content)),
-        *ALWAYS,
+        *PROTECTED,
+        NOT_KEPT,
         *_MORE.get(status, ()),
     ]
 

@@ -25,6 +25,7 @@ from vna import telemetry
 from vna.config import Http
 from vna.web import problems
 from vna.web.direct import EXTENSION, Direct
+from vna.web.proxies import known
 
 if TYPE_CHECKING:
     from uvicorn._types import (
@@ -50,14 +51,15 @@ class Door:
 
     def __init__(self, limits: Http) -> None:
         self._limits = limits
+        self._proxies = known(limits)  # behind each of them are many
         self._addresses: Counter[str] = Counter()
         self._total = 0
 
     def enter(self, address: str) -> bool:
         """Count a connection in; False when there is no room for it, and then it is not counted."""
-        if (
-            self._total >= self._limits.connections
-            or self._addresses[address] >= self._limits.connections_per_address
+        if self._total >= self._limits.connections or (
+            address not in self._proxies
+            and self._addresses[address] >= self._limits.connections_per_address
         ):
             return False
         self._total += 1
@@ -384,7 +386,8 @@ class LimitedProtocol(HttpToolsProtocol):
         phrase = HTTPStatus(status).phrase
         content = problems.body(status, "".join(w.title() for w in phrase.split()), message)
         lines = [f"HTTP/1.1 {status} {phrase}\r\n".encode()]
-        for name, value in problems.headers(status, content):
+        ours = (*self.server_state.default_headers, *problems.headers(status, content))
+        for name, value in ours:
             lines += [name, b": ", value, b"\r\n"]
         self.transport.write(b"".join([*lines, b"connection: close\r\n\r\n", content]))
 

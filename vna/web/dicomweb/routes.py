@@ -33,6 +33,7 @@ from vna.web.dicomweb import (
 )
 from vna.web.dicomweb.accept import WADL, Resource
 from vna.web.exchange import ROOT, URI_ROOT, Ask, ClientGone, Counter, Reply, below
+from vna.web.identity import is_by_cookie
 from vna.web.sending import send_reply
 
 log = logging.getLogger(__name__)
@@ -183,7 +184,8 @@ class DicomWeb:
         except Exception as exc:  # the table knows them all, and what is our fault is logged
             status, fields, content = problems.answer(exc, name)
             reply = Reply(status=status, media="application/json", headers=fields, body=(content,))
-        if more := cors.fields_of(scope, self._counter.engines.settings):
+        settings = self._counter.engines.settings
+        if more := [*cors.fields_of(scope, settings), *self._keeping(scope)]:
             reply = replace(reply, headers=[*reply.headers, *more])
         await self._send(reply, scope, receive, send, names=names, name=name)
         seconds = time.perf_counter() - begun
@@ -192,6 +194,10 @@ class DicomWeb:
         if log.isEnabledFor(level):
             about = {"resource": name, "method": scope["method"], "status": reply.status}
             log.log(level, "answered", extra={**about, "ms": round(seconds * 1000, 2)})
+
+    def _keeping(self, scope: Scope) -> problems.Headers:
+        """Say who may keep an answer: a program, but no browser somebody is signed in with."""
+        return [problems.NOT_KEPT] if is_by_cookie(scope) else []
 
     async def _send(
         self,

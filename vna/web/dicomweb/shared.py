@@ -15,6 +15,7 @@ from dataclasses import replace
 from starlette.types import Receive, Scope
 
 from vna.errors import NotAuthenticated, NotPermitted
+from vna.web import problems
 from vna.web.dicomweb.accept import ZIP
 from vna.web.dicomweb.routes import DicomWeb, Route
 from vna.web.exchange import ROOT, Counter, Reply
@@ -26,12 +27,7 @@ PREFIX = "/s/c/"
 _PATH = re.compile(rf"/s/c/([A-Za-z0-9_-]{{32,64}}){re.escape(ROOT)}(?:/.*)?", re.ASCII | re.DOTALL)
 _SAFE = frozenset({"GET", "HEAD"})
 _LOOK_S = 0.5
-_PRIVATE = [
-    (b"cache-control", b"no-store"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"x-robots-tag", b"noindex"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-]
+_PRIVATE = [problems.NOT_KEPT, (b"x-robots-tag", b"noindex")]
 
 SHARED = frozenset(
     {
@@ -80,7 +76,11 @@ class SharedDicomWeb(DicomWeb):
             raise NotPermitted("This share is for looking only.")
         if rest is not None:
             rest = watched(rest, lambda: self._sharing.by_capability(capability) is not None)
-        return replace(reply, headers=[*reply.headers, *_PRIVATE], rest=rest)
+        return replace(reply, rest=rest)
+
+    def _keeping(self, _scope: Scope) -> problems.Headers:
+        """Let nobody keep, or list, anything of a share: refusals neither."""
+        return list(_PRIVATE)
 
     async def _may_download(self, capability: str) -> bool:
         find = self._sharing.guest_by_capability

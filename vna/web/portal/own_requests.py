@@ -15,7 +15,8 @@ from vna.texts import marked
 from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.portal.own import Mine, mine
-from vna.web.portal.own_share import Choice, choices, mailbox, person_of, said
+from vna.web.portal.own_choices import Choice, choices
+from vna.web.portal.own_share import mailbox, person_of, said
 from vna.web.portal.pages import Pages
 
 _HERE = "/my/requests"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 from starlette.responses import Response
@@ -17,10 +16,7 @@ from starlette.routing import Route
 
 from vna.access.policy import require
 from vna.access.principal import Action, Principal
-from vna.dicom.refs import Level
-from vna.engines import Engines
 from vna.errors import Conflict, InvalidRequest, NotFound, TooLarge, TooMany, VNAError
-from vna.query.keys import from_parameters
 from vna.sharing.drafts import Draft
 from vna.sharing.rules import check_ways
 from vna.sharing.values import Offer, Offered, Person, Preview, Protection, Purpose
@@ -28,9 +24,9 @@ from vna.texts import Texts, languages, marked
 from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.portal import viewing
-from vna.web.portal.attributes import Reading
 from vna.web.portal.enrol import picture
 from vna.web.portal.own import Mine, mine
+from vna.web.portal.own_choices import Choice, choices, picked
 from vna.web.portal.own_share_form import (
     CHECK,
     HAND,
@@ -44,62 +40,14 @@ from vna.web.portal.own_share_form import (
     check,
     offer_of,
 )
-from vna.web.portal.own_timeline import plain_of
 from vna.web.portal.pages import Pages, person
 
 T = TypeVar("T")
 
 _MOST_FIELDS = 1100  # a box for each series, and what else is asked
 _MOST_BYTES = 128 << 10
-_MOST_LISTED = 200
 _MOST_IN_PARTS = 10
 _REFUSED = (InvalidRequest, Conflict, NotFound, TooLarge, TooMany)
-_RETURNED = ("StudyDescription", "NumberOfStudyRelatedInstances")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """A study that can be chosen."""
-
-    uid: str
-    plain: tuple[str, ...]  # words for what was done, to be translated
-    description: str
-    date: str
-    instances: int
-
-    @property
-    def day(self) -> dt.date | None:
-        """Say when it was made; None when that is not known."""
-        try:
-            return dt.date.fromisoformat(self.date)
-        except ValueError:
-            return None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Picked:
-    """A study that was chosen, with the parts of it that were; None is all of it."""
-
-    study: viewing.Study
-    parts: tuple[str, ...] | None
-
-    @property
-    def plain(self) -> tuple[str, ...]:
-        """Give words for what was done, to be translated."""
-        return plain_of(self.study.modalities)
-
-    @property
-    def description(self) -> str:
-        """Say what was examined, as the hospital does."""
-        return self.study.description
-
-    @property
-    def day(self) -> dt.date | None:
-        """Say when it was made; None when that is not known."""
-        try:
-            return dt.date.fromisoformat(self.study.date)
-        except ValueError:
-            return None
 
 
 def routes(counter: Counter, pages: Pages) -> list[Route]:
@@ -116,22 +64,6 @@ def routes(counter: Counter, pages: Pages) -> list[Route]:
         mine(counter, pages, "/my/share/{draft:int}/check", _check),
         mine(counter, pages, "/my/share/{draft:int}/test", _test, "POST"),
         mine(counter, pages, "/my/share/{draft:int}/send", _send, "POST"),
-    ]
-
-
-def choices(engines: Engines, who: Principal) -> list[Choice]:
-    """List what a patient can choose from, the newest first."""
-    asked = [("includefield", name) for name in _RETURNED]
-    query = from_parameters(Level.STUDY, asked, most=_MOST_LISTED).query
-    return [
-        Choice(
-            uid=str(answer.study),
-            plain=plain_of(tuple(answer.attributes.get("00080061", {}).get("Value") or ())),
-            description=Reading(answer.attributes).text("00081030"),
-            date=Reading(answer.attributes).date("00080020"),
-            instances=Reading(answer.attributes).number("00201208"),
-        )
-        for answer in engines.query.find(who, query).rows
     ]
 
 
@@ -363,7 +295,7 @@ async def _checked(
 ) -> Response:
     """Show all that was chosen once more, and what a try of it found."""
     steps, engines = Steps(draft.fields), call.counter.engines
-    picked = await call.hop(lambda: _picked(engines, who, steps))
+    chosen = await call.hop(lambda: picked(engines, who, steps))
     try:
         offer = await _offer(call, who, draft)
     except InvalidRequest as wrong:  # a step was left out
@@ -377,7 +309,7 @@ async def _checked(
         trouble=None if exc is None else said(call, exc),
         is_forbidden=isinstance(exc, Conflict),
         steps=steps,
-        picked=picked,
+        picked=chosen,
         offer=offer,
         ways=sorted(way.value for way in offer.proof),
         preview=preview,
@@ -386,17 +318,6 @@ async def _checked(
         draft=draft.draft_id,
         **_frame(CHECK),
     )
-
-
-def _picked(engines: Engines, who: Principal, steps: Steps) -> list[Picked]:
-    found = []
-    for one in steps.studies:
-        study = viewing.study(engines, who, one)
-        ticked = steps.series(one)
-        is_whole = not steps.is_in_parts(one) or len(ticked) == len(study.series)
-        parts = tuple(part.title for part in study.series if part.uid in ticked)
-        found.append(Picked(study=study, parts=None if is_whole else parts))
-    return sorted(found, key=lambda one: one.study.date, reverse=True)
 
 
 async def _offer(call: Mine, who: Principal, draft: Draft) -> Offer:

@@ -122,7 +122,7 @@ def ticked(typed: Typed) -> frozenset[Confirmed]:
 
 
 def way(text: str) -> Channel | None:
-    """Read a typed address or telephone number; None for nothing. Raises `InvalidRequest`."""
+    """Read an e-mail address or a telephone number; None for nothing. Raises `InvalidRequest`."""
     if not text:
         return None
     return channel("email" if "@" in text else "sms", text)

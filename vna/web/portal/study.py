@@ -244,6 +244,7 @@ def _page(counter: Counter, has_viewer: Callable[[], bool]) -> Page:
             has_viewer=has_viewer(),
             may_see_trail=Action.AUDIT in who.actions,
             may_share=Action.SHARE in who.actions,
+            may_correct=Action.CORRECT in who.actions,
             may_bind=Action.CORRECT in who.actions and not counter.engines.settings.dev,
             shares=shares,
         )
