@@ -23,7 +23,7 @@ from vna.config import Settings, address
 from vna.crypto import certificates
 from vna.crypto.credentials import Vault
 from vna.crypto.keyring import Keyring, RootKey, make_root_key
-from vna.db import migrate, runlock, statements
+from vna.db import guest_role, migrate, runlock, statements
 from vna.db.cluster import Cluster
 from vna.db.place import make_data
 from vna.db.pool import Database
@@ -54,6 +54,7 @@ from vna.retrieve.disc import DiscEngine
 from vna.retrieve.engine import RetrieveEngine
 from vna.retrieve.render import RenderEngine
 from vna.sharing.engine import SharingEngine
+from vna.sharing.open_shares import Apart
 
 _CHECK_S = 2.0  # longest wait for the database when asked whether the archive can work
 
@@ -128,7 +129,7 @@ def opened(settings: Settings, dsn: str) -> Iterator[Archive]:
         opening.callback(audit.close)
         pixels = PixelPool(settings.pixels)
         opening.callback(pixels.close)
-        yield _assembled(settings, store, database, audit, pixels)
+        yield assembled(settings, store, database, audit, pixels)
 
 
 def found(settings: Settings) -> list[str]:
@@ -167,8 +168,9 @@ def found_certificate(settings: Settings) -> list[str]:
     certificate, key = tls_files(settings)
     if settings.tls.certificate or (certificates.is_current(certificate) and key.exists()):
         return []
-    host, _ = address(settings.http.listen)
-    names = {"localhost", "127.0.0.1", "::1", socket.gethostname(), host} - {"0.0.0.0", "::"}  # noqa: S104 -- left out
+    listens = [where for where in (settings.http.listen, settings.sharing.listen) if where]
+    hosts = {address(where)[0] for where in listens} - {"0.0.0.0", "::"}  # noqa: S104 -- left out
+    names = {"localhost", "127.0.0.1", "::1", socket.gethostname(), *hosts}
     certificates.make(certificate, key, sorted(names))
     print_ = certificates.fingerprint(certificate)
     return [f"TLS certificate {certificate}, SHA-256 fingerprint {print_}"]
@@ -187,6 +189,23 @@ def found_index(settings: Settings, index: Index) -> list[str]:
     finally:
         database.close()
     return made
+
+
+def found_guest_role(settings: Settings, index: Index) -> str:
+    """Make sure that there is a role for guests, with its rights; say how to connect as it.
+
+    Raises `ConfigError` where the server is somebody else's and nobody made the role.
+    """
+    schema = settings.postgres.schema
+    if index.cluster is not None:
+        guest_role.make(index.cluster.admin_dsn())
+        guest_role.give(index.dsn, schema)
+        return guest_role.dsn_as(index.dsn)
+    wanted = settings.sharing.database_url
+    if not wanted:
+        raise ConfigError("sharing.listen asks for sharing.database_url beside postgres.url.")
+    guest_role.give(index.dsn, schema, guest_role.role_of(wanted))
+    return wanted
 
 
 def require_administrator(settings: Settings, index: Index) -> None:
@@ -270,14 +289,27 @@ class _Stores(TypedDict):
     settings: Settings
 
 
-def _assembled(
-    settings: Settings, store: BlobStore, database: Database, audit: Audit, pixels: PixelPool
+def assembled(
+    settings: Settings,
+    store: BlobStore,
+    database: Database,
+    audit: Audit,
+    pixels: PixelPool,
+    *,
+    apart: Apart | None = None,
 ) -> Archive:
+    """Put the engines on their stores; `apart` in a process that holds no key of the archive."""
     stores = _Stores(store=store, database=database, audit=audit, settings=settings)
     routes = Routes(database, audit, settings)
     router = Router(routes, store, settings)
-    messages = Messages(database=database, audit=audit, keyring=store.keyring, settings=settings)
-    sharing = SharingEngine(**stores, outbox=messages)
+    messages = Messages(
+        database=database,
+        audit=audit,
+        keyring=store.keyring,
+        settings=settings,
+        is_apart=apart is not None,
+    )
+    sharing = SharingEngine(**stores, outbox=messages, apart=apart)
     messages.receipts.on_bounce = sharing.channel_bounced
     known = _people(stores, messages)
     labels = LabelEngine(store=store, database=database, audit=audit, labels=known.labels)

@@ -254,6 +254,9 @@ class Sharing:
     """What is given on by links, and for how long."""
 
     url: str = ""
+    listen: str = ""
+    workers: int = 1
+    database_url: str = ""
     patient_days: float = 90.0
     other_days: float = 30.0
     most_days: float = 366.0

@@ -51,8 +51,13 @@ def load(
     for name, value in (flags or {}).items():
         if value is not None:
             _put(values, tuple(name.split(".")), value)
-    built: Settings = _build(Settings, values, ())
-    return built
+    return built(values)
+
+
+def built(values: Mapping[str, Any]) -> Settings:
+    """Make settings of tables of values that another process hands on. Raises `ConfigError`."""
+    made: Settings = _build(Settings, dict(values), ())
+    return made
 
 
 def _from_variable(name: str) -> tuple[str, ...]:

@@ -150,6 +150,20 @@ SELECT %s, u.study_uid, u.series_uid, u.instance_uid, u.blob_id, u.data_key, u.s
        AS u (study_uid, series_uid, instance_uid, blob_id, data_key, size)
 ON CONFLICT DO NOTHING;
 
+-- name: add_fresh_grant
+-- A grant that was not there before.
+INSERT INTO share_grant
+    (grant_id, share_id, parent_id, depth, recipient, locator, link_wrap, printed, printed_salt,
+     printed_wrap, passcode_salt, pepper, stretch, proof, to_channel, by_channel, language,
+     only_parts, reports, download, forward, created_at, issued_at, ends_at, state)
+VALUES
+    (%(grant_id)s, %(share_id)s, %(parent_id)s, %(depth)s, %(recipient)s, %(locator)s,
+     %(link_wrap)s, %(printed)s, %(printed_salt)s, %(printed_wrap)s, %(passcode_salt)s,
+     %(pepper)s, %(stretch)s, %(proof)s, %(to_channel)s, %(by_channel)s, %(language)s,
+     %(only_parts)s::jsonb, %(reports)s, %(download)s, %(forward)s, %(created_at)s,
+     %(issued_at)s, %(ends_at)s, %(state)s)
+RETURNING grant_id;
+
 -- name: add_grant
 -- A grant; or an old one under new secrets, unless it was issued later than that.
 INSERT INTO share_grant
@@ -239,7 +253,8 @@ SELECT x.session_id, x.grant_id, g.share_id, x.level, x.proven, g.proof, st.ends
        (SELECT string_agg(t.study_pk || ':' || t.revision, ',' ORDER BY t.study_pk)
           FROM study y
           JOIN study_state t USING (study_pk)
-         WHERE y.study_uid = ANY (s.studies))
+         WHERE y.study_uid = ANY (s.studies)),
+       x.half
   FROM share_session x
   JOIN share_grant g USING (grant_id)
   JOIN share s USING (share_id)
@@ -256,7 +271,8 @@ SELECT x.session_id, x.grant_id, g.share_id, x.level, x.proven, g.proof, st.ends
        (SELECT string_agg(t.study_pk || ':' || t.revision, ',' ORDER BY t.study_pk)
           FROM study y
           JOIN study_state t USING (study_pk)
-         WHERE y.study_uid = ANY (s.studies))
+         WHERE y.study_uid = ANY (s.studies)),
+       k.half
   FROM capability k
   JOIN share_session x USING (session_id)
   JOIN share_grant g USING (grant_id)
@@ -629,3 +645,41 @@ SELECT at, kind, outcome, principal, actor_kind, detail
  WHERE detail ->> 'share' = %s AND detail ? 'share'
  ORDER BY id DESC
  LIMIT %s;
+
+-- name: keys_of_blob
+-- The data key of a blob under the keys of these shares.
+SELECT share_id, data_key
+  FROM share_item
+ WHERE blob_id = %(blob_id)s AND share_id = ANY (%(shares)s)
+UNION ALL
+SELECT share_id, data_key
+  FROM share_later_key
+ WHERE blob_id = %(blob_id)s AND share_id = ANY (%(shares)s)
+ LIMIT 1;
+
+-- name: keys_beside
+-- The data keys of a share's items from one of them on, as they are read one after the other.
+SELECT blob_id, data_key
+  FROM share_item
+ WHERE share_id = %(share_id)s
+   AND instance_uid >= (SELECT min(instance_uid) FROM share_item
+                         WHERE share_id = %(share_id)s AND blob_id = %(blob_id)s)
+ ORDER BY instance_uid
+ LIMIT %(most)s;
+
+-- name: share_with_blob
+-- A share that holds, and which current instance of its studies a blob is.
+SELECT s.owner_key, s.studies, s.reports, y.study_uid, e.series_uid, i.sop_instance_uid, b.header
+  FROM share s
+  JOIN study y ON y.study_uid = ANY (s.studies)
+  JOIN series e USING (study_pk)
+  JOIN instance i USING (series_pk)
+  JOIN instance_blob b USING (instance_pk)
+ WHERE s.share_id = %(share_id)s AND i.blob_id = %(blob_id)s AND i.current
+   AND s.state IN ('sent', 'verified', 'active') AND s.ends_at > now();
+
+-- name: add_later_key
+-- Keep a data key that was wrapped for a share later on.
+INSERT INTO share_later_key (share_id, blob_id, data_key)
+VALUES (%s, %s, %s)
+ON CONFLICT DO NOTHING;

@@ -13,8 +13,10 @@ from tests.delivery.conftest import Opening, Post
 from tests.delivery.gateway import Gateway, serving
 from vna.access.audit import Event
 from vna.access.principal import Kind, Principal
+from vna.db import outbox
 from vna.delivery.messages import State
 from vna.delivery.signing import SIGNATURE, is_signed
+from vna.delivery.webhooks import PASSED_ON, pass_on
 from vna.errors import InvalidRequest, NotFound, NotPermitted
 
 OPENED = Event(
@@ -59,6 +61,26 @@ def test_an_act_is_told_of_signed_and_with_numbers_only(office: Post, gateway: G
     (message,) = office.archive.messages.listed(office.archive.who)
     assert (message.state, message.via, message.masked) == (State.ACCEPTED, "webhook", "127.0.0.1")
     assert (message.template, message.share_id) == ("grant-opened", 1 << 60)
+
+
+def test_what_a_process_without_the_secrets_saw_is_told_of_by_another(
+    office: Post, gateway: Gateway
+) -> None:
+    added(office, gateway, "grant")
+    with office.archive.database.transaction() as tx:
+        pass_on(tx, [OPENED, Event(kind="login.done", outcome="done")])
+        forged = {"acts": [["grant.opened'; --", "done", {}], ["grant.opened", "a lie", {}]]}
+        outbox.enqueue(tx, PASSED_ON, forged, requested_by="archive")
+        outbox.enqueue(tx, PASSED_ON, {"acts": [[1]]}, requested_by="archive")
+    office.work()
+    (call,) = gateway.calls
+    said = json.loads(call.body)
+    assert (said["event"], said["share"], said["grant"]) == ("grant.opened", str(1 << 60), "7")
+    assert office.sql("SELECT state FROM job WHERE kind = 'tell' ORDER BY job_id") == [
+        ("done",),
+        ("done",),
+        ("failed",),
+    ]
 
 
 def test_an_act_that_was_undone_is_not_told_of(office: Post, gateway: Gateway) -> None:

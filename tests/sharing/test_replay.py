@@ -15,6 +15,7 @@ TABLES = (
     "consent",
     "share",
     "share_item",
+    "share_later_key",
     "share_grant",
     "one_time_code",
     "share_session",

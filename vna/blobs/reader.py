@@ -14,7 +14,7 @@ from typing import Self
 from vna.blobs.backends import Backend
 from vna.blobs.compression import INFLATED_MAX, inflate, is_frame
 from vna.blobs.rooms import Rooms
-from vna.crypto.envelope import HEADER_SIZE, USED_SIZE, Core, Subkeys, open_header
+from vna.crypto.envelope import HEADER_SIZE, USED_SIZE, Core, Subkeys
 from vna.crypto.stream import (
     META_MAX,
     SEGMENT,
@@ -33,7 +33,7 @@ from vna.telemetry import BLOB_READS_CORRUPT
 
 _TAIL = 65536
 
-KeyOf = Callable[[Core], bytes]
+Opens = Callable[[Core, bytes], Subkeys]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +121,10 @@ class BlobReader:
             raise Corrupt("The payload's digest does not verify.")
 
 
-def read_blob(source: Source, blob_id: bytes, kind: int, key_of: KeyOf) -> BlobReader:
-    """Open a blob; `key_of` gives the key a core's wrap was made with, or raises.
+def read_blob(source: Source, blob_id: bytes, kind: int, opens: Opens) -> BlobReader:
+    """Open a blob; `opens` gives the keys of a core and its header, or raises.
 
-    Raises `NotFound`, `Corrupt`, and what `key_of` raises when both header copies agree.
+    Raises `NotFound`, `Corrupt`, and what `opens` raises when both header copies agree.
     """
     backend, name = source.backend, source.name
     size = backend.size(name)
@@ -139,7 +139,7 @@ def read_blob(source: Source, blob_id: bytes, kind: int, key_of: KeyOf) -> BlobR
             core = Core.unpack(header)
             if core.blob_id != blob_id or core.kind != kind:
                 raise Corrupt("The blob stands under another's name.")
-            keys = open_header(header, key_of(core))
+            keys = opens(core, header)
             trailer = open_trailer(keys.meta, tail[-TRAILER_SIZE:], size)
         except Unavailable:
             raise

@@ -22,6 +22,7 @@ from vna.blobs.layout import ARCHIVE_FILE, BLOBS, blob_name, day_folders, id_of,
 from vna.blobs.reader import BlobReader, Source, payload_chunks, payload_views, read_blob
 from vna.blobs.recent import Recent
 from vna.blobs.rooms import Rooms
+from vna.blobs.sealing import open_json
 from vna.blobs.writer import BlobWriter, StoredBlob
 from vna.crypto.envelope import (
     DATA_SET,
@@ -29,6 +30,7 @@ from vna.crypto.envelope import (
     HEADER_SIZE,
     JOURNAL,
     Core,
+    Subkeys,
     data_key,
     open_header,
 )
@@ -128,7 +130,7 @@ class BlobStore:
         Raises `NotFound`, `Gone` when its key was destroyed, `Corrupt`, `WrongKey`.
         """
         try:
-            return read_blob(self._source(blob_id, kind), blob_id, kind, self._kek)
+            return read_blob(self._source(blob_id, kind), blob_id, kind, self._subkeys)
         except Corrupt:
             BLOB_READS_CORRUPT.inc()
             raise
@@ -286,9 +288,22 @@ class BlobStore:
         core = Core.unpack(header)
         if core.blob_id != blob_id or core.archive_id != self.archive_id:
             raise Corrupt("The header is another blob's.")
-        opener = PayloadOpener(open_header(header, self._kek(core)).payload)
+        opener = PayloadOpener(self._subkeys(core, header).payload)
         self._openers.put(blob_id, (header, opener))
         return opener
+
+    def index_json(
+        self, key_id: bytes, key_version: int, blob_id: bytes, sealed: bytes
+    ) -> bytes | None:
+        """Open the DICOM JSON that the index keeps of a blob; None where that cannot be done here.
+
+        Raises `Gone` when its key was destroyed, `Corrupt`, `WrongKey`.
+        """
+        return open_json(self.keys.open(key_id, key_version), blob_id, sealed)
+
+    def _subkeys(self, core: Core, header: bytes) -> Subkeys:
+        """Open a header: the one place where it is decided by which key a blob is read."""
+        return open_header(header, self._kek(core))
 
     def _kek(self, core: Core) -> bytes:
         if core.archive_id != self.archive_id:

@@ -9,7 +9,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from types import FrameType
 
 from vna.access.trail import Trail
 from vna.app import Archive, opened, tls_files
+from vna.cli.guest_desk import GuestDesk
 from vna.cli.memory import keep_freed_memory, settle
 from vna.config import Settings
 from vna.dimse import roster
@@ -51,6 +52,7 @@ class Place:
 
     settings: Settings
     dsn: str
+    guests_dsn: str = ""  # as the role that guests are served with
 
 
 def speak_http(place: Place, handle: int) -> None:
@@ -126,12 +128,12 @@ def node_of(settings: Settings) -> str:
     return f"{socket.gethostname()}:{settings.data}"
 
 
-def keep_house(place: Place, begun: dt.datetime) -> None:
+def keep_house(place: Place, begun: dt.datetime, desks: Sequence[int] = ()) -> None:
     """Do what comes back every hour until SIGTERM: recovery, leftover parts, what was deleted.
 
     In between: acts the journal knows and the index not yet, and requests for commitment. `begun`
     is when this archive took up its work: no blob before it can still be on its way to a row, for
-    who was writing it is gone.
+    who was writing it is gone. At the `desks` it does what who serves guests lacks keys for.
     """
     stop = _until_told()
     with opened(place.settings, place.dsn) as archive, _filling(archive.search_index, stop):
@@ -142,6 +144,16 @@ def keep_house(place: Place, begun: dt.datetime) -> None:
         )
         sealer.start()
         messenger = _sending(archive, stop)
+        sharing = archive.engines.sharing
+        desk = GuestDesk(
+            archive.store, place.settings, sharing, dsn=place.guests_dsn, grace_s=GRACE_S
+        )
+        clerks = [
+            threading.Thread(target=desk.run, args=(sock, stop), name="desk", daemon=True)
+            for sock in (socket.socket(fileno=handle) for handle in desks)
+        ]
+        for one in clerks:
+            one.start()
         hourly = min(place.settings.ingest.adopt_s, _SWEEP_S)
         courier = threading.Thread(target=_send, args=(archive, stop), name="courier", daemon=True)
         courier.start()
@@ -158,6 +170,8 @@ def keep_house(place: Place, begun: dt.datetime) -> None:
             except VNAError as exc:
                 logger.error("upkeep failed", extra={"why": str(exc)})  # noqa: TRY400 -- done again at the next turn
                 wait_s = _RETRY_S
+        for one in clerks:
+            one.join(GRACE_S)
         clerk.join(GRACE_S)
         courier.join(GRACE_S)
         sealer.join(GRACE_S)

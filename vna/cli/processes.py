@@ -17,7 +17,7 @@ from types import FrameType
 from prometheus_client import multiprocess
 
 from vna import app, telemetry
-from vna.cli import sockets
+from vna.cli import desk_talk, guests, sockets
 from vna.cli.children import GRACE_S, Place, do_jobs, keep_house, speak_dicom, speak_http
 from vna.cli.supervisor import Supervisor
 from vna.config import Settings
@@ -35,7 +35,12 @@ _LATE_S = 2.0  # after their grace, before children are killed
 logger = logging.getLogger(__name__)
 
 
-def serve(settings: Settings, http: Sequence[socket.socket], dicom: sockets.Doors) -> None:
+def serve(
+    settings: Settings,
+    http: Sequence[socket.socket],
+    dicom: sockets.Doors,
+    for_guests: Sequence[socket.socket] = (),
+) -> None:
     """Make what is missing, then serve on these sockets until SIGTERM or SIGINT."""
     telemetry.start_logging(settings.log.level)
     made = app.found(settings)
@@ -45,8 +50,10 @@ def serve(settings: Settings, http: Sequence[socket.socket], dicom: sockets.Door
             print(f"made: {line}", file=sys.stderr)
         if not settings.dev and not sockets.is_loopback(settings.http.listen):
             app.require_administrator(settings, index)
-        loop = _Loop(settings, index.cluster, http, dicom)
-        loop.populate(Place(settings=settings, dsn=index.dsn), settings.dicom.workers or len(http))
+        loop = _Loop(settings, index.cluster, http, dicom, for_guests)
+        guests_dsn = app.found_guest_role(settings, index) if for_guests else ""
+        place = Place(settings=settings, dsn=index.dsn, guests_dsn=guests_dsn)
+        loop.populate(place, settings.dicom.workers or len(http))
         loop.run()
 
 
@@ -59,10 +66,13 @@ class _Loop:
         cluster: Cluster | None,
         http: Sequence[socket.socket],
         dicom: sockets.Doors,
+        for_guests: Sequence[socket.socket],
     ) -> None:
         self._state = settings.data / "run" / STATE
         self._cluster = cluster
         self._http = http
+        self._guests = for_guests
+        self._desks = [desk_talk.pair() for _ in for_guests]
         self._web, self._dimse = sockets.name_of(http[0]), sockets.name_of(dicom.plain[0])
         self._secured = [sockets.name_of(sock) for sock in dicom.secured]
         first, *others = dicom.plain
@@ -84,7 +94,11 @@ class _Loop:
         for number in range(1, dicom_workers + 1):
             add(f"dicom {number}", functools.partial(self._with_control, place))
         add("jobs", lambda: (functools.partial(do_jobs, place), ()))
-        add("upkeep", lambda: (functools.partial(keep_house, place, self._begun), ()))
+        add("upkeep", functools.partial(self._with_desks, place))
+        for number, (sock, (_, theirs)) in enumerate(
+            zip(self._guests, self._desks, strict=True), 1
+        ):
+            add(f"guests {number}", functools.partial(self._with_guests, sock, theirs))
 
     def run(self) -> None:
         """Work until asked to stop, then stop in order."""
@@ -107,7 +121,10 @@ class _Loop:
             logger.info("stopping", extra={"signal": self._asked.name})
             self._supervisor.ask_to_stop()
             self._acceptor.stop(GRACE_S + _LATE_S)
-            for sock in self._http:  # theirs are closed, too: who comes now is refused
+            for sock in (
+                *self._http,
+                *self._guests,
+            ):  # theirs are closed, too: who comes now is refused
                 sock.close()
         wait_s = self._supervisor.tend()
         self._tell()
@@ -137,10 +154,20 @@ class _Loop:
         handle = theirs.detach()
         return functools.partial(speak_dicom, place, handle), (handle,)
 
+    def _with_desks(self, place: Place) -> tuple[Callable[[], None], tuple[int, ...]]:
+        handles = tuple(os.dup(ours.fileno()) for ours, _ in self._desks)
+        return functools.partial(keep_house, place, self._begun, handles), handles
+
+    def _with_guests(
+        self, sock: socket.socket, desk: socket.socket
+    ) -> tuple[Callable[[], None], tuple[int, ...]]:
+        handles = os.dup(sock.fileno()), os.dup(desk.fileno())
+        return functools.partial(guests.begin, *handles, self._supervisor.lifeline), handles
+
     def _leave(self) -> None:
         """Close in a child what is the supervisor's."""
         self._acceptor.leave_behind()
-        for sock in self._http:
+        for sock in (*self._http, *self._guests, *(end for ends in self._desks for end in ends)):
             sock.close()
 
     def _tell(self) -> None:
@@ -149,6 +176,7 @@ class _Loop:
         if self._told.get("children") == children:
             return
         is_first = not self._told
+        guests_at = sockets.name_of(self._guests[0]) if self._guests else ""
         self._told = {
             "pid": os.getpid(),
             "since": self._begun.isoformat(timespec="seconds"),
@@ -157,6 +185,7 @@ class _Loop:
             "http": self._web,
             "dicom": self._dimse,
             "dicom_tls": self._secured,
+            "guests": guests_at,
             "ae_title": self._settings.dicom.ae_title,
             "children": children,
         }
@@ -167,7 +196,9 @@ class _Loop:
             print(
                 f"serving {self._settings.data}: DICOMweb {self._scheme}://{self._web}/dicom-web, "
                 f"DICOM {self._settings.dicom.ae_title} at {self._dimse}"
-                f"{''.join(f', {name} (TLS)' for name in self._secured)}; Ctrl-C stops it",
+                f"{''.join(f', {name} (TLS)' for name in self._secured)}"
+                f"{f', guests {self._scheme}://{guests_at}/s' if guests_at else ''}"
+                "; Ctrl-C stops it",
                 file=sys.stderr,
             )
 

@@ -7,6 +7,7 @@ import contextlib
 import os
 import resource
 import shutil
+import socket
 import sys
 from pathlib import Path
 
@@ -65,6 +66,11 @@ def run(args: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 --
         http = sockets.open_shared(settings.http.listen, settings.http.workers or _cores())
         for sock in http:
             closing.enter_context(sock)
+        for_guests: list[socket.socket] = []
+        if settings.sharing.listen:
+            for_guests = sockets.open_shared(settings.sharing.listen, settings.sharing.workers or 1)
+        for sock in for_guests:
+            closing.enter_context(sock)
         dicom = sockets.open_doors(settings)
         for sock in (*dicom.plain, *dicom.secured):
             closing.enter_context(sock)
@@ -75,7 +81,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 --
         with importing():
             from vna.cli.processes import serve
 
-        serve(settings, http, dicom)
+        serve(settings, http, dicom, for_guests)
     return 0
 
 

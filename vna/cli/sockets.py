@@ -28,6 +28,8 @@ def require_loopback(settings: Settings) -> None:
     """
     dicom, dev = settings.dicom, settings.dev
     held = [("http.listen", settings.http.listen)] if dev else []
+    if dev and settings.sharing.listen:
+        held.append(("sharing.listen", settings.sharing.listen))
     if dev or not dicom.plain_anywhere:
         held += [("dicom.listen", where) for where in addresses(dicom.listen)]
     if dev:

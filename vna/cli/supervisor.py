@@ -58,6 +58,11 @@ class Supervisor:
         self._lifeline, self._held = os.pipe()
         self._is_stopping = False
 
+    @property
+    def lifeline(self) -> int:
+        """What can be read once this process is gone: for a child that becomes another program."""
+        return self._lifeline
+
     def add(self, name: str, begin: Begin) -> None:
         """Name a child and what it does; `tend` starts it."""
         self._children.append(_Child(name, begin))
@@ -156,8 +161,8 @@ class Supervisor:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             os.close(self._held)
             self._leave()
-            _name(name)
-            threading.Thread(target=_end_with, args=(self._lifeline,), daemon=True).start()
+            name_process(name)
+            threading.Thread(target=end_with, args=(self._lifeline,), daemon=True).start()
             run()
             code = 0
         except VNAError as exc:
@@ -168,13 +173,13 @@ class Supervisor:
             os._exit(code)
 
 
-def _name(name: str) -> None:
+def name_process(name: str) -> None:
     """Let `ps` tell the children apart, where the system has a file for that."""
     with suppress(OSError):
         Path("/proc/self/comm").write_text(f"vna {name}", encoding="ascii")
 
 
-def _end_with(lifeline: int) -> None:
+def end_with(lifeline: int) -> None:
     """Wait until the parent is gone, and go with it, whatever is under way."""
     os.read(lifeline, 1)
     os.kill(os.getpid(), signal.SIGKILL)

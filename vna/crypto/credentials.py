@@ -89,13 +89,13 @@ class Vault:
             time_cost=cost.passes, memory_cost=cost.memory_kib, parallelism=1, type=Type.ID
         )
         self._nobodys = (
-            f"{keyring.current.key_id.hex()}:$argon2id$v=19$m={cost.memory_kib},t={cost.passes},p=1"
+            f"{keyring.current_id.hex()}:$argon2id$v=19$m={cost.memory_kib},t={cost.passes},p=1"
             f"${_argon_text(16)}${_argon_text(32)}"
         )
 
     def hash_passphrase(self, passphrase: str) -> str:
         """Hash a passphrase: id of the archive key, then argon2id with a salt of its own."""
-        key_id = self._keyring.current.key_id
+        key_id = self._keyring.current_id
         return f"{key_id.hex()}:{self._argon.hash(self._peppered(passphrase, key_id))}"
 
     def is_passphrase(self, passphrase: str, kept: str | None) -> bool:
@@ -114,13 +114,13 @@ class Vault:
         """Hash what somebody typed off paper; case, spaces, dashes and look-alikes do not count."""
         plain = "".join(c for c in code.upper() if c.isalnum()).translate(_READ_AS)
         # the first archive key, which never goes: rotation must not void what people keep on paper
-        mac = hmac.new(self._keyring.access_key(self._keyring.first.key_id), digestmod="sha256")
+        mac = hmac.new(self._keyring.access_key(self._keyring.first_id), digestmod="sha256")
         mac.update(b"paper %d " % account + plain.encode("utf-8", "replace"))
         return mac.digest()
 
     def seal(self, account: int, secret: bytes) -> bytes:
         """Seal a secret of an account: id of the archive key, nonce, ciphertext and tag."""
-        key_id = self._keyring.current.key_id
+        key_id = self._keyring.current_id
         key = self._keyring.access_key(key_id)
         return key_id + seal_record(key, _LABEL, secret, key_id + account.to_bytes(8, "big"))
 

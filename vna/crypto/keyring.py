@@ -247,6 +247,21 @@ class Keyring:
             raise NotFound("The archive has no archive key.")
         return min(self._keys.values(), key=lambda key: (key.version, key.key_id))
 
+    @property
+    def current_id(self) -> bytes:
+        """Which archive key new secrets hang on. Raises `NotFound`."""
+        return self.current.key_id
+
+    @property
+    def first_id(self) -> bytes:
+        """Which archive key never goes, for what must be found again. Raises `NotFound`."""
+        return self.first.key_id
+
+    @property
+    def key_ids(self) -> list[bytes]:
+        """List the archive keys there are."""
+        return sorted(self._keys)
+
     def new_study_key(
         self, study: str, *, key_id: bytes, created_us: int
     ) -> tuple[KeyObject, bytes]:
@@ -288,6 +303,10 @@ class Keyring:
         if key_id not in self._keys:
             raise NotFound("The archive key of an account's secret is not there.")
         return derive(self._keys[key_id].key, _ACCESS_LABEL)
+
+    def drawn_key(self, key_id: bytes, label: bytes) -> bytes:
+        """Draw from an access key the key of one purpose, which opens no other's. `NotFound`."""
+        return derive(self.access_key(key_id), label)
 
     def checkpoint_key(self, key_id: bytes) -> SigningKey:
         """Draw the key that checkpoints of the audit trail are signed with. Raises `NotFound`."""

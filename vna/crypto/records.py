@@ -33,11 +33,26 @@ def seal_record(key: bytes, label: bytes, data: bytes, aad: bytes) -> bytes:
 
 def open_record(key: bytes, label: bytes, sealed: bytes | memoryview, aad: bytes) -> bytes:
     """Open a record. Raises `Corrupt`."""
+    return _opened(_cipher(key, label), sealed, aad)
+
+
+def seal_drawn(drawn: bytes, data: bytes, aad: bytes) -> bytes:
+    """Seal a record under a key that was drawn for its label already."""
+    nonce = os.urandom(_NONCE_SIZE)
+    return nonce + AESGCM(drawn).encrypt(nonce, data, aad)
+
+
+def open_drawn(drawn: bytes, sealed: bytes | memoryview, aad: bytes) -> bytes:
+    """Open a record of `seal_record` with the key drawn for its label. Raises `Corrupt`."""
+    return _opened(AESGCM(drawn), sealed, aad)
+
+
+def _opened(cipher: AESGCM, sealed: bytes | memoryview, aad: bytes) -> bytes:
     view = memoryview(sealed)
     if len(view) < _NONCE_SIZE + _TAG:
         raise Corrupt("The sealed record is cut off.")
     try:
-        return _cipher(key, label).decrypt(view[:_NONCE_SIZE], view[_NONCE_SIZE:], aad)
+        return cipher.decrypt(view[:_NONCE_SIZE], view[_NONCE_SIZE:], aad)
     except InvalidTag as exc:
         raise Corrupt("The sealed record does not verify.") from exc
 

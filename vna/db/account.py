@@ -14,6 +14,7 @@ from typing import Any
 from vna.errors import ConfigError
 
 SERVICE = "vna-postgres"
+GUESTS = "vna-share"
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,13 @@ class Account:
         if self.uid == os.geteuid():
             return {}
         return {"user": self.uid, "group": self.gid, "extra_groups": []}
+
+    def become(self) -> None:
+        """Be this user from now on, for good; nothing of the user before stays."""
+        if self.switch():
+            os.setgroups([])
+            os.setresgid(self.gid, self.gid, self.gid)
+            os.setresuid(self.uid, self.uid, self.uid)
 
     def can_use(self, folder: Path) -> bool:
         """Whether the account can pass through the folder, and through all above it."""
@@ -83,12 +91,31 @@ def choose(wanted: str) -> Account:
         if account is None or account.uid == 0:
             raise ConfigError(f"postgres.os_user {wanted!r} must be an OS user other than root.")
         return account
-    account = named(SERVICE) or _make() or named("nobody")
+    account = named(SERVICE) or _make(SERVICE) or named("nobody")
     if account is None:
         raise ConfigError("PostgreSQL may not run as root: name a user in postgres.os_user.")
     if account.name == "nobody":
         logger.warning("postgres runs as nobody", extra={"why": f"{SERVICE} could not be made"})
     return account
+
+
+def for_guests(*folders: Path) -> Account:
+    """Decide who serves guests: ourselves, or, when we are root, a user without rights.
+
+    That one must be able to read the program. Where it cannot, or cannot be made, guests are served
+    as ourselves, with a warning: without our keys, but not kept from our files.
+    """
+    if os.geteuid() != 0:
+        return current()
+    account = named(GUESTS) or _make(GUESTS)
+    why = f"{GUESTS} could not be made"
+    if account is not None:
+        closed = [folder for folder in folders if not account.can_use(folder)]
+        if not closed:
+            return account
+        why = f"{GUESTS} cannot read {closed[0]}"
+    logger.warning("guests are served as the archive's own user", extra={"why": why})
+    return current()
 
 
 def named(name: str) -> Account | None:
@@ -100,12 +127,12 @@ def named(name: str) -> Account | None:
     return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
 
 
-def _make() -> Account | None:
+def _make(name: str) -> Account | None:
     program = shutil.which("useradd", path="/usr/sbin:/sbin:/usr/bin:/bin")
     if program is None:
         return None
     command = [program, "--system", "--user-group", "--no-create-home"]
-    command += ["--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", SERVICE]
+    command += ["--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", name]
     # two archives may start at once: the loser's useradd fails, and the user is there all the same
     subprocess.run(command, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    return named(SERVICE)
+    return named(name)

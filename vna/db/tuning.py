@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from vna.db.account import Account
+from vna.db import guest_role
+from vna.db.account import GUESTS, Account
 
 INCLUDE = "\ninclude_if_exists = 'vna.conf'\n# your own settings: below this line\n"
 
@@ -74,8 +75,10 @@ def write(files: Path, account: Account, *, durable: bool) -> None:
 
 def _ident(account: Account) -> str:
     """Map the service's user, and root, who can become it anyway, to the roles of the archive."""
-    users = sorted({"root", account.name})
-    return "".join(f"vna {user} {role}\n" for user in users for role in ("vna", "postgres"))
+    users, roles = sorted({"root", account.name}), ("vna", "postgres", guest_role.ROLE)
+    lines = [f"vna {user} {role}\n" for user in users for role in roles]
+    # the process that serves guests, where it is an OS user of its own: one role, and no other
+    return "".join([*lines, f"vna {GUESTS} {guest_role.ROLE}\n"])
 
 
 def _put(path: Path, text: str, account: Account) -> None:

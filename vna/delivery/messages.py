@@ -27,7 +27,7 @@ from vna.delivery.outbox import Leaving, Outbox
 from vna.delivery.receipts import Receipts
 from vna.delivery.sealing import Contents
 from vna.delivery.sending import Attempt, Sender
-from vna.delivery.webhooks import Webhooks
+from vna.delivery.webhooks import Webhooks, pass_on
 from vna.errors import Conflict, NotFound
 from vna.texts import ENGLISH
 
@@ -76,8 +76,15 @@ class Messages:
     """The messages of one archive. Safe to use from many threads."""
 
     def __init__(
-        self, *, database: Database, audit: Audit, keyring: Keyring, settings: Settings
+        self,
+        *,
+        database: Database,
+        audit: Audit,
+        keyring: Keyring,
+        settings: Settings,
+        is_apart: bool = False,
     ) -> None:
+        """`is_apart`: another process knows which programs are told of acts, and their secrets."""
         self._database = database
         self._audit = audit
         self._outbox = Outbox(keyring)
@@ -86,7 +93,7 @@ class Messages:
         self.webhooks = Webhooks(
             database=database, audit=audit, keyring=keyring, outbound=settings.outbound
         )
-        audit.watch(self.webhooks.heard)
+        audit.watch(pass_on if is_apart else self.webhooks.heard)
         self.inbox = DevInbox(database=database, keyring=keyring, settings=settings)
 
     def post(

@@ -12,10 +12,11 @@ from typing import Final
 import orjson
 
 from vna.crypto.keyring import Keyring
-from vna.crypto.records import open_record, seal_record
+from vna.crypto.records import open_drawn, seal_drawn
 from vna.errors import Corrupt
 
-_LABEL: Final = b"VNA message 1"
+LABEL: Final = b"VNA message 1"
+"""What the key of messages is drawn for."""
 _KEY_ID: Final = 16
 
 
@@ -29,16 +30,15 @@ class Contents:
 
 def seal(keyring: Keyring, token: bytes, contents: Contents) -> bytes:
     """Seal the contents of the message of this token."""
-    key_id = keyring.current.key_id
+    key_id = keyring.current_id
     data = orjson.dumps([contents.address, dict(contents.values)])
-    return key_id + seal_record(keyring.access_key(key_id), _LABEL, data, key_id + token)
+    return key_id + seal_drawn(keyring.drawn_key(key_id, LABEL), data, key_id + token)
 
 
 def unseal(keyring: Keyring, token: bytes, sealed: bytes) -> Contents:
     """Open them again. Raises `Corrupt`, for another message's too, and `NotFound`."""
     key_id = sealed[:_KEY_ID]
-    key = keyring.access_key(key_id)
-    data = open_record(key, _LABEL, sealed[_KEY_ID:], key_id + token)
+    data = open_drawn(keyring.drawn_key(key_id, LABEL), sealed[_KEY_ID:], key_id + token)
     try:
         address, values = orjson.loads(data)
     except ValueError as exc:

@@ -11,7 +11,7 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -23,23 +23,26 @@ from vna.access.policy import require
 from vna.access.principal import Action, Principal
 from vna.config import Outbound
 from vna.crypto.keyring import Keyring
-from vna.db import statements
+from vna.db import outbox, statements
 from vna.db.pool import Connection, Database
 from vna.delivery.notifier import Cause, Failed, Taken, code
 from vna.delivery.outbox import Leaving, Outbox, new_token
 from vna.delivery.sealing import Contents, seal, unseal
 from vna.delivery.signing import SIGNATURE, sign
-from vna.errors import InvalidRequest, NotFound, NotPermitted, TooLarge, Unavailable
+from vna.errors import Corrupt, InvalidRequest, NotFound, NotPermitted, TooLarge, Unavailable
 from vna.outbound import Gate, require_url
 from vna.texts import ENGLISH
 
 _SQL = statements.load("delivery")
 
 WEBHOOK: Final = "webhook"
+PASSED_ON: Final = "tell"
+"""The kind of job that tells programs of what another process saw happen."""
 
 _TOLD = frozenset({"share", "grant", "consent", "export"})  # first words of acts
 _NUMBERS = ("share", "grant", "consent")
 _EVENT = re.compile(r"(share|grant|consent|export)(\.[a-z-]{1,32})?", re.ASCII)
+_OUTCOMES = frozenset({"done", "refused", "sent", "failed"})
 _FRESH_S = 2.0
 _TIMEOUT_S = 15.0
 _MOST_ANSWER = 65536
@@ -129,7 +132,7 @@ class Webhooks:
 
     def heard(self, tx: Connection, events: Sequence[Event]) -> None:
         """Leave a call for each program that wants to know, in the transaction of the acts."""
-        told = [event for event in events if event.kind.partition(".")[0] in _TOLD]
+        told = _told(events)
         if not told:
             return
         for webhook in self._current(tx):
@@ -195,6 +198,32 @@ class Webhooks:
     ) -> None:
         detail = {"webhook": webhook_id} | ({} if host is None else {"host": host})
         self._audit.write(tx, who, [Event(kind=kind, outcome="done", detail=detail)])
+
+
+def pass_on(tx: Connection, events: Sequence[Event]) -> None:
+    """Leave it to another process to tell programs of acts, in the transaction of the acts."""
+    told = [
+        [one.kind, one.outcome, {name: one.detail.get(name) for name in _NUMBERS}]
+        for one in _told(events)
+    ]
+    if told:
+        outbox.enqueue(tx, PASSED_ON, {"acts": told}, requested_by="archive")
+
+
+def passed_on(payload: Mapping[str, Any]) -> list[Event]:
+    """Read what `pass_on` left; what is no act of ours is left out. Raises `Corrupt`."""
+    try:
+        return [
+            Event(kind=kind, outcome=outcome, detail=dict(numbers))
+            for kind, outcome, numbers in payload["acts"]
+            if _EVENT.fullmatch(kind) and outcome in _OUTCOMES
+        ]
+    except (KeyError, ValueError, TypeError) as exc:
+        raise Corrupt("What was passed on is not readable.") from exc
+
+
+def _told(events: Sequence[Event]) -> list[Event]:
+    return [event for event in events if event.kind.partition(".")[0] in _TOLD]
 
 
 def call(gate: Gate, token: bytes, contents: Contents) -> Taken | Failed:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 from vna.config import Settings
 from vna.delivery.outbox import KIND as NOTIFY
+from vna.delivery.webhooks import PASSED_ON
 from vna.engines import Engines
 from vna.imports.engine import KIND as IMPORT
-from vna.jobs import commit, disc, forward, importing, notify, stow
+from vna.jobs import commit, disc, forward, importing, notify, stow, tell
 from vna.jobs.task import Handler
 from vna.operate.pushes import ASK, REPORT
 from vna.retrieve.disc import KIND as DISC
@@ -27,4 +28,5 @@ def handlers(engines: Engines, settings: Settings) -> Mapping[str, Handler]:
         ASK: commit.asking(engines, settings),
         NOTIFY: notify.notifying(engines, settings),
         DISC: disc.mastering(engines),
+        PASSED_ON: tell.telling(engines),
     }

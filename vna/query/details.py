@@ -14,7 +14,6 @@ from typing import Any
 import orjson
 
 from vna.blobs.meta import read
-from vna.blobs.sealing import open_json
 from vna.blobs.store import BlobStore
 from vna.db.pool import Connection
 from vna.dicom import privates
@@ -86,10 +85,10 @@ def _with(row: Row, elements: dict[str, Any]) -> Row:
 
 def _elements(store: BlobStore, row: Representative) -> Elements:
     try:
+        json: bytes | None = None
         if row.sealed is not None:
-            key = store.keys.open(row.key_id, row.key_version)
-            json: bytes | None = open_json(key, row.blob_id, row.sealed)
-        else:
+            json = store.index_json(row.key_id, row.key_version, row.blob_id, row.sealed)
+        if json is None:
             json = read(store.reader(row.blob_id).meta()).json
     except NotFound:
         return {}  # deleted meanwhile, or its key was destroyed

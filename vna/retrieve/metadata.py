@@ -11,7 +11,6 @@ from typing import Any
 import orjson
 
 from vna.blobs.meta import BlobMeta, read
-from vna.blobs.sealing import open_json
 from vna.blobs.store import BlobStore
 from vna.config import Limits
 from vna.dicom.matching import Path
@@ -133,10 +132,10 @@ class Kept:
 
 def unsealed(store: BlobStore, row: Sealed, limits: Limits) -> bytes:
     """The DICOM JSON object of one instance; each BulkDataURI still relative (`bulkdata/...`)."""
+    json = None
     if row.sealed is not None:
-        key = store.keys.open(row.key_id, row.key_version)
-        return open_json(key, row.blob_id, row.sealed)
-    return from_blob(store, row.blob_id, limits)
+        json = store.index_json(row.key_id, row.key_version, row.blob_id, row.sealed)
+    return from_blob(store, row.blob_id, limits) if json is None else json
 
 
 def from_blob(

@@ -29,8 +29,10 @@ from vna.sharing.forwarding import Forwarding
 from vna.sharing.guests import Guests
 from vna.sharing.keys import ShareKeys
 from vna.sharing.kiosks import Kiosks
+from vna.sharing.later_keys import LaterKeys
 from vna.sharing.notices import Notices
 from vna.sharing.offers import Offers
+from vna.sharing.open_shares import Apart
 from vna.sharing.own import Own
 from vna.sharing.previews import Previews
 from vna.sharing.proving import Proving
@@ -75,17 +77,21 @@ class SharingEngine:
         settings: Settings,
         outbox: Outbox,
         cost: Cost | None = None,
+        apart: Apart | None = None,
     ) -> None:
+        """`apart` is of a process that holds no key of the archive."""
+        own = Journal(store)
         rooms = Rooms(
             store=store,
             database=database,
             audit=audit,
             settings=settings,
             keys=ShareKeys(store.keyring, cost),
-            journal=Journal(store),
+            journal=own if apart is None else apart.journal,
             rates=Rates(database),
             labels=Labels(database),
             outbox=outbox,
+            open_shares=None if apart is None else apart.shares,
         )
         self.consents = Consents(rooms)
         self.contacts = Contacts(rooms)
@@ -103,7 +109,8 @@ class SharingEngine:
         self._proving = Proving(rooms, self._guests)
         self._forwarding = Forwarding(rooms, self._guests, self._ends)
         self._board = Board(rooms)
-        self._replay = Replay(rooms)
+        self._later_keys = LaterKeys(rooms)
+        self._replay = Replay(rooms, own)
         self._reminders = Reminders(rooms)
         self.own = Own(
             rooms,
@@ -284,6 +291,13 @@ class SharingEngine:
     def take_back(self, session: str, grant_id: int) -> int:
         """End what a guest gave on, with all forwarded from it; count it. Raises `NotFound`."""
         return self._forwarding.take_back(session, grant_id)
+
+    def later_key(self, share_id: int, blob_id: bytes) -> bytes | None:
+        """Wrap the data key of what a share shows although it came later; None when it does not.
+
+        Asked by the process that serves guests, of one that holds the archive's keys.
+        """
+        return self._later_keys.wrapped(share_id, blob_id)
 
     # ---- upkeep ----------------------------------------------------------------------------
 

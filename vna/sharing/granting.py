@@ -97,7 +97,8 @@ def add(rooms: Rooms, tx: Act, terms: Terms, made: Made) -> None:
         "ends_at": terms.until,
         "state": "pending" if terms.to is None else "invited",
     }
-    write(tx, row, terms.actor)
+    tx.execute(SQL.add_fresh_grant, row)
+    _write_down(tx, row, terms.actor)
     if terms.to is not None:
         send_link(
             rooms,
@@ -120,6 +121,10 @@ def write(tx: Act, row: dict[str, Any], actor: str) -> None:
     """Write a grant's row, and the same into the journal."""
     if tx.execute(SQL.add_grant, row).fetchone() is None:
         raise Conflict("This grant was changed at the same moment; look at it again.")
+    _write_down(tx, row, actor)
+
+
+def _write_down(tx: Act, row: dict[str, Any], actor: str) -> None:
     target = {"share": row["share_id"], "grant": row["grant_id"]}
     tx.write_down(records.GRANT, target, row, actor)
 

@@ -293,7 +293,8 @@ class Guests:
         with self._rooms.database.reading() as conn:
             row = conn.execute(statement, asked).fetchone()
             guest = None if row is None else self._guest(conn, row)
-        if guest is not None and guest.is_proven:
+        if row is not None and guest is not None and guest.is_proven:
+            self._hold_key(guest.share_id, secret, bytes(row[20]))
             # not above: labels may have to ask, too, and a thread that holds a connection while it
             # waits for another one is soon every thread
             guest = replace(guest, principal=self._rooms.labels.narrowed(guest.principal))
@@ -308,6 +309,12 @@ class Guests:
             while len(self._believed) > _REMEMBERED:
                 self._believed.popitem(last=False)
         return guest
+
+    def _hold_key(self, share_id: int, secret: str, half: bytes) -> None:
+        """Keep the share's key while its holder is here, where blobs are opened by nothing else."""
+        opened = self._rooms.open_shares
+        if opened is not None:
+            opened.hold(share_id, shares.open_half(secret, half, KEY))
 
     def _guest(self, conn: Connection, row: tuple[Any, ...]) -> Guest:
         session_id, grant_id, share_id, level, proven, proof = row[:6]

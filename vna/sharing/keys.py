@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 from vna.crypto import shares
 from vna.crypto.credentials import Cost
 from vna.crypto.keyring import Keyring
-from vna.crypto.records import derive, open_record, seal_record
+from vna.crypto.records import derive, open_drawn, seal_drawn
 from vna.errors import Corrupt, WrongKey
 
-_SEALED = b"VNA share 1"
+SEALED = b"VNA share 1"
+PEPPER = b"VNA share pepper 1"
+MAC = b"VNA share mac 1"
+"""What keys are drawn for: names and addresses at rest, pepper of grants, hashes of codes."""
+
 _UNDER = b"VNA share under 1"
-_PEPPER = b"VNA share pepper 1"
-_MAC = b"VNA share mac 1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +51,7 @@ class ShareKeys:
         self, share_key: bytes, secret: str, *, passcode: str | None, printed_code: str | None
     ) -> Made:
         """Wrap a share key for a grant: a hash for a passcode, one for a print-out."""
-        key_id = self._keyring.current.key_id
+        key_id = self._keyring.current_id
         pepper = self._pepper(key_id)
         salt = shares.new_salt() if passcode is not None else None
         stretched = b"" if passcode is None or salt is None else self._stretch(passcode, salt)
@@ -91,39 +93,40 @@ class ShareKeys:
     def nobodys(self) -> tuple[bytes, bytes, str]:
         """Give what is tried for an unknown printed code: pepper, salt and cost of nobody's."""
         cost = f"{self._cost.memory_kib},{self._cost.passes}"
-        return self._keyring.current.key_id, bytes(shares.SALT_SIZE), cost
+        return self._keyring.current_id, bytes(shares.SALT_SIZE), cost
 
     # ---- what rests ----------------------------------------------------------------------------
 
     def seal(self, purpose: bytes, number: int, data: bytes, *, under: bytes = b"") -> bytes:
         """Seal under the archive's key and what else is given, bound to a purpose and a row."""
-        key_id = self._keyring.current.key_id
+        key_id = self._keyring.current_id
         key = self._sealing(key_id, under)
-        return key_id + seal_record(key, _SEALED, data, _bound(purpose, key_id, number))
+        return key_id + seal_drawn(key, data, _bound(purpose, key_id, number))
 
     def unseal(self, purpose: bytes, number: int, sealed: bytes, *, under: bytes = b"") -> bytes:
         """Open it again. Raises `Corrupt`, for another row's too."""
         key_id = bytes(sealed[:16])
         key = self._sealing(key_id, under)
-        return open_record(key, _SEALED, sealed[16:], _bound(purpose, key_id, number))
+        return open_drawn(key, sealed[16:], _bound(purpose, key_id, number))
 
     def channel_mac(self, kind: str, value: str) -> bytes:
         """Hash an address so that the same one is found again."""
         # the first archive key, which never goes: rotation must not make a known address a new one
-        key = derive(self._keyring.access_key(self._keyring.first.key_id), _MAC)
+        key = self._keyring.drawn_key(self._keyring.first_id, MAC)
         return shares.mac(key, f"channel {kind} {value}")
 
     def code_mac(self, grant_id: int, code: str) -> bytes:
         """Hash a one-time code."""
-        key = derive(self._keyring.access_key(self._keyring.first.key_id), _MAC)
+        key = self._keyring.drawn_key(self._keyring.first_id, MAC)
         return shares.code_mac(key, grant_id, code)
 
     def _sealing(self, key_id: bytes, under: bytes) -> bytes:
-        key = self._keyring.access_key(key_id)
-        return derive(key + under, _UNDER) if under else key
+        if not under:
+            return self._keyring.drawn_key(key_id, SEALED)
+        return derive(derive(self._keyring.access_key(key_id) + under, _UNDER), SEALED)
 
     def _pepper(self, key_id: bytes) -> bytes:
-        return derive(self._keyring.access_key(bytes(key_id)), _PEPPER)
+        return self._keyring.drawn_key(bytes(key_id), PEPPER)
 
     def _stretch(self, typed: str, salt: bytes, cost: Cost | None = None) -> bytes:
         with self._hashing:  # many guesses at once must take neither all memory nor all cores

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from vna.blobs.journal import Entry
+from vna.blobs.journal import Entry, Journal
 from vna.db import statements
 from vna.db.pool import Connection
 from vna.errors import Corrupt
@@ -45,19 +45,20 @@ _CHANNELS = {"to_channel", "by_channel", "notify"}
 class Replay:
     """Reads acts of sharing back. One a process."""
 
-    def __init__(self, rooms: Rooms) -> None:
+    def __init__(self, rooms: Rooms, journal: Journal) -> None:
         self._rooms = rooms
+        self._journal = journal
 
     def lay(self, tx: Connection) -> None:
         """Bring in everything the journal knows. Raises `Corrupt`."""
-        self._bring_in(tx, self._rooms.journal.replay)
+        self._bring_in(tx, self._journal.replay)
 
     def catch_up(self, *, older_s: float) -> int:
         """Bring in what the tables do not show yet and no other process can be writing now."""
         known = known_to(self._rooms.database)
         unknown = [
             entry
-            for entry in self._rooms.journal.unknown(known, older_s=older_s)
+            for entry in self._journal.unknown(known, older_s=older_s)
             if entry.op in records.OPS
         ]
         if not unknown:

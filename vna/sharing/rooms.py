@@ -11,7 +11,6 @@ from vna.access.audit import Audit, Event
 from vna.access.labels import Labels
 from vna.access.principal import Kind, Label, Principal, Scope
 from vna.access.rates import Rates
-from vna.blobs.journal import Journal
 from vna.blobs.store import BlobStore
 from vna.config import Settings
 from vna.db import statements
@@ -20,6 +19,7 @@ from vna.delivery.channels import Channel
 from vna.index.deleted import mark_applied
 from vna.sharing import records
 from vna.sharing.keys import ShareKeys
+from vna.sharing.open_shares import OpenShares, Writes
 
 SQL = statements.load("sharing")
 # who shares a sensitive study has chosen to; an embargo or a dispute holds for all
@@ -109,10 +109,11 @@ class Rooms:
     audit: Audit
     settings: Settings
     keys: ShareKeys
-    journal: Journal
+    journal: Writes
     rates: Rates
     labels: Labels
     outbox: Outbox
+    open_shares: OpenShares | None = None  # in a process that opens blobs by nothing else
 
     def act(self, work: Callable[[Act], T]) -> T:
         """Do an act in a transaction; what it writes down is durable before the transaction is.
@@ -145,7 +146,8 @@ class Rooms:
         if settings.sharing.url:
             return settings.sharing.url.rstrip("/")
         scheme = "http" if settings.dev else "https"
-        return f"{scheme}://{settings.http.listen.partition(',')[0].strip()}"
+        listen = settings.sharing.listen or settings.http.listen
+        return f"{scheme}://{listen.partition(',')[0].strip()}"
 
 
 def guest_named(number: str, grant_id: int, address: str | None) -> Principal:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vna.config import Settings
@@ -22,6 +23,7 @@ from vna.web.dicomweb.routes import DicomWeb
 from vna.web.dicomweb.shared import PREFIX, SharedDicomWeb, below_share
 from vna.web.exchange import ROOT, URI_ROOT, Counter
 from vna.web.identity import Identity
+from vna.web.portal import guest_site
 from vna.web.portal.routes import routes as portal
 from vna.web.proxies import Proxies
 from vna.web.standing import Standing
@@ -33,12 +35,9 @@ if TYPE_CHECKING:
 
 def create(engines: Engines) -> ASGIApp:
     """Build the application. Its threads end with its lifespan."""
-    threads = Threads(engines.settings.http.threads)
-    identity = Identity(engines, threads)
-    counter = Counter(
-        engines=engines, threads=threads, identity=identity, standing=Standing(identity)
-    )
+    counter = _counter(engines)
     dicomweb, shared = DicomWeb(counter), SharedDicomWeb(counter)
+    is_here = not engines.settings.sharing.listen  # else guests have a process of their own
     house = _house(counter)
     proxies = Proxies(engines.settings.http)
 
@@ -51,7 +50,7 @@ def create(engines: Engines) -> ASGIApp:
             await dicomweb({**scope, "root_path": scope["root_path"] + ROOT}, receive, send)
         elif path in (URI_ROOT, f"{URI_ROOT}/"):
             await dicomweb({**scope, "root_path": scope["root_path"] + URI_ROOT}, receive, send)
-        elif path.startswith(PREFIX) and (below := below_share(scope)) is not None:
+        elif is_here and path.startswith(PREFIX) and (below := below_share(scope)) is not None:
             await shared(below, receive, send)
         else:
             await house(scope, receive, _protected(send))
@@ -72,19 +71,51 @@ def _protected(send: Send) -> Send:
     return send_on
 
 
-def _house(counter: Counter) -> Starlette:
+def create_for_guests(engines: Engines) -> ASGIApp:
+    """Build the application of a process that serves guests, and nobody else."""
+    counter = _counter(engines)
+    shared = SharedDicomWeb(counter)
+    house = _site(
+        counter, [*health.probes(counter.engines.check, counter), *guest_site.routes(counter)]
+    )
 
+    proxies = Proxies(engines.settings.http)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        path = ""
+        if scope["type"] == "http":
+            path, scope = scope["path"], proxies.seen(scope)
+        if path.startswith(PREFIX) and (below := below_share(scope)) is not None:
+            await shared(below, receive, send)
+        else:
+            await house(scope, receive, _protected(send))
+
+    return app
+
+
+def _counter(engines: Engines) -> Counter:
+    threads = Threads(engines.settings.http.threads)
+    identity = Identity(engines, threads)
+    return Counter(engines=engines, threads=threads, identity=identity, standing=Standing(identity))
+
+
+def _house(counter: Counter) -> Starlette:
+    routes = [
+        *health.routes(counter.engines.check, counter),
+        *receipts.routes(counter),
+        *portal(counter),
+    ]
+    return _site(counter, routes)
+
+
+def _site(counter: Counter, routes: Sequence[Route]) -> Starlette:
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         yield
         counter.threads.close()
 
     return Starlette(
-        routes=[
-            *health.routes(counter.engines.check, counter),
-            *receipts.routes(counter),
-            *portal(counter),
-        ],
+        routes=routes,
         exception_handlers={HTTPException: _http_error, VNAError: _error, Exception: _error},
         lifespan=lifespan,
     )

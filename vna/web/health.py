@@ -23,6 +23,17 @@ def routes(check: Check, counter: Counter) -> list[Route]:
     """Return the routes of health. Probes tell nothing and ask nobody; metrics tell who may see."""
     threads = counter.threads
 
+    async def metrics(request: Request) -> Response:
+        require(await counter.identity.principal(request.scope), Action.MONITOR)
+        return Response(await threads.hops.call(_metrics), media_type=CONTENT_TYPE_LATEST)
+
+    return [*probes(check, counter), Route("/metrics", metrics)]
+
+
+def probes(check: Check, counter: Counter) -> list[Route]:
+    """Return the routes of probes alone."""
+    threads = counter.threads
+
     async def livez(_request: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
@@ -30,11 +41,7 @@ def routes(check: Check, counter: Counter) -> list[Route]:
         await threads.hops.call(check)
         return JSONResponse({"status": "ok"})
 
-    async def metrics(request: Request) -> Response:
-        require(await counter.identity.principal(request.scope), Action.MONITOR)
-        return Response(await threads.hops.call(_metrics), media_type=CONTENT_TYPE_LATEST)
-
-    return [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)]
+    return [Route("/livez", livez), Route("/readyz", readyz)]
 
 
 def _metrics() -> bytes:

@@ -72,6 +72,10 @@ def context(files: tuple[Path, Path]) -> ssl.SSLContext:
     return made
 
 
+def _context(tls: tuple[Path, Path] | ssl.SSLContext) -> ssl.SSLContext:
+    return tls if isinstance(tls, ssl.SSLContext) else context(tls)
+
+
 def _nothing() -> str:
     # a sealed key would make OpenSSL ask at a terminal that a server does not have
     raise ValueError("the key is sealed with a password")
@@ -83,7 +87,7 @@ def run(
     sock: socket.socket,
     *,
     stop: threading.Event | None = None,
-    tls: tuple[Path, Path] | None = None,
+    tls: tuple[Path, Path] | ssl.SSLContext | None = None,
 ) -> None:
     """Serve `app` on a listening socket until told to stop, then finish what is under way.
 
@@ -94,7 +98,7 @@ def run(
         app,
         http=functools.partial(LimitedProtocol, limits=limits, door=Door(limits)),  # type: ignore[arg-type]  # only called
         loop="vna.web.server:Loop",
-        ssl_context_factory=(lambda *_: context(tls)) if tls else None,
+        ssl_context_factory=(lambda *_: _context(tls)) if tls else None,
         headers=[_STRICT] if tls else [],
         ws="none",
         lifespan="on",

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from starlette.requests import Request
-from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from vna.access.sessions import Level
@@ -22,6 +18,7 @@ from vna.web.portal import (
     exchange_receive,
     exchange_send,
     guest_pages,
+    guest_site,
     guest_viewer,
     imports,
     inbox,
@@ -51,39 +48,11 @@ from vna.web.portal import (
 )
 from vna.web.portal.guard import Whose, guarded
 from vna.web.portal.pages import Pages
+from vna.web.portal.static_files import static_routes
 from vna.web.portal.viewer import Viewer
 from vna.web.portal.viewer import routes as viewer_routes
 
 _START = (None, Level.SIGNED_IN)
-_STATIC = Path(__file__).parent / "static"
-_FILES = {
-    "portal.css": "text/css",
-    "staff.css": "text/css",
-    "own.css": "text/css",
-    "icon.svg": "image/svg+xml",
-    "staff.js": "text/javascript",
-    "sign-in.js": "text/javascript",
-    "imports.css": "text/css",
-    "imports.js": "text/javascript",
-    "guest.js": "text/javascript",
-    "kiosk.js": "text/javascript",
-    "light.css": "text/css",
-    "light.js": "text/javascript",
-}
-
-
-def _static(name: str) -> Route:
-    headers = {
-        "Cache-Control": "private, max-age=3600",
-        "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
-        "Cross-Origin-Resource-Policy": "same-origin",
-    }
-
-    async def file(_request: Request) -> Response:
-        return FileResponse(_STATIC / name, headers=headers, media_type=_FILES[name])
-
-    return Route(f"/static/{name}", file)
 
 
 def routes(counter: Counter) -> list[Route]:
@@ -91,6 +60,7 @@ def routes(counter: Counter) -> list[Route]:
     settings = counter.engines.settings
     pages = Pages({"dev": settings.dev, "ae_title": settings.dicom.ae_title})
     viewer = Viewer(settings.data / "viewer")
+    is_elsewhere = bool(settings.sharing.listen)
 
     def has_viewer() -> bool:
         return bool(viewer.files())
@@ -116,10 +86,9 @@ def routes(counter: Counter) -> list[Route]:
         *patients.routes(counter, pages),
         *patient_requests.routes(counter, pages),
         *share_paper.routes(counter, pages),
-        *(_static(name) for name in _FILES),
+        *static_routes(),
         *viewing_pages.routes(counter, pages, has_viewer),
-        *guest_pages.routes(counter, pages, has_viewer),
-        *guest_viewer.routes(viewer, counter, pages),
+        *(guest_site.elsewhere(counter) if is_elsewhere else _guests(viewer, counter, pages)),
         *viewer_routes(viewer, counter, pages, shared=guest_viewer.for_guests(viewer, counter)),
         *(inbox.routes(counter, pages) if settings.dev else []),
         *([] if settings.dev else login.routes(counter, pages)),
@@ -138,4 +107,12 @@ def routes(counter: Counter) -> list[Route]:
         *([] if settings.dev else own_shares.routes(counter, pages)),
         *([] if settings.dev else own_consents.routes(counter, pages)),
         *([] if settings.dev else own_requests.routes(counter, pages)),
+    ]
+
+
+def _guests(viewer: Viewer, counter: Counter, pages: Pages) -> list[Route]:
+    """Return the routes for guests, where they come to the same address as staff."""
+    return [
+        *guest_pages.routes(counter, pages, lambda: bool(viewer.files())),
+        *guest_viewer.routes(viewer, counter, pages),
     ]
