@@ -20,21 +20,25 @@ COMMENT ON INDEX share_later_key_pkey IS 'the data key of a blob, by the shares 
 CREATE INDEX share_later_key_by_share ON share_later_key (share_id);
 COMMENT ON INDEX share_later_key_by_share IS 'the end of a share';
 
--- A role that is not the archive's own sees of the catalogue what shares that hold may show. The
--- owner of these tables, which the archive works as, is not asked; nor does it pay for this.
+-- A role that is not the archive's own sees of the catalogue what shares may show whose holders are
+-- here: with a session behind the door. The owner of these tables, which the archive works as, is not
+-- asked; nor does it pay for this.
 CREATE FUNCTION is_shared(uid text) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path FROM CURRENT
     AS $$
     SELECT EXISTS (
-        SELECT FROM share
-         WHERE studies @> ARRAY[uid]
-           AND state IN ('sent', 'verified', 'active') AND ends_at > now())
+        SELECT FROM share s
+          JOIN share_grant g USING (share_id)
+          JOIN share_session x USING (grant_id)
+         WHERE s.studies @> ARRAY[uid]
+           AND s.state IN ('sent', 'verified', 'active') AND s.ends_at > now()
+           AND x.level = 1 AND x.ends_at > now())
 $$;
-COMMENT ON FUNCTION is_shared IS 'Whether a study is part of a share that holds.';
+COMMENT ON FUNCTION is_shared IS 'Whether a study is part of a share somebody has opened and not left.';
 ALTER TABLE study ENABLE ROW LEVEL SECURITY;
 CREATE POLICY study_is_shared ON study FOR SELECT USING (is_shared(study_uid));
-COMMENT ON POLICY study_is_shared ON study IS 'Who is not the archive sees shared studies only.';
+COMMENT ON POLICY study_is_shared ON study IS 'Who is not the archive sees studies of open shares only.';
 ALTER TABLE series ENABLE ROW LEVEL SECURITY;
 CREATE POLICY series_is_shared ON series FOR SELECT
     USING (EXISTS (SELECT FROM study s WHERE s.study_pk = series.study_pk));

@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+import pytest
+
 _ROOT: Final = Path(__file__).resolve().parents[2]
 
 # what others bring along, and who would notice first that it came back
@@ -24,15 +26,17 @@ _LARGE: Final = {
 }
 
 _LOADED = """
+import importlib
 import sys
-import vna.cli.processes
+importlib.import_module(sys.argv[1])
 print(*sorted({name.partition(".")[0] for name in sys.modules}))
 """
 
 
-def test_the_processes_begin_without_what_they_may_never_need(tmp_path: Path) -> None:
+@pytest.mark.parametrize("begun", ["vna.cli.processes", "vna.cli.guests"])
+def test_the_processes_begin_without_what_they_may_never_need(begun: str, tmp_path: Path) -> None:
     said = subprocess.run(
-        [sys.executable, "-W", "error", "-c", _LOADED],
+        [sys.executable, "-W", "error", "-c", _LOADED, begun],
         cwd=_ROOT,
         env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)},
         capture_output=True,

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -149,6 +150,7 @@ def test_a_frame_too_large_is_refused_before_it_is_read(archive: Archive) -> Non
 # -- moving pictures -------------------------------------------------------------------------------
 
 
+@example(2, 32, 40, False, 2)  # all 256 greys, then all but one
 @settings(max_examples=25, deadline=None)
 @given(st.integers(1, 5), st.integers(1, 40), st.integers(1, 40), st.booleans(), st.integers(0, 9))
 def test_pictures_put_together_are_the_same_pictures(
@@ -162,12 +164,13 @@ def test_pictures_put_together_are_the_same_pictures(
         out = io.BytesIO()
         Image.fromarray(frame).save(out, "GIF")
         single.append(out.getvalue())
-    whole = Image.open(io.BytesIO(b"".join(animated(single, frame_ms=50))))
-    assert whole.n_frames == count
-    for number, data in enumerate(single):
-        whole.seek(number)
-        wanted = Image.open(io.BytesIO(data)).convert("RGB")
-        assert whole.convert("RGB").tobytes() == wanted.tobytes()
+    data = b"".join(animated(single, frame_ms=50))
+    assert Image.open(io.BytesIO(data)).n_frames == count
+    # giflib reads it: Pillow is wrong in the second picture where only the first is all greys
+    whole = imagecodecs.gif_decode(data).reshape(count, rows, columns, 3)
+    for shown, alone in zip(whole, single, strict=True):
+        wanted = np.asarray(Image.open(io.BytesIO(alone)).convert("RGB"))
+        assert np.array_equal(shown, wanted)
 
 
 def test_what_is_no_gif_is_refused() -> None:

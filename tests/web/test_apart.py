@@ -191,6 +191,7 @@ def test_what_nobody_opened_stays_closed(both: Both) -> None:
     assert row is not None
     blob_id, header = bytes(row[0]), bytes(row[1])
     inside(both.site, offered(both.site, FIRST))
+    offered(both.site, OTHER)  # and nobody has come for it
     with both.apart.database.reading() as conn:
         seen = {row[0] for row in conn.execute("SELECT study_uid FROM study")}
         of_all = conn.execute("SELECT count(*) FROM instance WHERE current").fetchone()

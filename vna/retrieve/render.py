@@ -12,8 +12,6 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
-import orjson
-
 from vna import telemetry
 from vna.access.audit import Audit
 from vna.access.policy import require
@@ -23,20 +21,17 @@ from vna.config import Settings
 from vna.db.pool import Database
 from vna.dicom.refs import InstanceRef, Ref
 from vna.dicom.uids import syntax
-from vna.errors import NotAcceptable, NotFound, TooLarge, Unavailable, Undecodable
+from vna.errors import NotAcceptable, NotFound, TooLarge, Undecodable
 from vna.index import locate
-from vna.index import metadata as rows
 from vna.index.locate import Located
-from vna.pixels.description import FrameSource, PixelDescription
-from vna.pixels.looks import Looks, for_image, looks
+from vna.pixels.description import FrameSource
+from vna.pixels.looks import for_image
 from vna.pixels.sandbox import PixelPool
 from vna.retrieve import documents, frames
 from vna.retrieve.animation import animated
-from vna.retrieve.datasets import value_bytes
 from vna.retrieve.kept import Lately
 from vna.retrieve.kinds import Kind, kind_of, offers
-from vna.retrieve.legend import frame_ms, legend
-from vna.retrieve.metadata import unsealed
+from vna.retrieve.known import Knowledge, Known
 from vna.retrieve.overlays import Overlays
 from vna.retrieve.payload import Payload, path_of
 from vna.retrieve.state import Referenced, State, referenced
@@ -46,21 +41,6 @@ GIF = "image/gif"
 
 Found = list[Located]
 """Instances that may be seen, in the archive's order."""
-
-_TABLES = 8 << 20  # bytes of frame tables
-_KNOWN = 64 << 20  # bytes of descriptions, by the size of the JSON they were read from
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What is known of one image: its frame table, and what its looks depend on."""
-
-    table: bytes | None
-    description: PixelDescription
-    looks: Looks
-    texts: dict[str, tuple[str, ...]]
-    frame_ms: float
-    weight: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +74,15 @@ class RenderEngine:
         settings: Settings,
         pixels: PixelPool,
     ) -> None:
-        self._store = store
         self._database = database
         self._audit = audit
-        self._limits = settings.limits
-        self._overlays = Overlays(database, settings)
         self._pool = pixels
-        self._tables: Lately[bytes] = Lately(_TABLES, lambda table: len(table) + 100)
-        self._known: Lately[Known] = Lately(_KNOWN, lambda known: known.weight)
+        self._stored = Knowledge(
+            store=store,
+            database=database,
+            limits=settings.limits,
+            overlays=Overlays(database, settings),
+        )
         self._pictures: Lately[bytes] = Lately(settings.pixels.cache_bytes, len)
 
     def find(self, principal: Principal, ref: Ref, what: str = "rendered") -> list[Located]:
@@ -117,7 +98,7 @@ class RenderEngine:
         if not found:
             raise NotFound
         if one is not None:
-            self._tables.get(one[0].blob_id, lambda: one[1] or b"")
+            self._stored.note_table(*one)
         self._audit.read(principal, ref.study, what, count=len(found), size=0)
         telemetry.RETRIEVALS.labels(what).inc(len(found))
         return found
@@ -162,7 +143,7 @@ class RenderEngine:
         if numbers is not None or state is not None:
             if kind_of(located) is not Kind.IMAGE:
                 raise NotFound("This instance has no frames that can be rendered.")
-            shown = Sight(located, self._know(located), self._state(state) if state else None)
+            shown = Sight(located, self._stored.of(located), self._state(state) if state else None)
             return self._frames(shown, media, wish, numbers), 0
         return self._shown(principal, located, media, wish), 0
 
@@ -197,7 +178,7 @@ class RenderEngine:
         media = wish.choose(offers(located))
         if media is None:
             raise NotAcceptable(_possible([located]))
-        known = self._know(located)
+        known = self._stored.of(located)
         count = frames.count(known.table)
         if number is not None and number > count:
             raise NotFound(f"This instance has {count} frames.")
@@ -236,13 +217,12 @@ class RenderEngine:
             raise NotAcceptable(_possible([located]))
         wish.require_profile(media)
         if kind in (Kind.REPORT, Kind.PDF, Kind.CDA):
-            return documents.document(located, one.members, media, partial(self._fetch, located))
+            return documents.document(
+                located, one.members, media, partial(self._stored.fetch, located)
+            )
         if kind is Kind.VIDEO:
-            return self._stored_frame(located, one.table, 1)
-        known = self._known.get(
-            (located.blob_id, None),
-            lambda: self._told(located, one.members, one.weight, one.table),
-        )
+            return self._stored.frame(located, one.table, 1)
+        known = self._stored.apart(located, one.members, one.weight, one.table)
         if number > frames.count(known.table):
             raise NotFound(f"This instance has {frames.count(known.table)} frames.")
         wish.require_region(known.description)
@@ -262,14 +242,14 @@ class RenderEngine:
     ) -> Iterator[Payload]:
         kind = kind_of(located)
         if kind in (Kind.REPORT, Kind.PDF, Kind.CDA):
-            members = self._read(located)[0]
-            fetch = partial(self._fetch, located)
+            members = self._stored.read(located)[0]
+            fetch = partial(self._stored.fetch, located)
             return iter((documents.document(located, members, media, fetch),))
         if kind is Kind.STATE:
             return self._presented(principal, located, media, wish)
         if kind is Kind.VIDEO:
-            return iter((self._stored_frame(located, self._frame_table(located), 1),))
-        return self._frames(Sight(located, self._know(located)), media, wish, None)
+            return iter((self._stored.frame(located, self._stored.table(located), 1),))
+        return self._frames(Sight(located, self._stored.of(located)), media, wish, None)
 
     def _frames(
         self, sight: Sight, media: str, wish: Wish, numbers: Sequence[int] | None
@@ -327,7 +307,7 @@ class RenderEngine:
 
     def _made(self, sight: Sight, number: int, media: str, wish: Wish) -> bytes:
         known, located, state = sight.known, sight.located, sight.state
-        stored = self._stored_frame(located, known.table, number)
+        stored = self._stored.frame(located, known.table, number)
         self._pool.check_size(known.description, stored.length or 0)
         source = FrameSource(
             transfer_syntax=located.transfer_syntax,
@@ -365,84 +345,12 @@ class RenderEngine:
             return iter(())
         if kind_of(found) is not Kind.IMAGE:
             return iter(())
-        sight = Sight(found, self._know(found), state)
+        sight = Sight(found, self._stored.of(found), state)
         return self._frames(sight, media, wish, image.frames or None)
 
     def _state(self, located: Located) -> State:
-        members, _ = self._read(located)
-        return State.of(located.blob_id, members, partial(self._fetch, located))
-
-    # -- what is stored ------------------------------------------------------------------------
-
-    def _know(self, located: Located) -> Known:
-        def read() -> Known:
-            members, weight = self._read(located)
-            return self._told(located, members, weight, self._frame_table(located))
-
-        overlay = self._overlays.of(located.ref.study, located.changed_at)
-        return self._known.get((located.blob_id, overlay and overlay.version), read)
-
-    def _told(
-        self, located: Located, members: dict[str, Any], weight: int, table: bytes | None
-    ) -> Known:
-        return Known(
-            table,
-            PixelDescription.of(members),
-            looks(members, partial(self._fetch, located)),
-            legend(members),
-            frame_ms(members),
-            weight + len(table or b""),
-        )
-
-    def _read(self, located: Located) -> tuple[dict[str, Any], int]:
-        """Read the DICOM JSON of an instance that may be seen, and its size."""
-        with self._database.reading() as conn:
-            found = rows.sealed(conn, located.ref, within=None)
-        if not found:
-            raise NotFound
-        _require_same(located, found[0].blob_id)
-        data = unsealed(self._store, found[0], self._limits)
-        overlay = self._overlays.of(located.ref.study, located.changed_at)
-        if overlay is not None:
-            data = self._overlays.json(data, overlay)
-        return orjson.loads(data), len(data)
-
-    def _frame_table(self, located: Located) -> bytes | None:
-        def read() -> bytes:
-            with self._database.reading() as conn:
-                found = locate.with_frames(conn, located.ref, within=None)
-            if found is None:
-                raise NotFound
-            _require_same(located, found[0].blob_id)
-            return found[1] or b""
-
-        return self._tables.get(located.blob_id, read) or None
-
-    def _stored_frame(self, located: Located, table: bytes | None, number: int) -> Payload:
-        return frames.frame(
-            self._store,
-            located,
-            table,
-            number,
-            transfer_syntax=located.transfer_syntax,
-            limits=self._limits,
-        )
-
-    def _fetch(self, located: Located, uri: str) -> bytes:
-        """Read the value behind a relative BulkDataURI; empty when there is none."""
-        path = uri.removeprefix("bulkdata/")
-        for found, vr, offset, length in orjson.loads(located.bulk or b"[]"):
-            if found == path and length <= self._limits.metadata_bytes:
-                return b"".join(
-                    value_bytes(self._store, located, (vr, offset, length), self._limits)
-                )
-        return b""
-
-
-def _require_same(located: Located, blob_id: bytes) -> None:
-    """Refuse to mix what was found with what has taken its place since."""
-    if located.blob_id != blob_id:
-        raise Unavailable("This instance has just been replaced; ask again.")
+        members, _ = self._stored.read(located)
+        return State.of(located.blob_id, members, partial(self._stored.fetch, located))
 
 
 def _possible(found: Sequence[Located]) -> str:

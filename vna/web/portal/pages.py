@@ -39,6 +39,7 @@ WAYS = (  # what staff.html calls them, where it names no more than a word
     marked("Imports"),
     marked("Requests"),
     marked("Patients"),
+    marked("Rules"),
     marked("Emergency"),
     marked("Reviews"),
 )

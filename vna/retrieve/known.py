@@ -1,0 +1,145 @@
+"""What is known of an instance before it is shown: its description, its frames, its values.
+
+The tables and descriptions read lately are kept; an overlay of corrections makes another one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import orjson
+
+from vna.blobs.store import BlobStore
+from vna.config import Limits
+from vna.db.pool import Database
+from vna.errors import NotFound, Unavailable
+from vna.index import locate
+from vna.index import metadata as rows
+from vna.index.locate import Located
+from vna.pixels.description import PixelDescription
+from vna.pixels.looks import Looks, looks
+from vna.retrieve import frames
+from vna.retrieve.datasets import value_bytes
+from vna.retrieve.kept import Lately
+from vna.retrieve.legend import frame_ms, legend
+from vna.retrieve.metadata import unsealed
+from vna.retrieve.overlays import Overlays
+from vna.retrieve.payload import Payload
+
+_TABLES = 8 << 20  # bytes of frame tables
+_KNOWN = 64 << 20  # bytes of descriptions, by the size of the JSON they were read from
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of one image: its frame table, and what its looks depend on."""
+
+    table: bytes | None
+    description: PixelDescription
+    looks: Looks
+    texts: dict[str, tuple[str, ...]]
+    frame_ms: float
+    weight: int
+
+
+class Knowledge:
+    """Reads instances that may be seen: whoever asks has looked. For threads."""
+
+    def __init__(
+        self, *, store: BlobStore, database: Database, limits: Limits, overlays: Overlays
+    ) -> None:
+        self._store = store
+        self._database = database
+        self._limits = limits
+        self._overlays = overlays
+        self._tables: Lately[bytes] = Lately(_TABLES, lambda table: len(table) + 100)
+        self._known: Lately[Known] = Lately(_KNOWN, lambda known: known.weight)
+
+    def of(self, located: Located) -> Known:
+        """Read what an image's looks depend on, as corrections have it. Raises `NotFound`."""
+
+        def read() -> Known:
+            members, weight = self.read(located)
+            return self._told(located, members, weight, self.table(located))
+
+        overlay = self._overlays.of(located.ref.study, located.changed_at)
+        return self._known.get((located.blob_id, overlay and overlay.version), read)
+
+    def apart(
+        self, located: Located, members: dict[str, Any], weight: int, table: bytes | None
+    ) -> Known:
+        """Do the same for an object that stands in no catalogue, from its DICOM JSON and table."""
+        return self._known.get(
+            (located.blob_id, None), lambda: self._told(located, members, weight, table)
+        )
+
+    def _told(
+        self, located: Located, members: dict[str, Any], weight: int, table: bytes | None
+    ) -> Known:
+        return Known(
+            table,
+            PixelDescription.of(members),
+            looks(members, partial(self.fetch, located)),
+            legend(members),
+            frame_ms(members),
+            weight + len(table or b""),
+        )
+
+    def read(self, located: Located) -> tuple[dict[str, Any], int]:
+        """Read the DICOM JSON of an instance that may be seen, and its size."""
+        with self._database.reading() as conn:
+            found = rows.sealed(conn, located.ref, within=None)
+        if not found:
+            raise NotFound
+        _require_same(located, found[0].blob_id)
+        data = unsealed(self._store, found[0], self._limits)
+        overlay = self._overlays.of(located.ref.study, located.changed_at)
+        if overlay is not None:
+            data = self._overlays.json(data, overlay)
+        return orjson.loads(data), len(data)
+
+    def note_table(self, located: Located, table: bytes | None) -> None:
+        """Take note of a frame table that was read on the way."""
+        self._tables.get(located.blob_id, lambda: table or b"")
+
+    def table(self, located: Located) -> bytes | None:
+        """Read where the frames of an instance are; None when it has none."""
+
+        def read() -> bytes:
+            with self._database.reading() as conn:
+                found = locate.with_frames(conn, located.ref, within=None)
+            if found is None:
+                raise NotFound
+            _require_same(located, found[0].blob_id)
+            return found[1] or b""
+
+        return self._tables.get(located.blob_id, read) or None
+
+    def frame(self, located: Located, table: bytes | None, number: int) -> Payload:
+        """Read one frame as it is stored. Raises `NotFound` for one outside."""
+        return frames.frame(
+            self._store,
+            located,
+            table,
+            number,
+            transfer_syntax=located.transfer_syntax,
+            limits=self._limits,
+        )
+
+    def fetch(self, located: Located, uri: str) -> bytes:
+        """Read the value behind a relative BulkDataURI; empty when there is none."""
+        path = uri.removeprefix("bulkdata/")
+        for found, vr, offset, length in orjson.loads(located.bulk or b"[]"):
+            if found == path and length <= self._limits.metadata_bytes:
+                return b"".join(
+                    value_bytes(self._store, located, (vr, offset, length), self._limits)
+                )
+        return b""
+
+
+def _require_same(located: Located, blob_id: bytes) -> None:
+    """Refuse to mix what was found with what has taken its place since."""
+    if located.blob_id != blob_id:
+        raise Unavailable("This instance has just been replaced; ask again.")
