@@ -1,6 +1,6 @@
 """What the database lets the process do that serves guests: a role of its own, and its rights.
 
-Rows of the catalogue that no share shows are kept from it by policies (0029_apart.sql); here are
+Rows of the catalogue that no share shows are kept from it by policies (0028_apart.sql); here are
 the tables and columns. What is not named is refused: audit rows cannot be read, nor accounts,
 consents, messages or the archive's keys of shares, and nothing of the catalogue can be changed.
 """
