@@ -115,8 +115,10 @@ def test_a_tablet_nobody_touches_begins_anew(server: Serving, browser: Browser) 
     with page.expect_navigation():  # else the time passes on the page before
         page.get_by_role("link", name="English").click()
     page.get_by_label("Your name").fill("Ada Adams")
+    page.screenshot()  # a page that scrolled says so with its next frame, and then it was touched
     page.clock.run_for(41_000)
     page.get_by_role("button", name="I am still here").click()
+    page.screenshot()
     page.clock.run_for(41_000)
     page.get_by_role("alertdialog").wait_for()
     page.clock.run_for(20_000)

@@ -139,7 +139,7 @@ class Reply:
 
     def all_headers(self) -> Headers:
         """Return every header field of the answer."""
-        fields = [*PROTECTED, *self.headers]
+        fields = [*self.headers, *PROTECTED]
         if all(name != KEPT[0] for name, _ in self.headers):
             fields.append(KEPT)
         if self.media:

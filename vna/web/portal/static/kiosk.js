@@ -15,7 +15,7 @@ function wait() {
 
 function ask() {
   idle.hidden = false;
-  idle.querySelector("button").focus();
+  idle.querySelector("button").focus({ preventScroll: true }); // scrolling would be taken for a hand
   timer = setTimeout(() => { if (form) form.reset(); location.replace("/kiosk"); }, LAST_MS);
 }
 
