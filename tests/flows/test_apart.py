@@ -20,7 +20,7 @@ import pytest
 import vna
 from tests import prepared
 from tests.factories import ct
-from tests.flows.serving import READY_S, Serving, free_port
+from tests.flows.serving import READY_S, Serving, free_port, select_nothing
 from vna.access.principal import developer
 from vna.app import at_work
 from vna.db import account
@@ -122,7 +122,7 @@ def until(does: Callable[[], httpx.Response], *statuses: int) -> httpx.Response:
         except httpx.TransportError:
             pass
         assert time.monotonic() < deadline
-        time.sleep(0.05)  # another process begins: there is nothing here to wait on but its answer
+        select_nothing(0.05)  # another process begins: there is nothing to wait on but its answer
 
 
 def test_guests_have_a_process_that_never_had_a_key(serving: tuple[Serving, int]) -> None:
