@@ -16,7 +16,15 @@ from tests.conftest import TestPostgres
 from tests.factories import Instance, ct
 from tests.web.conftest import Site, serving
 from tests.web.guests import coded, offered
-from tests.web.people import SHELL, Surfer, patient_of, people_of, signed_in
+from tests.web.people import (
+    SHELL,
+    Surfer,
+    bearer,
+    patient_of,
+    people_of,
+    signed_in,
+    token_of,
+)
 from vna.access import roles
 from vna.access.care import Whom
 from vna.access.principal import Action, Label
@@ -53,6 +61,7 @@ class Hospital:
     site: Site
     roles: Roles
     people: dict[str, Surfer]
+    tokens: dict[str, dict[str, str]]  # of a program of each role, as a header
     held: dict[str, Holding]
     nowhere: Holding
 
@@ -86,7 +95,7 @@ def hospital(postgres: TestPostgres, folder: Path) -> Iterator[Hospital]:
         site.archive.remotes.add(SHELL, Remote(ae_title="PACS", host="127.0.0.1", port=1))
         desk = {"import": str(site.archive.imports.begin(SHELL, note="A disc"))}
         held = {kind: _held(site, number) for number, kind in enumerate(KINDS, 701)}
-        found = Hospital(site, roles.load(str(file)), {}, held, _nowhere())
+        found = Hospital(site, roles.load(str(file)), {}, {}, held, _nowhere())
         for one in (*held.values(), found.nowhere):
             one.names |= desk
         _link(found)
@@ -99,8 +108,10 @@ def hospital(postgres: TestPostgres, folder: Path) -> Iterator[Hospital]:
             if role.is_own:
                 continue
             found.people[name] = signed_in(site, f"p-{name}", name)
+            found.tokens[name] = bearer(token_of(site, f"s-{name}", name))
             if not role.scope.everything:
                 _give(found, f"p-{name}")
+                _give(found, f"s-{name}")
         withheld = uid(held["withheld"].one.study)
         site.archive.labels.put(SHELL, withheld, Label.SENSITIVE, reason="known to all")
         yield found
@@ -145,6 +156,11 @@ def _held(site: Site, number: int) -> Holding:
     names |= {"share": str(made.share_id), "grant": str(made.grant_id)}
     (message, *_) = archive.messages.listed(SHELL, share_id=made.share_id)
     names["message"] = str(message.message_id)
+    with archive.database.transaction() as tx:
+        tx.execute(
+            "UPDATE message SET state = 'dead', cause = 'network', next_at = NULL"
+            " WHERE state = 'queued'"
+        )
     names["disc"] = str(archive.discs.ask(SHELL, [StudyRef(uid(one.study))]))
     study = uid(one.study)
     archive.corrections.correct(SHELL, study, {"StudyDescription": "Chest"}, reason="Wrong entry")
@@ -178,6 +194,7 @@ def _link(found: Hospital) -> None:
     for kind in ("given", "withheld", "ended"):
         engine.link(SHELL, own, bytes.fromhex(names[kind]["identity"]), reason="Asked her")
         names[kind]["twin"] = names["own"]["identity"]
+    names["other"]["twin"] = names["own"]["identity"]
     engine.part(SHELL, own, bytes.fromhex(names["ended"]["identity"]), reason="Her sister")
     for one in names.values():  # parting suspended what was shared: a desk has looked
         archive = found.site.archive

@@ -14,17 +14,23 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 
+from tests.archive import Archive
 from tests.conftest import SCHEMA, TestPostgres
-from tests.web.holdings import KINDS, Holding, Hospital, hospital
+from tests.factories import CT
+from tests.web.conftest import body_of
+from tests.web.holdings import KINDS, Holding, Hospital, hospital, image
 from tests.web.people import surfer
-from tests.web.test_matrix import OWN, PAGES, ROLES
-from tests.web.writing import PATIENTS, STAFF, Case, Key, Reach
+from tests.web.test_matrix import NEEDED, OWN, PAGES, ROLES
+from tests.web.writing import DICOMWEB, ELSEWHERE, GUESTS, PATIENTS, STAFF, Case, Key, Reach
 from vna.access.principal import Action
 from vna.web import identity
+from vna.web.multipart import multipart_type
 
 ALL = STAFF | PATIENTS
+GIVEN = ("clinic", "referring")  # see what was given to them, of what no label withholds
 NAMES = [*ROLES.by_name, "clinic"]
 PER_PAGE = re.compile(rb'nonce="[^"]*"|nonce-[\w-]+|data-(?:age|now)="[^"]*"')
 # what is written of who asks, and of nobody's: when they were there, how often they asked
@@ -49,8 +55,8 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 class Kept:
     """All that is kept, so that a change of any of it is seen."""
 
-    def __init__(self, world: Hospital) -> None:
-        self._archive = world.site.archive
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
         listed = (
             "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
             " WHERE n.nspname = %s AND c.relkind = 'r'"
@@ -134,15 +140,16 @@ class Asker:
         self._site = world.site
         self._who = surfer(world.site) if role is None else world.people[role]
         page = "/login" if role is None else "/my/account" if role == "patient" else "/account"
-        self._token = self._who.token(page)
+        self.token = self._who.token(page)
 
     def ask(self, key: Key, case: Case, held: Holding) -> httpx.Response | None:
         """Send a case; None where there is nothing to name."""
         asked = filled(key[1], case, held)
         if asked is None:
             return None
-        url, fields = self._site.address.url + asked[0], {"form": self._token, **asked[1]}
-        return self._who.client.request(key[0], url, data=fields)
+        url, fields = self._site.address.url + asked[0], {"form": self.token, **asked[1]}
+        headers = {"x-vna-form": self.token}
+        return self._who.client.request(key[0], url, data=fields, headers=headers)
 
 
 def cases(of: Mapping[Key, Iterable[Case]]) -> Iterator[tuple[Key, Case]]:
@@ -155,7 +162,7 @@ def cases(of: Mapping[Key, Iterable[Case]]) -> Iterator[tuple[Key, Case]]:
 def test_who_has_not_the_action_is_refused_before_anything_is_looked_up(
     world: Hospital, role: str | None
 ) -> None:
-    kept, asker = Kept(world), Asker(world, role)
+    kept, asker = Kept(world.site.archive), Asker(world, role)
     tried = 0
     for key, case in cases(ALL):
         if role is not None and may(world, role, key):
@@ -173,7 +180,7 @@ def test_who_has_not_the_action_is_refused_before_anything_is_looked_up(
 
 @pytest.mark.parametrize("role", NAMES)
 def test_what_is_out_of_reach_looks_like_what_is_not_there(world: Hospital, role: str) -> None:
-    kept, asker = Kept(world), Asker(world, role)
+    kept, asker = Kept(world.site.archive), Asker(world, role)
     wrong: list[Any] = []
     tried = 0
     for key, case in cases(ALL):
@@ -194,39 +201,132 @@ def test_what_is_out_of_reach_looks_like_what_is_not_there(world: Hospital, role
     kept.require_same()
 
 
-# who does it all, and with what: the narrowest role that may, and one that sees everything
+def written(world: Hospital, role: str, key: Key, held: Holding) -> httpx.Response:
+    """Send a request of DICOMweb about what is held, by a token, or by a patient's cookie."""
+    method, path = key
+    headers = dict(world.tokens.get(role, {}))
+    client = world.site.client if headers else world.people[role].client
+    content = b""
+    if "commitment" in path:
+        claimed = {"00081150": _ui(CT), "00081155": _ui(held.one.instance)}
+        content = orjson.dumps({"00081199": {"vr": "SQ", "Value": [claimed]}})
+        headers["content-type"] = "application/dicom+json"
+        path = path.format(transaction=held.names["transaction"])
+    elif method == "POST":
+        content = body_of(image(int(held.names["number"]), instance=2).part10())
+        headers["content-type"] = multipart_type("application/dicom", "b")
+    url = f"{world.site.root}/{path.format(**held.names)}"
+    return client.request(method, url, content=content, headers=headers)
+
+
+def _ui(value: str) -> dict[str, Any]:
+    return {"vr": "UI", "Value": [value]}
+
+
+@pytest.mark.parametrize("role", NAMES)
+def test_dicomweb_changes_nothing_out_of_reach(world: Hospital, role: str) -> None:
+    kept, found = Kept(world.site.archive), world.role(role)
+    for key, reach in DICOMWEB.items():
+        if reach is Reach.MINE:
+            continue
+        has, stores = NEEDED[key] in found.actions, NEEDED[key] is Action.STORE
+        for kind, held in world.held.items():
+            # a label keeps a study from being read: what belongs to it comes in all the same
+            is_withheld = kind == "withheld" and found.scope.everything | (role in GIVEN)
+            if has and (world.sees(role, kind) or (stores and is_withheld)):
+                continue
+            answer = written(world, role, key, held)
+            absent = written(world, role, key, world.nowhere)
+            about = (key, kind, answer.status_code, answer.text)
+            assert answer.status_code == (403 if stores or not has else 404), about
+            assert plain(answer, held, world.nowhere) == plain(absent, held, world.nowhere), about
+    kept.require_same()
+
+
+def test_a_commitment_tells_of_what_is_in_reach_and_to_who_asked(world: Hospital) -> None:
+    (key,) = [key for key, reach in DICOMWEB.items() if reach is Reach.MINE]
+    told = {}
+    for name in ("given", "other", "nowhere"):
+        held = world.nowhere if name == "nowhere" else world.held[name]
+        answer = written(world, "clinic", key, held)
+        assert answer.status_code == 200, (name, answer.text)
+        told[name] = plain(answer, held)[1].replace(held.one.instance.encode(), b"*")
+        result = f"{world.site.root}/{key[1].format(transaction=held.names['transaction'])}"
+        for role, status in (("service", 404), ("technologist", 404), ("clinic", 200)):
+            looked = world.site.client.get(result, headers=world.tokens[role])
+            assert looked.status_code == status, (name, role)
+    assert told["other"] == told["nowhere"] != told["given"]
+
+
+# who does it all, and with what: the narrowest role that may, one that sees everything, a patient,
+# and who moves a study to another patient, which ends the rest
 DOERS = (("clinic", "given"), ("archive-administrator", "other"), ("patient", "own"))
+MOVER = ("records-clerk", "ended")
 
 
 def test_what_is_in_reach_is_done(
     postgres: TestPostgres, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """The requests of the tables are such as are taken: what is refused above is refused for whom
-    and what it is of."""
-    done: set[tuple[str, Key, int]] = set()
+    """What is refused above is refused for whom it is of: the same requests are taken here."""
+    done: set[tuple[Key, str]] = set()
     with hospital(postgres, tmp_path_factory.mktemp("site")) as world:
-        for role, kind in DOERS:
-            asker, before = Asker(world, role), Kept(world).begun
-            for key, some in sorted(ALL.items(), key=lambda one: "kiosk" in one[0][1]):
-                for number, case in enumerate(some):
-                    if not may(world, role, key) or not reaches(world, role, kind, case):
-                        continue
-                    answer = asker.ask(key, case, world.held[kind])
-                    if answer is None:
-                        continue
-                    about = (role, key, number, answer.status_code, answer.text)
-                    if case.reach is Reach.NOTHING:
-                        assert answer.status_code not in (401, 403, 500), about
-                        continue
-                    assert answer.status_code in (200, 303), about
-                    after = Kept(world).begun
-                    assert case.is_telling or after != before, about
-                    before = after
-                    done.add((case.reach.name, key, number))
-    of_somebody = {
-        (case.reach.name, key, number)
-        for key, some in ALL.items()
-        for number, case in enumerate(some)
-        if case.reach is not Reach.NOTHING
-    }
-    assert done == of_somebody
+        for doer in (*DOERS, MOVER):
+            for key, case in sorted(cases(ALL), key=lambda one: "kiosk" in one[0][1]):
+                if case.is_last == (doer is MOVER) and does(world, *doer, key, case):
+                    done.add((key, str(case)))
+    assert done == {(k, str(case)) for k, case in cases(ALL) if case.reach is not Reach.NOTHING}
+
+
+def does(world: Hospital, role: str, kind: str, key: Key, case: Case) -> bool:
+    """Do one thing, if it is for who asks; say whether it was of somebody's."""
+    if not may(world, role, key) or not reaches(world, role, kind, case):
+        return False
+    asker, before = Asker(world, role), Kept(world.site.archive).begun
+    answer = asker.ask(key, case, world.held[kind])
+    if answer is None:
+        return False
+    about = (role, key, case, answer.status_code, answer.text)
+    if case.reach is Reach.NOTHING:
+        assert answer.status_code not in (401, 403, 500), about
+        return False
+    assert answer.status_code in (200, 303), about
+    assert case.is_telling == (Kept(world.site.archive).begun == before), about
+    return True
+
+
+def test_every_route_that_writes_has_its_row() -> None:
+    rows = [*STAFF, *PATIENTS, *GUESTS, *ELSEWHERE]
+    assert len(rows) == len(set(rows))
+    assert set(rows) == {key for key in PAGES if key[0] != "GET"}
+    assert set(DICOMWEB) == {key for key in NEEDED if key[0] != "GET"}
+
+
+def test_what_is_of_one_s_account_is_nobody_else_s(world: Hospital) -> None:
+    """Sessions and passkeys are named by numbers: somebody else's are unknown."""
+    archive = world.site.archive
+    with archive.database.transaction() as tx:
+        row = tx.execute(
+            "SELECT session_id, account_id FROM session JOIN account USING (account_id)"
+            " WHERE login = 'p-auditor'"
+        ).fetchone()
+        assert row is not None
+        key = tx.execute(
+            "INSERT INTO passkey (account_id, credential_id, public_key, sign_count, site)"
+            " VALUES (%s, 'x', 'y', 0, '127.0.0.1') RETURNING passkey_id",
+            (row[1],),
+        ).fetchone()
+        assert key is not None
+    kept = Kept(archive)
+    for role in ("clinic", "system-administrator", "patient"):
+        who, token = world.people[role], Asker(world, role).token
+        for path, name, number in (
+            ("/account/sessions/end", "session", row[0]),
+            ("/account/passkeys/remove", "passkey", key[0]),
+        ):
+            url, form = world.site.address.url + path, {"form": token}
+            answer = who.client.post(url, data={**form, name: str(number)})
+            absent = who.client.post(url, data={**form, name: "987654"})
+            assert plain(answer) == plain(absent), path
+            assert answer.status_code in (303, 404), path
+    kept.require_same()
+    assert world.people["auditor"].get("/account").status_code == 200

@@ -30,16 +30,22 @@ class Case:
     reach: Reach
     fields: Mapping[str, str] = field(default_factory=dict)
     is_telling: bool = False  # asked by POST, and changes nothing
-    needs: tuple[str, ...] = ()  # names without which there is nothing to ask about
+    is_last: bool = False  # after it the study is another's
 
 
 def study(**fields: str) -> Case:
     return Case(Reach.STUDY, fields)
 
 
+def told(reach: Reach = Reach.STUDY, /, **fields: str) -> Case:
+    return Case(reach, fields, is_telling=True)
+
+
+_PERSON = {"patient": "{patient}", "name": "Doe, Jane", "born": "1970-01-01"}
+
+
 def person(**fields: str) -> Case:
-    whom = {"patient": "{patient}", "name": "Doe, Jane", "born": "1970-01-01"}
-    return Case(Reach.PERSON, {**whom, **fields})
+    return Case(Reach.PERSON, {**_PERSON, **fields})
 
 
 def whole(**fields: str) -> Case:
@@ -63,10 +69,15 @@ _SHARED = {
     "language": "en", "download": "on", "series.{series}": "on",
 }  # fmt: skip
 _SECRET = {"grant": "{grant}", "secret": "A" * 43, "passcode": "ABCD-EFGH", "code": ""}
+_MY_SECRET = {**_SECRET, "grant": "{mygrant}"}
 _CHEST = {"name": "chest", "to": "ae:PACS", "modality": "CT", "callers": "", "keys": ""}
 _WHOM = {"recipient": "Dr Kim", "way": "email", "email": "kim@example.org", "language": "en"}
 _HOW = {"code": "sms", "code_phone": "+447700900123", "until": "{soon}", "download": "on"}
 _CHOSEN = {"study.{study}": "on", "reports": "on"}
+_ANOTHER = {
+    "PatientID": "P-77", "PatientName": "Roe^Rick", "PatientBirthDate": "1980-02-02",
+    "PatientSex": "M", "reason": "Wrong patient",
+}  # fmt: skip
 _DESK = "what others brought: it is nobody's study before it is confirmed"
 
 # what follows the order in which somebody does it all: what ends something comes last
@@ -74,16 +85,9 @@ STAFF: dict[Key, tuple[Case, ...]] = {
     ("POST", "/study/{study}/disc"): (study(),),
     ("POST", "/study/{study}/correct"): (
         study(act="correct", AccessionNumber="B-{turn}", reason="Wrong entry"),
-        study(act="look", PatientID="{patient}"),
+        told(act="look", PatientID="{patient}"),
         study(act="undo", correction="{correction}", reason="It was right"),
-        study(
-            act="move",
-            PatientID="P-77",
-            PatientName="Roe^Rick",
-            PatientBirthDate="1980-02-02",
-            PatientSex="M",
-            reason="Wrong patient",
-        ),
+        Case(Reach.STUDY, {"act": "move", **_ANOTHER}, is_last=True),
     ),
     ("POST", "/study/{study}/share"): (study(**_SHARED),),
     ("POST", "/study/{study}/account"): (
@@ -101,8 +105,8 @@ STAFF: dict[Key, tuple[Case, ...]] = {
     ("POST", "/share/{share:int}/test"): (study(),),
     ("POST", "/share/{share:int}/disc"): (study(),),
     ("POST", "/share/{share:int}/retry"): (study(message="{message}"),),
-    ("POST", "/share/{share:int}/sheet.pdf"): (study(**_SECRET),),
-    ("POST", "/share/{share:int}/passcode.pdf"): (study(**_SECRET),),
+    ("POST", "/share/{share:int}/sheet.pdf"): (told(**_SECRET),),
+    ("POST", "/share/{share:int}/passcode.pdf"): (told(**_SECRET),),
     ("POST", "/share/{share:int}/extend"): (study(until="{later}"),),
     ("POST", "/share/{share:int}/renew"): (study(grant="{grant}"),),
     ("POST", "/share/{share:int}/revoke"): (
@@ -117,7 +121,7 @@ STAFF: dict[Key, tuple[Case, ...]] = {
     ("POST", "/disc/{disc:int}/without"): (study(),),
     ("POST", "/disc/{disc:int}/cancel"): (study(),),
     ("POST", "/disc/{disc:int}/retry"): (study(),),
-    ("POST", "/consents"): (person(),),
+    ("POST", "/consents"): (told(Reach.PERSON, **_PERSON),),
     ("POST", "/consents/record"): (
         person(said="yes", signed_by="Jane Doe", way="paper", purpose="research"),
     ),
@@ -135,7 +139,7 @@ STAFF: dict[Key, tuple[Case, ...]] = {
         whole(verdict="link", first="{identity}", second="{twin}", reason="Asked her again"),
     ),
     ("POST", "/requests/patients/{number:int}/answer"): (
-        Case(Reach.WHOLE, {"outcome": "done", "words": "It is right now."}, needs=("request",)),
+        whole(outcome="done", words="It is right now."),
     ),
     ("POST", "/rules"): (
         nothing("rules are of the whole archive", act="put", **_CHEST),
@@ -177,11 +181,11 @@ PATIENTS: dict[Key, tuple[Case, ...]] = {
     ("POST", "/my/share/{draft:int}/what"): (mine(**_CHOSEN),),
     ("POST", "/my/share/{draft:int}/whom"): (mine(**_WHOM),),
     ("POST", "/my/share/{draft:int}/how"): (mine(**_HOW),),
-    ("POST", "/my/share/{draft:int}/test"): (mine(),),
+    ("POST", "/my/share/{draft:int}/test"): (told(Reach.MINE),),
     ("POST", "/my/share/{draft:int}/send"): (mine(),),
     ("POST", "/my/shares/{share:int}/ask-stop"): (study(words="Please."),),
-    ("POST", "/my/shares/{share:int}/sheet.pdf"): (mine(**{**_SECRET, "grant": "{mygrant}"}),),
-    ("POST", "/my/shares/{share:int}/passcode.pdf"): (mine(**{**_SECRET, "grant": "{mygrant}"}),),
+    ("POST", "/my/shares/{share:int}/sheet.pdf"): (told(Reach.MINE, **_MY_SECRET),),
+    ("POST", "/my/shares/{share:int}/passcode.pdf"): (told(Reach.MINE, **_MY_SECRET),),
     ("POST", "/my/shares/{share:int}/renew"): (mine(grant="{mygrant}"),),
     ("POST", "/my/shares/{share:int}/stop"): (mine(grant="{mygrant}"), mine()),
     ("POST", "/my/consents/withdraw"): (Case(Reach.PERSON, {"consent": "{consent}"}),),
@@ -191,4 +195,96 @@ PATIENTS: dict[Key, tuple[Case, ...]] = {
     ("POST", "/my/account/contact"): (
         nothing("one's own", act="begin", kind="email", typed="jane@example.org"),
     ),
+}
+
+# DICOMweb: the resource is in the path, or in what is sent
+DICOMWEB: dict[Key, Reach] = {
+    ("POST", "studies"): Reach.STUDY,
+    ("POST", "studies/{study}"): Reach.STUDY,
+    ("DELETE", "studies/{study}"): Reach.STUDY,
+    ("DELETE", "studies/{study}/series/{series}"): Reach.STUDY,
+    ("DELETE", "studies/{study}/series/{series}/instances/{instance}"): Reach.STUDY,
+    ("POST", "commitment-requests/{transaction}"): Reach.MINE,
+}
+
+# what names nothing: a cookie says whom it is about, and `test_writing` or another shows it
+_SIGNING = "signs somebody in, by what they know and have: tests/web/test_sign_in.py"
+_ENROLLING = "of whom the link was made for: tests/web/test_sign_in.py"
+_ACCOUNT = "of one's own account: test_what_is_of_one_s_account_is_nobody_else_s"
+ELSEWHERE: dict[Key, str] = {
+    ("POST", "/login"): _SIGNING,
+    ("POST", "/login/factor"): _SIGNING,
+    ("POST", "/login/passkey/begin"): _SIGNING,
+    ("POST", "/login/passkey"): _SIGNING,
+    ("POST", "/login/sso/return"): "tests/web/test_federation.py",
+    ("POST", "/logout"): _SIGNING,
+    ("POST", "/confirm"): _SIGNING,
+    ("POST", "/confirm/passkey/begin"): _SIGNING,
+    ("POST", "/confirm/passkey"): _SIGNING,
+    ("POST", "/enrol"): _ENROLLING,
+    ("POST", "/enrol/passphrase"): _ENROLLING,
+    ("POST", "/enrol/factor"): _ENROLLING,
+    ("POST", "/enrol/passkey/begin"): _ENROLLING,
+    ("POST", "/enrol/passkey"): _ENROLLING,
+    ("POST", "/enrol/done"): _ENROLLING,
+    ("POST", "/my/start"): _ENROLLING,
+    ("POST", "/account/sessions/end"): _ACCOUNT,
+    ("POST", "/account/recovery-codes"): _ACCOUNT,
+    ("POST", "/account/passkeys/begin"): _ACCOUNT,
+    ("POST", "/account/passkeys"): _ACCOUNT,
+    ("POST", "/account/passkeys/remove"): _ACCOUNT,
+    ("POST", "/send"): "begins something of its sender's own: tests/web/test_exchange.py",
+    ("POST", "/emergency/end"): "of this session: tests/web/test_emergency.py",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """A request of who came by a link, a code or a tablet: a cookie stands for what it opens."""
+
+    family: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+    how: str = "form"  # json, file, parts
+    is_entry: bool = False  # asked before anything is open: what is sent says of what
+    stays: str = ""  # why it is answered after the end, too
+
+
+_LINK = {"link": "{link}", "passcode": "{passcode}"}
+GUESTS: dict[Key, Door] = {
+    ("POST", "/s/open"): Door("share", {"link": "{link}"}, is_entry=True),
+    ("POST", "/s/prove"): Door("opened", {"way": "passcode", "text": "{passcode}"}),
+    ("POST", "/s/code"): Door("coded", {"way": "sms"}),
+    ("POST", "/s/forward"): Door(
+        "share", {"name": "Dr Low", "email": "low@example.org", "proof": "passcode", "days": "3"}
+    ),
+    ("POST", "/s/account"): Door("share", {"mine": "on"}),
+    ("POST", "/s/leave"): Door("share"),
+    ("POST", "/s/not-me"): Door("opened"),
+    ("POST", "/u/open"): Door("asked", _LINK, is_entry=True),
+    ("POST", "/u/expect"): Door("asked", how="json"),
+    ("PUT", "/u/file/{mark}"): Door("asked", how="file"),
+    ("POST", "/u/form"): Door("asked", how="parts"),
+    ("POST", "/u/done"): Door("asked"),
+    ("POST", "/u/leave"): Door("asked"),
+    ("POST", "/send/again"): Door("proving"),
+    ("POST", "/send/code"): Door("proving", {"code": "{code}"}),
+    ("POST", "/send/expect"): Door("sender", how="json"),
+    ("PUT", "/send/file/{mark}"): Door("sender", how="file"),
+    ("POST", "/send/form"): Door("sender", how="parts"),
+    ("POST", "/send/done"): Door("sender"),
+    ("POST", "/send/stop"): Door("sender"),
+    ("POST", "/send/leave"): Door("sender", stays="one's own session is one's own to leave"),
+    ("POST", "/send/status"): Door(
+        "sent", {"link": "{status}"}, is_entry=True, stays="whoever sent sees that it was ended"
+    ),
+    ("POST", "/g/open"): Door("recipient", _LINK, is_entry=True),
+    ("POST", "/g/leave"): Door("recipient"),
+    ("POST", "/g/not-me"): Door(
+        "recipient", {"link": "{link}"}, is_entry=True, stays="the same is said of every link"
+    ),
+    ("POST", "/kiosk/answer"): Door(
+        "kiosk",
+        {"said": "no", "signed_by": "Jane Doe", "language": "en"},
+    ),
+    ("POST", "/kiosk/leave"): Door("kiosk"),
 }

@@ -11,7 +11,7 @@ import threading
 import time
 
 from vna.access.audit import Audit
-from vna.access.policy import require
+from vna.access.policy import permits, require
 from vna.access.principal import Action, Principal
 from vna.blobs.layout import created_at
 from vna.blobs.sealing import seal_json
@@ -19,7 +19,7 @@ from vna.blobs.spool import Spool
 from vna.blobs.store import BlobStore, StoredBlob
 from vna.config import Settings
 from vna.db.pool import Connection, Database
-from vna.errors import CommitUnknown, NotFound, Unavailable, VNAError
+from vna.errors import CommitUnknown, NotFound, NotPermitted, Unavailable, VNAError
 from vna.index.register import Existing, Registered, Registration, Verdict, register_version
 from vna.index.searchable import Searchables
 from vna.ingest.assembly import Assembly
@@ -166,7 +166,9 @@ class IngestEngine:
         )
         if isinstance(identity, Refused):
             return identity
-        require(receiving.principal, Action.STORE, identity.ref)
+        if not permits(receiving.principal, Action.STORE, identity.ref):
+            # alike whether the study is there: one that is looked for would be "not found"
+            raise NotPermitted("Nothing may be stored into this study.")
         added = self._searchables.now()  # before anything is durable: it may ask the database
         stored, item = self._seal(receiving, received, identity, added)
         try:
