@@ -19,7 +19,7 @@ from vna.blobs.spool import Spool
 from vna.blobs.store import BlobStore, StoredBlob
 from vna.config import Settings
 from vna.db.pool import Connection, Database
-from vna.errors import CommitUnknown, NotFound, NotPermitted, Unavailable, VNAError
+from vna.errors import CommitUnknown, NotFound, Unavailable, VNAError
 from vna.index.register import Existing, Registered, Registration, Verdict, register_version
 from vna.index.searchable import Searchables
 from vna.ingest.assembly import Assembly
@@ -38,7 +38,7 @@ from vna.ingest.outcome import (
     Source,
     Stored,
 )
-from vna.ingest.receiving import Received, Receiving
+from vna.ingest.receiving import Received, Receiving, out_of_reach
 from vna.ingest.routing import Router
 from vna.ingest.versions import Comparison, compare
 from vna.pixels.sandbox import PixelPool
@@ -167,8 +167,7 @@ class IngestEngine:
         if isinstance(identity, Refused):
             return identity
         if not permits(receiving.principal, Action.STORE, identity.ref):
-            # alike whether the study is there: one that is looked for would be "not found"
-            raise NotPermitted("Nothing may be stored into this study.")
+            raise out_of_reach()
         added = self._searchables.now()  # before anything is durable: it may ask the database
         stored, item = self._seal(receiving, received, identity, added)
         try:
