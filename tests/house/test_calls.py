@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -35,18 +36,25 @@ def _imported(tree: ast.AST) -> Iterator[str]:
         yield from _imported(node)
 
 
+@cache
+def _trees() -> dict[str, ast.Module]:
+    return {
+        path.relative_to(_ROOT).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
+        for path in sorted((_ROOT / "vna").rglob("*.py"))
+    }
+
+
 def _using(*names: str) -> dict[str, set[str]]:
     """Say which file uses which of these: modules, or functions of the module socket."""
     found: dict[str, set[str]] = {}
-    for path in sorted((_ROOT / "vna").rglob("*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+    for path, tree in _trees().items():
         said = set(_imported(tree))
         used = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
         for name in names:
             if any(f"{one}.".startswith(f"{name}.") for one in said) or (
                 "." in name and name in used
             ):
-                found.setdefault(name, set()).add(path.relative_to(_ROOT).as_posix())
+                found.setdefault(name, set()).add(path)
     return found
 
 
