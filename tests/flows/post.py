@@ -56,9 +56,17 @@ class Post:
         """Wait for a mail or a signed short message with a code; give the newest."""
         return _awaited(lambda: _CODE.findall(" ".join(self._said(to))))
 
+    def come(self, count: int) -> None:
+        """Wait until that many mails came."""
+        _awaited(lambda: self.relay.mails[count - 1 :])
+
     def everything(self) -> bytes:
-        """Give all that went out, as it went."""
-        mails = [mail.content for mail in self.relay.mails]
+        """Give all that went out: mails as they went and as they are read, and what was called."""
+        mails = [
+            part
+            for mail in self.relay.mails
+            for part in (mail.content, mail.part("plain").encode(), mail.part("html").encode())
+        ]
         return b"\n".join([*mails, *(call.body for call in self.gateway.calls)])
 
     def _said(self, to: str) -> list[str]:
