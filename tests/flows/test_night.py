@@ -33,7 +33,8 @@ from vna.loading import load
 __all__ = ["browser"]
 
 BATCH = 20
-AFTERNOON, NIGHT = 15, 1
+AFTERNOON, NIGHT, MORNING = 15, 1, 7
+CLERKS = "clerks@example.org"
 BAD = BATCH - 1
 BOARD = "/shares?tab=automatic"
 
@@ -82,8 +83,12 @@ def post() -> Iterator[Post]:
 def server(post: Post) -> Iterator[Serving]:
     folder = Path(tempfile.mkdtemp(prefix="vna-night-"))
     folder.chmod(0o755)
-    afternoon = {"VNA_SITE_TIMEZONE": zone_where_it_is(AFTERNOON), "VNA_SHARING_SETTLE_S": "0.1"}
-    found = post.serving(folder / "data", **afternoon)
+    found = post.serving(
+        folder / "data",
+        VNA_SITE_TIMEZONE=zone_where_it_is(AFTERNOON),
+        VNA_SHARING_SETTLE_S="0.1",
+        VNA_SHARING_MORNING_MAIL=CLERKS,
+    )
     try:
         found.start()
         yield found
@@ -183,8 +188,16 @@ def test_a_batch_of_the_night_with_one_that_fails_and_a_disc_in_its_place(
     for number in range(BATCH - 1):
         assert re.search(r"/s#[\w-]{43}", post.link(address(number)))
     assert len(post.relay.mails) == BATCH - 1
-    for secret in (b"Canary", b"Clara", b"chest", b"N-1", b"A-1"):
+
+    # in the morning one mail says so, with nothing of anybody in it; it leads to the board
+    come(server, MORNING)
+    told_of = post.mail(CLERKS, subject="What went out tonight: 20").part("plain")
+    assert "Of these, the message failed: 1." in told_of
+    assert "Somebody is needed: 0." in told_of
+    for secret in (b"Canary", b"Clara", b"chest", b"N-1", b"A-1", b"nobody@"):
         assert secret not in post.everything()
+    page.goto(re.findall(r"http://\S+/shares", told_of)[0])
+    page.get_by_role("link", name="Failed").click()
 
     # again, now that the address is known there
     share = page.locator("tbody").get_by_role("link").first.get_attribute("href")
