@@ -165,6 +165,17 @@ def test_a_study_reaches_a_strangers_phone_and_comes_out_as_it_came_in(
         readable = [file for file in files if file[128:132] == b"DICM"]
     assert {hashed(file) for file in readable} == {hashed(one.part10()) for one in STUDY}
     assert len(readable) == len(STUDY)
+    page.get_by_role("button", name="Download with a passphrase").click()
+    looked_at(page, "journey-sealed")
+    passphrase = page.locator(".shown-once").inner_text()
+    assert passphrase not in page.url
+    with page.expect_download() as downloading:
+        page.get_by_role("link", name="Download the sealed file").click()
+    sealed, taken = Path(downloading.value.path()), served.data.parent / "taken"
+    opened = [shutil.which("7zz") or "7z", "x", "-tzip", f"-p{passphrase}", f"-o{taken}", str(sealed)]
+    assert subprocess.run(opened, capture_output=True, check=False).returncode == 0
+    files = [one.read_bytes() for one in taken.rglob("IM*")]
+    assert {hashed(file) for file in files} == {hashed(one.part10()) for one in STUDY}
     assert told.errors == []
     assert page.viewport_size == PHONE
     desk.goto(f"{url(served)}/shares?tab=figures")  # and no disc was made

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from html import unescape
 from typing import Any
 
 import pydicom
@@ -111,6 +113,19 @@ def test_a_guest_sees_everything_through_the_key_of_the_share_alone(both: Both) 
     with zipfile.ZipFile(io.BytesIO(packed.content)) as files:
         held = [pydicom.dcmread(io.BytesIO(files.read(name))) for name in files.namelist()]
     assert {one.SOPInstanceUID for one in held} == {FIRST.instance, SECOND.instance}
+    page = gray.post("/s/sealed", "/s/download", study=FIRST.study).text
+    found_link = re.search(r'href="([^"]+sealed=[\w-]{22})"', page)
+    passphrase = re.search(r"data-text>([0-9a-z-]{23})<", page)
+    assert found_link is not None
+    assert passphrase is not None
+    sealed = gray.get(unescape(found_link[1]), accept="*/*")
+    label = found_link[1].rpartition("=")[2]
+    # the archive's own processes would make the same of it: they hold the same key of this purpose
+    capability = base.split("/")[3]
+    assert both.site.engines.retrieve.seals.begun(capability, label).passphrase != passphrase[1]
+    taken = found_link[1].split("/")[3]
+    assert both.site.engines.retrieve.seals.begun(taken, label).passphrase == passphrase[1]
+    assert sealed.content.startswith(b"PK\3\4\x33\0\1\0\x63\0")
     details = f"{base}/studies?includefield=00181030"
     assert gray.get(details, accept="application/dicom+json").status_code == 200
 

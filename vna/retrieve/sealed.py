@@ -8,28 +8,59 @@ the code needs what stands before it, once more; codes that were computed are re
 
 from __future__ import annotations
 
+import base64
+import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from vna.blobs.recent import Recent
+from vna.crypto.keyring import Keyring
 from vna.crypto.sealed_zip import (
     CHECK_SIZE,
     CODE_SIZE,
+    LABEL,
     MARGIN,
     SALT_SIZE,
     FileSeal,
     PackageSeal,
     code_of,
 )
+from vna.errors import InvalidRequest
 from vna.retrieve.package import Entry, bound
 from vna.retrieve.payload import Buffer, Stretch
 from vna.retrieve.zipformat import FileHead
 
 _REMEMBERED, _REMEMBERED_S = 100_000, 86_400.0
 _NO_TIME = datetime(1980, 1, 1, tzinfo=UTC)  # the first the format knows
+_LABEL = re.compile(r"[A-Za-z0-9_-]{22}", re.ASCII)
 _BEFORE = SALT_SIZE + CHECK_SIZE
 
+Seal = PackageSeal
 Codes = Recent[bytes, bytes]
+
+
+class Seals:
+    """Begins sealed packages, and finds them again. Keeps nothing of them.
+
+    `holder` is the secret of who takes a package; its label is none, and of no use to others.
+    """
+
+    def __init__(self, keyring: Keyring) -> None:
+        self._keyring = keyring
+
+    def begin(self, holder: str) -> tuple[PackageSeal, str]:
+        """Begin a package, to show its passphrase; its label names it to who asks for its bytes."""
+        seal = PackageSeal.fresh(self._key(), holder)
+        return seal, base64.urlsafe_b64encode(seal.number).rstrip(b"=").decode("ascii")
+
+    def begun(self, holder: str, label: str) -> PackageSeal:
+        """Give the seal of a package that was begun. Raises `InvalidRequest`."""
+        if not _LABEL.fullmatch(label):
+            raise InvalidRequest("This is not the label of a sealed package.")
+        return PackageSeal(self._key(), holder, base64.urlsafe_b64decode(label + "=="))
+
+    def _key(self) -> bytes:
+        return self._keyring.drawn_key(self._keyring.first_id, LABEL)  # whatever is rotated
 
 
 def codes() -> Codes:

@@ -45,7 +45,9 @@ _KINDS = {
 }
 # what was read, by how the trail calls it
 _LOOKED, _TOOK = marked("looked at it"), marked("took a copy of the original files")
-_COPIES = frozenset({"instances", "bulkdata", "move", "get", "C-MOVE", "C-GET", "STOW-RS"})
+_COPIES = frozenset(
+    {"instances", "sealed", "bulkdata", "move", "get", "C-MOVE", "C-GET", "STOW-RS"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
