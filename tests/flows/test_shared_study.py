@@ -172,7 +172,14 @@ def test_a_study_reaches_a_strangers_phone_and_comes_out_as_it_came_in(
     with page.expect_download() as downloading:
         page.get_by_role("link", name="Download the sealed file").click()
     sealed, taken = Path(downloading.value.path()), served.data.parent / "taken"
-    opened = [shutil.which("7zz") or "7z", "x", "-tzip", f"-p{passphrase}", f"-o{taken}", str(sealed)]
+    opened = [
+        shutil.which("7zz") or "7z",
+        "x",
+        "-tzip",
+        f"-p{passphrase}",
+        f"-o{taken}",
+        str(sealed),
+    ]
     assert subprocess.run(opened, capture_output=True, check=False).returncode == 0
     files = [one.read_bytes() for one in taken.rglob("IM*")]
     assert {hashed(file) for file in files} == {hashed(one.part10()) for one in STUDY}
