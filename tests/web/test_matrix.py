@@ -195,6 +195,8 @@ PAGES: dict[tuple[str, str], str | Action] = {
     ("GET", "/s/forward"): GUEST,
     ("POST", "/s/forward"): GUEST,
     ("POST", "/s/sealed"): GUEST,
+    ("GET", "/s/archive"): GUEST,
+    ("POST", "/s/archive"): GUEST,
     ("GET", "/s/view/{study}"): GUEST,
     ("GET", "/s/view/{study}/{series}"): GUEST,
     ("GET", "/s/viewer/app-config.js"): GUEST,

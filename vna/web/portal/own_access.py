@@ -46,7 +46,7 @@ _KINDS = {
 # what was read, by how the trail calls it
 _LOOKED, _TOOK = marked("looked at it"), marked("took a copy of the original files")
 _COPIES = frozenset(
-    {"instances", "sealed", "bulkdata", "move", "get", "C-MOVE", "C-GET", "STOW-RS"}
+    {"instances", "sealed", "bulkdata", "move", "get", "C-MOVE", "C-GET", "STOW-RS", "hand-over"}
 )
 
 
