@@ -21,11 +21,13 @@ import pydicom
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
+from tests.dimse.test_move_scp import storescp
 from tests.flows.serving import Serving, select_nothing
 from tests.flows.test_shares import FIRST, PHONE, STUDY, browser, looked_at, phone
 from tests.flows.test_viewer import Told
 from tests.web.guests import coded
 from vna.access.principal import developer
+from vna.access.remotes import Remote
 from vna.app import at_work
 from vna.dicom.refs import UID, StudyRef
 from vna.loading import load
@@ -59,7 +61,7 @@ def served() -> Iterator[Serving]:
         shutil.rmtree(folder)
 
 
-def offer(served: Serving, address: str, number: str) -> Offered:
+def offer(served: Serving, address: str, number: str, organisation: str = "") -> Offered:
     """Share the study as an administrator at the shell does: a link by mail, a code by phone."""
     flags = {"data": str(served.data), "dev": True, "sharing.url": url(served)}
     with at_work(load(environ={}, flags=flags), "share") as archive:
@@ -72,7 +74,7 @@ def offer(served: Serving, address: str, number: str) -> Offered:
                     birth_date=dt.date(1970, 1, 1),
                     confirmed=frozenset({Confirmed.NAME, Confirmed.BIRTH_DATE}),
                 ),
-                recipient=Recipient(name="Dr. Gray"),
+                recipient=Recipient(name="Dr. Gray", organisation=organisation),
                 purpose=Purpose.TREATMENT,
                 until=dt.datetime.now(dt.UTC) + dt.timedelta(days=20),
                 legal_basis="treatment",
@@ -213,4 +215,52 @@ def test_fifty_looks_at_the_link_leave_it_to_its_owner(
     page.get_by_label("Code").fill(code[0])
     page.get_by_role("button", name="Go on").click()
     page.get_by_role("heading", name="Images of Doe, Jane").wait_for()
+    desk.close()
+
+
+def test_a_doctor_has_it_sent_to_the_archive_of_their_hospital(
+    served: Serving, browser: Browser, phone: BrowserContext
+) -> None:
+    told, desk = Told(), browser.new_page()
+    taken = served.data.parent / "clinic"
+    with storescp(taken, "-B") as port:
+        flags = {"data": str(served.data), "dev": True}
+        with at_work(load(environ={}, flags=flags), "remote") as archive:
+            for title, name in (("STORESCP", "Example Clinic"), ("OTHER", "Hospital East")):
+                remote = Remote(ae_title=title, host="127.0.0.1", port=port, offered_as=name)
+                archive.engines.remotes.add(developer("administrator"), remote)
+        share = offer(served, "white@example.org", "+447700900125", "Example Clinic")
+        found = re.search(r"http://\S+/s#[\w-]{43}", message(desk, served, "white@example.org"))
+        assert found is not None
+        page = phone.new_page()
+        told.watch(page)
+        page.goto(found[0])
+        page.get_by_role("button", name="Open").click()
+        page.get_by_text("A code is on its way").wait_for()
+        code = re.search(r"\b\d{8}\b", message(desk, served, "+447700900125"))
+        assert code is not None
+        page.get_by_label("Code").fill(code[0])
+        page.get_by_role("button", name="Go on").click()
+        page.get_by_role("link", name="Send to a hospital's archive").click()
+        page.get_by_label("Example Clinic").check()
+        looked_at(page, "archive-choose")
+        page.get_by_role("button", name="Go on").click()
+        page.get_by_role("heading", name="Is this right?").wait_for()
+        looked_at(page, "archive-check")
+        page.get_by_role("button", name="Send it now").click()
+        page.get_by_role("heading", name="What you have sent").wait_for()
+        for _ in range(_WAIT_TURNS):
+            if page.get_by_text("Arrived").count():
+                break
+            select_nothing(0.1)
+            page.get_by_role("link", name="Look again").click()
+        looked_at(page, "archive-arrived")
+        assert f"{len(STUDY)} of {len(STUDY)}" in page.locator("#main").inner_text()
+    files = [one.read_bytes() for one in taken.iterdir()]
+    assert {hashed(file) for file in files} == {hashed(one.part10()) for one in STUDY}
+    assert told.errors == []
+    desk.goto(f"{url(served)}/share/{share.share_id}")
+    desk.get_by_role("heading", name="Sent on to archives").wait_for()
+    looked_at(desk, "archive-share")
+    assert "To be sent on to an archive" in desk.locator("#main").inner_text()
     desk.close()
