@@ -29,7 +29,7 @@ from vna.access.routes import Route
 from vna.db.pool import Database
 from vna.db.work import Settled, State
 from vna.dicom.refs import StudyRef, uid
-from vna.errors import Conflict, InvalidRequest, NotFound
+from vna.errors import Conflict, InvalidRequest, NotFound, NotPermitted
 from vna.ingest.outcome import Source
 from vna.jobs import reading, stow
 from vna.jobs.board import Board
@@ -156,7 +156,7 @@ def test_an_archive_that_is_away_or_does_not_know_us_is_tried_again(
     job_id, worker = gathered(archive, board), worker_of(archive)
     worker.do_one()
     assert (entry(board, job_id).state, states(board, job_id)) == (State.WAITING, ["waiting"])
-    assert "cannot be spoken to" in (entry(board, job_id).cause or "")
+    assert "The DICOMweb archive cannot be reached" in (entry(board, job_id).cause or "")
     lead(archive, there.root, token="wrong-token")
     worker.do_one()
     assert entry(board, job_id).cause == "The DICOMweb archive answers with status 401."
@@ -374,6 +374,8 @@ def test_a_peer_in_the_clear_or_ourselves_is_refused(there: Site, archive: Archi
     ours = archive.settings.http.listen
     with pytest.raises(InvalidRequest, match="itself"):
         archive.peers.add(WHO, Peer(name="us", url=f"http://{ours}/dicom-web"))
+    with pytest.raises(NotPermitted, match=r"outbound\.allow"):
+        archive.peers.add(WHO, Peer(name="us", url="https://169.254.169.254/dicom-web"))
 
 
 def test_an_archive_stays_known_while_something_leads_to_it(archive: Archive, board: Board) -> None:

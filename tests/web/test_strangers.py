@@ -82,6 +82,13 @@ def test_who_goes_on_past_the_limit_writes_nothing_more(site: Site, other: Addre
     assert counted(site) == [11]
 
 
+def test_a_session_that_ended_slows_nobody_down(site: Site) -> None:
+    url = f"{site.address.url}/dicom-web/studies"
+    found = [httpx.get(url, cookies={"vna": f"{n:043}"}).status_code for n in range(15)]
+    assert found == [401] * 15
+    assert counted(site) == []
+
+
 def test_a_right_token_is_never_counted(
     site: Site, other: Address, monkeypatch: pytest.MonkeyPatch
 ) -> None:

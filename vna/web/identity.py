@@ -71,7 +71,7 @@ class Identity:
         if found is None or found.until < time.monotonic():
             found = await self._ask(key)
         if found.who is None:
-            raise await self._failed(key[2])
+            raise await self._failed(key[0], key[2])
         if key[0] in _AMBIENT and scope["method"] not in _SAFE:
             require_own_origin(scope)
         return found.who
@@ -151,8 +151,14 @@ class Identity:
         self._found[key] = found
         return found
 
-    async def _failed(self, address: str | None) -> NotAuthenticated | TooMany:
-        """Count a credential that is nobody's. The right one is heard all the same."""
+    async def _failed(self, sort: bytes, address: str | None) -> NotAuthenticated | TooMany:
+        """Count a credential that is nobody's. The right one is heard all the same.
+
+        A cookie is not counted: a session ends while its viewer asks for hundreds of images, and
+        whoever sits behind the same address is to be led to sign in again.
+        """
+        if sort == b"cookie":
+            return NotAuthenticated()
         strangers = self._people.strangers
         if not strangers.is_quiet(address):
             most = _FAILURES
