@@ -211,6 +211,7 @@ def open_archive(
         settings=settings,
         cost=CHEAP,
         told=of_emergencies(messages, settings),
+        changed=sharing.account_notices.changed,
     )
     labels = LabelEngine(store=store, database=database, audit=audit, labels=known.labels)
     corrections = CorrectionEngine(**rooms, suspend=sharing.suspend_study)

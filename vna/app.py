@@ -16,6 +16,7 @@ from vna.access.peers import Peers
 from vna.access.people import People, people
 from vna.access.remotes import Remotes
 from vna.access.routes import Routes
+from vna.access.signing import Changed
 from vna.access.trail import Trail
 from vna.blobs.layout import uuid7
 from vna.blobs.store import BlobStore
@@ -311,7 +312,9 @@ def assembled(
     )
     sharing = SharingEngine(**stores, outbox=messages, apart=apart)
     messages.receipts.on_bounce = sharing.channel_bounced
-    known = _people(stores, messages)
+    # in a process without keys nobody signs in: it has guests alone
+    changed = sharing.account_notices.changed if apart is None else None
+    known = _people(stores, messages, changed)
     labels = LabelEngine(store=store, database=database, audit=audit, labels=known.labels)
     corrections = CorrectionEngine(**stores, suspend=sharing.suspend_study)
     identities = IdentityEngine(**stores, suspend=sharing.suspend_study)
@@ -351,13 +354,14 @@ def assembled(
     )
 
 
-def _people(stores: _Stores, messages: Messages) -> People:
+def _people(stores: _Stores, messages: Messages, changed: Changed | None) -> People:
     return people(
         database=stores["database"],
         audit=stores["audit"],
         keyring=stores["store"].keyring,
         settings=stores["settings"],
         told=of_emergencies(messages, stores["settings"]),
+        changed=changed,
     )
 
 

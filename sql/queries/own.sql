@@ -170,3 +170,10 @@ UPDATE own_contact
 DELETE FROM own_contact
  WHERE account_id = %(account)s AND kind = %(kind)s
 RETURNING kind;
+
+-- name: proven_of
+-- Where a patient is written to: every way that is proven, or the one of a kind.
+SELECT channel_id
+  FROM own_contact
+ WHERE account_id = %s AND proven_at IS NOT NULL AND kind = coalesce(%s::text, kind)
+ ORDER BY kind;
