@@ -37,6 +37,7 @@ from vna.ingest.backfill import SearchIndex
 from vna.ingest.engine import IngestEngine
 from vna.ingest.recover import Recovery
 from vna.ingest.routing import Router
+from vna.operate.carers import CarerEngine
 from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
 from vna.operate.corrections import CorrectionEngine
@@ -318,10 +319,20 @@ def assembled(
     labels = LabelEngine(store=store, database=database, audit=audit, labels=known.labels)
     corrections = CorrectionEngine(**stores, suspend=sharing.suspend_study)
     identities = IdentityEngine(**stores, suspend=sharing.suspend_study)
+    accounts = _patient_accounts(stores, known, identities)
+    carers = CarerEngine(
+        **stores,
+        people=known,
+        vault=Vault(store.keyring),
+        accounts=accounts,
+        stop=sharing.own.stop_all,
+        changed=changed,
+    )
     graveyard = Graveyard(**stores)
+    derived = (corrections.lay, identities.lay, labels.lay, carers.lay, sharing.lay)
     recovery = Recovery(
         **stores,
-        lay=(graveyard.lay, corrections.lay, identities.lay, labels.lay, sharing.lay),
+        lay=(graveyard.lay, *derived),
         router=router,
     )
     ingest = IngestEngine(**stores, pixels=pixels, router=router)
@@ -340,7 +351,8 @@ def assembled(
         trail=Trail(database, audit),
         messages=messages,
         sharing=sharing,
-        patient_accounts=_patient_accounts(stores, known, identities),
+        patient_accounts=accounts,
+        carers=carers,
         settings=settings,
         check=_check(database, ingest),
     )

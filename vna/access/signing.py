@@ -41,6 +41,7 @@ class Change(enum.Enum):
 
     WAYS = enum.auto()  # a factor came, or went
     RECOVERY_CODE = enum.auto()  # one was used
+    CARER = enum.auto()  # somebody may act for its person
 
 
 Changed = Callable[[Connection, int, Change], None]

@@ -266,6 +266,19 @@ FORMS: Final[Mapping[str, Form]] = {
             "%(site)s: a recovery code of your account was used. Was it not you? Call us. %(help)s"
         ),
     ),
+    "carer-given": Form(
+        takes=frozenset(),
+        subject=marked("Somebody may act for you"),
+        paragraphs=(
+            marked("Somebody may now act for you in your account at %(site)s."),
+            marked("Sign in to see who, how far and until when. You can end it there at any time."),
+            marked("You did not want this? Call us at once."),
+            marked("Questions? %(help)s"),
+        ),
+        short=marked(
+            "%(site)s: somebody may act for you in your account. Not your wish? Call us. %(help)s"
+        ),
+    ),
     # to somebody elsewhere, who is asked to send images
     "images-wanted": Form(
         takes=frozenset({"link", "until", "number"}),

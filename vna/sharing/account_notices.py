@@ -21,6 +21,7 @@ REPLACED = "contact-replaced"
 _TEMPLATES = {
     Change.WAYS: "sign-in-changed",
     Change.RECOVERY_CODE: "recovery-code-used",
+    Change.CARER: "carer-given",
 }
 
 

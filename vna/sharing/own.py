@@ -8,6 +8,7 @@ otherwise, and nothing else is asked.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -44,6 +45,7 @@ _OWN = statements.load("own_shares")
 
 BASIS = "patient-request"
 STOPPED = "Stopped by the patient"
+NO_LONGER = "Whoever shared this acts for the patient no more"
 MOST = 100
 _MOST_HAPPENED = 200
 _RENEWALS = 20  # of an account in a quarter of an hour
@@ -159,6 +161,19 @@ class Own:
         # to end what one gave needs no sight of it: a label must not keep a share open
         ending = replace(_sharer(who), scope=EVERYTHING)
         return self._ends.revoke(ending, share_id, grant_id=grant_id, reason=STOPPED)
+
+    def stop_all(self, who: Principal, owner: str) -> int:
+        """End everything that was shared under a name, which may share no more; count the shares.
+
+        For an engine that has decided so: who may do it was asked there.
+        """
+        with self._rooms.database.reading() as conn:
+            found = [row[0] for row in conn.execute(_OWN.shares_to_end, (owner,)).fetchall()]
+        ending = replace(_sharer(who), scope=EVERYTHING)
+        for share_id in found:
+            with contextlib.suppress(Conflict):  # somebody was faster
+                self._ends.revoke(ending, share_id, grant_id=None, reason=NO_LONGER)
+        return len(found)
 
     def renew(self, who: Principal, share_id: int, grant_id: int) -> Offered:
         """Issue new secrets for a grant of one's own share; one that expired lasts again.
