@@ -1,6 +1,6 @@
 -- Carers: accounts that act for another person. Whom they act for, by whose word, how far and until
--- when. New tables, a function and two views; `session` gets a column without a default, which
--- changes no row.
+-- when. New tables, functions and views; `session` gets a column without a default, which changes
+-- no row and locks it for a moment.
 
 CREATE TABLE carer (
     carer_id    bigint      NOT NULL,

@@ -55,13 +55,13 @@ def added(
     archive: Archive, study: str, relation: Relation, *, login: str = "", **changed: Any
 ) -> Issued | None:
     evidence = ["identity", "birth-certificate"]
-    return archive.carers.add(
+    return archive.carers.desk.add(
         archive.who, UID(study), given(**changed), relation=relation, evidence=evidence, login=login
     )
 
 
 def number(archive: Archive, study: str) -> int:
-    return archive.carers.at_desk(archive.who, UID(study)).carers[0].carer.carer_id
+    return archive.carers.desk.at(archive.who, UID(study)).carers[0].carer.carer_id
 
 
 def parent(archive: Archive, study: str, born: str) -> tuple[str, int]:
@@ -277,30 +277,30 @@ def test_only_a_desk_that_was_shown_something_lets_somebody_act(archive: Archive
     engine = archive.carers
     for who, error in ((nobody, NotPermitted), (some, NotFound)):
         with pytest.raises(error):
-            engine.at_desk(who, UID(study))
+            engine.desk.at(who, UID(study))
         with pytest.raises(error):
-            engine.end(who, UID(study), 1, reason="why")
+            engine.desk.end(who, UID(study), 1, reason="why")
     for evidence in ([], ["identity"], ["a letter"]):
         with pytest.raises(InvalidRequest, match="shown"):
-            engine.add(
+            engine.desk.add(
                 archive.who, UID(study), given(until=None), relation=Relation.PARENT,
                 evidence=evidence, login="",
             )  # fmt: skip
     cookie, carer_id = parent(archive, study, f"{CHILD[:4]}-06-15")
     with pytest.raises(InvalidRequest):
-        engine.code(archive.who, UID(study), carer_id, compared=False)
+        engine.desk.code(archive.who, UID(study), carer_id, compared=False)
     with pytest.raises(NotFound):  # of another person
-        engine.end(archive.who, UID(take(archive, "P-2")), carer_id, reason="why")
+        engine.desk.end(archive.who, UID(take(archive, "P-2")), carer_id, reason="why")
     with pytest.raises(InvalidRequest):
-        engine.end(archive.who, UID(study), carer_id, reason=" ")
-    code = engine.code(archive.who, UID(study), carer_id, compared=True).code
+        engine.desk.end(archive.who, UID(study), carer_id, reason=" ")
+    code = engine.desk.code(archive.who, UID(study), carer_id, compared=True).code
     again = enrol(archive, archive.patient_accounts.redeem(code, f"{CHILD[:4]}-06-15", HERE))
     assert archive.people.sessions.visitor(cookie, None) is None
     acting = engine.switch(visitor(archive, again), carer_id)
-    engine.end(archive.who, UID(study), carer_id, reason="The court decided otherwise")
+    engine.desk.end(archive.who, UID(study), carer_id, reason="The court decided otherwise")
     assert seen(archive, acting) == frozenset()
     with pytest.raises(Conflict):
-        engine.code(archive.who, UID(study), carer_id, compared=True)
+        engine.desk.code(archive.who, UID(study), carer_id, compared=True)
     take(archive, "P-1", "Smith^Anna", "19800101")
     with pytest.raises(Conflict, match="doubt"):
         added(archive, study, Relation.GUARDIAN)
@@ -326,10 +326,10 @@ def test_who_acts_for_whom_outlives_the_tables(archive: Archive) -> None:
     archive.carers.keep_from_carers(visitor(archive, jane), UID(kept), is_kept=True)
     added(archive, study, Relation.GUARDIAN, called="Ned")
     ended = number(archive, study)
-    archive.carers.end(archive.who, UID(study), ended, reason="Over")
+    archive.carers.desk.end(archive.who, UID(study), ended, reason="Over")
 
     def told() -> list[Any]:
-        found = archive.carers.at_desk(archive.who, UID(study)).carers
+        found = archive.carers.desk.at(archive.who, UID(study)).carers
         return [(one.called, replace(one.carer, account_id=None)) for one in found]
 
     before = told()
@@ -354,14 +354,14 @@ def test_a_carer_whose_account_was_lost_gets_another_at_the_desk(archive: Archiv
     cookie, carer_id = parent(archive, study, born)
     with archive.database.transaction() as tx:
         tx.execute("DELETE FROM account WHERE login = %s", (visitor(archive, cookie).login,))
-    (named,) = archive.carers.at_desk(archive.who, UID(study)).carers
+    (named,) = archive.carers.desk.at(archive.who, UID(study)).carers
     assert (named.carer.account_id, named.carer.holds) == (None, True)
-    issued = archive.carers.code(archive.who, UID(study), carer_id, compared=True)
+    issued = archive.carers.desk.code(archive.who, UID(study), carer_id, compared=True)
     again = enrol(archive, archive.patient_accounts.redeem(issued.code, born, HERE))
     assert seen(archive, archive.carers.switch(visitor(archive, again), carer_id)) == {study}
     archive.recovery.reindex()
     archive.identities.keep_up()
-    (named,) = archive.carers.at_desk(archive.who, UID(study)).carers
+    (named,) = archive.carers.desk.at(archive.who, UID(study)).carers
     assert (named.carer.carer_id, named.carer.login) == (carer_id, issued.login)
 
 
