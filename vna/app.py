@@ -304,30 +304,15 @@ def assembled(
     stores = _Stores(store=store, database=database, audit=audit, settings=settings)
     routes = Routes(database, audit, settings)
     router = Router(routes, store, settings)
-    messages = Messages(
-        database=database,
-        audit=audit,
-        keyring=store.keyring,
-        settings=settings,
-        is_apart=apart is not None,
-    )
+    messages = _messages(stores, is_apart=apart is not None)
     sharing = SharingEngine(**stores, outbox=messages, apart=apart)
     messages.receipts.on_bounce = sharing.channel_bounced
-    # in a process without keys nobody signs in: it has guests alone
-    changed = sharing.account_notices.changed if apart is None else None
-    known = _people(stores, messages, changed)
+    known = _people(stores, messages, sharing.account_notices.changed)
     labels = LabelEngine(store=store, database=database, audit=audit, labels=known.labels)
     corrections = CorrectionEngine(**stores, suspend=sharing.suspend_study)
     identities = IdentityEngine(**stores, suspend=sharing.suspend_study)
     accounts = _patient_accounts(stores, known, identities)
-    carers = CarerEngine(
-        **stores,
-        people=known,
-        vault=Vault(store.keyring),
-        accounts=accounts,
-        stop=sharing.own.stop_all,
-        changed=changed,
-    )
+    carers = _carers(stores, known, accounts, sharing)
     graveyard = Graveyard(**stores)
     derived = (corrections.lay, identities.lay, labels.lay, carers.lay, sharing.lay)
     recovery = Recovery(
@@ -366,7 +351,17 @@ def assembled(
     )
 
 
-def _people(stores: _Stores, messages: Messages, changed: Changed | None) -> People:
+def _messages(stores: _Stores, *, is_apart: bool) -> Messages:
+    return Messages(
+        database=stores["database"],
+        audit=stores["audit"],
+        keyring=stores["store"].keyring,
+        settings=stores["settings"],
+        is_apart=is_apart,
+    )
+
+
+def _people(stores: _Stores, messages: Messages, changed: Changed) -> People:
     return people(
         database=stores["database"],
         audit=stores["audit"],
@@ -387,6 +382,19 @@ def _patient_accounts(
         people=known,
         vault=Vault(stores["store"].keyring),
         identities=identities,
+    )
+
+
+def _carers(
+    stores: _Stores, known: People, accounts: PatientAccounts, sharing: SharingEngine
+) -> CarerEngine:
+    return CarerEngine(
+        **stores,
+        people=known,
+        vault=Vault(stores["store"].keyring),
+        accounts=accounts,
+        stop=sharing.own.stop_all,
+        changed=sharing.account_notices.changed,
     )
 
 

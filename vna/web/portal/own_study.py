@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.responses import Response
 from starlette.routing import Route
 
+from vna.access.principal import Action
 from vna.dicom.refs import UID, uid
 from vna.errors import NotFound
 from vna.web.exchange import ROOT, Counter
@@ -33,7 +34,10 @@ async def _study(call: Mine) -> Response:
 
     def look() -> tuple[Card, str, tuple[Told, ...], bool | None]:
         engines, who = call.counter.engines, call.principal
-        found = guest_studies.sized_cards(engines, who, (asked,))
+        # who may share and not look is told what there is, not how much of it to take
+        may_view = Action.RETRIEVE in who.actions
+        listed = guest_studies.sized_cards if may_view else guest_studies.cards
+        found = listed(engines, who, (asked,))
         if not found:
             raise NotFound
         engines.patient_accounts.mark_seen(who, call.account_id, asked)
