@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from vna.access import rates
+from vna.access.carers import is_acting
 from vna.access.policy import require
 from vna.access.principal import EVERYTHING, Action, Kind, Principal
 from vna.db import statements
@@ -163,10 +164,13 @@ class Own:
         return self._ends.revoke(ending, share_id, grant_id=grant_id, reason=STOPPED)
 
     def stop_all(self, who: Principal, owner: str) -> int:
-        """End everything that was shared under a name, which may share no more; count the shares.
+        """End everything that a carer shared, who acts for nobody any more; count the shares.
 
-        For an engine that has decided so: who may do it was asked there.
+        `owner` is the name they acted under. That they act no more was decided where that is known.
+        Raises `NotPermitted` for anybody else's name.
         """
+        if not is_acting(owner):
+            raise NotPermitted
         with self._rooms.database.reading() as conn:
             found = [row[0] for row in conn.execute(_OWN.shares_to_end, (owner,)).fetchall()]
         ending = replace(_sharer(who), scope=EVERYTHING)
