@@ -76,6 +76,11 @@ SELECT c.*, me.person_id, b.born,
             WHEN b.born IS NULL THEN c.given_at
             ELSE least(c.ends_at, comes_of_age(b.born, c.until_age, c.zone)) END AS until,
        c.ended_at IS NULL
+       -- trust given by an account that was ended, since it was somebody else's, is worth nothing
+       AND NOT (c.given_as = 'patient'
+                AND EXISTS (SELECT FROM account a
+                              JOIN person_account x ON x.account_id = a.account_id
+                             WHERE a.login = c.given_by AND x.ended_at IS NOT NULL))
        AND CASE WHEN c.relation <> 'parent' THEN c.ends_at > now()
                 WHEN b.born IS NULL THEN false
                 ELSE least(c.ends_at, comes_of_age(b.born, c.until_age, c.zone)) > now()

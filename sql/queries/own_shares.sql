@@ -121,14 +121,14 @@ RETURNING number, notify, language;
 SELECT count(*) FROM patient_request WHERE owner = %s AND state = 'open';
 
 -- name: list_requests
--- Requests of an account, of a state, before another one, or one: what is open by when it is due, the
+-- Requests of an account and of its carers, of a state, before another one, or one: what is open by when it is due, the
 -- rest with the latest first.
 SELECT r.request_id, r.number, r.owner, r.kind, r.studies, r.share_id, r.person, r.words, c.masked,
        r.language, r.made_at, r.due_at, r.state, r.refusal, r.answer, r.ended_at, r.ended_by
   FROM patient_request r
   LEFT JOIN contact_channel c ON c.channel_id = r.notify
  WHERE (%(request_id)s::bigint IS NULL OR r.request_id = %(request_id)s)
-   AND (%(owner)s::text IS NULL OR r.owner = %(owner)s)
+   AND (%(owner)s::text IS NULL OR r.owner = ANY (owners_of(%(owner)s)))
    AND (%(open)s::boolean IS NULL OR (r.state = 'open') = %(open)s)
    AND (%(before)s::bigint IS NULL OR r.request_id < %(before)s)
  ORDER BY CASE WHEN r.state = 'open' THEN r.due_at END, r.request_id DESC

@@ -14,6 +14,7 @@ from tests.archive import Archive, open_archive
 from tests.operate.test_identities import one, take
 from tests.operate.test_patient_accounts import BORN, HERE, enrol, patient, seen, visitor
 from tests.sharing.conftest import MAIL, PHONE, in_days
+from tests.sharing.own import PERSON
 from vna.access import labels as access_labels
 from vna.access.principal import Action, Kind, Label, Principal, Scope
 from vna.db.pool import Database
@@ -28,7 +29,9 @@ from vna.errors import (
 )
 from vna.operate.carers import CarerEngine, Given, Relation
 from vna.operate.patient_accounts import Issued
+from vna.sharing import wishes
 from vna.sharing.values import Offer, Person, Protection, Purpose, Recipient
+from vna.sharing.wishes import Wish
 
 TODAY = dt.datetime.now(dt.UTC).date()
 CHILD = f"{TODAY.year - 9}0615"
@@ -181,6 +184,18 @@ def test_a_patient_trusts_somebody_and_takes_it_back_at_once(archive: Archive) -
     assert len({name for _, name in told}) == 2
 
 
+def test_trust_given_by_an_account_that_was_ended_is_worth_nothing(archive: Archive) -> None:
+    study = take(archive, "P-1")
+    jane = patient(archive, study)
+    acting, _ = trusted(archive, jane)
+    (binding,) = archive.patient_accounts.holder(archive.who, UID(study)).bindings
+    archive.patient_accounts.end(
+        archive.who, UID(study), binding.binding_id, reason="Somebody else's papers"
+    )
+    assert seen(archive, acting) == frozenset()
+    assert archive.carers.wards(visitor(archive, acting).account_id) == []
+
+
 def test_limits_hold_looking_sharing_or_both(archive: Archive) -> None:
     study = take(archive, "P-1")
     jane = patient(archive, study)
@@ -262,8 +277,19 @@ def test_the_person_looks_after_what_was_shared_for_them(archive: Archive) -> No
     assert own.shares(visitor(archive, for_self).principal) == []
     with pytest.raises(NotFound):
         own.stop(visitor(archive, for_self).principal, share)
+    happened = own.detail(visitor(archive, jane).principal, share).happened
+    assert [one.who for one in happened] == [friend.principal.name]
+    assert archive.carers.called(visitor(archive, jane)) == {friend.principal.name: "Ann"}
     own.stop(visitor(archive, jane).principal, share)
     assert standing(archive, share) == "revoked"
+    happened = own.detail(friend.principal, share).happened
+    assert [one.who for one in happened] == ["other", "you"]
+    requests = archive.sharing.requests
+    wish = Wish(kind=wishes.Kind.CORRECT, person=PERSON, words="It was the LEFT knee.")
+    requests.ask(friend.principal, wish)
+    (asked,) = requests.own(visitor(archive, jane).principal)
+    assert requests.own(visitor(archive, for_self).principal) == []
+    requests.withdraw(visitor(archive, jane).principal, asked.request_id)
 
 
 def test_only_a_desk_that_was_shown_something_lets_somebody_act(archive: Archive) -> None:

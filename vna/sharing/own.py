@@ -72,7 +72,8 @@ class OwnShare:
 class OwnDetail:
     """All that a patient is told about a share, with what became of it, the latest first.
 
-    Who did it is "you", "guest" or "staff": no name of staff, no address.
+    Who did it is "you", "guest" or "staff": no name of staff, no address. A carer is named as the
+    trail does it; to one who acts for the patient everybody else is "other".
     """
 
     share: OwnShare
@@ -302,6 +303,10 @@ def _seen(who: Principal) -> Sequence[str]:
 def _happened(row: tuple[Any, ...], who: Principal) -> Happened:
     detail = row[5]
     actor = "guest" if row[4] == Kind.SHARE.value else "staff"
+    if is_acting(row[3]):
+        actor = row[3]
+    elif actor == "staff" and is_acting(who.name):
+        actor = "other"  # the patient, or staff
     return Happened(
         at=row[0],
         kind=row[1],
