@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,8 +12,9 @@ from typing import Any
 import pytest
 
 from tests.archive import Archive, open_archive
+from tests.conftest import SCHEMA, TestPostgres
 from tests.operate.test_identities import one, take
-from tests.operate.test_patient_accounts import BORN, HERE, enrol, patient, seen, visitor
+from tests.operate.test_patient_accounts import BORN, HERE, code_for, enrol, patient, seen, visitor
 from tests.sharing.conftest import MAIL, PHONE, in_days
 from tests.sharing.own import PERSON
 from vna.access import labels as access_labels
@@ -389,6 +391,33 @@ def test_a_carer_whose_account_was_lost_gets_another_at_the_desk(archive: Archiv
     archive.identities.keep_up()
     (named,) = archive.carers.desk.at(archive.who, UID(study)).carers
     assert (named.carer.carer_id, named.carer.login) == (carer_id, issued.login)
+
+
+def test_a_lost_database_leaves_persons_and_who_acts_for_them_and_a_desk_lets_them_in_again(
+    archive: Archive, tmp_path: Path, postgres: TestPostgres
+) -> None:
+    """Accounts come back with the database's backup only; what they were bound to stands."""
+    study = take(archive, "P-1", born=CHILD)
+    born = f"{CHILD[:4]}-06-15"
+    patient_cookie = enrol(
+        archive, archive.patient_accounts.redeem(code_for(archive, study), born, HERE)
+    )
+    _, carer_id = parent(archive, study, born)
+    fresh = Database(postgres.clone(), schema=SCHEMA)
+    with contextlib.closing(fresh), open_archive(tmp_path, fresh) as again:
+        again.recovery.reindex()
+        again.identities.keep_up()
+        assert again.people.sessions.visitor(patient_cookie, None) is None
+        history = again.identities.person(again.who, one(again, "P-1").id).history
+        assert "identity-bound" in [decision.op for decision in history]
+        (named,) = again.carers.desk.at(again.who, UID(study)).carers
+        assert (named.called, named.carer.carer_id, named.carer.holds) == ("Ann", carer_id, True)
+        assert (named.carer.account_id, named.carer.until) != (None, None)
+        code = again.carers.desk.code(again.who, UID(study), carer_id, compared=True).code
+        cookie = enrol(again, again.patient_accounts.redeem(code, born, HERE))
+        assert seen(again, again.carers.switch(visitor(again, cookie), carer_id)) == {study}
+        code = code_for(again, study)
+        assert seen(again, enrol(again, again.patient_accounts.redeem(code, born, HERE))) == {study}
 
 
 def test_an_identity_somebody_acts_for_stays(archive: Archive) -> None:
