@@ -19,6 +19,7 @@ from tests.sharing.conftest import MAIL, PHONE, in_days
 from tests.sharing.own import PERSON
 from vna.access import labels as access_labels
 from vna.access.principal import Action, Kind, Label, Principal, Scope
+from vna.access.trail import Trail, Wanted
 from vna.db.pool import Database
 from vna.dicom.refs import UID, StudyRef
 from vna.errors import (
@@ -184,6 +185,11 @@ def test_a_patient_trusts_somebody_and_takes_it_back_at_once(archive: Archive) -
     told = kinds(archive)
     assert [kind for kind, _ in told] == ["carer.given", "carer.acting", "carer.ended"]
     assert len({name for _, name in told}) == 2
+    login = visitor(archive, acting).login  # whatever they did, also for others, by one name
+    rows = Trail(archive.database, archive.audit).search(
+        archive.who, Wanted(principal=login, kinds=["share"]), act="search"
+    )
+    assert [row.principal for row in rows] == [f"{login}#for-{carer_id}"]
 
 
 def test_trust_given_by_an_account_that_was_ended_is_worth_nothing(archive: Archive) -> None:
