@@ -184,3 +184,7 @@ SELECT channel_id
   FROM own_contact
  WHERE account_id = %s AND proven_at IS NOT NULL AND kind = coalesce(%s::text, kind)
  ORDER BY kind;
+
+-- name: is_study
+-- Whether a study is held.
+SELECT EXISTS (SELECT FROM study WHERE study_uid = %s);

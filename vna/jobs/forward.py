@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from dataclasses import replace
 
-from vna.access.principal import Action, Kind, Principal
 from vna.access.remotes import Remote, Remotes
-from vna.access.roles import clears
 from vna.config import Settings
 from vna.db.outbox import Subject, enqueue
 from vna.db.pool import Connection
 from vna.db.work import Item, Job, Settled
-from vna.dicom.refs import UID, Level
 from vna.dimse.calling import connecting
 from vna.dimse.sender import Sender
 from vna.dimse.stores import Result, Sent
 from vna.engines import Engines
 from vna.errors import NotFound
-from vna.index.select import Selection
+from vna.jobs.reading import Reader, selection_of
 from vna.jobs.task import LEFT, Ending, Handler, How, Task
 from vna.operate.pushes import ASK
 from vna.retrieve.retrieval import Retrieval, Tally
@@ -29,9 +25,6 @@ KIND = "forward"
 
 _NOTE_S = 1.0  # between two notes of how far it is
 _NOTE = 100  # instances of one note
-_GONE = "It is no longer there."
-_WITHHELD = "A label withholds it; `vna jobs retry` once it does not any more."
-_BY_RULE = "route:"  # who asks for what a rule sends: the rule
 # answers after which the same instance may well be taken later: out of resources (PS3.4 Table
 # B.2-1), processing failure, resource limitation (PS3.7 C)
 _LATER = frozenset({0x0110, 0x0213})
@@ -58,66 +51,36 @@ def known(remotes: Remotes, ae_title: str | None) -> Remote:
     return remote
 
 
-def sender_of(job: Job) -> Principal:
-    """On whose behalf a job reads: who asked for it, at a shell, and may no more than it needs."""
-    return Principal(kind=Kind.SYSTEM, name=job.requested_by, actions=frozenset([Action.RETRIEVE]))
-
-
-def reader_of(job: Job, engines: Engines, settings: Settings) -> Principal:
-    """Say who reads what a job sends: of a rule it is cleared for no more labels than AEs are."""
-    who = sender_of(job)
-    if not job.requested_by.startswith(_BY_RULE):
-        return who  # somebody asked for just this, who saw it
-    cleared = clears(settings.access.ae_clears)
-    return engines.people.labels.narrowed(replace(who, clearances=cleared))
-
-
-def absent(waiting: Sequence[Item], there: Set[str], who: Principal) -> list[Settled]:
-    """Say of what waits and is not found why it is not sent."""
-    withheld = who.scope.withheld
-    return [
-        Settled(item.number, "failed", None, _WITHHELD if item.study in withheld else _GONE)
-        for item in waiting
-        if item.instance not in there
-    ]
-
-
-def selection_of(waiting: Sequence[Item]) -> Selection:
-    """Select the instances that wait."""
-    return Selection(
-        level=Level.IMAGE,
-        studies=frozenset(UID(item.study) for item in waiting if item.study is not None),
-        instances=frozenset(UID(item.instance) for item in waiting),
-    )
-
-
 def _send(
     task: Task, engines: Engines, settings: Settings, remote: Remote, waiting: Sequence[Item]
 ) -> None:
-    who = reader_of(task.job, engines, settings)
+    reader = Reader(task.job, engines, settings)
+    who = reader.principal
     found = engines.retrieve.retrieval(who, selection_of(waiting), what=KIND)
     numbers = {item.instance: item.number for item in waiting}
     there = {str(one.ref.instance) for one in found.listed}
-    task.note(absent(waiting, there, who))
+    task.note(reader.absent(waiting, there))
     if not found.listed:
         return
     tally = Tally(len(found))
     how = "broken off"
     try:
-        _sent(task, _sending(remote, settings, found), numbers, tally)
+        _sent(task, _sending(remote, settings, reader, found), numbers, tally)
         how = "done" if not tally.remaining else "left"
     finally:
         engines.retrieve.sent(who, found, tally, what=KIND, to=remote.ae_title, how=how)
 
 
-def _sending(remote: Remote, settings: Settings, found: Retrieval) -> Callable[[], Iterable[Sent]]:
+def _sending(
+    remote: Remote, settings: Settings, reader: Reader, found: Retrieval
+) -> Callable[[], Iterable[Sent]]:
     sender = Sender(
         connecting(remote, settings),
         found.kinds,
         wanted=remote.transfer_syntaxes,
         parallel=remote.parallel,
     )
-    return lambda: sender.send(found.instances())
+    return lambda: sender.send(reader.instances(found))
 
 
 def _sent(
