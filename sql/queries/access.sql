@@ -285,7 +285,7 @@ RETURNING session_id;
 -- Whose session this is, if it is one still.
 SELECT s.session_id, s.account_id, a.login, a.roles, s.level,
        s.seen_at < now() - make_interval(secs => %(touch_s)s),
-       extract(epoch FROM now() - s.proven_at)::float8, e.emergency_id, e.ends_at
+       extract(epoch FROM now() - s.proven_at)::float8, e.emergency_id, e.ends_at, s.carer_id
   FROM session s
   JOIN account a USING (account_id)
   LEFT JOIN emergency e

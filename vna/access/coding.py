@@ -114,6 +114,7 @@ _CODINGS = {
     "glass.reviewed": Coding("110113", "E", "110137"),
     "label": Coding("110113", "E", "110135"),
     "care": Coding("110113", "E", "110135"),
+    "carer": Coding("110113", "E", "110137"),
 }
 
 _FAILED = {"refused": 4, "cancelled": 4, "failed": 8, "broken off": 8}

@@ -18,6 +18,7 @@ from vna.db.pool import Connection, Database
 from vna.delivery.channels import Channel
 from vna.dicom.refs import Ref, StudyRef
 from vna.errors import InvalidRequest
+from vna.sharing.account_notices import AccountNotices
 from vna.sharing.automatic import Automation
 from vna.sharing.board import Board
 from vna.sharing.consent_texts import ConsentTexts
@@ -96,7 +97,8 @@ class SharingEngine:
             open_shares=None if apart is None else apart.shares,
         )
         self.consents = Consents(rooms)
-        self.contacts = Contacts(rooms)
+        self.account_notices = AccountNotices(rooms)
+        self.contacts = Contacts(rooms, self.account_notices)
         self.texts = ConsentTexts(rooms)
         self.kiosks = Kiosks(rooms, self.consents, self.texts)
         self._rooms = rooms

@@ -126,11 +126,12 @@ async def _one(call: Mine) -> Response:
     who, share_id = _asked(call)
     engines = call.counter.engines
 
-    def look() -> tuple[OwnDetail, Line]:
+    def look() -> tuple[OwnDetail, Line, dict[str, str]]:
         detail = engines.sharing.own.detail(who, share_id)
-        return detail, _line(detail.share, {one.uid: one for one in choices(engines, who)})
+        line = _line(detail.share, {one.uid: one for one in choices(engines, who)})
+        return detail, line, engines.carers.called(call.known)
 
-    detail, line = await call.hop(look)
+    detail, line, called = await call.hop(look)
     return call.show(
         "own_share_one.html",
         line=line,
@@ -140,6 +141,7 @@ async def _one(call: Mine) -> Response:
         states=STATES,
         grants=GRANTS,
         named={one.grant_id: one.recipient for one in detail.share.grants},
+        called=called,
         site=engines.settings.site,
         here="/my/shares",
     )

@@ -33,6 +33,7 @@ TRANSLATED = frozenset(
             "shares_figures.html",
         ),
         *("patient_requests.html", "patient_request.html"),
+        *("desk_carers.html", "desk_carers_made.html"),
     }
 )
 """Pages of staff that are there in every language; the others are English whatever is asked for."""
