@@ -268,6 +268,7 @@ class Sharing:
     night_from: int = 22
     night_to: int = 6
     kiosk_s: float = 1800.0
+    morning_mail: str = ""
     remind_days: float = 7.0
     own_per_day: int = 20
     answer_days: float = 10.0

@@ -180,3 +180,35 @@ INSERT INTO share_notice (grant_id, kind, issued_at)
 VALUES (%s, %s, %s)
 ON CONFLICT DO NOTHING
 RETURNING grant_id;
+
+-- name: person_of_consent
+-- Whose consent it is.
+SELECT issuer, patient_id FROM consent WHERE consent_id = %s;
+
+-- name: studies_of_patient
+-- The studies that are a patient's, as they are shown now.
+SELECT s.study_uid
+  FROM patient p
+  JOIN study s USING (patient_pk)
+ WHERE p.issuer = %s AND p.patient_id = %s;
+
+-- name: hold_morning
+-- One at a time: whoever comes second finds the message of the first.
+SELECT pg_advisory_xact_lock(hashtextextended('tell of a night of ' || current_schema(), 0));
+
+-- name: told_of_night
+-- Whether a message of this sort was left since a night began.
+SELECT EXISTS (SELECT FROM message m WHERE m.template = %s AND m.created_at >= %s);
+
+-- name: count_night
+-- What became of what was to go out in a night that is over: what waits for the next is not counted.
+SELECT count(*) FILTER (WHERE a.state = 'shared'),
+       count(*) FILTER (WHERE a.state = 'waiting'),
+       count(*) FILTER (WHERE a.state = 'blocked'),
+       count(*) FILTER (WHERE a.state = 'left'),
+       count(*) FILTER (WHERE a.state = 'shared' AND EXISTS (
+           SELECT FROM message m
+            WHERE m.share_id = a.share_id AND m.state IN ('failed', 'dead', 'bounced')))
+  FROM auto_share a
+ WHERE a.lane = 'tonight' AND a.changed_at >= %(since)s
+   AND (a.state <> 'waiting' OR a.due_at < %(until)s);

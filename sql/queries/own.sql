@@ -170,3 +170,7 @@ UPDATE own_contact
 DELETE FROM own_contact
  WHERE account_id = %(account)s AND kind = %(kind)s
 RETURNING kind;
+
+-- name: is_study
+-- Whether a study is held.
+SELECT EXISTS (SELECT FROM study WHERE study_uid = %s);

@@ -123,10 +123,11 @@ def relaying(
         direct = tls if security == "tls" else None
         return await loop.create_server(protocol, "127.0.0.1", 0, ssl=direct)
 
-    server = loop.run_until_complete(listen())
-    relay.port = server.sockets[0].getsockname()[1]
+    # its thread's from the start: where a browser is driven, another loop runs in ours
     thread = threading.Thread(target=loop.run_forever, name="relay")
     thread.start()
+    server = asyncio.run_coroutine_threadsafe(listen(), loop).result(10)
+    relay.port = server.sockets[0].getsockname()[1]
     try:
         yield relay
     finally:

@@ -1,13 +1,15 @@
 """What people are called and what they keep secret stands nowhere in clear but where it must.
 
 One archive as it is run, with TLS, sign-in, a relay and a gateway, its log at DEBUG. Names, numbers
-and secrets go in by every way; then everything it wrote is searched. Columns of the database hold
-names and numbers by design (docs/security.md), and secrets not even there.
+and secrets go in by every way, a telephone's browser among them; then everything it wrote is
+searched. Columns of the database hold names and numbers by design (docs/security.md), and secrets
+not even there. What was brought twice has no bytes in common.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import os
 import re
 import shutil
 import ssl
@@ -20,6 +22,7 @@ from pathlib import Path
 import httpx
 import pyotp
 import pytest
+from playwright.sync_api import Browser, Page
 
 from tests.cli.serving import Serving, run, serving
 from tests.delivery.gateway import Gateway
@@ -28,11 +31,17 @@ from tests.delivery.relay import Relay, authority, relaying
 from tests.dimse.edge import wait_for
 from tests.factories import CT, EXPLICIT, ct
 from tests.flows.canaries import Canaries, found_below, found_in
+from tests.flows.test_guests import glanced
+from tests.flows.test_sign_in import browser
+from tests.flows.test_viewer import PHONE
 from tests.imports.conftest import mark, zip_of
 from tests.web.conftest import body_of
 from vna.dicom.encode import encode_dataset
 from vna.dimse.scu import Requestor
 
+__all__ = ["browser"]
+
+HEADER = 256  # of a blob: what it says of itself is like that of others
 NAMED = {
     "family name": "Zyxwcanary",
     "given name": "Quillfeather",
@@ -62,7 +71,8 @@ PERSON = {
     "OtherPatientIDs": NAMED["Other Patient IDs"],
 }
 UNTIL = (dt.datetime.now(dt.UTC).date() + dt.timedelta(days=20)).isoformat()
-SENT, STOWED, CARRIED = (ct(n, values=PERSON) for n in (1, 2, 3))
+SENT, STOWED = (ct(n, values=PERSON) for n in (1, 2))
+CARRIED = ct(3, values=PERSON, rows=64, columns=64, pixels=os.urandom(2 * 64 * 64))
 FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 STOW = {"content-type": 'multipart/related; type="application/dicom"; boundary=b'}
 
@@ -78,6 +88,11 @@ class Journey:
     refused: list[bytes] = field(default_factory=list)
     stack: ExitStack = field(default_factory=ExitStack)
 
+    @property
+    def root(self) -> str:
+        """Where it is served."""
+        return "https://localhost:" + self.served.state()["http"].rpartition(":")[2]
+
     def browser(self) -> httpx.Client:
         """Open a browser without scripts; answers that are refusals are kept."""
 
@@ -85,10 +100,9 @@ class Journey:
             if answer.status_code >= 400:
                 self.refused.append(answer.read() + repr(answer.headers.multi_items()).encode())
 
-        port = self.served.state()["http"].rpartition(":")[2]
         trust = ssl.create_default_context(cafile=self.served.data / "tls" / "server.crt")
         client = httpx.Client(
-            base_url=f"https://localhost:{port}",
+            base_url=self.root,
             verify=trust,
             timeout=60,
             event_hooks={"response": [keep]},
@@ -101,6 +115,13 @@ class Journey:
         assert found is not None, name
         self.canaries.secrets[name] = found[1]
         return found[1]
+
+
+@pytest.fixture
+def phone(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(viewport=PHONE, ignore_https_errors=True)  # type: ignore[arg-type]  # a TypedDict
+    yield context.new_page()
+    context.close()
 
 
 def form(client: httpx.Client, path: str, page: str | None = None, **fields: str) -> httpx.Response:
@@ -229,7 +250,7 @@ def over_dicomweb(journey: Journey, bearer: dict[str, str]) -> bytes:
     return answer.content
 
 
-def shared(journey: Journey, staff: httpx.Client) -> None:
+def shared(journey: Journey, staff: httpx.Client, phone: Page) -> None:
     """Share with somebody who opens it on their own; wrong passcodes and links before."""
     secrets = journey.canaries.secrets
     fields = {
@@ -255,22 +276,40 @@ def shared(journey: Journey, staff: httpx.Client) -> None:
     passcode = journey.secret("passcode", r'class="shown-once">([^<]+)<', made.text)
     wait_for(lambda: bool(journey.relay.mails), within_s=60)
     link = journey.secret("link", r"/s#([\w-]{43})", journey.relay.mails[0].part("plain"))
-    guest = journey.browser()
-    form(guest, "/s/open", "/s", link="A" * 43)
-    form(guest, "/s/open", "/s", link=link)
-    form(guest, "/s/prove", way="passcode", text=secrets["wrong passcode"])
-    form(guest, "/s/prove", way="passcode", text=passcode)
+    seen_by_a_stranger(journey, phone, link, passcode)
+
+
+def seen_by_a_stranger(journey: Journey, phone: Page, link: str, passcode: str) -> None:
+    """Open a link on a telephone after wrong links and passcodes; look, ask for more, download."""
+    secrets, root = journey.canaries.secrets, journey.root
+    for wrong in ("A" * 43, link):
+        phone.goto("about:blank")
+        phone.goto(f"{root}/s#{wrong}")
+        phone.get_by_role("button", name="Open").click()
+    for text in (secrets["wrong passcode"], passcode):
+        phone.get_by_label("Passcode").fill(text)
+        phone.get_by_role("button", name="Go on").click()
     wait_for(lambda: bool(journey.gateway.calls), within_s=60)
     code = journey.secret("code", r"\b(\d{8})\b", journey.gateway.calls[0].body.decode())
-    form(guest, "/s/prove", way="sms", text=code)
-    home = guest.get("/s/home")
-    assert NAMED["family name"] in home.text
-    secrets["cookie of a guest"] = max(guest.cookies.values(), key=len)
-    page = guest.get(f"/s/view/{SENT.study}").text
+    phone.get_by_label("Code").fill(code)
+    phone.get_by_role("button", name="Go on").click()
+    phone.get_by_text(NAMED["family name"]).first.wait_for()
+    glanced(phone, "canary-home")
+    cookies = [str(one.get("value")) for one in phone.context.cookies()]
+    secrets["cookie of a guest"] = max(cookies, key=len)
+    with phone.expect_download() as download:
+        phone.goto(f"{root}/s/download")
+        phone.get_by_role("link", name="Everything as one ZIP file").click()
+    assert SENT.dataset() in Path(download.value.path()).read_bytes()
+    phone.goto(f"{root}/s/view/{SENT.study}")
+    phone.locator("[data-stage] img:not([data-first])").wait_for()
+    page = phone.content()
     base = journey.secret("capability", r"/s/c/([\w-]{32,64})/dicom-web", page)
-    assert guest.get(f"/s/c/{base}/dicom-web/studies").status_code == 200
-    assert guest.get(f"/s/c/{base}/dicom-web/studies/{STOWED.study}/metadata").status_code == 404
-    assert guest.get("/s/download").status_code == 200
+    below = f"{root}/s/c/{base}/dicom-web/studies"
+    assert phone.request.get(below).status == 200
+    refused = phone.request.get(f"{below}/{STOWED.study}/metadata")
+    assert refused.status == 404
+    journey.refused.append(refused.body() + repr(refused.headers).encode())
 
 
 def brought(journey: Journey, staff: httpx.Client) -> None:
@@ -290,13 +329,14 @@ def brought(journey: Journey, staff: httpx.Client) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_nothing_that_was_put_in_is_found_in_clear(journey: Journey) -> None:
+def test_nothing_that_was_put_in_is_found_in_clear(journey: Journey, phone: Page) -> None:
     canaries, data = journey.canaries, journey.served.data
     staff = enrolled(journey)
     bearer = token(journey)
     over_dimse(journey)
     answered = over_dicomweb(journey, bearer)
-    shared(journey, staff)
+    shared(journey, staff, phone)
+    brought(journey, staff)
     brought(journey, staff)
     metrics = staff.get("/metrics")
     assert metrics.status_code == 200
@@ -313,3 +353,14 @@ def test_nothing_that_was_put_in_is_found_in_clear(journey: Journey) -> None:
     assert found_below(data.parent / "tmp", canaries.all()) == []
     assert found_below(data, canaries.all(), without=[data / "pg"]) == []
     assert found_below(data / "pg", canaries.secrets) == []
+    nothing_in_common(data / "blobs")
+
+
+def nothing_in_common(folder: Path) -> None:
+    """Look for a block of 16 bytes that stands in both sealed objects of what was brought twice."""
+    files = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
+    once, twice = [one for one in files if len(one) > len(CARRIED.part10())]
+    places = range(HEADER, HEADER + len(CARRIED.part10()) - 15, 16)
+    blocks = [{one[at : at + 16] for at in places} for one in (once, twice)]
+    assert len(blocks[0]) == len(places)  # nor has one with itself
+    assert not blocks[0] & blocks[1]

@@ -1,4 +1,5 @@
-"""A clerk with two factors, a scanner cut off, a lost telephone, a trail that is whole.
+"""A clerk with two factors, a scanner cut off, a lost telephone, a trail that is whole; and what
+the key of a share opens: no door of staff.
 
 A real `vna serve` as a hospital has it: TLS, nobody comes in without a name, mails to a relay,
 short messages to a gateway by a signed call, C-STORE from a remote AE that is registered.
@@ -7,6 +8,7 @@ Screenshots are kept in build/screens; axe finds nothing on any of the pages.
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
 import shutil
@@ -17,6 +19,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
 import pyotp
 import pytest
 from playwright.sync_api import Browser, Page
@@ -30,9 +33,23 @@ from tests.flows.serving import READY_S, free_port, select_nothing
 from tests.flows.test_guests import glanced
 from tests.flows.test_sign_in import PASSPHRASE, browser, root, vna
 from tests.flows.test_viewer import DESKTOP, PHONE, Told
+from tests.web.test_matrix import ABSENT, GUEST, NEEDED, NOBODY, OPEN, PAGES, START, asked
+from vna.access.principal import system
+from vna.app import at_work
 from vna.delivery.signing import SIGNATURE, is_signed
+from vna.dicom.refs import UID, StudyRef
 from vna.dimse.scu import Requestor
 from vna.errors import Unavailable
+from vna.loading import load
+from vna.sharing.values import (
+    Confirmed,
+    Offer,
+    Offered,
+    Person,
+    Protection,
+    Purpose,
+    Recipient,
+)
 
 __all__ = ["browser"]
 
@@ -174,6 +191,79 @@ def test_two_factors_a_cut_transfer_a_lost_telephone_and_a_trail_that_is_whole(
         for line in vna("audit", "search", "--json", "--data", str(house.server.data)).splitlines()
     ]
     assert {"login", "share.offered", "grant.renewed", "grant.opened", "read"} <= set(kinds)
+
+
+def test_the_key_of_a_share_opens_no_door_of_staff(house: House, browser: Browser) -> None:
+    url = root(house.server)
+    image = ct(8, 1, 1, values=WHO)
+    _send(house.server, [image])
+    share = offered(house, image)
+    context = browser.new_context(viewport=PHONE, ignore_https_errors=True)  # type: ignore[arg-type]  # a TypedDict
+    phone = context.new_page()
+    opened(phone, f"{url}/s#{share.secret}")
+    phone.get_by_label("Passcode").fill(str(share.passcode))
+    phone.get_by_role("button", name="Go on").click()
+    phone.get_by_role("heading", name="Images of Canary, Clara").wait_for()
+    phone.get_by_role("link", name="View").click()
+    base = phone.locator("[data-base]").first.get_attribute("data-base") or ""
+    capability = base.split("/")[3]
+    assert context.request.get(f"{url}{base}/studies").status == 200
+    cookies = [one["value"] for one in context.cookies()]
+    assert cookies
+
+    # by the browser that is in: it sends what it has by itself
+    pages = [(m, path) for (m, path), whose in PAGES.items() if whose not in _ANYBODY]
+    doors = [(m, url + filled(path)) for m, path in pages]
+    doors += [(m, f"{url}/dicom-web{asked(path)}") for m, path in NEEDED]
+    assert len(doors) > 100
+    for method, where in doors:
+        answer = context.request.fetch(where, method=method, max_redirects=0)
+        is_led = answer.status == 303 and answer.headers["location"].startswith("/login")
+        assert is_led or answer.status in (401, 403), (method, where)
+    # and with the key shown in every way that staff and programs show theirs
+    with httpx.Client(verify=False, timeout=60) as client:  # noqa: S501 -- its certificate is its own
+        for key in (capability, *cookies):
+            for fields in ({"authorization": f"Bearer {key}"}, {"cookie": f"__Host-vna={key}"}):
+                for method, where in doors:
+                    came = client.request(method, where, headers=fields)
+                    is_led = came.status_code == 303 and "/login" in came.headers["location"]
+                    assert is_led or came.status_code in (401, 403, 429), (method, where)
+    phone.goto(f"{url}/shares")
+    phone.get_by_role("button", name="Go on").wait_for()
+    assert phone.url.startswith(f"{url}/login")
+    glanced(phone, "house-no-door")
+    context.close()
+
+
+_ANYBODY = (OPEN, NOBODY, GUEST, START, ABSENT)
+
+
+def filled(path: str) -> str:
+    """Write some number or name at each place of a route."""
+    return re.sub(r"\{(\w+)(:\w+)?\}", lambda m: "1" if m[2] == ":int" else "1.2", path)
+
+
+def offered(house: House, image: Instance) -> Offered:
+    """Share a study with somebody who is told a passcode, as an administrator at the shell does."""
+    settings = load(environ={}, flags={"data": str(house.server.data)})
+    with at_work(settings, "share") as archive:
+        return archive.engines.sharing.offer(
+            system("clerk"),
+            Offer(
+                studies=frozenset({StudyRef(UID(image.study))}),
+                person=Person(
+                    name="Canary, Clara",
+                    birth_date=dt.date(1970, 1, 2),
+                    confirmed=frozenset({Confirmed.NAME, Confirmed.BIRTH_DATE}),
+                ),
+                recipient=Recipient(name="Dr. Gray"),
+                purpose=Purpose.TREATMENT,
+                to=None,
+                proof=frozenset({Protection.PASSCODE}),
+                until=dt.datetime.now(dt.UTC) + dt.timedelta(days=20),
+                legal_basis="treatment",
+            ),
+        )
 
 
 def sign_in(house: House, page: Page, login: str, role: str) -> None:

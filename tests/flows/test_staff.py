@@ -1,12 +1,12 @@
-"""Staff at a desk, in a real browser at a real `vna serve`: from the study list to a sent share, a
-batch with one that fails, a disc in its place. Real C-STORE in, a real SMTP relay, real files out.
+"""Staff at a desk, in a real browser at a real `vna serve`: from the study list to a sent share.
+
+Real C-STORE in, a real SMTP relay; every page of staff on every screen, and in German.
 
 Screenshots are kept in build/screens for people to look at.
 """
 
 from __future__ import annotations
 
-import io
 import re
 import shutil
 import tempfile
@@ -16,11 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import pydicom
 import pytest
-from playwright.sync_api import Browser, Locator, Page
-from pycdlib import PyCdlib
+from playwright.sync_api import Browser, Page
 from pydicom.data import get_testdata_file
 from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE
@@ -37,8 +35,6 @@ __all__ = ["browser"]
 
 NAME = "Canary^Clara"
 SHOWN = "Canary, Clara"
-PERSON = {"confirmed.name": "on", "confirmed.birth-date": "on"}
-BATCH = 20
 WAIT_MS = 60_000
 
 
@@ -193,98 +189,6 @@ def test_a_share_is_made_by_the_keyboard_alone(desk: Desk, page: Page) -> None:
     page.keyboard.press("Enter")
     page.get_by_role("heading", name=re.compile("^Shared: ")).wait_for()
     assert page.locator(".shown-once").count() == 1
-
-
-def shared(desk: Desk, to: str) -> None:
-    """Share a study through the page, without its pictures."""
-    with httpx.Client(base_url=desk.root, timeout=60) as client:
-        page = client.get(f"/study/{desk.uid(0)}/share").text
-        form = re.search(r'name="form" value="([^"]+)"', page)
-        assert form is not None
-        series = dict.fromkeys(re.findall(r'name="(series\.[0-9.]+)"', page), "on")
-        until = re.search(r'name="until" value="([^"]+)"', page)
-        assert until is not None
-        fields = {"form": form[1], **PERSON, **series, "to": to, "by": "+44 20 7946 0018"}
-        fields |= {"recipient": "Dr Kim", "purpose": "treatment", "basis": "legal:treatment"}
-        fields |= {"until": until[1], "language": "en", "reports": "on", "download": "on"}
-        answer = client.post(f"/study/{desk.uid(0)}/share", data=fields)
-        assert answer.status_code == 200, answer.text
-
-
-def test_a_batch_with_one_that_fails_and_a_disc_in_its_place(
-    desk: Desk, page: Page, tmp_path: Path
-) -> None:
-    told = Told()
-    told.watch(page)
-    before = len(desk.relay.mails)
-    desk.relay.refused["nobody@example.org"] = "550 5.1.1 who is that"
-    for number in range(BATCH - 1):
-        shared(desk, f"doctor{number}@example.org")
-    shared(desk, "nobody@example.org")
-    awaited(desk, before + BATCH - 1)
-
-    # one is visible, with its cause; the others are sent
-    failed = page.get_by_text("There is nobody at this address.")
-    reloaded(page, f"{desk.root}/shares?tab=failed", failed)
-    assert failed.count() == 1
-    assert "n…@example.org" in page.content()
-    looked_at(page, "staff-failed")
-    page.set_viewport_size(DESKTOP)  # type: ignore[arg-type]  # a TypedDict of these keys
-
-    # again, now that the address is known there
-    desk.relay.refused.clear()
-    page.get_by_role("button", name="Try again", exact=True).click()
-    assert awaited(desk, before + BATCH)[-1].recipients == ["nobody@example.org"]
-    reloaded(page, f"{desk.root}/shares?tab=failed", page.get_by_text("Nothing failed."))
-
-    # and a disc of the same
-    page.goto(f"{desk.root}/shares")
-    page.locator("tbody th a").first.click()
-    page.get_by_role("button", name="Make a disc of the same").click()
-    link = page.get_by_role("link", name="Download ISO")
-    link.wait_for()  # the page looks again by itself
-    looked_at(page, "staff-disc")
-    with page.expect_download() as download:
-        link.click()
-    image = tmp_path / "disc.iso"
-    download.value.save_as(image)
-    assert told.errors == []
-    read_back(image, images(1, 3))
-
-
-def reloaded(page: Page, address: str, sign: Locator) -> None:
-    """Load a page until it shows something another process is about to do."""
-    deadline = time.monotonic() + READY_S
-    page.goto(address)
-    while not sign.count():
-        assert time.monotonic() < deadline
-        select_nothing(0.1)
-        page.goto(address)
-
-
-def read_back(image: Path, expected: list[pydicom.Dataset]) -> None:
-    """Find every image on the disc through its DICOMDIR, byte for byte as it was sent."""
-    disc = PyCdlib()
-    disc.open(str(image))
-
-    def file(path: str) -> io.BytesIO:
-        out = io.BytesIO()
-        disc.get_file_from_iso_fp(out, udf_path=path)
-        out.seek(0)
-        return out
-
-    directory = pydicom.dcmread(file("/DICOMDIR"))
-    found = {}
-    for record in directory.DirectoryRecordSequence:
-        if "ReferencedFileID" in record:
-            path = "/" + "/".join(record.ReferencedFileID)
-            found[str(record.ReferencedSOPInstanceUIDInFile)] = pydicom.dcmread(file(path))
-    assert sorted(found) == sorted(str(one.SOPInstanceUID) for one in expected)
-    for one in expected:
-        assert found[str(one.SOPInstanceUID)] == one
-        assert found[str(one.SOPInstanceUID)].PixelData == one.PixelData
-    assert SHOWN in file("/INDEX.HTM").read().decode()
-    disc.close()
 
 
 def test_every_page_of_staff_is_for_everybody(desk: Desk, page: Page) -> None:

@@ -209,10 +209,11 @@ def _sending(archive: Archive, stop: threading.Event) -> threading.Thread | None
 
 
 def _send(archive: Archive, stop: threading.Event) -> None:
-    """Share what consents let go out, until told to stop."""
+    """Share what consents let go out, and tell of it in the morning, until told to stop."""
     while not stop.wait(_SEND_S):
         try:
             archive.engines.sharing.automatic.turn()
+            archive.engines.sharing.mornings.turn()
         except VNAError as exc:
             logger.error("sharing by consent failed", extra={"why": str(exc)})  # noqa: TRY400 -- done again at the next turn
             stop.wait(_RETRY_S)

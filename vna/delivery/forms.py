@@ -20,6 +20,9 @@ VALUES: Final[Mapping[str, re.Pattern[str]]] = {
     "code": re.compile(r"[0-9A-Z]{4,16}(-[0-9A-Z]{2,8}){0,4}", re.A),
     "host": re.compile(r"[a-z0-9.\-]{1,253}", re.A),
     "minutes": re.compile(r"[0-9]{1,4}", re.A),
+    **dict.fromkeys(
+        ("shared", "waiting", "blocked", "left", "failed"), re.compile(r"[0-9]{1,9}", re.A)
+    ),
     "number": re.compile(r"[0-9A-Z]{1,12}(-[0-9A-Z]{1,12}){0,4}", re.A),
     "until": re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.A),
     "when": re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,15}(\+00:00|Z)", re.A),
@@ -284,6 +287,22 @@ FORMS: Final[Mapping[str, Form]] = {
             marked("Reference: %(number)s"),
         ),
         short=marked("%(site)s: emergency access was used. Reference: %(number)s."),
+    ),
+    # to staff, after a night: how many, and nothing of anybody
+    "morning": Form(
+        takes=frozenset({"shared", "waiting", "blocked", "left", "failed", "link"}),
+        subject=marked("What went out tonight: %(shared)s"),
+        paragraphs=(
+            marked("Last night at %(site)s, of what patients let go out by itself:"),
+            marked("Shared: %(shared)s. Of these, the message failed: %(failed)s."),
+            marked("Still waiting: %(waiting)s. Somebody is needed: %(blocked)s."),
+            marked("Will not go out: %(left)s."),
+            "%(link)s",
+        ),
+        link=marked("Look at the shares"),
+        short=marked(
+            "%(site)s, last night: %(shared)s shared, %(failed)s failed, %(blocked)s blocked."
+        ),
     ),
     # to a patient who asked for something, by their own account
     "request-answered": Form(

@@ -30,6 +30,7 @@ from vna.sharing.guests import Guests
 from vna.sharing.keys import ShareKeys
 from vna.sharing.kiosks import Kiosks
 from vna.sharing.later_keys import LaterKeys
+from vna.sharing.mornings import Mornings
 from vna.sharing.notices import Notices
 from vna.sharing.offers import Offers
 from vna.sharing.open_shares import Apart
@@ -105,6 +106,7 @@ class SharingEngine:
         self.automatic = Automation(rooms, self._offers, self._ends)
         self.figures = Figures(rooms)
         self.notices = Notices(rooms)
+        self.mornings = Mornings(rooms)
         self._guests = Guests(rooms, self._ends)
         self._proving = Proving(rooms, self._guests)
         self._forwarding = Forwarding(rooms, self._guests, self._ends)

@@ -189,7 +189,8 @@ class Own:
         """
         if consent_id not in {one.consent_id for one in self.consents(who)}:
             raise NotFound("There is no such consent, or it is over already.")
-        return self._consents.withdraw(_sharer(who), consent_id)
+        # it was found among their own: of an identity that may have no study yet
+        return self._consents.withdraw(replace(_sharer(who), scope=EVERYTHING), consent_id)
 
     # ---- rows ----------------------------------------------------------------------------------
 

@@ -132,8 +132,12 @@ async def _board(visit: Visit) -> Response:
     def look() -> tuple[list[ShareSummary], list[Message], dict[int, str], int, int]:
         engines = visit.counter.engines
         blocked = engines.sharing.automatic.count_blocked(who)
-        counts = engines.messages.counts(who)
-        stuck = sum(counts[state] for state in _STUCK)
+        # who sees a part of the archive is told of messages on the page of their share alone
+        is_whole = who.scope.everything
+        counts = engines.messages.counts(who) if is_whole else {}
+        stuck = sum(counts.get(state, 0) for state in _STUCK)
+        if tab == FAILED and not is_whole:
+            return [], [], {}, stuck, blocked
         if tab == FAILED:
             messages = engines.messages.listed(who, states=_STUCK, most=_MOST_BOARD)
             named = {one.share_id for one in messages if one.share_id is not None}
