@@ -19,7 +19,7 @@ from vna.access.principal import Principal
 from vna.access.rates import Rates, Strangers
 from vna.access.roles import Roles, clears, load
 from vna.access.sessions import Sessions
-from vna.access.signing import SignIn
+from vna.access.signing import Changed, SignIn
 from vna.config import Settings
 from vna.crypto.credentials import TOKEN_PREFIX, Cost, Vault
 from vna.crypto.keyring import Keyring
@@ -65,8 +65,9 @@ def people(
     settings: Settings,
     cost: Cost | None = None,
     told: Told | None = None,
+    changed: Changed | None = None,
 ) -> People:
-    """Put it together; `told` is what tells of emergencies.
+    """Put it together; `told` is what tells of emergencies, `changed` people of their account.
 
     Raises `ConfigError` when the roles are not sound.
     """
@@ -99,6 +100,7 @@ def people(
             factors=factors,
             passkeys=passkeys,
             rates=rates,
+            changed=changed,
         ),
         care=care,
         emergencies=Emergencies(**kept, told=told),
