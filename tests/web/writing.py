@@ -68,6 +68,10 @@ _SHARED = {
     "purpose": "patient-request", "basis": "legal:patient-request", "until": "{soon}",
     "language": "en", "download": "on", "series.{series}": "on",
 }  # fmt: skip
+_GUARDIAN = {
+    "act": "give", "relation": "guardian", "called": "Ned", "may_view": "on", "until": "{soon}",
+    "shown.court-order": "on",
+}  # fmt: skip
 _SECRET = {"grant": "{grant}", "secret": "A" * 43, "passcode": "ABCD-EFGH", "code": ""}
 _MY_SECRET = {**_SECRET, "grant": "{mygrant}"}
 _CHEST = {"name": "chest", "to": "ae:PACS", "modality": "CT", "callers": "", "keys": ""}
@@ -93,6 +97,11 @@ STAFF: dict[Key, tuple[Case, ...]] = {
     ("POST", "/study/{study}/account"): (
         Case(Reach.BOTH, {"act": "code", **_COMPARED}),
         Case(Reach.BOTH, {"act": "end", "binding": "{binding}", "reason": "She asked"}),
+    ),
+    ("POST", "/study/{study}/sealed"): (told(),),
+    ("POST", "/study/{study}/carers"): (
+        Case(Reach.BOTH, _GUARDIAN),
+        Case(Reach.BOTH, {"act": "end", "carer": "{carer}", "reason": "She asked"}),
     ),
     ("POST", "/study/{study}/account.pdf"): (
         nothing(
@@ -191,6 +200,10 @@ PATIENTS: dict[Key, tuple[Case, ...]] = {
     ("POST", "/my/consents/withdraw"): (Case(Reach.PERSON, {"consent": "{consent}"}),),
     ("POST", "/my/requests"): (study(kind="correct", words="It is wrong.", study="{study}"),),
     ("POST", "/my/requests/{number:int}/withdraw"): (mine(),),
+    ("POST", "/my/study/{study}/sealed"): (told(),),
+    ("POST", "/my/study/{study}/carers"): (study(kept="yes"),),
+    ("POST", "/my/carers"): (mine(act="end", carer="{carer}"),),
+    ("POST", "/my/acting"): (mine(carer="{ward}"),),
     ("POST", "/my/account/language"): (nothing("one's own", language="de"),),
     ("POST", "/my/account/contact"): (
         nothing("one's own", act="begin", kind="email", typed="jane@example.org"),
@@ -257,6 +270,8 @@ GUESTS: dict[Key, Door] = {
     ("POST", "/s/forward"): Door(
         "share", {"name": "Dr Low", "email": "low@example.org", "proof": "passcode", "days": "3"}
     ),
+    ("POST", "/s/sealed"): Door("share", {"study": "{study}"}),
+    ("POST", "/s/archive"): Door("provider", {"to": "{archive}", "sure": "yes"}),
     ("POST", "/s/account"): Door("share", {"mine": "on"}),
     ("POST", "/s/leave"): Door("share"),
     ("POST", "/s/not-me"): Door("opened"),
