@@ -11,6 +11,7 @@ from vna.access.audit import Audit, Event
 from vna.access.labels import Labels
 from vna.access.principal import Kind, Label, Principal, Scope
 from vna.access.rates import Rates
+from vna.access.roles import known
 from vna.blobs.store import BlobStore
 from vna.config import Settings
 from vna.db import statements
@@ -22,8 +23,6 @@ from vna.sharing.keys import ShareKeys
 from vna.sharing.open_shares import OpenShares, Writes
 
 SQL = statements.load("sharing")
-# who shares a sensitive study has chosen to; an embargo or a dispute holds for all
-GUESTS_CLEARANCES = frozenset({Label.SENSITIVE})
 
 T = TypeVar("T")
 
@@ -136,6 +135,14 @@ class Rooms:
         """Write acts into the trail."""
         self.audit.write(act.tx, who, events)
 
+    def guests_clearances(self) -> frozenset[Label]:
+        """Say which labels withhold nothing from who was sent a link.
+
+        Who shares a sensitive study has chosen to; an embargo or a dispute holds for all, as
+        `conf/roles.toml` has it.
+        """
+        return known(self.settings.access.roles).guest.clearances
+
     def link(self, secret: str) -> str:
         """Write the link of a secret, which stands in the fragment and so in no log."""
         return f"{self.origin()}/s#{secret}"
@@ -158,7 +165,6 @@ def guest_named(number: str, grant_id: int, address: str | None) -> Principal:
         actions=frozenset(),
         scope=Scope(),
         address=address,
-        clearances=GUESTS_CLEARANCES,
     )
 
 
