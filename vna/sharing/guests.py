@@ -326,7 +326,7 @@ class Guests:
         if is_proven:
             key = (grant_id, reports, revision)
             scope = self._scope(conn, key, share_id, studies, parts, reports=reports)
-            principal = proven(self._rooms, principal, scope)
+            principal = let_in(self._rooms, principal, scope)
         ways = [Protection(way) for way in proof]
         shown = Shown(
             number=number,
@@ -376,7 +376,7 @@ class Guests:
         return scope
 
 
-def proven(rooms: Rooms, who: Principal, scope: Scope) -> Principal:
+def let_in(rooms: Rooms, who: Principal, scope: Scope) -> Principal:
     """Let a guest who has proven everything do what the role of guests may, with what is shown."""
     role = known(rooms.settings.access.roles).guest
     return replace(who, actions=_MAY & role.actions, scope=scope, clearances=role.clearances)
