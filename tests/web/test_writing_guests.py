@@ -17,11 +17,12 @@ from tests.factories import ct
 from tests.web.callers import FAMILIES, IMAGE, Party, entering, send, stranger
 from tests.web.conftest import Site, body_of, serving
 from tests.web.guests import inside, offered
-from tests.web.people import patient_of, signed_in
+from tests.web.people import SHELL, patient_of, signed_in
 from tests.web.test_matrix import ROLES
 from tests.web.test_writing import Kept
 from tests.web.writing import DICOMWEB, GUESTS
 from vna.access import forms
+from vna.access.remotes import Remote
 from vna.web.multipart import multipart_type
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +35,8 @@ def site(postgres: TestPostgres, tmp_path_factory: pytest.TempPathFactory) -> It
     with serving(postgres, folder, dev=False, guests={"enabled": True}) as found:
         found.archive.take(IMAGE.part10())
         found.archive.identities.keep_up()
+        clinic = Remote(ae_title="CLINIC", host="127.0.0.1", port=104, offered_as="Example Clinic")
+        found.archive.remotes.add(SHELL, clinic)
         yield found
 
 

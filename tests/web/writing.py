@@ -83,6 +83,7 @@ _DESK = "what others brought: it is nobody's study before it is confirmed"
 # what follows the order in which somebody does it all: what ends something comes last
 STAFF: dict[Key, tuple[Case, ...]] = {
     ("POST", "/study/{study}/disc"): (study(),),
+    ("POST", "/study/{study}/sealed"): (told(),),
     ("POST", "/study/{study}/correct"): (
         study(act="correct", AccessionNumber="B-{turn}", reason="Wrong entry"),
         told(act="look", PatientID="{patient}"),
@@ -177,6 +178,7 @@ STAFF: dict[Key, tuple[Case, ...]] = {
 }
 
 PATIENTS: dict[Key, tuple[Case, ...]] = {
+    ("POST", "/my/study/{study}/sealed"): (told(),),
     ("POST", "/my/share"): (study(**_CHOSEN),),
     ("POST", "/my/share/{draft:int}/what"): (mine(**_CHOSEN),),
     ("POST", "/my/share/{draft:int}/whom"): (mine(**_WHOM),),
@@ -257,6 +259,8 @@ GUESTS: dict[Key, Door] = {
     ("POST", "/s/forward"): Door(
         "share", {"name": "Dr Low", "email": "low@example.org", "proof": "passcode", "days": "3"}
     ),
+    ("POST", "/s/sealed"): Door("share", {"study": "{study}"}),
+    ("POST", "/s/archive"): Door("share", {"to": "remote:CLINIC", "sure": "yes"}),
     ("POST", "/s/account"): Door("share", {"mine": "on"}),
     ("POST", "/s/leave"): Door("share"),
     ("POST", "/s/not-me"): Door("opened"),
