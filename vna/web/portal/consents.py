@@ -39,6 +39,12 @@ from vna.web.portal.share_form import Typed
 _MOST_FIELDS = 40
 _MOST_TEXT = 64 << 10
 _REFUSED = (InvalidRequest, Conflict, NotFound)
+_STATES = {
+    "active": marked("Active"),
+    "withdrawn": marked("Withdrawn"),
+    "superseded": marked("Superseded"),
+}
+_WAYS = {**WAYS, "kiosk": marked("On a tablet"), "portal": marked("On their own pages")}
 _SAID = {
     "recorded": marked("It is recorded."),
     "withdrawn": marked("It is withdrawn. What rested on it is stopped."),
@@ -240,6 +246,8 @@ async def _shown(
         purposes=PURPOSES,
         lanes=LANES,
         ways=WAYS,
+        all_ways=_WAYS,
+        states=_STATES,
         confirmed=[(f"confirmed.{one.value}", text) for one, text in CONFIRMED.items()],
         languages={one: Texts(one).name for one in languages()},
         here="/consents",
