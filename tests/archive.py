@@ -33,6 +33,7 @@ from vna.ingest.engine import IngestEngine
 from vna.ingest.outcome import Expected, Outcome, Source
 from vna.ingest.recover import Recovery
 from vna.ingest.routing import Router
+from vna.operate.carers import CarerEngine
 from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
 from vna.operate.corrections import CorrectionEngine
@@ -143,6 +144,7 @@ class Archive:
     sharing: SharingEngine
     posted: Posted
     patient_accounts: PatientAccounts
+    carers: CarerEngine
     who: Principal
 
     def take(self, data: bytes, *, chunk: int = 1 << 16, **expected: str) -> Outcome:
@@ -211,11 +213,29 @@ def open_archive(
         settings=settings,
         cost=CHEAP,
         told=of_emergencies(messages, settings),
+        changed=sharing.account_notices.changed,
     )
     labels = LabelEngine(store=store, database=database, audit=audit, labels=known.labels)
     corrections = CorrectionEngine(**rooms, suspend=sharing.suspend_study)
     identities = IdentityEngine(**rooms, suspend=sharing.suspend_study)
-    lay = (graveyard.lay, corrections.lay, identities.lay, labels.lay, sharing.lay)
+    accounts = PatientAccounts(
+        database=database,
+        audit=audit,
+        settings=settings,
+        people=known,
+        vault=Vault(keyring, CHEAP),
+        identities=identities,
+    )
+    carers = CarerEngine(
+        **rooms,
+        people=known,
+        vault=Vault(keyring, CHEAP),
+        accounts=accounts,
+        stop=sharing.own.stop_all,
+        changed=sharing.account_notices.changed,
+    )
+    derived = (corrections.lay, identities.lay, labels.lay, carers.lay, sharing.lay)
+    lay = (graveyard.lay, *derived)
     recovery = Recovery(**rooms, lay=lay, router=router)
     ingest = IngestEngine(**rooms, pixels=pixels, router=router)
     try:
@@ -256,14 +276,8 @@ def open_archive(
             messages=messages,
             sharing=sharing,
             posted=posted,
-            patient_accounts=PatientAccounts(
-                database=database,
-                audit=audit,
-                settings=settings,
-                people=known,
-                vault=Vault(keyring, CHEAP),
-                identities=identities,
-            ),
+            patient_accounts=accounts,
+            carers=carers,
             labels=labels,
             people=known,
             who=developer("test"),

@@ -16,6 +16,7 @@ from vna.access.peers import Peers
 from vna.access.people import People, people
 from vna.access.remotes import Remotes
 from vna.access.routes import Routes
+from vna.access.signing import Changed
 from vna.access.trail import Trail
 from vna.blobs.layout import uuid7
 from vna.blobs.store import BlobStore
@@ -36,6 +37,7 @@ from vna.ingest.backfill import SearchIndex
 from vna.ingest.engine import IngestEngine
 from vna.ingest.recover import Recovery
 from vna.ingest.routing import Router
+from vna.operate.carers import CarerEngine
 from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
 from vna.operate.corrections import CorrectionEngine
@@ -302,23 +304,20 @@ def assembled(
     stores = _Stores(store=store, database=database, audit=audit, settings=settings)
     routes = Routes(database, audit, settings)
     router = Router(routes, store, settings)
-    messages = Messages(
-        database=database,
-        audit=audit,
-        keyring=store.keyring,
-        settings=settings,
-        is_apart=apart is not None,
-    )
+    messages = _messages(stores, is_apart=apart is not None)
     sharing = SharingEngine(**stores, outbox=messages, apart=apart)
     messages.receipts.on_bounce = sharing.channel_bounced
-    known = _people(stores, messages)
+    known = _people(stores, messages, sharing.account_notices.changed)
     labels = LabelEngine(store=store, database=database, audit=audit, labels=known.labels)
     corrections = CorrectionEngine(**stores, suspend=sharing.suspend_study)
     identities = IdentityEngine(**stores, suspend=sharing.suspend_study)
+    accounts = _patient_accounts(stores, known, identities)
+    carers = _carers(stores, known, accounts, sharing)
     graveyard = Graveyard(**stores)
+    derived = (corrections.lay, identities.lay, labels.lay, carers.lay, sharing.lay)
     recovery = Recovery(
         **stores,
-        lay=(graveyard.lay, corrections.lay, identities.lay, labels.lay, sharing.lay),
+        lay=(graveyard.lay, *derived),
         router=router,
     )
     ingest = IngestEngine(**stores, pixels=pixels, router=router)
@@ -337,7 +336,8 @@ def assembled(
         trail=Trail(database, audit),
         messages=messages,
         sharing=sharing,
-        patient_accounts=_patient_accounts(stores, known, identities),
+        patient_accounts=accounts,
+        carers=carers,
         settings=settings,
         check=_check(database, ingest),
     )
@@ -351,13 +351,24 @@ def assembled(
     )
 
 
-def _people(stores: _Stores, messages: Messages) -> People:
+def _messages(stores: _Stores, *, is_apart: bool) -> Messages:
+    return Messages(
+        database=stores["database"],
+        audit=stores["audit"],
+        keyring=stores["store"].keyring,
+        settings=stores["settings"],
+        is_apart=is_apart,
+    )
+
+
+def _people(stores: _Stores, messages: Messages, changed: Changed) -> People:
     return people(
         database=stores["database"],
         audit=stores["audit"],
         keyring=stores["store"].keyring,
         settings=stores["settings"],
         told=of_emergencies(messages, stores["settings"]),
+        changed=changed,
     )
 
 
@@ -371,6 +382,19 @@ def _patient_accounts(
         people=known,
         vault=Vault(stores["store"].keyring),
         identities=identities,
+    )
+
+
+def _carers(
+    stores: _Stores, known: People, accounts: PatientAccounts, sharing: SharingEngine
+) -> CarerEngine:
+    return CarerEngine(
+        **stores,
+        people=known,
+        vault=Vault(stores["store"].keyring),
+        accounts=accounts,
+        stop=sharing.own.stop_all,
+        changed=sharing.account_notices.changed,
     )
 
 

@@ -89,6 +89,8 @@ class Access:
     token_days: float = 366.0
     ae_clears: str = "embargoed,disputed"
     privacy_mail: str = ""
+    of_age: int = 18
+    carer_days: int = 366
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

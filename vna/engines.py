@@ -14,6 +14,7 @@ from vna.config import Settings
 from vna.delivery.messages import Messages
 from vna.imports.engine import ImportEngine
 from vna.ingest.engine import IngestEngine
+from vna.operate.carers import CarerEngine
 from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
 from vna.operate.corrections import CorrectionEngine
@@ -60,5 +61,6 @@ class Engines:
     messages: Messages
     sharing: SharingEngine
     patient_accounts: PatientAccounts
+    carers: CarerEngine
     settings: Settings
     check: Callable[[], None]

@@ -45,8 +45,8 @@ def start_logging(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # pynetdicom, pydicom and the web server speak of peers' values: only their failures are wanted
-    for name in ("pynetdicom", "pydicom", "uvicorn", "uvicorn.access", "uvicorn.error", "psycopg"):
+    # pydicom and the web server speak of peers' values: only their failures are wanted
+    for name in ("pydicom", "uvicorn", "uvicorn.access", "uvicorn.error", "psycopg"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
 

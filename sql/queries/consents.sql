@@ -181,6 +181,17 @@ VALUES (%s, %s, %s)
 ON CONFLICT DO NOTHING
 RETURNING grant_id;
 
+-- name: person_of_consent
+-- Whose consent it is.
+SELECT issuer, patient_id FROM consent WHERE consent_id = %s;
+
+-- name: studies_of_patient
+-- The studies that are a patient's, as they are shown now.
+SELECT s.study_uid
+  FROM patient p
+  JOIN study s USING (patient_pk)
+ WHERE p.issuer = %s AND p.patient_id = %s;
+
 -- name: hold_morning
 -- One at a time: whoever comes second finds the message of the first.
 SELECT pg_advisory_xact_lock(hashtextextended('tell of a night of ' || current_schema(), 0));

@@ -5,7 +5,7 @@ SELECT blob_id FROM import_file WHERE blob_id = ANY (%s) AND result IN ('kept', 
 -- name: found_batch
 -- Make an import known that is known from its blobs alone; nothing when it is there.
 INSERT INTO import_batch (batch_id, source, state, made_by, ends_at)
-VALUES (%(batch)s, %(source)s, 'needs_identity', %(made_by)s, now() + make_interval(days => %(days)s))
+VALUES (%(batch)s, %(source)s, 'needs_identity', %(made_by)s, now() + make_interval(secs => %(keep_s)s))
 ON CONFLICT DO NOTHING;
 
 -- name: batch_state

@@ -41,7 +41,7 @@ UPDATE job
         LIMIT 1
           FOR UPDATE SKIP LOCKED)
 RETURNING job_id, kind, remote, token, payload, requested_by, attempts, epoch,
-          extract(epoch FROM now() - asked_at)::float8, cancelling;
+          extract(epoch FROM now() - asked_at)::float8, cancelling, created_at;
 
 -- name: next_due
 -- In how many seconds something is to be claimed that is not due now.
@@ -107,7 +107,7 @@ UPDATE job
  WHERE kind = %(kind)s AND remote = %(remote)s AND token = %(token)s
    AND state IN ('waiting', 'running')
 RETURNING job_id, kind, remote, token, payload, requested_by, attempts, epoch,
-          extract(epoch FROM now() - asked_at)::float8, cancelling;
+          extract(epoch FROM now() - asked_at)::float8, cancelling, created_at;
 
 -- name: find_named
 -- A job that has not ended by its token.

@@ -74,14 +74,21 @@ VALUES (%(account)s, %(hash)s, %(by)s, now() + make_interval(secs => %(lasts_s)s
 RETURNING ends_at;
 
 -- name: charge_code
--- Count a try of a code before it is made; nothing comes back when it opens nothing any more.
+-- Count a try of a code before it is made; nothing comes back when it opens nothing any more. Whose
+-- birth date is typed with it: the person's, else that of whom the account acts for.
 UPDATE desk_code d
    SET tries = tries + 1
-  FROM account a, person_account b
+  FROM account a
+  LEFT JOIN person_account b ON b.account_id = a.account_id AND b.ended_at IS NULL
+  LEFT JOIN LATERAL (SELECT c.identity_id
+                       FROM carer_standing c
+                      WHERE c.account_id = a.account_id AND c.holds
+                      ORDER BY c.given_at DESC
+                      LIMIT 1) f ON true
  WHERE d.code_hash = %s AND d.ends_at > now() AND d.tries < 5
    AND a.account_id = d.account_id AND a.disabled_at IS NULL
-   AND b.account_id = d.account_id AND b.ended_at IS NULL
-RETURNING d.account_id, a.login, b.identity_id;
+   AND coalesce(b.identity_id, f.identity_id) IS NOT NULL
+RETURNING d.account_id, a.login, coalesce(b.identity_id, f.identity_id);
 
 -- name: give_code_back
 -- The try was right: it does not count.
@@ -170,3 +177,14 @@ UPDATE own_contact
 DELETE FROM own_contact
  WHERE account_id = %(account)s AND kind = %(kind)s
 RETURNING kind;
+
+-- name: proven_of
+-- Where a patient is written to: every way that is proven, or the one of a kind.
+SELECT channel_id
+  FROM own_contact
+ WHERE account_id = %s AND proven_at IS NOT NULL AND kind = coalesce(%s::text, kind)
+ ORDER BY kind;
+
+-- name: is_study
+-- Whether a study is held.
+SELECT EXISTS (SELECT FROM study WHERE study_uid = %s);

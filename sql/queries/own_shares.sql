@@ -1,11 +1,12 @@
 -- name: list_own
--- The shares somebody made by their own account, and those staff made of what they see; before
--- another, or one.
+-- The shares somebody made by their own account or a carer made for them, and those staff made of
+-- what they see; before another, or one.
 SELECT s.share_id, s.number, s.standing, s.owner, s.purpose, s.person, s.studies,
        (SELECT count(*) FROM share_item i WHERE i.share_id = s.share_id),
        g.grants, s.opens, s.created_at, s.ends_at, g.last_open_at, s.consent_id, s.legal_basis,
        s.reports, s.download, s.forward, s.max_opens, s.tested_at, s.reason,
-       s.owner = %(owner)s AND s.consent_id IS NULL AND s.legal_basis = 'patient-request'
+       s.owner = ANY (owners_of(%(owner)s)) AND s.consent_id IS NULL
+       AND s.legal_basis = 'patient-request'
   FROM share_standing s
  CROSS JOIN LATERAL (
      SELECT count(*) AS grants, max(last_open_at) AS last_open_at
@@ -14,7 +15,8 @@ SELECT s.share_id, s.number, s.standing, s.owner, s.purpose, s.person, s.studies
  ) g
  WHERE s.share_id IN (
            SELECT share_id FROM share
-            WHERE owner = %(owner)s AND consent_id IS NULL AND legal_basis = 'patient-request'
+            WHERE owner = ANY (owners_of(%(owner)s)) AND consent_id IS NULL
+              AND legal_basis = 'patient-request'
            UNION
            SELECT share_id FROM share WHERE studies && %(studies)s)
    AND (%(share_id)s::bigint IS NULL OR s.share_id = %(share_id)s)
@@ -23,8 +25,8 @@ SELECT s.share_id, s.number, s.standing, s.owner, s.purpose, s.person, s.studies
  LIMIT %(most)s;
 
 -- name: is_own
--- Whether somebody made a share by their own account.
-SELECT owner = %s AND consent_id IS NULL AND legal_basis = 'patient-request'
+-- Whether somebody made a share by their own account, or a carer made it for them.
+SELECT owner = ANY (owners_of(%s)) AND consent_id IS NULL AND legal_basis = 'patient-request'
   FROM share
  WHERE share_id = %s;
 
@@ -33,8 +35,8 @@ SELECT owner = %s AND consent_id IS NULL AND legal_basis = 'patient-request'
 SELECT count(*) FROM share WHERE owner = %s AND created_at > now() - interval '1 day';
 
 -- name: identities_in
--- Which identities some studies are of, and those of the person an account is bound to: somebody
--- consents before there is a study.
+-- Which identities some studies are of, and those of the person an account is bound to or acts for:
+-- somebody consents before there is a study.
 SELECT p.issuer, p.patient_id
   FROM study s
   JOIN patient p USING (patient_pk)
@@ -46,7 +48,19 @@ SELECT i.issuer, i.patient_id
   JOIN identity me ON me.identity_id = b.identity_id
   JOIN identity i ON i.person_id = me.person_id
  WHERE a.login = %(owner)s AND b.ended_at IS NULL AND b.confirmed_at IS NOT NULL
-   AND NOT i.quarantined;
+   AND NOT i.quarantined
+ UNION
+SELECT i.issuer, i.patient_id
+  FROM carer_standing c
+  JOIN identity i ON i.person_id = c.person_id
+ WHERE c.acts_as = %(owner)s AND c.holds AND NOT i.quarantined;
+
+-- name: shares_to_end
+-- The shares somebody made that may still be opened.
+SELECT share_id
+  FROM share
+ WHERE owner = %s AND state <> 'revoked' AND ends_at > now()
+ ORDER BY share_id;
 
 -- name: consents_of_some
 -- What was allowed or forbidden under some identities, the latest first.
@@ -107,14 +121,14 @@ RETURNING number, notify, language;
 SELECT count(*) FROM patient_request WHERE owner = %s AND state = 'open';
 
 -- name: list_requests
--- Requests of an account, of a state, before another one, or one: what is open by when it is due, the
+-- Requests of an account and of its carers, of a state, before another one, or one: what is open by when it is due, the
 -- rest with the latest first.
 SELECT r.request_id, r.number, r.owner, r.kind, r.studies, r.share_id, r.person, r.words, c.masked,
        r.language, r.made_at, r.due_at, r.state, r.refusal, r.answer, r.ended_at, r.ended_by
   FROM patient_request r
   LEFT JOIN contact_channel c ON c.channel_id = r.notify
  WHERE (%(request_id)s::bigint IS NULL OR r.request_id = %(request_id)s)
-   AND (%(owner)s::text IS NULL OR r.owner = %(owner)s)
+   AND (%(owner)s::text IS NULL OR r.owner = ANY (owners_of(%(owner)s)))
    AND (%(open)s::boolean IS NULL OR (r.state = 'open') = %(open)s)
    AND (%(before)s::bigint IS NULL OR r.request_id < %(before)s)
  ORDER BY CASE WHEN r.state = 'open' THEN r.due_at END, r.request_id DESC

@@ -109,8 +109,8 @@ SELECT s.study_uid, s.identity_id, s.alert
  ORDER BY s.study_uid;
 
 -- name: clear_identities
--- Forget identities nobody needs: no study is about them, no person has decided on them, and no
--- account is bound to them.
+-- Forget identities nobody needs: no study is about them, no person has decided on them, no account
+-- is bound to them, and nobody acts for them.
 DELETE FROM identity i
  WHERE i.identity_id = ANY (%s::bytea[])
    AND NOT EXISTS (SELECT FROM study_identity s WHERE s.identity_id = i.identity_id)
@@ -118,6 +118,7 @@ DELETE FROM identity i
        SELECT FROM identity_pair p
         WHERE i.identity_id IN (p.first, p.second) AND p.act IS NOT NULL)
    AND NOT EXISTS (SELECT FROM person_account b WHERE b.identity_id = i.identity_id)
+   AND NOT EXISTS (SELECT FROM carer c WHERE c.identity_id = i.identity_id)
 RETURNING identity_id, person_id;
 
 -- name: propose_pair

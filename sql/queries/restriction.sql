@@ -9,6 +9,12 @@ SELECT study_uid, label
   FROM study_label
  WHERE until IS NULL OR until > now();
 
+-- name: list_withheld_since
+-- The studies a label withholds now that was set after a moment.
+SELECT study_uid
+  FROM study_label
+ WHERE set_at > %s AND (until IS NULL OR until > now());
+
 -- name: list_labels
 -- The labels of one study, or of all with none named.
 SELECT study_uid, label, until, reason, set_by, set_at

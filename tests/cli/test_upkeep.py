@@ -132,6 +132,7 @@ def opened(archive: Archive) -> Opened:
             imports=archive.imports,
             sharing=archive.sharing,
             patient_accounts=archive.patient_accounts,
+            carers=archive.carers,
             settings=archive.settings,
             check=lambda: None,
         ),

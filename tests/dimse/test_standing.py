@@ -20,10 +20,11 @@ from tests.factories import CT, EXPLICIT, ct, ct_of_bytes
 from vna.access.principal import Label, system
 from vna.access.remotes import Remote
 from vna.db.pool import Database
-from vna.dicom.refs import uid
+from vna.dicom.refs import StudyRef, uid
 from vna.dimse.messages import Command, Field
 from vna.dimse.scu import Requestor
 from vna.errors import Unavailable
+from vna.retrieve import retrieval
 
 Serve = Callable[..., Edge]
 WHO = system("test")
@@ -199,7 +200,24 @@ def test_what_is_withheld_meanwhile_is_not_sent_any_more(edge: Edge, archive: Ar
     with associated(edge.port, STUDY_GET, pairs_of(HELD), on_store=label) as (assoc, got):
         answers = list(assoc.send_c_get(identifier(**KEYS), STUDY_GET))
     assert int(answers[-1][0].Status) == 0xB000
-    assert len(got.objects) < 5
+    assert len(got.objects) == 1
+
+
+def test_what_is_deleted_meanwhile_is_not_sent_any_more(
+    edge: Edge, archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retrieval, "LOOK_S", -1.0)  # what is half a second old at most
+    fill(archive, *HELD)
+
+    def delete(_: object) -> int:
+        if not archive.lifecycle.is_gone(WHO, StudyRef(uid(HELD[0].study))):
+            archive.lifecycle.delete(WHO, StudyRef(uid(HELD[0].study)))
+        return 0
+
+    with associated(edge.port, STUDY_GET, pairs_of(HELD), on_store=delete) as (assoc, got):
+        answers = list(assoc.send_c_get(identifier(**KEYS), STUDY_GET))
+    assert int(answers[-1][0].Status) == 0xB000
+    assert len(got.objects) == 1
 
 
 def test_a_certificate_that_is_struck_off_ends_its_association(

@@ -34,7 +34,7 @@ _GIVEN = re.compile(r"\b(?:_|ngettext|gettext)\((?:\s*,?\s*(?:'[^']*'|\"[^\"]*\"
 _LITERAL = re.compile(r"'([A-Z]?[a-z]+ [^'%]*|[A-Z][a-z]+)'")
 _READ = re.compile(r"\b(?:aria-label|alt|title|placeholder|label|data-of)=\"([^\"]*)\"")
 _WORD = re.compile(r"[A-Za-z]{2,}")
-_CODE = re.compile(r"[^a-z]*")
+_CODE = re.compile(r"[^a-z]*|p(-[a-z]{4}){2}")
 _NAMES = {"AE", "CT", "DICOM", "DICOMweb", "Deutsch", "English", "ID", "MB", "OHIF", "UTC"}
 
 

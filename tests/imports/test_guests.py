@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import zipfile
@@ -11,6 +12,7 @@ import pytest
 from pydicom import dcmread
 
 from tests.archive import Archive, open_archive
+from tests.conftest import SCHEMA, TestPostgres
 from tests.factories import ct
 from tests.imports.conftest import PDF, mark, zip_of
 from tests.imports.parcels import (
@@ -503,3 +505,27 @@ def test_a_session_ends(tmp_path: Path, database: Database) -> None:
         archive.imports.sweep()
         with database.reading() as conn:
             assert conn.execute("SELECT count(*) FROM guest_session").fetchone() == (0,)
+
+
+def test_after_a_lost_database_what_was_sent_waits_at_the_desk_and_goes_in_the_end(
+    archive: Archive, tmp_path: Path, postgres: TestPostgres
+) -> None:
+    """Exchanges are not journalled: addresses are to be forgotten, and the journal forgets none."""
+    sent(archive, filled(archive))
+    parcel, link = last(archive, "guest-images"), left(archive)
+    fresh = Database(postgres.clone(), schema=SCHEMA)
+    with contextlib.closing(fresh), open_archive(tmp_path, fresh) as again:
+        again.recovery.reindex()
+        with pytest.raises(NotAuthenticated):
+            again.imports.guests.recipients.open(parcel.secret, "any passcode", HERE)
+        (waits,) = again.imports.listed(again.who, waiting=True)
+        assert (waits.origin, waits.state, waits.images) == (Origin.GUEST, State.NEEDS_IDENTITY, 2)
+        assert left(again) == link
+        with fresh.transaction() as tx:  # as long as guests' parcels are kept, and no longer
+            keep_s = again.settings.guests.keep_days * 86400.0
+            tx.execute(
+                "UPDATE import_batch SET ends_at = ends_at - make_interval(secs => %s)", (keep_s,)
+            )
+        again.imports.sweep()
+        work(again)
+        assert left(again)[0] == 0

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -21,16 +22,20 @@ from tests.flows.serving import free_port
 from tests.jobs.conftest import FAST, WHO, entry, states, worker_of
 from tests.web.conftest import Site, running, serving
 from tests.web.people import token_of
+from vna.access import labels
 from vna.access.peers import Peer
+from vna.access.principal import Label
 from vna.access.routes import Route
 from vna.db.pool import Database
 from vna.db.work import Settled, State
 from vna.dicom.refs import StudyRef, uid
-from vna.errors import Conflict, InvalidRequest, NotFound
+from vna.errors import Conflict, InvalidRequest, NotFound, NotPermitted
 from vna.ingest.outcome import Source
+from vna.jobs import reading, stow
 from vna.jobs.board import Board
 from vna.jobs.stow_client import Client
 from vna.jobs.task import DONE, Ending, Task
+from vna.retrieve.outgoing import Outgoing
 from vna.web.asgi import create
 
 STUDY = uid(ct(1).study)
@@ -151,7 +156,7 @@ def test_an_archive_that_is_away_or_does_not_know_us_is_tried_again(
     job_id, worker = gathered(archive, board), worker_of(archive)
     worker.do_one()
     assert (entry(board, job_id).state, states(board, job_id)) == (State.WAITING, ["waiting"])
-    assert "cannot be spoken to" in (entry(board, job_id).cause or "")
+    assert "The DICOMweb archive cannot be reached" in (entry(board, job_id).cause or "")
     lead(archive, there.root, token="wrong-token")
     worker.do_one()
     assert entry(board, job_id).cause == "The DICOMweb archive answers with status 401."
@@ -185,6 +190,7 @@ class Answering(ThreadingHTTPServer):
     def __init__(self, status: int, body: bytes, **headers: str) -> None:
         self.answer = (status, body, headers)
         self.shown: list[dict[str, str]] = []
+        self.then: Callable[[], object] = lambda: None
         super().__init__(("127.0.0.1", 0), _Handler)
 
     @property
@@ -202,6 +208,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.rfile.read(size + 2)
         self.rfile.readline()
         server.shown.append({"path": self.path, **dict(self.headers)})
+        server.then()
         status, body, headers = server.answer
         self.send_response(status)
         for name, value in {"Content-Length": str(len(body)), **headers}.items():
@@ -275,6 +282,40 @@ def test_every_answer_has_its_consequence(
     assert server.shown[0]["Authorization"] == "Bearer a-token"
 
 
+def test_what_is_withheld_meanwhile_is_in_no_other_request(
+    archive: Archive, board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(labels, "LOOK_S", -1.0)
+    monkeypatch.setattr(stow, "_MOST", 1)
+    server = Answering(200, _answer([_item(FIRST), _item(SECOND)], []))
+    server.then = lambda: archive.labels.put(WHO, STUDY, Label.SENSITIVE, reason="a test")
+    assert answering(archive, board, server) == (State.FAILED, ["done", "failed"])
+    assert len(server.shown) == 1
+    (found,) = board.entries(WHO, state=None, most=10)
+    assert found.cause == f"1 of 2 instances were not taken. {reading.WITHHELD}"
+
+
+def test_what_is_withheld_within_a_request_breaks_it_off(
+    archive: Archive, board: Board, there: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(labels, "LOOK_S", -1.0)
+    lead(archive, there.root, token=token_of(there, "pacs", actions=["store"]))
+    fill(archive, *(ct(1, 1, number) for number in range(1, 5)))
+    job_id, read, whole = gathered(archive, board), [], stow._file
+
+    def file(one: Outgoing, *args: Any) -> Iterator[bytes]:
+        yield from whole(one, *args)
+        read.append(one.ref.instance)
+        if len(read) == 2:
+            archive.labels.put(WHO, STUDY, Label.SENSITIVE, reason="known to all")
+
+    monkeypatch.setattr(stow, "_file", file)
+    worker_of(archive).do_one()
+    assert len(read) == 2
+    assert states(board, job_id) == ["failed"] * 4
+    assert {item.cause for item in board.entry(WHO, job_id)[1]} == {reading.WITHHELD}
+
+
 def test_a_redirect_is_not_followed(archive: Archive, board: Board) -> None:
     target = Answering(200, _answer([_item(FIRST), _item(SECOND)], []))
     server = Answering(307, b"", Location=target.url)
@@ -333,6 +374,8 @@ def test_a_peer_in_the_clear_or_ourselves_is_refused(there: Site, archive: Archi
     ours = archive.settings.http.listen
     with pytest.raises(InvalidRequest, match="itself"):
         archive.peers.add(WHO, Peer(name="us", url=f"http://{ours}/dicom-web"))
+    with pytest.raises(NotPermitted, match=r"outbound\.allow"):
+        archive.peers.add(WHO, Peer(name="us", url="https://169.254.169.254/dicom-web"))
 
 
 def test_an_archive_stays_known_while_something_leads_to_it(archive: Archive, board: Board) -> None:

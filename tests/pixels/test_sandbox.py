@@ -191,12 +191,12 @@ def test_an_empty_stream_of_every_syntax_is_a_clear_error(pool: PixelPool) -> No
 # -- what a child is -------------------------------------------------------------------------------
 
 _TRIES = """
-import os, socket, sys
+import os, socket, sys, threading
 from vna.pixels import confine
 most = confine.address_space() + (64 << 20)
 confine.drop_privileges()
 confine.limit(most)
-on = confine.allow_only_computing()
+on = confine.be_alone()
 def tried(what):
     try:
         what()
@@ -212,6 +212,7 @@ found = [
     tried(lambda: os.mkdir("/tmp/never")),
     tried(lambda: bytearray(128 << 20)),
     tried(lambda: os.write(1, b"")),
+    tried(lambda: threading.Thread(target=bool).start()),
 ]
 os.write(1, repr((on, found)).encode())
 """
@@ -220,9 +221,9 @@ os.write(1, repr((on, found)).encode())
 def test_a_child_can_compute_and_nothing_else() -> None:
     ran = subprocess.run([sys.executable, "-c", _TRIES], capture_output=True, timeout=60)
     on, found = eval(ran.stdout)  # noqa: S307 -- what we printed ourselves
-    assert on
+    assert on == len(os.sched_getaffinity(0))
     assert "allowed" not in found[:7]
-    assert found[6:] == ["MemoryError", "allowed"]
+    assert found[6:] == ["MemoryError", "allowed", "allowed"]
 
 
 def test_children_hold_two_pipes_and_a_room_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:

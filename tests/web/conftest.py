@@ -161,6 +161,7 @@ def serving(
                 messages=archive.messages,
                 sharing=archive.sharing,
                 patient_accounts=archive.patient_accounts,
+                carers=archive.carers,
                 settings=dataclasses.replace(archive.settings, dev=dev),
                 check=lambda: ask(database),
             )

@@ -193,9 +193,8 @@ def test_nothing_chosen_or_nothing_of_theirs_goes_nowhere(
     )
     assert rick.get(f"{foreign}/check").status_code == 404
     assert rick.post(f"{foreign}/send", "/my/share").status_code == 404
-    stolen = chosen(rick, **{f"study.{OTHER.study}": "on"})
-    assert rick.post(f"{stolen}/whom", **KIM).status_code == 303  # FIRST is ticked, too
-    assert rick.get(f"{stolen}/check").status_code == 404
+    both = {f"study.{OTHER.study}": "on", f"study.{FIRST.study}": "on"}
+    assert rick.post("/my/share", **both, reports="on").status_code == 404
 
 
 def test_a_share_of_staff_is_read_and_asked_to_be_stopped(

@@ -6,6 +6,7 @@ like what is not there: the same status and the same body.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -39,6 +40,7 @@ GONE = made(6, "P-6")  # deleted: only who would have seen it is told so
 STUDIES = {"own": OWN, "given": GIVEN, "ended": ENDED, "other": OTHER, "withheld": WITHHELD}
 NOWHERE = made(99, "P-0")
 
+PER_PAGE = re.compile(r'nonce="[^"]*"')
 LOOKED_AT = [pair for pair in NEEDED if pair[0] == "GET" and "{study}" in pair[1]]
 LISTS = ["studies", "series", "instances", "changefeed?limit=500"]
 OF_PAGES = [path for (verb, path) in PAGES if verb == "GET" and "{study}" in path]
@@ -192,7 +194,10 @@ def test_every_page_of_a_study_is_for_whom_it_was_given(world: World, role: str)
                 expected = 403  # each of them shows the study itself, whatever else it is for
             assert answer.status_code == expected, (which, path)
             if expected == 404:
+                absent = world.ask(role, path_of(NOWHERE, path), by_token=False)
                 assert one.patient_id not in answer.text
+                told = [PER_PAGE.sub("", page.text) for page in (answer, absent)]
+                assert (told[0], 404) == (told[1], absent.status_code), (which, path)
 
 
 def test_the_table_names_every_route_of_a_study() -> None:

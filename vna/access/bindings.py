@@ -94,17 +94,9 @@ def add(
 
     What a desk proved is confirmed; what a link proved waits.
     """
-    for _ in range(_DRAWS):
-        login = f"p-{new_paper_code()[:_LOGIN_LETTERS].lower()}"
-        if not _LOOK_ALIKE.isdisjoint(login):
-            continue  # it is typed off paper, as it stands there
-        row = tx.execute(_ACCESS.add_account, (login, PERSON, [PATIENT], random_bytes())).fetchone()
-        if row is not None:
-            break
-    else:
-        raise Conflict("No name is free for a new account; try again.")
+    account_id, login = add_account(tx)
     asked = {
-        "account": row[0],
+        "account": account_id,
         "identity": identity,
         "proof": proof.value,
         "grant": grant_id,
@@ -113,7 +105,19 @@ def add(
     }
     if tx.execute(_SQL.add_binding, asked).fetchone() is None:
         raise Conflict("An account was made by this link before: sign in with it.")
-    return int(row[0]), login
+    return account_id, login
+
+
+def add_account(tx: Connection) -> tuple[int, str]:
+    """Make an account of a patient's role that is nobody's yet; give its number and login."""
+    for _ in range(_DRAWS):
+        login = f"p-{new_paper_code()[:_LOGIN_LETTERS].lower()}"
+        if not _LOOK_ALIKE.isdisjoint(login):
+            continue  # it is typed off paper, as it stands there
+        row = tx.execute(_ACCESS.add_account, (login, PERSON, [PATIENT], random_bytes())).fetchone()
+        if row is not None:
+            return int(row[0]), login
+    raise Conflict("No name is free for a new account; try again.")
 
 
 def of_identities(conn: Connection, identities: Sequence[bytes]) -> list[Binding]:

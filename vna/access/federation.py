@@ -27,7 +27,7 @@ from vna.access.rates import Rates, address
 from vna.access.roles import Roles
 from vna.access.sessions import FRESH_S, Browser, Level, Sessions, Visitor, person
 from vna.access.tokens import valid_subject
-from vna.config import Jwt, Oidc, Settings
+from vna.config import Jwt, Oidc, Outbound, Settings
 from vna.crypto.credentials import digest, random_bytes
 from vna.db import statements
 from vna.db.pool import Connection, Database
@@ -80,8 +80,8 @@ class Federation:
         self._tokens = tokens
         self._oidc, self._jwt = settings.oidc, settings.jwt
         self._rates = Rates(database)
-        self._provider = _provider(settings.oidc)
-        self._issuer = _issuer(settings.jwt)
+        self._provider = _provider(settings.oidc, settings.outbound)
+        self._issuer = _issuer(settings.jwt, settings.outbound)
         self._roles_of = _roles_of(settings.oidc, roles)
 
     @property
@@ -352,20 +352,20 @@ class Federation:
         return [word.removeprefix(prefix) for word in words if word.startswith(prefix)]
 
 
-def _provider(settings: Oidc) -> Remote | None:
+def _provider(settings: Oidc, outbound: Outbound) -> Remote | None:
     if not settings.issuer:
         return None
     if not settings.client_id:
         raise ConfigError("oidc.issuer needs oidc.client_id.")
-    return Remote(settings.issuer, ca=settings.ca)
+    return Remote(settings.issuer, outbound, ca=settings.ca)
 
 
-def _issuer(settings: Jwt) -> Remote | None:
+def _issuer(settings: Jwt, outbound: Outbound) -> Remote | None:
     if not settings.issuer:
         return None
     if not settings.audience:
         raise ConfigError("jwt.issuer needs jwt.audience: a token for another must not open this.")
-    return Remote(settings.issuer, jwks=settings.jwks, ca=settings.ca)
+    return Remote(settings.issuer, outbound, jwks=settings.jwks, ca=settings.ca)
 
 
 def _roles_of(settings: Oidc, roles: Roles) -> dict[str, str]:

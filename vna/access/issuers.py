@@ -1,12 +1,13 @@
 """An issuer of JSON Web Tokens on the network: its metadata, its keys, what it signed.
 
-Addresses are https, or http to this machine alone; no redirect is followed, no more than a megabyte
-read, nobody waits longer than five seconds, and while one asks the others are told to come again.
+They are asked through the gate (vna/outbound.py): by https, or by http on this machine alone. What
+the settings name may stand in the house; what an issuer only says of itself, must be public, or be
+in `outbound.allow`. No more than a megabyte is read, nobody waits longer than five seconds, and
+while one asks the others are told to come again.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import ssl
 import threading
@@ -15,20 +16,31 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode
 
 import orjson
 
 from vna.access.tokens import MAX_TOKEN_BYTES
+from vna.config import Outbound
 from vna.crypto.signatures import PublicKey, claims_of, key_id_of, of_jwk
-from vna.errors import ConfigError, NotAuthenticated, Unavailable
+from vna.errors import (
+    ConfigError,
+    InvalidRequest,
+    NotAuthenticated,
+    NotPermitted,
+    TooLarge,
+    Unavailable,
+)
+from vna.outbound import Answer, Gate, Plain, Use, named, require_url, trusting
 
 _WAIT_S = 5.0
 _MOST_BYTES = 1 << 20
 _KEPT_S = 3600.0
 _AGAIN_S = 10.0  # between two looks for a key nobody knew, or after one that failed
 _MOST_KEYS = 64
+_CALLED = "The identity provider"
 _AWAY = "The identity provider does not answer; try again."
+_ELSEWHERE = "The identity provider names an address that may not be called: outbound.allow."
 
 log = logging.getLogger(__name__)
 
@@ -45,14 +57,17 @@ class Endpoints:
 class Remote:
     """One issuer. Safe to use from many threads."""
 
-    def __init__(self, issuer: str, *, jwks: str = "", ca: str = "") -> None:
+    def __init__(self, issuer: str, outbound: Outbound, *, jwks: str = "", ca: str = "") -> None:
         """Raises `ConfigError` for an address or a file that cannot be used."""
         require_safe(issuer)
         if jwks:
             require_safe(jwks)
         self.issuer = issuer
         self._jwks = jwks
-        self._trusted = _context(ca)
+        self._gate = Gate(outbound)
+        self._use = Use(
+            called=_CALLED, named=named(issuer, jwks), plain=Plain.HERE, tls=_context(ca)
+        )
         self._lock = threading.Lock()
         self._metadata: dict[str, Any] = {}  # JSON
         self._keys: dict[str | None, PublicKey] = {}
@@ -161,59 +176,60 @@ class Remote:
         auth: tuple[str, str] | None = None,
         bearer: str = "",
     ) -> dict[str, Any]:
-        import httpx  # large, and only where there is an identity provider
-
-        require_safe(url)
-        body = bytearray()
-        headers = {"authorization": f"Bearer {bearer}"} if bearer else {}
-        client = httpx.Client(
-            timeout=_WAIT_S, follow_redirects=False, verify=self._trusted, trust_env=False
-        )
-        try:
-            with (
-                client,
-                client.stream(method, url, data=form, auth=auth, headers=headers) as answer,
-            ):
-                for piece in answer.iter_bytes():
-                    body += piece
-                    if len(body) > _MOST_BYTES:
-                        raise Unavailable("The identity provider says too much.")
-        except httpx.HTTPError as exc:
-            raise Unavailable(_AWAY) from exc
-        if method == "POST" and 400 <= answer.status_code < 500:
+        headers = {"Accept": "application/json"}
+        if bearer:
+            headers["Authorization"] = f"Bearer {bearer}"
+        if form is not None:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        answer = self._called(method, url, form, headers, auth)
+        if method == "POST" and 400 <= answer.status < 500:
             raise NotAuthenticated("The identity provider did not take the code; sign in again.")
         try:
-            found = orjson.loads(bytes(body))
+            found = orjson.loads(answer.body)
         except orjson.JSONDecodeError as exc:
             raise Unavailable("The identity provider answers no JSON.") from exc
-        if answer.status_code != 200 or not isinstance(found, dict):
+        if answer.status != 200 or not isinstance(found, dict):
             raise Unavailable("The identity provider does not answer as it should.")
         return found
+
+    def _called(
+        self,
+        method: str,
+        url: str,
+        form: dict[str, str] | None,
+        headers: dict[str, str],
+        auth: tuple[str, str] | None,
+    ) -> Answer:
+        try:
+            return self._gate.call(
+                method,
+                url,
+                content=None if form is None else urlencode(form).encode(),
+                headers=headers,
+                auth=auth,
+                timeout_s=_WAIT_S,
+                most=_MOST_BYTES,
+                use=self._use,
+            )
+        except TooLarge as exc:
+            raise Unavailable("The identity provider says too much.") from exc
+        except (InvalidRequest, NotPermitted) as exc:
+            raise Unavailable(_ELSEWHERE) from exc
+        except Unavailable as exc:
+            raise Unavailable(_AWAY) from exc
 
 
 def require_safe(url: str) -> None:
     """Make sure that an address is https, or http to this machine alone. Raises `ConfigError`."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if parts.scheme == "https" and host and not parts.username:
-        return
-    if parts.scheme == "http" and _is_loopback(host):
-        return
-    raise ConfigError("An identity provider is spoken to by https.")
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
     try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+        require_url(url, Use(plain=Plain.HERE))
+    except InvalidRequest as exc:
+        raise ConfigError("An identity provider is spoken to by https.") from exc
 
 
 def _context(ca: str) -> ssl.SSLContext:
     try:
-        return ssl.create_default_context(cafile=ca or None)
+        return trusting(file=ca)
     except OSError as exc:
         raise ConfigError(f"The file of authorities {ca} cannot be read.") from exc
 

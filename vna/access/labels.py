@@ -71,6 +71,12 @@ class Labels:
                 self._for[clearances] = found
             return found
 
+    def withheld_since(self, at: dt.datetime) -> frozenset[UID]:
+        """Name the studies labelled after a moment, whatever the label. Raises `Unavailable`."""
+        with self._database.reading() as conn:
+            rows = conn.execute(_SQL.list_withheld_since, (at,), prepare=True).fetchall()
+        return frozenset(UID(row[0]) for row in rows)
+
     def of(self, study: UID | None = None) -> list[Labelled]:
         """List the labels of a study, or the newest of all."""
         with self._database.reading() as conn:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -10,6 +9,7 @@ from urllib.parse import urlsplit
 from vna.access.audit import Audit, Event
 from vna.access.policy import require
 from vna.access.principal import Action, Principal
+from vna.access.remotes import require_free, require_offered_as
 from vna.access.routes import require_name, require_no_route
 from vna.config import Settings, address
 from vna.crypto.credentials import Vault
@@ -17,6 +17,8 @@ from vna.db import statements
 from vna.db.pool import Connection, Database
 from vna.dicom.refs import uid
 from vna.errors import Conflict, InvalidRequest, NotFound
+from vna.outbound import Gate, Use, named, trusting
+from vna.reachable import is_address, is_here
 
 _SQL = statements.load("routes")
 
@@ -36,6 +38,7 @@ class Peer:
     url: str
     authority: str | None = None  # certificates (PEM); None: the system's
     transfer_syntaxes: tuple[str, ...] = ()  # best first; empty: as stored
+    offered_as: str | None = None  # to recipients of shares, under this name; None: not to them
     has_token: bool = False
     token: str | None = field(default=None, repr=False)
 
@@ -43,6 +46,7 @@ class Peer:
         """Check what the database would refuse, and say it in words."""
         require_name(self.name, "A DICOMweb archive")
         _require_url(self.url)
+        require_offered_as(self.offered_as)
         for syntax in self.transfer_syntaxes:
             uid(syntax)
         if self.token is not None and not (
@@ -63,7 +67,7 @@ class Peer:
     @property
     def is_secure(self) -> bool:
         """Whether it is spoken to over TLS, or is on this machine."""
-        return self.url.startswith("https://") or _is_loopback(self.host)
+        return self.url.startswith("https://") or is_here(self.host)
 
 
 class Peers:
@@ -77,6 +81,7 @@ class Peers:
         self._vault = vault
         self._listen = settings.http.listen
         self._plain_allowed = settings.dev
+        self._gate = Gate(settings.outbound)
 
     def all(self, principal: Principal) -> list[Peer]:
         """List them by name, never with their tokens. Raises `NotPermitted`."""
@@ -96,18 +101,26 @@ class Peers:
         return _peer(tuple(shown), token)
 
     def add(self, principal: Principal, peer: Peer) -> bool:
-        """Add one, or change all of a known one; True when it is new. Raises `InvalidRequest`."""
+        """Add one, or change all of a known one; True when it is new.
+
+        Raises `InvalidRequest`, and `NotPermitted` for an address no archive has.
+        """
         require(principal, Action.MANAGE)
         if not (peer.is_secure or self._plain_allowed):
             raise InvalidRequest("A DICOMweb archive elsewhere is spoken to over https only.")
         if self._is_ourselves(peer):
             raise InvalidRequest("This is the address of this archive itself.")
-        values = (peer.name, peer.url, peer.authority, list(peer.transfer_syntaxes))
+        if is_address(peer.host):  # a name is looked up when it is called: it may be away now
+            self._gate.addresses(peer.host, 0, Use(named=named(peer.url)))
+        syntaxes = list(peer.transfer_syntaxes)
+        values = (peer.name, peer.url, peer.authority, syntaxes, peer.offered_as)
         with self._database.transaction() as tx:
+            require_free(tx, peer.offered_as, peer=peer.name)
             peer_id, is_new = tx.execute(_SQL.put_peer, values).fetchone() or (0, False)
             self._keep_token(tx, peer_id, peer.token)
             kind = "peer.added" if is_new else "peer.changed"
             detail = {"peer": peer.name, "host": peer.host, "token": peer.token is not None}
+            detail["offered_as"] = peer.offered_as
             self._audit.write(tx, principal, [Event(kind=kind, outcome="done", detail=detail)])
         return bool(is_new)
 
@@ -135,8 +148,8 @@ class Peers:
         host, port = address(self._listen)
         parts = urlsplit(peer.url)
         theirs = parts.port or (443 if parts.scheme == "https" else 80)
-        is_here = peer.host == host or (_is_loopback(peer.host) and _is_near(host))
-        return port == theirs and is_here
+        is_ours = peer.host == host or (is_here(peer.host) and _is_near(host))
+        return port == theirs and is_ours
 
 
 def _require_url(url: str) -> None:
@@ -157,30 +170,24 @@ def _require_certificates(pem: str) -> None:
     if len(pem) > _AUTHORITY_MOST:
         raise InvalidRequest("The certificates of an authority have at most 256 KiB.")
     try:
-        ssl.create_default_context(cadata=pem)
+        trusting(pem=pem)
     except (ssl.SSLError, ValueError) as exc:
         raise InvalidRequest("The certificates of an authority are in PEM.") from exc
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def _is_near(host: str) -> bool:
     """Whether who listens there is reached from this machine by its loopback address."""
-    return host in ("0.0.0.0", "::") or _is_loopback(host)  # noqa: S104 -- compared, not listened on
+    return host in ("0.0.0.0", "::") or is_here(host)  # noqa: S104 -- compared, not listened on
 
 
 def _peer(row: tuple[object, ...], token: str | None = None) -> Peer:
-    name, url, authority, syntaxes, has_token = row
+    name, url, authority, syntaxes, offered_as, has_token = row
     return Peer(
         name=str(name),
         url=str(url),
         authority=None if authority is None else str(authority),
         transfer_syntaxes=tuple(map(str, syntaxes if isinstance(syntaxes, list) else ())),
+        offered_as=None if offered_as is None else str(offered_as),
         has_token=bool(has_token),
         token=token,
     )

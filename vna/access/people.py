@@ -16,10 +16,10 @@ from vna.access.federation import Federation
 from vna.access.labels import Labels
 from vna.access.passkeys import Passkeys
 from vna.access.principal import Principal
-from vna.access.rates import Rates
+from vna.access.rates import Rates, Strangers
 from vna.access.roles import Roles, clears, load
 from vna.access.sessions import Sessions
-from vna.access.signing import SignIn
+from vna.access.signing import Changed, SignIn
 from vna.config import Settings
 from vna.crypto.credentials import TOKEN_PREFIX, Cost, Vault
 from vna.crypto.keyring import Keyring
@@ -41,6 +41,7 @@ class People:
     labels: Labels
     federation: Federation
     certificates: ClientCertificates
+    strangers: Strangers
 
     def bearer(self, token: str, address: str | None) -> Principal | None:
         """Say whose bearer token this is: one of ours, or of the issuer. Raises `Unavailable`."""
@@ -64,8 +65,9 @@ def people(
     settings: Settings,
     cost: Cost | None = None,
     told: Told | None = None,
+    changed: Changed | None = None,
 ) -> People:
-    """Put it together; `told` is what tells of emergencies.
+    """Put it together; `told` is what tells of emergencies, `changed` people of their account.
 
     Raises `ConfigError` when the roles are not sound.
     """
@@ -79,6 +81,7 @@ def people(
     labels = Labels(database)
     sessions = Sessions(**kept, roles=roles, care=care, labels=labels, settings=access)
     vault = Vault(keyring, cost)
+    rates = Rates(database)
     passkeys = Passkeys(database=database, issuer=issuer)
     factors = Factors(database=database, vault=vault, issuer=issuer)
     tokens = ApiTokens(
@@ -96,11 +99,13 @@ def people(
             sessions=sessions,
             factors=factors,
             passkeys=passkeys,
-            rates=Rates(database),
+            rates=rates,
+            changed=changed,
         ),
         care=care,
         emergencies=Emergencies(**kept, told=told),
         labels=labels,
+        strangers=Strangers(rates),
         certificates=ClientCertificates(
             database=database, audit=audit, accounts=accounts, tokens=tokens
         ),

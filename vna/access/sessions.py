@@ -10,8 +10,10 @@ import datetime as dt
 import enum
 from dataclasses import dataclass, replace
 
+from vna.access import carers
 from vna.access.audit import Audit, Event
 from vna.access.care import Care
+from vna.access.carers import Carer
 from vna.access.labels import Labels
 from vna.access.principal import Kind, Principal, Scope
 from vna.access.roles import Roles
@@ -24,6 +26,7 @@ from vna.errors import NotFound
 
 _SQL = statements.load("access")
 _RESTRICTION = statements.load("restriction")
+_CARERS = statements.load("carers")
 
 _TOUCH_S = 30.0  # how exactly the last request is remembered: a write for each would cost too much
 _STEP_S = 900.0  # for the second factor, and for enrolling
@@ -63,6 +66,7 @@ class Visitor:
     is_fresh: bool = False  # showed a second factor within `FRESH_S`
     lent_until: dt.datetime | None = None  # while an emergency lends it more than its reach
     is_patient: bool = False  # sees what is about them, on pages of their own
+    acting: Carer | None = None  # for whom they act now, whether they still may or not
 
     @property
     def is_signed_in(self) -> bool:
@@ -148,7 +152,7 @@ class Sessions:
             row = conn.execute(_SQL.find_session, asked).fetchone()
         if row is None:
             return None
-        session_id, account_id, login, roles, number, is_old, proven_s, emergency, until = row
+        session_id, account_id, login, roles, number, is_old, proven_s, emergency, until = row[:9]
         if is_old:
             with self._database.transaction() as tx:
                 tx.execute(_SQL.touch_session, (session_id,))
@@ -158,6 +162,9 @@ class Sessions:
             who = self._principal(account_id, login, roles, address)
             if emergency is not None:
                 who = replace(who, scope=replace(who.scope, lent=self._lent(session_id)))
+        carer = None
+        if row[9] is not None and level is Level.SIGNED_IN:
+            carer, who = self._acting(who, account_id, row[9])
         return Visitor(
             session_id=session_id,
             account_id=account_id,
@@ -167,6 +174,7 @@ class Sessions:
             is_fresh=proven_s is not None and proven_s < FRESH_S,
             lent_until=until,
             is_patient=self._roles.is_own(roles),
+            acting=carer,
         )
 
     def _principal(
@@ -182,6 +190,34 @@ class Sessions:
                 clearances=self._roles.clearances(roles),
             )
         )
+
+    def _acting(
+        self, who: Principal, account_id: int, carer_id: int
+    ) -> tuple[Carer | None, Principal]:
+        """Say who it is that acts for another person; it is never more than that, nor themself."""
+        with self._database.reading() as conn:
+            carer = carers.one(conn, carer_id)
+            if carer is None or carer.account_id != account_id:
+                return carer, replace(who, actions=frozenset(), scope=Scope())
+            studies = carers.studies_of(conn, carer_id)
+        return carer, self._labels.narrowed(carers.acting(who, carer, studies))
+
+    def act_for(self, tx: Connection, visitor: Visitor, carer_id: int | None) -> str:
+        """From here on let a session act for somebody, or for itself; give its cookie's secret.
+
+        The secret is another one, so that a form of before is not sent for somebody else. Raises
+        `NotFound` when the session is over.
+        """
+        secret = new_secret()
+        asked = {
+            "carer": carer_id,
+            "secret_hash": digest(secret),
+            "session": visitor.session_id,
+            "account": visitor.account_id,
+        }
+        if tx.execute(_CARERS.act_for, asked).fetchone() is None:
+            raise NotFound("This session is over already.")
+        return secret
 
     def _lent(self, session_id: int) -> frozenset[UID]:
         with self._database.reading() as conn:

@@ -6,6 +6,8 @@ as a name is written down only when there is such an account: people type passph
 
 from __future__ import annotations
 
+import enum
+from collections.abc import Callable
 from typing import NoReturn
 
 from vna.access import rates
@@ -30,7 +32,20 @@ _LEAST_KINDS = 5  # different characters
 _WRONG = marked("The name or the passphrase is not right.")
 _WRONG_CODE = marked("The code is not right, or was used already.")
 _CODE_DIGITS = 6
+_RECOVERY_CODE = "recovery-code"
 _CEREMONIES = 60  # begun by an address without signing in
+
+
+class Change(enum.Enum):
+    """What changed about how somebody signs in, that they are told of."""
+
+    WAYS = enum.auto()  # a factor came, or went
+    RECOVERY_CODE = enum.auto()  # one was used
+    CARER = enum.auto()  # somebody may act for its person
+
+
+Changed = Callable[[Connection, int, Change], None]
+"""Told of a change of an account, in the transaction that makes it."""
 
 
 class SignIn:
@@ -46,7 +61,10 @@ class SignIn:
         factors: Factors,
         passkeys: Passkeys,
         rates: Rates,
+        changed: Changed | None = None,
     ) -> None:
+        """`changed` is what tells people of changes of their account."""
+        self._changed = changed
         self._database = database
         self._audit = audit
         self._vault = vault
@@ -89,7 +107,7 @@ class SignIn:
             secret = ""
             if is_right:
                 secret = self._sessions.open(tx, visitor.account_id, Level.SIGNED_IN, browser)
-                self._tell(tx, visitor.principal, "login.factor", factor=factor)
+                self._shown(tx, visitor, factor)
         if not is_right:
             self._refuse(visitor.principal, factor, _WRONG_CODE)
         self._rates.give_back(limits)
@@ -134,7 +152,13 @@ class SignIn:
 
     def _proven(self, tx: Connection, visitor: Visitor, factor: str) -> None:
         tx.execute(_SQL.prove_session, (visitor.session_id,))
-        self._tell(tx, visitor.principal, "login.factor", factor=factor, again="yes")
+        self._shown(tx, visitor, factor, again="yes")
+
+    def _shown(self, tx: Connection, visitor: Visitor, factor: str, **more: str) -> None:
+        """Write down that a second factor was shown; its owner is told of a recovery code."""
+        self._tell(tx, visitor.principal, "login.factor", factor=factor, **more)
+        if factor == _RECOVERY_CODE:
+            self._tell_owner(tx, visitor, Change.RECOVERY_CODE)
 
     def passkey_challenge(self, browser: Browser, site: Site) -> str:
         """Begin signing in with a passkey. Raises `TooMany`."""
@@ -208,7 +232,7 @@ class SignIn:
             _hold(tx, visitor)
             is_right = self._factors.is_app_code(tx, visitor.account_id, code, confirming=True)
             if is_right:
-                self._tell(tx, visitor.principal, "factor.added", factor="app")
+                self._factor(tx, visitor, "added", "app")
         if not is_right:
             self._refuse(visitor.principal, "app", _WRONG_CODE)
         self._rates.give_back(limits)
@@ -226,7 +250,7 @@ class SignIn:
         with self._database.transaction() as tx:
             _hold(tx, visitor)
             self._passkeys.register(tx, browser.secret or "", visitor.account_id, site, answer)
-            self._tell(tx, visitor.principal, "factor.added", factor="passkey")
+            self._factor(tx, visitor, "added", "passkey")
 
     def finish(self, visitor: Visitor, browser: Browser) -> tuple[str, list[str]]:
         """End enrolling: the link is void, the person signed in. Returns the recovery codes, too.
@@ -247,6 +271,7 @@ class SignIn:
             tx.execute(_SQL.end_sessions, (visitor.account_id, None))
             secret = self._sessions.open(tx, visitor.account_id, Level.SIGNED_IN, browser)
             self._tell(tx, visitor.principal, "account.enrolled")
+            self._tell_owner(tx, visitor, Change.WAYS)  # a desk's code was used: all is new
         return secret, codes
 
     # ---- my account ----------------------------------------------------------------------------
@@ -258,7 +283,7 @@ class SignIn:
         with self._database.transaction() as tx:
             _hold(tx, visitor)
             codes = self._factors.renew_recovery_codes(tx, visitor.account_id)
-            self._tell(tx, visitor.principal, "factor.added", factor="recovery-codes")
+            self._factor(tx, visitor, "added", "recovery-codes")
         return codes
 
     def drop_passkey(self, visitor: Visitor, passkey_id: int) -> None:
@@ -272,9 +297,19 @@ class SignIn:
                 raise NotPermitted("This is your only second factor; add another first.")
             gone = tx.execute(_SQL.drop_passkey, (visitor.account_id, passkey_id)).fetchone()
             if gone is not None:
-                self._tell(tx, visitor.principal, "factor.removed", factor="passkey")
+                self._factor(tx, visitor, "removed", "passkey")
 
     # ---- shared --------------------------------------------------------------------------------
+
+    def _factor(self, tx: Connection, visitor: Visitor, act: str, factor: str) -> None:
+        """Write down that a factor came or went; who enrols is told once, at the end."""
+        self._tell(tx, visitor.principal, f"factor.{act}", factor=factor)
+        if visitor.level is Level.SIGNED_IN:
+            self._tell_owner(tx, visitor, Change.WAYS)
+
+    def _tell_owner(self, tx: Connection, visitor: Visitor, change: Change) -> None:
+        if self._changed is not None:
+            self._changed(tx, visitor.account_id, change)
 
     def _count(self, limits: tuple[Limit, ...], who: Principal, factor: str) -> None:
         over = self._rates.take(limits)
@@ -314,7 +349,7 @@ def check_passphrase(passphrase: str, login: str) -> None:
 def _factor_of(code: str) -> tuple[str, bool]:
     """Tell by its form what a code is of: the app, or paper."""
     is_app = len("".join(code.split())) == _CODE_DIGITS
-    return "app" if is_app else "recovery-code", is_app
+    return "app" if is_app else _RECOVERY_CODE, is_app
 
 
 def _require_fresh(visitor: Visitor) -> None:

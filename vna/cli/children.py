@@ -195,6 +195,7 @@ def recover(archive: Archive, begun: dt.datetime | None) -> None:
     archive.engines.sharing.sweep()
     archive.engines.sharing.remind()
     archive.engines.people.emergencies.sweep()
+    archive.engines.carers.lapse()
 
 
 def _sending(archive: Archive, stop: threading.Event) -> threading.Thread | None:
@@ -227,6 +228,7 @@ def _catch_up(engines: Engines, older_s: float) -> None:
         engines.corrections,
         engines.identities,
         engines.labels,
+        engines.carers,
         engines.imports,
     ):
         engine.catch_up(older_s=older_s)

@@ -7,10 +7,10 @@ import re
 import time
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
-
-import httpx
+from urllib.parse import urlencode
 
 from vna.cli.running import Server
+from vna.outbound import Caller
 
 _WAIT_S = 20.0  # for the job that delivers
 _PHONE = "+44 20 7946 0018"  # of those no telephone has
@@ -28,15 +28,20 @@ class Shared:
 
 def share(server: Server, study: str) -> Shared:
     """Share a study as staff do, and find the link its recipient got."""
-    host, port = server.http
-    with httpx.Client(base_url=f"http://{host}:{port}", timeout=60) as staff:
-        page = staff.get(f"/study/{study}/share")
+    with server.caller() as staff:
+        where = f"{server.origin}/study/{study}/share"
+        page = _page(staff, where)
         form = _Form()
-        form.feed(page.text)
-        answer = staff.post(f"/study/{study}/share", data=_filled(form.fields, page.text))
-        if answer.status_code != 200:
-            return Shared(None, f"HTTP {answer.status_code}")
-        link = _delivered(staff)
+        form.feed(page)
+        answer = staff.ask(
+            "POST",
+            where,
+            content=urlencode(_filled(form.fields, page)).encode(),
+            headers={"Content-Type": "application/x-www-form-urlencoded"},
+        )
+        if answer.status != 200:
+            return Shared(None, f"HTTP {answer.status}")
+        link = _delivered(staff, f"{server.origin}/dev/inbox")
     told = "its mail lies in the inbox" if link else "no mail came"
     return Shared(link, told)
 
@@ -48,17 +53,19 @@ def _filled(fields: dict[str, str], page: str) -> dict[str, str]:
     return {**fields, **dict.fromkeys(compared, "on"), **ways}
 
 
-def _delivered(staff: httpx.Client) -> str | None:
+def _delivered(staff: Caller, inbox: str) -> str | None:
     deadline = time.monotonic() + _WAIT_S
     while time.monotonic() < deadline:
-        for number in sorted(
-            {*map(int, _MESSAGE.findall(staff.get("/dev/inbox").text))}, reverse=True
-        ):
-            found = _LINK.search(staff.get(f"/dev/inbox/{number}").text)
+        for number in sorted({*map(int, _MESSAGE.findall(_page(staff, inbox)))}, reverse=True):
+            found = _LINK.search(_page(staff, f"{inbox}/{number}"))
             if found is not None:
                 return html.unescape(found[1])
         time.sleep(0.1)  # another process delivers: there is nothing here to wait on but its page
     return None
+
+
+def _page(staff: Caller, url: str) -> str:
+    return staff.ask("GET", url).body.decode()
 
 
 @dataclass(slots=True)

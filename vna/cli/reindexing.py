@@ -13,8 +13,8 @@ def options(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.description = (
         "Empties the catalogue and builds it again from the sealed blobs. The archive must not be "
-        "running. Audit, users and remote systems are not in the blobs: they stay as the database "
-        "has them, or come back from its backup."
+        "running. Audit, accounts and remote systems are not in the blobs: they stay as the "
+        "database has them, or come back from its backup."
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import signal
@@ -13,11 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from vna.config import Settings, address
+from vna.config import Outbound, Settings, address
 from vna.errors import Unavailable
+from vna.outbound import Caller, Gate, Plain, Use, named
 
 _START_S = 120.0
 _STOP_S = 60.0
+_MOST_ANSWER = 1 << 30
+_GATE = Gate(Outbound())
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +46,28 @@ class Server:
     process: subprocess.Popen[bytes]
 
     def ask(self, method: str, path: str, *, body: bytes | None = None, **headers: str) -> Answer:
-        """Send one HTTP request; header names are written with underscores."""
-        conn = http.client.HTTPConnection(*self.http, timeout=60)
-        try:
-            sent = {name.replace("_", "-"): value for name, value in headers.items()}
-            conn.request(method, path, body=body, headers=sent)
-            response = conn.getresponse()
-            kind = response.getheader("Content-Type") or ""
-            return Answer(response.status, kind, response.read())
-        except OSError as exc:
-            raise Unavailable("The archive does not answer on its HTTP port.") from exc
-        finally:
-            conn.close()
+        """Send one HTTP request; header names are written with underscores.
+
+        Raises `Unavailable` when it does not answer.
+        """
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        with self.caller() as caller:
+            answer = caller.ask(
+                method, self.origin + path, content=body, headers=sent, most=_MOST_ANSWER
+            )
+        kind = answer.headers.get("Content-Type") or ""
+        return Answer(answer.status, kind, answer.body)
+
+    @property
+    def origin(self) -> str:
+        """The URL of its root."""
+        host, port = self.http
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def caller(self) -> Caller:
+        """Give what asks it, and keeps cookies in between; who takes it closes it."""
+        use = Use(called="The archive", named=named(self.origin), plain=Plain.HERE)
+        return _GATE.caller(timeout_s=60, use=use)
 
 
 @contextmanager

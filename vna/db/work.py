@@ -7,6 +7,7 @@ once, and what is written of it is one worker's.
 
 from __future__ import annotations
 
+import datetime as dt
 import enum
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ class Standing(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A claimed job. `age_s` says for how long it has been tried."""
+    """A claimed job. `age_s` says for how long it has been tried, since it was last asked for."""
 
     job_id: int
     kind: str
@@ -50,6 +51,7 @@ class Job:
     epoch: int
     age_s: float
     cancelling: bool
+    created_at: dt.datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,7 +207,8 @@ def prune(tx: Connection, keep_s: float) -> int:
 
 
 def _job(row: tuple[Any, ...]) -> Job:
-    job_id, kind, remote, token, payload, requested_by, attempts, epoch, age_s, cancelling = row
+    job_id, kind, remote, token, payload, requested_by, *rest = row
+    attempts, epoch, age_s, cancelling, created_at = rest
     return Job(
         job_id=job_id,
         kind=kind,
@@ -217,4 +220,5 @@ def _job(row: tuple[Any, ...]) -> Job:
         epoch=epoch,
         age_s=age_s,
         cancelling=cancelling,
+        created_at=created_at,
     )

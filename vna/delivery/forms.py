@@ -52,6 +52,7 @@ _QUESTIONS = (
 _STRANGER = marked(
     "You were not expecting this? Open the link and press “This is not me”, or do nothing."
 )
+_NOT_YOU = marked("Was it not you? Call us at once.")
 _FROM_A_GUEST = (
     "%(link)s",
     marked("You will need a passcode. The sender has it and tells it to you: ask them."),
@@ -225,6 +226,61 @@ FORMS: Final[Mapping[str, Form]] = {
             marked("Questions? %(help)s"),
         ),
         short=marked("%(site)s: your codes go elsewhere now. Not your wish? Call us. %(help)s"),
+    ),
+    # to a patient with an account: what somebody who took it over would change
+    "contact-replaced": Form(
+        takes=frozenset(),
+        subject=marked("We no longer write to you here"),
+        paragraphs=(
+            marked("This address was taken out of an account at %(site)s, or replaced by another."),
+            _NOT_YOU,
+            marked("Questions? %(help)s"),
+        ),
+        short=marked(
+            "%(site)s: this number was taken out of your account, or replaced. Was it not you? "
+            "Call us. %(help)s"
+        ),
+    ),
+    "sign-in-changed": Form(
+        takes=frozenset(),
+        subject=marked("How you sign in has changed"),
+        paragraphs=(
+            marked(
+                "How one signs in to your account at %(site)s was changed: a passkey, the app, "
+                "recovery codes or the passphrase."
+            ),
+            _NOT_YOU,
+            marked("Questions? %(help)s"),
+        ),
+        short=marked(
+            "%(site)s: how one signs in to your account was changed. Was it not you? Call us. "
+            "%(help)s"
+        ),
+    ),
+    "recovery-code-used": Form(
+        takes=frozenset(),
+        subject=marked("A recovery code was used"),
+        paragraphs=(
+            marked("Somebody signed in to your account at %(site)s with a recovery code."),
+            _NOT_YOU,
+            marked("Questions? %(help)s"),
+        ),
+        short=marked(
+            "%(site)s: a recovery code of your account was used. Was it not you? Call us. %(help)s"
+        ),
+    ),
+    "carer-given": Form(
+        takes=frozenset(),
+        subject=marked("Somebody may act for you"),
+        paragraphs=(
+            marked("Somebody may now act for you in your account at %(site)s."),
+            marked("Sign in to see who, how far and until when. You can end it there at any time."),
+            marked("You did not want this? Call us at once."),
+            marked("Questions? %(help)s"),
+        ),
+        short=marked(
+            "%(site)s: somebody may act for you in your account. Not your wish? Call us. %(help)s"
+        ),
     ),
     # to somebody elsewhere, who is asked to send images
     "images-wanted": Form(

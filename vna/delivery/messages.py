@@ -148,8 +148,15 @@ class Messages:
         before: int | None = None,
         most: int = 100,
     ) -> list[Message]:
-        """List messages, the newest first: of these states, of one share, before one."""
-        _require(who)
+        """List messages, the newest first: of these states, of one share, before one.
+
+        Whoever asks for those of a share has been shown the share. Raises `NotPermitted`,
+        `NotFound`.
+        """
+        if share_id is None:
+            _require_whole(who)
+        else:
+            _require(who)
         return self._found(states=states, share_id=share_id, before=before, most=most)
 
     def one(self, who: Principal, message_id: int) -> Message:
@@ -161,8 +168,8 @@ class Messages:
         return found[0]
 
     def counts(self, who: Principal) -> dict[State, int]:
-        """Count messages by state."""
-        _require(who)
+        """Count messages by state. Raises `NotPermitted`, `NotFound`."""
+        _require_whole(who)
         with self._database.reading() as conn:
             rows = conn.execute(_SQL.count_messages).fetchall()
         return dict.fromkeys(State, 0) | {State(state): count for state, count in rows}
@@ -181,8 +188,11 @@ class Messages:
         self._database.changing(again)
 
     def retry_all(self, who: Principal) -> int:
-        """Send everything now that failed or was given up; count it."""
-        _require(who)
+        """Send everything now that failed or was given up; count it.
+
+        Raises `NotPermitted`, `NotFound`.
+        """
+        _require_whole(who)
 
         def again(tx: Connection) -> int:
             rows = tx.execute(_SQL.dead_messages, (_MOST,)).fetchall()
@@ -234,6 +244,13 @@ class Messages:
 def _require(who: Principal) -> None:
     """Let those look after messages who run the archive, or who share: they sent them."""
     require(who, Action.SHARE if Action.SHARE in who.actions else Action.MANAGE)
+
+
+def _require_whole(who: Principal) -> None:
+    """Messages cross studies: who sees only some of the archive sees those of a share at most."""
+    _require(who)
+    if not who.scope.everything:
+        raise NotFound
 
 
 def _not_so(tx: Connection, message_id: int) -> Conflict | NotFound:

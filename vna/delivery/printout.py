@@ -42,6 +42,8 @@ _APART = marked("Keep it apart from the sheet with the link: together they open 
 
 _ACCOUNT_HEADING = marked("Your own account for your medical images")
 _ACCOUNT_BORN = marked("You will be asked for your date of birth, too.")
+_CARER_HEADING = marked("Your account, to act for somebody")
+_CARER_BORN = marked("You will be asked for the date of birth of whom you act for, too.")
 _ACCOUNT_NAME = marked("Your name for signing in from then on:")
 _ACCOUNT_UNTIL = marked("The code is good once, until %(until)s.")
 _ACCOUNT_CHOOSE = marked(
@@ -58,6 +60,7 @@ class CodeSheet:
     login: str
     until: dt.date
     language: str = ENGLISH
+    is_of_carer: bool = False  # its holder acts for somebody, whose birth date is typed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,14 +118,15 @@ def code_sheet(sheet: CodeSheet, site: Site) -> bytes:
     """Write the sheet with the code for an account as a PDF of one page; it names nobody."""
     texts = Texts(sheet.language)
     say = texts.gettext
-    pdf = _page(say(_ACCOUNT_HEADING), site, texts)
+    heading = _CARER_HEADING if sheet.is_of_carer else _ACCOUNT_HEADING
+    pdf = _page(say(heading), site, texts)
     _line(pdf, say(_CAMERA), 16)
     _qr(pdf, f"{sheet.typed_at}#{sheet.code}")
     _line(pdf, say(_TYPED), 16)
     _line(pdf, sheet.typed_at.removeprefix("https://"), 18, bold=True)
     _line(pdf, say(_CODE), 16)
     _line(pdf, sheet.code, 28, bold=True, fixed=True)
-    _line(pdf, say(_ACCOUNT_BORN), 16)
+    _line(pdf, say(_CARER_BORN if sheet.is_of_carer else _ACCOUNT_BORN), 16)
     _line(pdf, say(_ACCOUNT_CHOOSE), 16)
     _line(pdf, say(_ACCOUNT_NAME), 16)
     _line(pdf, sheet.login, 18, bold=True, fixed=True)

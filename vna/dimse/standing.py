@@ -11,6 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from vna.dicom.refs import UID, StudyRef
@@ -79,8 +80,16 @@ def guarded(
     for outgoing in instances:
         if peer.is_ended():
             return
+        still = partial(_require, outgoing, peer, is_over)
         is_given = not is_over() and _may_see(peer, outgoing.ref.study)
-        yield replace(outgoing, load=_watched(outgoing.load, is_stopped) if is_given else _gone)
+        load = _watched(outgoing.load, is_stopped) if is_given else _gone
+        yield replace(outgoing, load=load, still=still)
+
+
+def _require(outgoing: Outgoing, peer: Peer, is_over: Callable[[], bool]) -> None:
+    outgoing.still()
+    if is_over() or not _may_see(peer, outgoing.ref.study):
+        raise _not_any_more()
 
 
 def _may_see(peer: Peer, study: UID) -> bool:
@@ -91,7 +100,11 @@ def _may_see(peer: Peer, study: UID) -> bool:
 
 
 def _gone(_: str) -> Body:
-    raise NotFound("The instance may not be sent any more.")
+    raise _not_any_more()
+
+
+def _not_any_more() -> NotFound:
+    return NotFound("The instance may not be sent any more.")
 
 
 def _watched(load: Callable[[str], Body], is_stopped: Callable[[], bool]) -> Callable[[str], Body]:

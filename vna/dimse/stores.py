@@ -187,8 +187,9 @@ class Stores:
         try:
             while ready is not None:
                 done, ready = ready, None
-                if done.failure is not None:
-                    yield failed(done.outgoing, done.failure)
+                failure = done.failure or _hindrance(done.outgoing)
+                if failure is not None:
+                    yield failed(done.outgoing, failure)
                     ready = self._prepared(backlog.take())
                     continue
                 try:
@@ -256,6 +257,15 @@ class Stores:
             self._link.layer.abort()
             raise ConnectionAbortedError(str(exc)) from exc
         return self._number
+
+
+def _hindrance(outgoing: Outgoing) -> VNAError | None:
+    """Say what keeps an instance from going out by now; it was opened while another was sent."""
+    try:
+        outgoing.still()
+    except VNAError as exc:
+        return exc
+    return None
 
 
 def write(link: Link, context_id: int, command: bytes, first: Buffer, body: Body) -> None:

@@ -138,8 +138,9 @@ class Quarantine:
         source = meta.fields["source"]
         origin = "guest" if source["principal"].startswith(GUESTS) else "desk"
         asked = {"batch": UUID(batch), "source": origin, "made_by": source["principal"]}
+        of = self._settings.guests if origin == "guest" else self._settings.imports
         with self._database.transaction() as tx:
-            tx.execute(_SQL.found_batch, {**asked, "days": int(self._settings.imports.keep_days)})
+            tx.execute(_SQL.found_batch, {**asked, "keep_s": of.keep_days * 86400.0})
             row = tx.execute(_SQL.batch_state, (UUID(batch),)).fetchone()
             if row is not None and row[1] in _OPEN:
                 whose = {"import_pk": row[0], "mark": None, "name": ""}

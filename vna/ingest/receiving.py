@@ -14,11 +14,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from vna import telemetry
-from vna.access.principal import Principal
+from vna.access.policy import reach
+from vna.access.principal import Action, Principal
 from vna.blobs.meta import AttributesSink
 from vna.blobs.store import BlobStore, BlobWriter
 from vna.config import Limits
 from vna.dicom.part10 import FileMeta, Part10Reader, group2_for
+from vna.dicom.refs import UID, StudyRef
 from vna.dicom.scan import Scan, Scanner
 from vna.errors import (
     Conflict,
@@ -54,6 +56,14 @@ _CAUSES: tuple[tuple[type[VNAError], Cause], ...] = (
 def cause_of(exc: VNAError) -> Cause:
     """Say what an error that keeps an object out means to its sender."""
     return next((cause for kind, cause in _CAUSES if isinstance(exc, kind)), Cause.FAILED)
+
+
+def out_of_reach() -> NotPermitted:
+    """Refuse to store into a study out of reach, alike whether it is there.
+
+    One that is looked for would be not found; to whoever brings it, that says nothing.
+    """
+    return NotPermitted("Nothing may be stored into this study.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,6 +211,11 @@ class Receiving:
                 if study
                 else "The data set has no Study Instance UID."
             )
+        # before a key is made: whoever may not store into a study leaves no trace of having tried
+        if study is not None and not reach(self.principal, Action.STORE).touches(
+            StudyRef(UID(study))
+        ):
+            raise out_of_reach()
         # An object whose study is not known early gets a key of its own: it can be shredded, too.
         owner = study or f"unknown/{uuid.uuid4().hex}"
         if self._batch is not None:  # rejecting an import destroys keys no other object needs

@@ -9,7 +9,8 @@ from vna.db.work import State
 from vna.dimse import commit_scu
 from vna.engines import Engines
 from vna.errors import NotAcceptable, NotFound, Unavailable
-from vna.jobs.forward import known, sender_of
+from vna.jobs.forward import known
+from vna.jobs.reading import sender_of
 from vna.jobs.task import LEFT, Ending, Handler, How, Task
 from vna.operate.pushes import Named, answers, ended
 

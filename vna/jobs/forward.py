@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from dataclasses import replace
 
-from vna.access.principal import Action, Kind, Principal
 from vna.access.remotes import Remote, Remotes
-from vna.access.roles import clears
 from vna.config import Settings
 from vna.db.outbox import Subject, enqueue
 from vna.db.pool import Connection
 from vna.db.work import Item, Job, Settled
-from vna.dicom.refs import UID, Level
 from vna.dimse.calling import connecting
 from vna.dimse.sender import Sender
 from vna.dimse.stores import Result, Sent
 from vna.engines import Engines
 from vna.errors import NotFound
-from vna.index.select import Selection
+from vna.jobs.reading import Reader, Reads, selection_of
 from vna.jobs.task import LEFT, Ending, Handler, How, Task
 from vna.operate.pushes import ASK
 from vna.retrieve.retrieval import Retrieval, Tally
@@ -29,9 +25,6 @@ KIND = "forward"
 
 _NOTE_S = 1.0  # between two notes of how far it is
 _NOTE = 100  # instances of one note
-_GONE = "It is no longer there."
-_WITHHELD = "A label withholds it; `vna jobs retry` once it does not any more."
-_BY_RULE = "route:"  # who asks for what a rule sends: the rule
 # answers after which the same instance may well be taken later: out of resources (PS3.4 Table
 # B.2-1), processing failure, resource limitation (PS3.7 C)
 _LATER = frozenset({0x0110, 0x0213})
@@ -44,8 +37,9 @@ def forwarding(engines: Engines, settings: Settings) -> Handler:
         remote = known(engines.remotes, task.job.remote)
         waiting = [item for item in task.items() if item.state == "waiting"]
         if waiting:
-            _send(task, engines, settings, remote, waiting)
-        return _ending(task)
+            reader = Reader(task.job, engines, settings)
+            send(task, engines, settings, remote, waiting, reader=reader)
+        return ending(task)
 
     return forward
 
@@ -58,66 +52,42 @@ def known(remotes: Remotes, ae_title: str | None) -> Remote:
     return remote
 
 
-def sender_of(job: Job) -> Principal:
-    """On whose behalf a job reads: who asked for it, at a shell, and may no more than it needs."""
-    return Principal(kind=Kind.SYSTEM, name=job.requested_by, actions=frozenset([Action.RETRIEVE]))
-
-
-def reader_of(job: Job, engines: Engines, settings: Settings) -> Principal:
-    """Say who reads what a job sends: of a rule it is cleared for no more labels than AEs are."""
-    who = sender_of(job)
-    if not job.requested_by.startswith(_BY_RULE):
-        return who  # somebody asked for just this, who saw it
-    cleared = clears(settings.access.ae_clears)
-    return engines.people.labels.narrowed(replace(who, clearances=cleared))
-
-
-def absent(waiting: Sequence[Item], there: Set[str], who: Principal) -> list[Settled]:
-    """Say of what waits and is not found why it is not sent."""
-    withheld = who.scope.withheld
-    return [
-        Settled(item.number, "failed", None, _WITHHELD if item.study in withheld else _GONE)
-        for item in waiting
-        if item.instance not in there
-    ]
-
-
-def selection_of(waiting: Sequence[Item]) -> Selection:
-    """Select the instances that wait."""
-    return Selection(
-        level=Level.IMAGE,
-        studies=frozenset(UID(item.study) for item in waiting if item.study is not None),
-        instances=frozenset(UID(item.instance) for item in waiting),
-    )
-
-
-def _send(
-    task: Task, engines: Engines, settings: Settings, remote: Remote, waiting: Sequence[Item]
+def send(
+    task: Task,
+    engines: Engines,
+    settings: Settings,
+    remote: Remote,
+    waiting: Sequence[Item],
+    *,
+    reader: Reads,
 ) -> None:
-    who = reader_of(task.job, engines, settings)
-    found = engines.retrieve.retrieval(who, selection_of(waiting), what=KIND)
+    """Send what waits of a job, each instance noted; what is taken later stays waiting."""
+    who, what = reader.principal, task.job.kind
+    found = engines.retrieve.retrieval(who, selection_of(waiting), what=what)
     numbers = {item.instance: item.number for item in waiting}
     there = {str(one.ref.instance) for one in found.listed}
-    task.note(absent(waiting, there, who))
+    task.note(reader.absent(waiting, there))
     if not found.listed:
         return
     tally = Tally(len(found))
     how = "broken off"
     try:
-        _sent(task, _sending(remote, settings, found), numbers, tally)
+        _sent(task, _sending(remote, settings, reader, found), numbers, tally)
         how = "done" if not tally.remaining else "left"
     finally:
-        engines.retrieve.sent(who, found, tally, what=KIND, to=remote.ae_title, how=how)
+        engines.retrieve.sent(who, found, tally, what=what, to=remote.ae_title, how=how)
 
 
-def _sending(remote: Remote, settings: Settings, found: Retrieval) -> Callable[[], Iterable[Sent]]:
+def _sending(
+    remote: Remote, settings: Settings, reader: Reads, found: Retrieval
+) -> Callable[[], Iterable[Sent]]:
     sender = Sender(
         connecting(remote, settings),
         found.kinds,
         wanted=remote.transfer_syntaxes,
         parallel=remote.parallel,
     )
-    return lambda: sender.send(found.instances())
+    return lambda: sender.send(reader.instances(found))
 
 
 def _sent(
@@ -154,7 +124,8 @@ def _may_be_taken_later(sent: Sent) -> bool:
     return code & 0xFF00 == 0xA700 or (sent.is_answered and code in _LATER)
 
 
-def _ending(task: Task) -> Ending:
+def ending(task: Task) -> Ending:
+    """Say how an attempt ended, by the states of the instances."""
     found = task.items()
     waiting = [item for item in found if item.state == "waiting"]
     failed = [item for item in found if item.state == "failed"]

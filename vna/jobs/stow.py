@@ -16,8 +16,8 @@ from vna.db.work import Item, Settled
 from vna.dicom.part10 import group2_for
 from vna.dicom.refs import UID
 from vna.engines import Engines
-from vna.errors import NotFound, VNAError
-from vna.jobs.forward import absent, reader_of, selection_of
+from vna.errors import NotFound, Unavailable, VNAError
+from vna.jobs.reading import Reader, Reads, selection_of
 from vna.jobs.stow_client import Answer, Client, Part
 from vna.jobs.task import LEFT, Ending, Handler, How, Task
 from vna.retrieve.outgoing import Outgoing
@@ -36,15 +36,22 @@ def storing(engines: Engines, settings: Settings) -> Handler:
     """Return what does jobs of the kind "stow"."""
 
     def store(task: Task) -> Ending:
-        peer = engines.peers.find(task.job.remote or "")
-        if peer is None:
-            raise NotFound(f"There is no DICOMweb archive {task.job.remote}: `vna peer add`.")
+        peer = known(engines, task.job.remote)
         waiting = [item for item in task.items() if item.state == "waiting"]
         if waiting:
-            _send(task, engines, settings, peer, waiting)
-        return _ending(task)
+            reader = Reader(task.job, engines, settings)
+            send(task, engines, settings, peer, waiting, reader=reader)
+        return ending(task)
 
     return store
+
+
+def known(engines: Engines, name: str | None) -> Peer:
+    """Find the DICOMweb archive of a job. Raises `NotFound`."""
+    peer = engines.peers.find(name or "")
+    if peer is None:
+        raise NotFound(f"There is no DICOMweb archive {name}: `vna peer add`.")
+    return peer
 
 
 @dataclass(slots=True)
@@ -55,21 +62,28 @@ class _Unread:
     cause: str = ""
 
 
-def _send(
-    task: Task, engines: Engines, settings: Settings, peer: Peer, waiting: Sequence[Item]
+def send(
+    task: Task,
+    engines: Engines,
+    settings: Settings,
+    peer: Peer,
+    waiting: Sequence[Item],
+    *,
+    reader: Reads,
 ) -> None:
-    who = reader_of(task.job, engines, settings)
-    found = engines.retrieve.retrieval(who, selection_of(waiting), what=KIND)
+    """Send what waits of a job, each instance noted; what is taken later stays waiting."""
+    who, what = reader.principal, task.job.kind
+    found = engines.retrieve.retrieval(who, selection_of(waiting), what=what)
     numbers = {UID(item.instance): item.number for item in waiting}
     there = {str(one.ref.instance) for one in found.listed}
-    task.note(absent(waiting, there, who))
+    task.note(reader.absent(waiting, there))
     if not found.listed:
         return
     tally = Tally(len(found))
     how = "broken off"
     try:
         with Client(peer, settings) as client:
-            for batch in _batches(found):
+            for batch in _batches(reader, found):
                 if task.must_leave:
                     break
                 went = _stored(client, batch, peer, settings)
@@ -77,14 +91,14 @@ def _send(
                 task.note([_settled(numbers[uid], answer) for uid, answer in went.items()])
         how = "done" if not tally.remaining else "left"
     finally:
-        engines.retrieve.sent(who, found, tally, what=KIND, to=peer.name, how=how)
+        engines.retrieve.sent(who, found, tally, what=what, to=peer.name, how=how)
 
 
-def _batches(found: Retrieval) -> Iterator[list[Outgoing]]:
+def _batches(reader: Reads, found: Retrieval) -> Iterator[list[Outgoing]]:
     """Part a retrieval into requests: so many instances, or so many bytes."""
     batch: list[Outgoing] = []
     size = 0
-    for listed, outgoing in zip(found.listed, found.instances(), strict=True):
+    for listed, outgoing in zip(found.listed, reader.instances(found), strict=True):
         if batch and (len(batch) >= _MOST or size + listed.size > _MOST_BYTES):
             yield batch
             batch, size = [], 0
@@ -100,7 +114,7 @@ def _stored(
     """Store a batch; of one that cannot be read here only the others. Raises `Unavailable`."""
     went: dict[UID, Answer] = {}
     left = list(batch)
-    while left:
+    while left := _still(left, went):
         unread = _Unread()
         try:
             answers = client.store(_parts(left, peer, settings, unread))
@@ -115,6 +129,21 @@ def _stored(
             went[one.ref.instance] = answers.get(one.ref.instance, missing)
         break
     return went
+
+
+def _still(batch: Iterable[Outgoing], went: dict[UID, Answer]) -> list[Outgoing]:
+    """Leave out of a request what may not go any more, and say so. Raises `Unavailable`."""
+    left = []
+    for one in batch:
+        try:
+            one.still()
+        except Unavailable:
+            raise
+        except VNAError as exc:
+            went[one.ref.instance] = Answer(state="failed", cause=str(exc))
+        else:
+            left.append(one)
+    return left
 
 
 def _parts(
@@ -133,7 +162,8 @@ def _syntax(one: Outgoing, wanted: Sequence[str]) -> str:
 
 
 def _file(one: Outgoing, syntax: str, settings: Settings) -> Iterator[bytes]:
-    """Write an instance as a DICOM file (PS3.10 7)."""
+    """Write an instance as a DICOM file (PS3.10 7), unless it may not go any more."""
+    one.still()
     body = one.load(syntax)
     group2 = group2_for(
         sop_class=one.sop_class,
@@ -170,7 +200,8 @@ def _settled(number: int, answer: Answer) -> Settled:
     return Settled(number, state, code, answer.cause)
 
 
-def _ending(task: Task) -> Ending:
+def ending(task: Task) -> Ending:
+    """Say how an attempt ended, by the states of the instances."""
     found = task.items()
     counts = {s: sum(1 for _ in g) for s, g in itertools.groupby(sorted(i.state for i in found))}
     waiting, failed = counts.get("waiting", 0), counts.get("failed", 0)

@@ -1,17 +1,15 @@
 """Our side of the Store transaction (PS3.18 10.5): requests written as they are sent.
 
-TLS is verified, redirects are not followed, no proxy of the environment is used, and of an answer
-no more is read than one to so many instances can have.
+They go through the gate (vna/outbound.py), which lets an archive that an administrator named stand
+in the house; of an answer no more is read than one to so many instances can have.
 """
 
 from __future__ import annotations
 
-import ssl
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
@@ -19,9 +17,7 @@ from vna.access.peers import Peer
 from vna.config import Settings
 from vna.dicom.refs import UID, uid
 from vna.errors import InvalidUID, NotAcceptable, Unavailable
-
-if TYPE_CHECKING:  # large: imported when there is something to send
-    import httpx
+from vna.outbound import Gate, Plain, Use, named, trusting
 
 _ANSWER_MOST = 16 << 20
 _MEDIA = "application/dicom+json"
@@ -53,62 +49,46 @@ class Client:
 
     def __init__(self, peer: Peer, settings: Settings) -> None:
         """Raises `Unavailable` when it would be spoken to in the clear."""
-        import httpx
-
         if not (peer.is_secure or settings.dev):
             raise Unavailable("A DICOMweb archive elsewhere is spoken to over https only.")
         self._url = peer.url.rstrip("/") + "/studies"
-        headers = {"Accept": _MEDIA, "User-Agent": "vna"}
+        self._headers = {"Accept": _MEDIA}
         if peer.token is not None:
-            headers["Authorization"] = f"Bearer {peer.token}"
-        self._client = httpx.Client(
-            verify=_context(peer),
-            headers=headers,
-            timeout=settings.dicom.response_s,
-            follow_redirects=False,
-            trust_env=False,
+            self._headers["Authorization"] = f"Bearer {peer.token}"
+        self._caller = Gate(settings.outbound).caller(
+            timeout_s=settings.dicom.response_s,
+            use=Use(
+                called="The DICOMweb archive",
+                named=named(peer.url),
+                plain=Plain.ANYWHERE if settings.dev else Plain.HERE,
+                tls=trusting(pem=peer.authority),
+            ),
         )
 
     def __enter__(self) -> Client:
         """Begin to speak to it."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close what is open to it."""
-        self._client.close()
+        self._caller.close()
 
     def store(self, parts: Iterable[Part]) -> dict[UID, Answer]:
         """Store instances; say how it went with each that the answer names.
 
-        Raises `Unavailable` when it may go better later, `NotAcceptable` when it will not, and
-        whatever reading the parts raises.
+        Raises `Unavailable` when it may go better later, `NotAcceptable` and `TooLarge` when it
+        will not, `NotPermitted` when it may not be called, and whatever reading the parts raises.
         """
-        import httpx
-
         boundary = uuid.uuid4().hex
         media = f'multipart/related; type="application/dicom"; boundary={boundary}'
-        try:
-            with self._client.stream(
-                "POST",
-                self._url,
-                content=_body(parts, boundary.encode()),
-                headers={"Content-Type": media},
-            ) as response:
-                return _answers(response.status_code, _read(response))
-        except (httpx.HTTPError, httpx.StreamError, ssl.SSLError) as exc:
-            told = type(exc).__name__
-            raise Unavailable(f"The DICOMweb archive cannot be spoken to ({told}).") from exc
-
-
-def _context(peer: Peer) -> ssl.SSLContext:
-    context = ssl.create_default_context(cadata=peer.authority)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
+        answer = self._caller.ask(
+            "POST",
+            self._url,
+            content=_body(parts, boundary.encode()),
+            headers={**self._headers, "Content-Type": media},
+            most=_ANSWER_MOST,
+        )
+        return _answers(answer.status, answer.body)
 
 
 def _body(parts: Iterable[Part], boundary: bytes) -> Iterator[bytes]:
@@ -120,15 +100,6 @@ def _body(parts: Iterable[Part], boundary: bytes) -> Iterator[bytes]:
         yield from part.chunks
         yield b"\r\n"
     yield b"--%b--\r\n" % boundary
-
-
-def _read(response: httpx.Response) -> bytes:
-    read = bytearray()
-    for chunk in response.iter_bytes():
-        read += chunk
-        if len(read) > _ANSWER_MOST:
-            raise NotAcceptable("The DICOMweb archive answers with more than 16 MiB.")
-    return bytes(read)
 
 
 def _answers(status: int, body: bytes) -> dict[UID, Answer]:

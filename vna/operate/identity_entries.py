@@ -53,7 +53,7 @@ def reading_of(entry: Entry) -> Reading:
     names = ("first",) if entry.op in (DECEASED, BOUND) else ("first", "second")
     try:
         return Reading(
-            parties=tuple(_party(entry.target[name]) for name in names),
+            parties=tuple(party_of(entry.target[name]) for name in names),
             reason=str(entry.args["reason"]),
             died=read_date(entry.args.get("died") or ""),
         )
@@ -61,7 +61,8 @@ def reading_of(entry: Entry) -> Reading:
         raise Corrupt("A journal entry does not say whose identities it is about.") from exc
 
 
-def _party(said: Any) -> Party:  # JSON of a journal entry
+def party_of(said: Any) -> Party:  # JSON of a journal entry
+    """Read an identity as an entry describes it."""
     return Party(
         id=bytes.fromhex(said["id"]),
         issuer=said["issuer"],

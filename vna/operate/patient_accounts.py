@@ -123,6 +123,10 @@ class PatientAccounts:
         self._identities.keep_up(_AT_ONCE)
         standing = self._identities.standing(study)
         if standing is None:
+            with self._database.reading() as conn:
+                is_held = conn.execute(_SQL.is_study, (study,)).fetchone() == (True,)
+            if not is_held:
+                raise NotFound  # as for a study out of reach
             raise NotFound(
                 marked("Nobody knows yet whom this study is about: look again in a minute.")
             )

@@ -7,6 +7,7 @@ The other way round, a report on what we asked for ends the job that asked.
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -138,6 +139,7 @@ class CommitmentPushes:
             epoch=1,
             age_s=0.0,
             cancelling=False,
+            created_at=dt.datetime.now(dt.UTC),
         )
 
     def check(self, job: Job, *, must_leave: Callable[[], bool] = lambda: False) -> Report | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import imagecodecs
@@ -35,8 +36,18 @@ _WAVELETS = frozenset(
         registry.HTJ2K,
     )
 )
+_MOST_THREADS = 4  # of one frame: others want to be decoded, too
 _RGB_IDS = ((82, 71, 66), (114, 103, 98))
 LIBRARY_ERRORS = (RuntimeError, ValueError, TypeError, OverflowError, IndexError, KeyError)
+
+
+class _Work:
+    threads = 1  # until the sandbox says that there may be more
+
+
+def share_work(threads: int) -> None:
+    """Let so many threads decode one frame, where a codec can do that and is slow alone."""
+    _Work.threads = min(threads, _MOST_THREADS)
 
 
 def decoded(frame: FrameSource) -> tuple[Array, str]:
@@ -148,7 +159,8 @@ def _jpeg_ls(data: bytes, description: PixelDescription) -> tuple[Array, str]:
 
 
 def _jpeg_2000(data: bytes, description: PixelDescription) -> tuple[Array, str]:
-    return _wavelets(data, description, lambda raw: imagecodecs.jpeg2k_decode(raw, verbose=0))
+    decode = partial(imagecodecs.jpeg2k_decode, verbose=0, numthreads=_Work.threads)
+    return _wavelets(data, description, decode)
 
 
 def _htj2k(data: bytes, description: PixelDescription) -> tuple[Array, str]:

@@ -24,6 +24,7 @@ Array = NDArray[Any]  # of integers or floats
 _SLOPE, _INTERCEPT, _MODALITY_LUT = "00281053", "00281052", "00283000"
 _CENTER, _WIDTH, _FUNCTION, _VOI_LUT = "00281050", "00281051", "00281056", "00283010"
 _PADDING, _PADDING_LIMIT = "00280120", "00280121"
+_LOOKED_UP = 1 << 17  # pixels at a time: their indices stay in the processor's cache
 _SHAPE, _PRESENTATION_LUT = "20500020", "20500010"
 
 
@@ -50,7 +51,17 @@ def grey(
     if needs_ends:
         ends = _ends(patterns, description, members, keep)
         lut = _stretched(description, members, keep, ends)
-    return np.take(lut, patterns)
+    return looked_up(lut, patterns)
+
+
+def looked_up(lut: Array, patterns: Array) -> Array:
+    """Look every pixel up, some rows at a time: numpy makes 64-bit indices of what it looks up."""
+    out = np.empty(patterns.shape, lut.dtype)
+    step = max(_LOOKED_UP // max(patterns.shape[1], 1), 1)
+    for row in range(0, len(patterns), step):
+        rows = slice(row, row + step)
+        np.take(lut, patterns[rows], out=out[rows], mode="clip")
+    return out
 
 
 @lru_cache(64)

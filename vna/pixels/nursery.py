@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 
-from vna.pixels import child, confine
+from vna.pixels import child, confine, decoders
 from vna.pixels.wire import ROOM_BYTES
 
 HELLO = b"!"
@@ -59,7 +59,7 @@ def _become_child(
         room = mmap.mmap(memory, ROOM_BYTES, prot=mmap.PROT_READ)
         os.close(memory)
         confine.limit(most_bytes)
-        confine.allow_only_computing()
+        decoders.share_work(confine.be_alone())
         child.serve(asks, answers, room, processor_s)
         code = 0
     finally:

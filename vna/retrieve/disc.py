@@ -245,7 +245,7 @@ class DiscEngine:
             listed = [one for ref in refs for one in locate.instances(conn, ref, within=within)]
         found = list({located.ref: located for located in listed}.values())
         if not found:
-            raise NotFound("There is nothing to make a disc of.")
+            raise NotFound
         if len(found) > self._settings.limits.retrieve_instances:
             raise TooLarge("A disc holds fewer objects than that.")
         return found

@@ -24,11 +24,17 @@ class Body:
     chunks: Iterator[Buffer]
 
 
+def _stands() -> None:
+    """Nothing stands in the way."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outgoing:
     """One instance to send. `load` opens it in one of its `forms`.
 
     `load` and the walk of what it gives raise what a blob store raises: `NotFound`, `Corrupt`, ...
+    `still` is asked right before its first byte leaves, for it may have been opened long before:
+    it raises the same, and `NotPermitted`, when the instance may not go any more.
     """
 
     ref: InstanceRef
@@ -36,3 +42,4 @@ class Outgoing:
     transfer_syntax: str
     forms: Forms
     load: Callable[[str], Body]
+    still: Callable[[], None] = _stands

@@ -66,6 +66,18 @@ class Payload:
     changed_at: datetime | None = None
 
 
+def collected(payload: Payload) -> bytes | bytearray:
+    """Put all of a payload into one piece, with as few copies as it allows."""
+    if payload.stretch is None:
+        return b"".join(payload.chunks)
+    data = bytearray(payload.stretch.length)
+    at = 0
+    for piece in payload.stretch.walk(0, len(data)):
+        data[at : at + len(piece)] = piece
+        at += len(piece)
+    return data
+
+
 def path_of(ref: InstanceRef) -> str:
     """Path of an instance below the DICOMweb root (PS3.18 10.1)."""
     return f"/studies/{ref.study}/series/{ref.series}/instances/{ref.instance}"

@@ -33,7 +33,7 @@ from vna.retrieve.kept import Lately
 from vna.retrieve.kinds import Kind, kind_of, offers
 from vna.retrieve.known import Knowledge, Known
 from vna.retrieve.overlays import Overlays
-from vna.retrieve.payload import Payload, path_of
+from vna.retrieve.payload import Payload, collected, path_of
 from vna.retrieve.state import Referenced, State, referenced
 from vna.retrieve.wish import Wish
 
@@ -311,7 +311,7 @@ class RenderEngine:
         self._pool.check_size(known.description, stored.length or 0)
         source = FrameSource(
             transfer_syntax=located.transfer_syntax,
-            data=b"".join(stored.chunks),
+            data=collected(stored),
             description=known.description,
         )
         applied = for_image(state.looks, located.ref.instance, number) if state else None

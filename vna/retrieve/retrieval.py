@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from vna.dicom.refs import UID
-from vna.errors import NotFound
+from vna.errors import NotFound, Unavailable
 from vna.index.locate import Located
 from vna.index.select import Selected
 from vna.retrieve.outgoing import Body, Outgoing
 from vna.retrieve.representation import Forms, forms
 
 _AT_ONCE = 256  # instances located by one query
+LOOK_S = 0.4  # how old may be what is known of what is still there
+
+_Locate = Callable[[Sequence[Selected]], dict[int, Located]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +27,7 @@ class Retrieval:
     """The instances that match, in the order they are to be sent in."""
 
     listed: Sequence[Selected]
-    _locate: Callable[[Sequence[Selected]], dict[int, Located]]
+    _locate: _Locate
     _outgoing: Callable[[Located], Outgoing]
 
     def __len__(self) -> int:
@@ -49,18 +55,50 @@ class Retrieval:
         return [(study, count, sizes[study]) for study, count in counts.items()]
 
     def instances(self) -> Iterator[Outgoing]:
-        """Walk them; one that went meanwhile is there too, and fails when it is loaded."""
+        """Walk them; one that went meanwhile is there too, and fails when it is loaded or sent."""
         for at in range(0, len(self.listed), _AT_ONCE):
-            part = self.listed[at : at + _AT_ONCE]
-            found = self._locate(part)
-            for one in part:
-                located = found.get(one.key)
-                yield self._outgoing(located) if located is not None else _gone(one)
+            part = _Part(self.listed[at : at + _AT_ONCE], self._locate)
+            for one in part.listed:
+                located = part.find(one)
+                if located is None:
+                    yield _gone(one)
+                else:
+                    yield replace(self._outgoing(located), still=partial(part.require, one))
+
+
+class _Part:
+    """Some of the instances and where they lie, looked for again while they are walked.
+
+    What was deleted lies there for its time of grace, so that no blob store would refuse it.
+    """
+
+    def __init__(self, listed: Sequence[Selected], locate: _Locate) -> None:
+        self.listed = listed
+        self._locate = locate
+        self._found, self._looked = locate(listed), time.monotonic()
+
+    def find(self, one: Selected) -> Located | None:
+        """Say where an instance lies, as of just now; None when it was taken away."""
+        begun = time.monotonic()
+        if begun - self._looked > LOOK_S:
+            self._looked = begun
+            with suppress(Unavailable):  # not known now: what began goes on
+                self._found = self._locate(self.listed)
+        return self._found.get(one.key)
+
+    def require(self, one: Selected) -> None:
+        """Make sure that an instance is still there. Raises `NotFound`."""
+        if self.find(one) is None:
+            raise _taken_away()
+
+
+def _taken_away() -> NotFound:
+    return NotFound("The instance was taken away while others were sent.")
 
 
 def _gone(one: Selected) -> Outgoing:
     def load(_: str) -> Body:
-        raise NotFound("The instance was taken away while others were sent.")
+        raise _taken_away()
 
     return Outgoing(
         ref=one.ref,

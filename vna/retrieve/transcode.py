@@ -35,7 +35,7 @@ from vna.retrieve import frames
 from vna.retrieve.bulk import other_places
 from vna.retrieve.datasets import stored_chunks
 from vna.retrieve.metadata import from_blob
-from vna.retrieve.payload import Payload, path_of
+from vna.retrieve.payload import Payload, collected, path_of
 
 _PIXEL_DATA = "7FE00010"
 _PHOTOMETRIC, _PLANAR = "00280004", "00280006"
@@ -121,7 +121,7 @@ def frame(source: Source, number: int, target: str, pool: PixelPool) -> bytes:
         limits=source.limits,
     )
     description = source.description
-    data = b"".join(stored.chunks)
+    data = collected(stored)
     held = located.transfer_syntax
     try:
         made = pool.transcode(

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vna.access.audit import Event
-from vna.access.policy import require
+from vna.access.policy import permits, require
 from vna.access.principal import Action, Principal
 from vna.db import statements
+from vna.dicom.refs import UID, StudyRef
 from vna.errors import InvalidRequest, NotFound
 from vna.sharing import records
 from vna.sharing.ends import suspend
@@ -97,7 +98,7 @@ class Consents:
         limits. A "no" suspends what rests on the consent whose place it takes. With a plan what it
         allows goes out by itself; `also` is done in the same transaction, before the rest.
         """
-        require(who, Action.SHARE)
+        require_person(self._rooms, who, consent.issuer, consent.patient_id)
         _check(consent)
         if plan is not None:
             check_plan(plan)
@@ -143,6 +144,10 @@ class Consents:
         Raises `NotFound`, for one that is over, too.
         """
         require(who, Action.SHARE)
+        if not who.scope.everything:
+            with self._rooms.database.reading() as conn:
+                row = conn.execute(_MORE.person_of_consent, (consent_id,)).fetchone()
+            require_person(self._rooms, who, *(row or ("", "")))
 
         def work(tx: Act) -> Withdrawn:
             self._end(tx, who, consent_id, "withdrawn")
@@ -157,15 +162,18 @@ class Consents:
         return withdrawn
 
     def of_person(self, who: Principal, issuer: str, patient_id: str) -> list[Recorded]:
-        """List what a person said, the latest first."""
-        require(who, Action.SHARE)
+        """List what a person said, the latest first. Raises `NotPermitted`, `NotFound`."""
+        require_person(self._rooms, who, issuer, patient_id)
         with self._rooms.database.reading() as conn:
             rows = conn.execute(SQL.consents_of, (issuer, patient_id)).fetchall()
         return [recorded(row) for row in rows]
 
     def lanes(self, who: Principal, issuer: str, patient_id: str) -> dict[int, Lane]:
-        """Say which of a person's consents let images go out by themselves, in which lane."""
-        require(who, Action.SHARE)
+        """Say which of a person's consents let images go out by themselves, in which lane.
+
+        Raises `NotPermitted`, `NotFound`.
+        """
+        require_person(self._rooms, who, issuer, patient_id)
         with self._rooms.database.reading() as conn:
             rows = conn.execute(_MORE.plans_of, (issuer, patient_id)).fetchall()
         return {consent_id: Lane(lane) for consent_id, lane in rows}
@@ -210,6 +218,20 @@ class Consents:
         found = tx.execute(SQL.shares_on_consent, (consent_id,)).fetchall()
         suspend(self._rooms, tx, who, [row[0] for row in found], "consent withdrawn")
         return [row[1] for row in found]
+
+
+def require_person(rooms: Rooms, who: Principal, issuer: str, patient_id: str) -> None:
+    """Let those ask a person who see the whole archive, or a study of theirs.
+
+    Raises `NotPermitted`, `NotFound`: somebody out of reach looks like nobody.
+    """
+    require(who, Action.SHARE)
+    if who.scope.everything:
+        return
+    with rooms.database.reading() as conn:
+        rows = conn.execute(_MORE.studies_of_patient, (issuer, patient_id)).fetchall()
+    if not any(permits(who, Action.SHARE, StudyRef(UID(row[0]))) for row in rows):
+        raise NotFound
 
 
 def hold(tx: Runs, issuer: str, patient_id: str) -> list[Limits]:

@@ -17,6 +17,7 @@ from vna.db import statements
 from vna.delivery.channels import Channel
 from vna.errors import InvalidRequest, NotAuthenticated, NotFound, TooMany
 from vna.sharing import granting
+from vna.sharing.account_notices import AccountNotices
 from vna.sharing.rooms import SQL as SHARING
 from vna.sharing.rooms import Act, Rooms
 from vna.texts import marked
@@ -48,8 +49,9 @@ class Contact:
 class Contacts:
     """Keeps the ways to write to patients. One a process, shared by its threads."""
 
-    def __init__(self, rooms: Rooms) -> None:
+    def __init__(self, rooms: Rooms, notices: AccountNotices) -> None:
         self._rooms = rooms
+        self._notices = notices
 
     def of(self, account_id: int) -> list[Contact]:
         """List the ways of an account: the mailbox, then the telephone."""
@@ -72,7 +74,8 @@ class Contacts:
     def begin(self, who: Principal, account_id: int, to: Channel, *, language: str) -> Contact:
         """Send a code to where somebody wants to be written to, in the place of what was there.
 
-        Raises `TooMany`, and `Conflict` for an address that was given up by its owner.
+        What was there and proven is told, for the last time. Raises `TooMany`, and `Conflict` for
+        an address that was given up by its owner.
         """
         limits = rates.address(str(account_id), "own-contact", _CODES)
         if self._rooms.rates.take(limits):
@@ -81,6 +84,7 @@ class Contacts:
 
         def work(tx: Act) -> Contact:
             channel = granting.channel_id(self._rooms, tx, to, who.name)
+            self._notices.replaced(tx.tx, account_id, to.kind)
             asked = {
                 "account": account_id,
                 "kind": to.kind,
@@ -129,10 +133,11 @@ class Contacts:
             raise NotAuthenticated(_WRONG)
 
     def drop(self, who: Principal, account_id: int, kind: str) -> None:
-        """Write there no more. Raises `NotFound`."""
+        """Write there no more, but that this is so. Raises `NotFound`."""
         _require_kind(kind)
 
         def work(tx: Act) -> None:
+            self._notices.replaced(tx.tx, account_id, kind)
             asked = {"account": account_id, "kind": kind}
             if tx.execute(SQL.drop_contact, asked).fetchone() is None:
                 raise NotFound("There is no such address of yours.")

@@ -18,6 +18,7 @@ from vna.db.pool import Connection, Database
 from vna.delivery.channels import Channel
 from vna.dicom.refs import Ref, StudyRef
 from vna.errors import InvalidRequest
+from vna.sharing.account_notices import AccountNotices
 from vna.sharing.automatic import Automation
 from vna.sharing.board import Board
 from vna.sharing.consent_texts import ConsentTexts
@@ -43,6 +44,7 @@ from vna.sharing.replay import Replay
 from vna.sharing.requests import PatientRequests
 from vna.sharing.rooms import SQL, Outbox, Rooms, now
 from vna.sharing.rules import default_until
+from vna.sharing.sendings import Sendings
 from vna.sharing.values import (
     Confirmed,
     Forward,
@@ -95,7 +97,8 @@ class SharingEngine:
             open_shares=None if apart is None else apart.shares,
         )
         self.consents = Consents(rooms)
-        self.contacts = Contacts(rooms)
+        self.account_notices = AccountNotices(rooms)
+        self.contacts = Contacts(rooms, self.account_notices)
         self.texts = ConsentTexts(rooms)
         self.kiosks = Kiosks(rooms, self.consents, self.texts)
         self._rooms = rooms
@@ -110,6 +113,7 @@ class SharingEngine:
         self._guests = Guests(rooms, self._ends)
         self._proving = Proving(rooms, self._guests)
         self._forwarding = Forwarding(rooms, self._guests, self._ends)
+        self.sendings = Sendings(rooms, self._guests)
         self._board = Board(rooms)
         self._later_keys = LaterKeys(rooms)
         self._replay = Replay(rooms, own)

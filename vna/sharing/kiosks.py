@@ -9,13 +9,12 @@ from typing import Any
 import orjson
 
 from vna.access.audit import Event
-from vna.access.policy import require
 from vna.access.principal import Action, Kind, Principal
 from vna.crypto.credentials import digest, new_secret
 from vna.delivery.channels import Channel
 from vna.errors import Conflict, InvalidRequest, NotAuthenticated
 from vna.sharing.consent_texts import SQL, ConsentTexts
-from vna.sharing.consents import PURPOSES, Consent, Consents
+from vna.sharing.consents import PURPOSES, Consent, Consents, require_person
 from vna.sharing.ids import new_id
 from vna.sharing.plans import Lane, Plan, read_person, written_channel, written_person
 from vna.sharing.rooms import Act, Rooms
@@ -80,7 +79,7 @@ class Kiosks:
 
     def begin(self, who: Principal, asking: Asking) -> str:
         """Let a tablet ask; return the secret it holds. Raises `InvalidRequest`."""
-        require(who, Action.SHARE)
+        require_person(self._rooms, who, asking.issuer, asking.patient_id)
         _check(asking)
         secret, number = new_secret(), new_id()
         sealed = self._rooms.keys.seal(_ASKING, number, orjson.dumps(_written(asking)))

@@ -8,11 +8,13 @@ otherwise, and nothing else is asked.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from vna.access import rates
+from vna.access.carers import is_acting
 from vna.access.policy import require
 from vna.access.principal import EVERYTHING, Action, Kind, Principal
 from vna.db import statements
@@ -44,6 +46,7 @@ _OWN = statements.load("own_shares")
 
 BASIS = "patient-request"
 STOPPED = "Stopped by the patient"
+NO_LONGER = "Whoever shared this acts for the patient no more"
 MOST = 100
 _MOST_HAPPENED = 200
 _RENEWALS = 20  # of an account in a quarter of an hour
@@ -69,7 +72,8 @@ class OwnShare:
 class OwnDetail:
     """All that a patient is told about a share, with what became of it, the latest first.
 
-    Who did it is "you", "guest" or "staff": no name of staff, no address.
+    Who did it is "you", "guest" or "staff": no name of staff, no address. A carer is named as the
+    trail does it; to one who acts for the patient everybody else is "other".
     """
 
     share: OwnShare
@@ -160,6 +164,22 @@ class Own:
         ending = replace(_sharer(who), scope=EVERYTHING)
         return self._ends.revoke(ending, share_id, grant_id=grant_id, reason=STOPPED)
 
+    def stop_all(self, who: Principal, owner: str) -> int:
+        """End everything that a carer shared, who acts for nobody any more; count the shares.
+
+        `owner` is the name they acted under. That they act no more was decided where that is known.
+        Raises `NotPermitted` for anybody else's name.
+        """
+        if not is_acting(owner):
+            raise NotPermitted
+        with self._rooms.database.reading() as conn:
+            found = [row[0] for row in conn.execute(_OWN.shares_to_end, (owner,)).fetchall()]
+        ending = replace(_sharer(who), scope=EVERYTHING)
+        for share_id in found:
+            with contextlib.suppress(Conflict):  # somebody was faster
+                self._ends.revoke(ending, share_id, grant_id=None, reason=NO_LONGER)
+        return len(found)
+
     def renew(self, who: Principal, share_id: int, grant_id: int) -> Offered:
         """Issue new secrets for a grant of one's own share; one that expired lasts again.
 
@@ -189,7 +209,8 @@ class Own:
         """
         if consent_id not in {one.consent_id for one in self.consents(who)}:
             raise NotFound("There is no such consent, or it is over already.")
-        return self._consents.withdraw(_sharer(who), consent_id)
+        # it was found among their own: of an identity that may have no study yet
+        return self._consents.withdraw(replace(_sharer(who), scope=EVERYTHING), consent_id)
 
     # ---- rows ----------------------------------------------------------------------------------
 
@@ -283,6 +304,10 @@ def _seen(who: Principal) -> Sequence[str]:
 def _happened(row: tuple[Any, ...], who: Principal) -> Happened:
     detail = row[5]
     actor = "guest" if row[4] == Kind.SHARE.value else "staff"
+    if is_acting(row[3]):
+        actor = row[3]
+    elif actor == "staff" and is_acting(who.name):
+        actor = "other"  # the patient, or staff
     return Happened(
         at=row[0],
         kind=row[1],

@@ -128,15 +128,17 @@ class Renewals:
         """Exchange a grant's secrets, and the second channel if another is named.
 
         Who came in by the old ones is out, and the old codes are void. The first channel hears of
-        it: that is where the new link goes.
+        it: that is where the new link goes; so does a second channel that codes do not go to now.
         """
         rooms = self._rooms
         to = _channel(rooms, tx, grant.to_channel)
         second, by_channel = _channel(rooms, tx, grant.by_channel), grant.by_channel
         if another is not None:
             _check_second(grant, to, another.by)
+            by_channel = granting.channel_id(rooms, tx, another.by, who.name)
+            if second is not None and by_channel != grant.by_channel:
+                self._tell_old(tx, grant, second, who)
             second = another.by
-            by_channel = granting.channel_id(rooms, tx, second, who.name)
         row = _row(grant, made, by_channel=by_channel, is_sent=to is not None)
         tx.execute(SQL.end_sessions, (Longs([grant.grant_id]),))
         tx.execute(SQL.void_codes, (grant.grant_id,))
@@ -167,6 +169,21 @@ class Renewals:
         if another is not None:
             detail["compared"] = sorted(one.value for one in another.compared)
         rooms.tell(tx, who, Event(kind="grant.renewed", outcome="done", detail=detail))
+
+    def _tell_old(self, tx: Act, grant: GrantRow, old: Channel, who: Principal) -> None:
+        """Tell where codes went that they go elsewhere now: who did not want that calls."""
+        self._rooms.outbox.post(
+            tx.tx,
+            to=old,
+            template="replaced",
+            values={},
+            language=grant.language,
+            until=None,
+            channel_id=grant.by_channel,
+            share_id=grant.share_id,
+            grant_id=None,  # it goes out whatever becomes of the grant
+            requested_by=who.name,
+        )
 
 
 def _channel(rooms: Rooms, tx: Act, number: int | None) -> Channel | None:

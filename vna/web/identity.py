@@ -30,7 +30,7 @@ CAPABILITY = "vna.capability"
 
 BELIEVED_S = 0.5
 _REMEMBERED = 4096
-_FAILURES, _FAILURES_S = 10, 60.0  # of one address, before it is told to slow down
+_FAILURES = 10  # of one address in a minute, before it is told to slow down
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _AMBIENT = (b"cookie", b"certificate")  # a browser sends these for any site that asks it to
 
@@ -56,7 +56,6 @@ class Identity:
         self._threads = threads
         self._found: dict[_Key, _Found] = {}
         self._asking: dict[_Key, asyncio.Task[_Found]] = {}
-        self._failures: dict[str | None, tuple[float, int]] = {}
 
     async def principal(self, scope: Scope) -> Principal:
         """Return who makes this request. Raises `NotAuthenticated`, `TooMany`.
@@ -72,7 +71,7 @@ class Identity:
         if found is None or found.until < time.monotonic():
             found = await self._ask(key)
         if found.who is None:
-            raise self._failed(key[2])
+            raise await self._failed(key[0], key[2])
         if key[0] in _AMBIENT and scope["method"] not in _SAFE:
             require_own_origin(scope)
         return found.who
@@ -152,16 +151,20 @@ class Identity:
         self._found[key] = found
         return found
 
-    def _failed(self, address: str | None) -> NotAuthenticated | TooMany:
-        """Count a credential that is nobody's. The right one is heard all the same."""
-        now = time.monotonic()
-        since, count = self._failures.get(address, (now, 0))
-        if now - since > _FAILURES_S:
-            since, count = now, 0
-        while len(self._failures) >= _REMEMBERED:
-            del self._failures[next(iter(self._failures))]
-        self._failures[address] = (since, count + 1)
-        return TooMany() if count >= _FAILURES else NotAuthenticated()
+    async def _failed(self, sort: bytes, address: str | None) -> NotAuthenticated | TooMany:
+        """Count a credential that is nobody's. The right one is heard all the same.
+
+        A cookie is not counted: a session ends while its viewer asks for hundreds of images, and
+        whoever sits behind the same address is to be led to sign in again.
+        """
+        if sort == b"cookie":
+            return NotAuthenticated()
+        strangers = self._people.strangers
+        if not strangers.is_quiet(address):
+            most = _FAILURES
+            if not await self._threads.hops.call(lambda: strangers.count(address, most)):
+                return NotAuthenticated()
+        return TooMany("Too many credentials from this address are nobody's; wait a minute.")
 
 
 def _credential(scope: Scope) -> _Key | None:
@@ -200,6 +203,13 @@ def cookie_name(scope: Scope) -> str:
 def secret_of(scope: Scope) -> str | None:
     """Return the secret of a request's cookie."""
     return cookie_in(scope, cookie_name(scope))
+
+
+def holder_of(scope: Scope) -> str | None:
+    """Return the secret a browser asks by: of the path below a share, else of its cookie."""
+    if CAPABILITY in scope:
+        return str(scope[CAPABILITY])
+    return secret_of(scope) if is_by_cookie(scope) else None
 
 
 def cookie_in(scope: Scope, name: str) -> str | None:

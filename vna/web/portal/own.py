@@ -9,7 +9,7 @@ from typing import Any
 from starlette.responses import Response
 from starlette.routing import Route
 
-from vna.access.principal import Principal
+from vna.access.principal import Action, Principal
 from vna.operate.patient_accounts import Own
 from vna.texts import Texts
 from vna.web.exchange import Counter
@@ -44,21 +44,46 @@ class Mine(Visit):
 
     def show(self, page: str, *, status: int = 200, **shown: Any) -> Response:  # by the page
         """Render a page of theirs."""
-        always = {"site": self.counter.engines.settings.site, "own": self.own, "here": ""}
+        actions = self.principal.actions
+        always = {
+            "site": self.counter.engines.settings.site,
+            "own": self.own,
+            "may_view": Action.RETRIEVE in actions,
+            "may_share": Action.SHARE_OWN in actions,
+            "here": "",
+        }
         return Visit.show(self, page, status=status, **{**always, **shown})
 
 
 MyPage = Callable[[Mine], Awaitable[Response]]
 
 
-def mine(counter: Counter, pages: Pages, path: str, page: MyPage, method: str = "GET") -> Route:
-    """Make the route of a page for patients alone."""
+def mine(
+    counter: Counter,
+    pages: Pages,
+    path: str,
+    page: MyPage,
+    method: str = "GET",
+    *,
+    always: bool = False,
+) -> Route:
+    """Make the route of a page for patients alone.
+
+    Who acts for somebody, and may no longer, is led to where they change back; `always` is for the
+    pages on the way there.
+    """
 
     async def asked(visit: Visit) -> Response:
         engine, account_id = counter.engines.patient_accounts, visit.known.account_id
-        own, language = await visit.hop(
-            lambda: (engine.own(account_id), engine.language(account_id))
-        )
+        acting, carers = visit.known.acting, counter.engines.carers
+
+        def look() -> tuple[Own | None, str | None]:
+            own = engine.own(account_id) if acting is None else carers.own(acting)
+            return own, engine.language(account_id)
+
+        own, language = await visit.hop(look)
+        if acting is not None and own is None and not always:
+            return visit.go("/my/carers")
         return await page(
             Mine(
                 request=visit.request,

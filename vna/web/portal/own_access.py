@@ -14,12 +14,13 @@ from zoneinfo import ZoneInfo
 from starlette.responses import Response
 from starlette.routing import Route
 
+from vna.access.carers import is_acting
 from vna.access.principal import Kind
+from vna.access.roles import PATIENT
 from vna.access.trail import Opening
 from vna.dicom.refs import Level
-from vna.engines import Engines
 from vna.query.keys import from_parameters
-from vna.texts import Texts, marked
+from vna.texts import marked
 from vna.web.exchange import Counter
 from vna.web.portal.attributes import Reading
 from vna.web.portal.own import Mine, mine
@@ -45,7 +46,10 @@ _KINDS = {
 }
 # what was read, by how the trail calls it
 _LOOKED, _TOOK = marked("looked at it"), marked("took a copy of the original files")
-_COPIES = frozenset({"instances", "bulkdata", "move", "get", "C-MOVE", "C-GET", "STOW-RS"})
+_FOR_YOU, _FOR_THEM = marked("%(name)s, for you"), marked("%(name)s, acting for them")
+_COPIES = frozenset(
+    {"instances", "sealed", "bulkdata", "move", "get", "C-MOVE", "C-GET", "STOW-RS", "hand-over"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +95,7 @@ def listed(
     engines = call.counter.engines
     rows = engines.trail.openings(call.principal, studies, before=before, most=MOST)
     zone = ZoneInfo(engines.settings.site.timezone)
-    words = _Words(engines, call.texts(), call.known.login, rows)
+    words = _Words(call, rows)
     groups: dict[tuple[dt.date, str, str], list[Opening]] = {}
     for row in rows:
         day = row.at.astimezone(zone).date()
@@ -114,15 +118,18 @@ def listed(
 class _Words:
     """Says who and what, in one language."""
 
-    def __init__(self, engines: Engines, texts: Texts, login: str, rows: Sequence[Opening]) -> None:
-        self._say = texts.gettext
-        self._login = login
+    def __init__(self, call: Mine, rows: Sequence[Opening]) -> None:
+        engines = call.counter.engines
+        self._say = call.texts().gettext
+        self._me = call.principal.name
+        self._called = _carers_called(call, rows)
+        self._for_whom = _FOR_YOU if call.known.acting is None else _FOR_THEM
         self._site = engines.settings.site.name
         names = {row.principal.partition("#")[0] for row in rows}
         self._roles: Mapping[str, tuple[str, ...]] = engines.people.accounts.roles_of(sorted(names))
 
     def is_own(self, row: Opening) -> bool:
-        return row.actor_kind == Kind.PERSON.value and row.principal == self._login
+        return row.actor_kind == Kind.PERSON.value and row.principal == self._me
 
     def who(self, row: Opening) -> str:
         if self.is_own(row):
@@ -132,6 +139,13 @@ class _Words:
             return self._say(marked("Who was sent the link %(number)s")) % {
                 "number": number[0] if number else ""
             }
+        if is_acting(row.principal):
+            called = self._called.get(row.principal)
+            if called is None:
+                return self._say(marked("Somebody who acted for the person"))
+            return self._say(self._for_whom) % {"name": called}
+        if PATIENT in self._roles.get(row.principal, ()):
+            return self._say(marked("The person themself"))
         if row.actor_kind == Kind.AE.value:
             return self._say(marked("The imaging system %(name)s")) % {"name": row.principal}
         return f"{self._say(self._role(row))}, {self._site}"
@@ -150,6 +164,13 @@ class _Words:
         roles = self._roles.get(row.principal.partition("#")[0], ())
         known = next((_ROLES[role] for role in roles if role in _ROLES), None)
         return known or _KINDS.get(row.actor_kind, _KINDS[Kind.PERSON.value])
+
+
+def _carers_called(call: Mine, rows: Sequence[Opening]) -> dict[str, str]:
+    """Say what those are called who acted for the person, where somebody did."""
+    if not any(is_acting(row.principal) for row in rows):
+        return {}
+    return call.counter.engines.carers.called(call.known)
 
 
 def _studies(row: Opening, wanted: Sequence[str]) -> list[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from starlette.responses import Response
 from starlette.routing import Route
 
-from vna.errors import NotFound
+from vna.access.carers import Relation
+from vna.errors import NotFound, NotPermitted
 from vna.sharing.consent_texts import ConsentText
 from vna.sharing.consents import Recorded
 from vna.texts import marked
@@ -38,10 +39,12 @@ def routes(counter: Counter, pages: Pages) -> list[Route]:
 
 
 async def _all(call: Mine) -> Response:
+    _require_of_person(call)
     return await _shown(call, ())
 
 
 async def _withdraw(call: Mine) -> Response:
+    _require_of_person(call)
     who = call.principal
     form = await call.form()
     consent_id = number_of(form.get("consent", ""))
@@ -69,6 +72,13 @@ async def _shown(call: Mine, suspended: tuple[str, ...], *, is_done: bool = Fals
         is_done=is_done,
         here="/my/shares",
     )
+
+
+def _require_of_person(call: Mine) -> None:
+    """What somebody allows is theirs to say, or their parents' or guardian's."""
+    acting = call.known.acting
+    if acting is not None and acting.relation is Relation.TRUSTED:
+        raise NotPermitted(marked("Only the person themself decides this. Change back first."))
 
 
 def _text(call: Mine, version: str) -> ConsentText | None:

@@ -139,7 +139,12 @@ async def _sheet(visit: Visit) -> Response:
         raise InvalidRequest("This code is none of ours: make a new one.")
     where = f"{visit.counter.engines.sharing.origin()}/my/start"
     sheet = CodeSheet(
-        code=code, typed_at=where, login=login, until=_day(form), language=_language(form)
+        code=code,
+        typed_at=where,
+        login=login,
+        until=_day(form),
+        language=_language(form),
+        is_of_carer=form.get("carer") == "yes",
     )
     site = visit.counter.engines.settings.site
     data = await visit.hop(lambda: code_sheet(sheet, site))

@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from vna.access.policy import require
 from vna.access.principal import Action, Principal
+from vna.dicom.refs import StudyRef
 from vna.errors import Conflict, InvalidRequest, NotFound, TooLarge, TooMany, VNAError
 from vna.sharing.drafts import Draft
 from vna.sharing.rules import check_ways
@@ -124,6 +125,8 @@ async def _chosen(call: Mine, who: Principal, before: Steps, draft_id: int | Non
         return await _ask_what(call, who, steps, path, exc)
     if fields.get("go") == "parts":
         return await _ask_what(call, who, steps, path, in_parts=True)
+    for one in steps.studies:
+        require(who, Action.SHARE_OWN, StudyRef(one))
     drafts = call.counter.engines.sharing.own.drafts
     if draft_id is None:
         number = await call.hop(lambda: drafts.begin(who, steps.fields))

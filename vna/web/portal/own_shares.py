@@ -56,6 +56,7 @@ HAPPENINGS = {
     "grant.code": marked("asked for a code"),
     "grant.forwarded": marked("gave it on"),
     "grant.left": marked("left"),
+    "grant.sending": marked("had it sent to a hospital's archive"),
     "grant.renewed": marked("made a new link"),
     "grant.revoked": marked("stopped a link"),
     "grant.locked": marked("typed the wrong thing too often: the link is locked"),
@@ -125,11 +126,12 @@ async def _one(call: Mine) -> Response:
     who, share_id = _asked(call)
     engines = call.counter.engines
 
-    def look() -> tuple[OwnDetail, Line]:
+    def look() -> tuple[OwnDetail, Line, dict[str, str]]:
         detail = engines.sharing.own.detail(who, share_id)
-        return detail, _line(detail.share, {one.uid: one for one in choices(engines, who)})
+        line = _line(detail.share, {one.uid: one for one in choices(engines, who)})
+        return detail, line, engines.carers.called(call.known)
 
-    detail, line = await call.hop(look)
+    detail, line, called = await call.hop(look)
     return call.show(
         "own_share_one.html",
         line=line,
@@ -139,6 +141,7 @@ async def _one(call: Mine) -> Response:
         states=STATES,
         grants=GRANTS,
         named={one.grant_id: one.recipient for one in detail.share.grants},
+        called=called,
         site=engines.settings.site,
         here="/my/shares",
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from starlette.responses import Response
 from starlette.routing import Route
 
-from vna.dicom.refs import uid
+from vna.access.principal import Action
+from vna.dicom.refs import UID, uid
 from vna.errors import NotFound
 from vna.web.exchange import ROOT, Counter
 from vna.web.portal import guest_studies, own_access, viewing_pages
@@ -31,17 +32,30 @@ def routes(counter: Counter, pages: Pages) -> list[Route]:
 async def _study(call: Mine) -> Response:
     asked = uid(call.request.path_params["study"])
 
-    def look() -> tuple[Card, str, tuple[Told, ...]]:
+    def look() -> tuple[Card, str, tuple[Told, ...], bool | None]:
         engines, who = call.counter.engines, call.principal
-        found = guest_studies.sized_cards(engines, who, (asked,))
+        # who may share and not look is told what there is, not how much of it to take
+        may_view = Action.RETRIEVE in who.actions
+        listed = guest_studies.sized_cards if may_view else guest_studies.cards
+        found = listed(engines, who, (asked,))
         if not found:
             raise NotFound
         engines.patient_accounts.mark_seen(who, call.account_id, asked)
         told, _ = own_access.listed(call, [asked])
-        return found[0], made_at(call, asked), tuple(told)
+        return found[0], made_at(call, asked), tuple(told), _kept(call, asked)
 
-    card, where, told = await call.hop(look)
-    return call.show("own_study.html", study=card, made_at=where, told=told, base=ROOT, here="/my")
+    card, where, told, kept = await call.hop(look)
+    return call.show(
+        "own_study.html", study=card, made_at=where, told=told, kept=kept, base=ROOT, here="/my"
+    )
+
+
+def _kept(call: Mine, study: UID) -> bool | None:
+    """Whether a patient keeps a study from their carers; None where nobody acts for them."""
+    engine = call.counter.engines.carers
+    if call.known.acting is not None or not any(one.carer.holds for one in engine.mine(call.known)):
+        return None
+    return engine.is_kept(study)
 
 
 async def _view(call: Mine) -> Response:

@@ -70,6 +70,10 @@ def routes(counter: Counter, pages: Pages) -> list[Route]:
 
 
 async def _timeline(call: Mine) -> Response:
+    if call.own is None:
+        wards = await call.hop(lambda: call.counter.engines.carers.wards(call.account_id))
+        if wards:  # who has no images here, and acts for somebody
+            return call.go("/my/carers")
     if call.own is None or not call.own.is_open:
         return call.show("own_waits.html", here="/my")
     offset = _offset(call.request.query_params.get("offset", "0"))

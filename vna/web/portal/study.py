@@ -126,7 +126,7 @@ def find(engines: Engines, who: Principal, study: UID, *, with_others: bool = Fa
     query = from_parameters(Level.STUDY, asked, most=1).query
     found = next(engines.query.find(who, query).rows, None)
     if found is None:
-        raise NotFound("There is no such study.")
+        raise NotFound
     series = _series(engines, who, study)
     read = Reading(found.attributes)
     return Study(

@@ -174,7 +174,7 @@ def study(engines: Engines, who: Principal, uid: UID) -> Study:
     query = from_parameters(Level.STUDY, asked, most=1).query
     found = next(engines.query.find(who, query).rows, None)
     if found is None:
-        raise NotFound("There is no such study.")
+        raise NotFound
     read = Reading(found.attributes)
     return Study(
         uid=uid,

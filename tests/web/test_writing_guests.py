@@ -1,0 +1,93 @@
+"""Every route that changes something for who has no account: let in, ended, and never let in.
+
+Beside `test_writing`, which asks people of the house. What somebody was let in by stands in a
+cookie or in what they send: once it ended nothing is changed by it, and without it nothing is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import TestPostgres
+from tests.web.callers import FAMILIES, IMAGE, Party, entering, send, stranger
+from tests.web.conftest import Site, serving
+from tests.web.people import patient_of, signed_in
+from tests.web.test_matrix import ROLES
+from tests.web.test_writing import Kept
+from tests.web.writing import GUESTS
+from vna.access import forms
+
+
+@pytest.fixture(scope="module")
+def site(postgres: TestPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("site")
+    with serving(postgres, folder, dev=False, guests={"enabled": True}) as found:
+        found.archive.take(IMAGE.part10())
+        found.archive.identities.keep_up()
+        yield found
+
+
+def come(site: Site, family: str) -> Party:
+    """Let somebody in: nobody is slowed down by those before."""
+    with site.archive.database.transaction() as tx:
+        tx.execute("DELETE FROM rate")
+        tx.execute("DELETE FROM guest_exchange")
+    return FAMILIES[family](site)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_who_was_let_in_does_it_until_it_ends(site: Site, family: str) -> None:
+    doors = {key: door for key, door in GUESTS.items() if door.family == family}
+    ended = come(site, family)
+    ended.end()
+    kept = Kept(site.archive)
+    for key, door in doors.items():
+        if door.stays:
+            continue
+        answer = send(entering(ended, key) if door.is_entry else ended, key, door, file="z.dcm")
+        assert answer.status_code in (303, 401, 404, 409, 410), (key, answer.text)
+    kept.require_same()
+    for key, door in doors.items():
+        live = come(site, family)
+        kept = Kept(site.archive)
+        answer = send(entering(live, key) if door.is_entry else live, key, door, file="y.dcm")
+        assert answer.status_code in (200, 303), (key, answer.status_code, answer.text)
+        assert kept.now() != kept.begun, key
+
+
+@pytest.mark.parametrize("role", ROLES.by_name)
+def test_who_was_never_let_in_changes_nothing(site: Site, role: str) -> None:
+    """Somebody of the house has no more by these doors than anybody else."""
+    if ROLES.by_name[role].is_own:
+        who = patient_of(site, IMAGE.study)
+    else:
+        who = signed_in(site, f"p-{role}", role)
+    party = stranger(who, "/s")
+    kept = Kept(site.archive)
+    for key, door in GUESTS.items():
+        answer = send(party, key, door)
+        alike = (200,) if door.stays else ()
+        assert answer.status_code in (400, 401, 404, *alike), (key, answer.text)
+    kept.require_same()
+
+
+def test_the_cookie_of_one_door_opens_no_other(site: Site) -> None:
+    cookies = {"share": "vna-share", "asked": "vna-upload", "sender": "vna-send"}
+    cookies |= {"recipient": "vna-parcel", "kiosk": "vna-kiosk"}
+    for family, cookie in cookies.items():
+        found = come(site, family).surfer
+        secret = found.client.cookies[cookie]
+        found.client.cookies.clear()
+        for name in {"vna", *cookies.values()} - {cookie}:
+            found.client.cookies.set(name, secret, domain="127.0.0.1")
+        party = stranger(found, "/s")
+        party.token = forms.token(secret)
+        kept = Kept(site.archive)
+        for key, door in GUESTS.items():
+            if door.is_entry or door.family == family:
+                continue
+            answer = send(party, key, door)
+            assert answer.status_code in (400, 401, 403, 404), (family, key, answer.status_code)
+        kept.require_same()
