@@ -20,6 +20,7 @@ from vna.blobs.lent import LentStore
 from vna.config import Settings
 from vna.crypto.keyring import Keyring
 from vna.crypto.lent import Lent, LentKeyring
+from vna.crypto.sealed_zip import LABEL as PACKAGES
 from vna.delivery.sealing import LABEL
 from vna.pixels.sandbox import PixelPool
 from vna.sharing.keys import MAC, PEPPER, SEALED
@@ -34,8 +35,8 @@ class Desk(Writes, Protocol):
 
 
 def lent_of(keyring: Keyring) -> Lent:
-    """Draw what guests need: names of persons, addresses, peppers, hashes of codes, messages."""
-    return Lent.of(keyring, (SEALED, PEPPER, MAC, LABEL))
+    """Draw what guests need: names, addresses, peppers, hashes of codes, messages, packages."""
+    return Lent.of(keyring, (SEALED, PEPPER, MAC, LABEL, PACKAGES))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 -- name: list_remotes
 -- Every remote AE.
 SELECT ae_title, host, port, tls, may_store, may_find, may_move, destinations, character_set,
-       transfer_syntaxes, patient_id_issuer, max_associations, parallel
+       transfer_syntaxes, patient_id_issuer, max_associations, parallel, offered_as
   FROM remote
  ORDER BY ae_title;
 
@@ -9,8 +9,8 @@ SELECT ae_title, host, port, tls, may_store, may_find, may_move, destinations, c
 -- Add a remote AE or change all of it; says whether it is new.
 INSERT INTO remote
     (ae_title, host, port, tls, may_store, may_find, may_move, destinations, character_set,
-     transfer_syntaxes, patient_id_issuer, max_associations, parallel)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+     transfer_syntaxes, patient_id_issuer, max_associations, parallel, offered_as)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
     ON CONFLICT (ae_title) DO UPDATE
    SET host = excluded.host, port = excluded.port, tls = excluded.tls,
        may_store = excluded.may_store, may_find = excluded.may_find,
@@ -19,8 +19,17 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
        transfer_syntaxes = excluded.transfer_syntaxes,
        patient_id_issuer = excluded.patient_id_issuer,
        max_associations = excluded.max_associations, parallel = excluded.parallel,
-       changed_at = now()
+       offered_as = excluded.offered_as, changed_at = now()
 RETURNING xmax = 0;
+
+-- name: is_offered
+-- Whether another archive is offered under this name.
+SELECT true
+  FROM (SELECT ae_title AS remote, NULL AS peer, offered_as FROM remote
+         UNION ALL
+        SELECT NULL, name, offered_as FROM peer) AS one
+ WHERE offered_as = %(name)s
+   AND (remote IS DISTINCT FROM %(remote)s::text OR peer IS DISTINCT FROM %(peer)s::text);
 
 -- name: count_remote_jobs
 -- Work for a remote AE that has not ended.

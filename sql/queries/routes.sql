@@ -33,23 +33,24 @@ SELECT true FROM peer WHERE name = %s FOR KEY SHARE;
 
 -- name: list_peers
 -- Every DICOMweb archive.
-SELECT name, url, authority, transfer_syntaxes, token IS NOT NULL
+SELECT name, url, authority, transfer_syntaxes, offered_as, token IS NOT NULL
   FROM peer
  ORDER BY name;
 
 -- name: find_peer
 -- One of them, with its sealed token.
-SELECT name, url, authority, transfer_syntaxes, token IS NOT NULL, peer_id, token
+SELECT name, url, authority, transfer_syntaxes, offered_as, token IS NOT NULL, peer_id, token
   FROM peer
  WHERE name = %s;
 
 -- name: put_peer
 -- Add one or change all of it but its token; gives its number, and whether it is new.
-INSERT INTO peer (name, url, authority, transfer_syntaxes)
-VALUES (%s, %s, %s, %s)
+INSERT INTO peer (name, url, authority, transfer_syntaxes, offered_as)
+VALUES (%s, %s, %s, %s, %s)
     ON CONFLICT (name) DO UPDATE
    SET url = EXCLUDED.url, authority = EXCLUDED.authority,
-       transfer_syntaxes = EXCLUDED.transfer_syntaxes, changed_at = now()
+       transfer_syntaxes = EXCLUDED.transfer_syntaxes, offered_as = EXCLUDED.offered_as,
+       changed_at = now()
 RETURNING peer_id, xmax = 0;
 
 -- name: put_peer_token
@@ -74,4 +75,4 @@ SELECT count(*)
 -- Work for a DICOMweb archive that has not ended.
 SELECT count(*)
   FROM job
- WHERE kind = 'stow' AND remote = %s AND state IN ('waiting', 'running');
+ WHERE kind IN ('stow', 'hand-over') AND remote = %s AND state IN ('waiting', 'running');

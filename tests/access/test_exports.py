@@ -19,7 +19,7 @@ from pydicom.sr._concepts_dict import concepts
 import vna
 from tests.archive import open_archive
 from tests.factories import ct
-from vna.access.atna import message
+from vna.access.atna import messages
 from vna.access.audit import Event
 from vna.access.coding import MEANINGS, coding
 from vna.access.fhir import audit_event
@@ -85,6 +85,12 @@ def row(kind: str, **values: Any) -> Row:
     return made._replace(**values)
 
 
+def one(row: Row, source: str, patients: dict[str, Patient]) -> bytes:
+    """The one message of a row."""
+    (found,) = messages(row, source, patients)
+    return found
+
+
 PATIENTS = {"1.2": Patient("P<1>", "site")}
 
 
@@ -99,7 +105,7 @@ def codes_of(cids: tuple[int, ...]) -> dict[str, str]:
 
 
 def test_every_code_is_one_of_the_standard() -> None:
-    known = codes_of((400, 401, 402, 403, 404))
+    known = codes_of((400, 401, 402, 403, 404, 405))
     for code, meaning in MEANINGS.items():
         assert known[code].casefold() == meaning.casefold()
 
@@ -125,7 +131,7 @@ def test_an_event_and_its_type_stand_in_their_context_groups(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_message_has_the_elements_that_are_required(kind: str) -> None:
-    root = fromstring(message(row(kind), "VNA", PATIENTS))
+    root = fromstring(one(row(kind), "VNA", PATIENTS))
     assert root.tag == "AuditMessage"
     order = [child.tag for child in root]
     assert order == sorted(
@@ -157,7 +163,7 @@ def test_a_message_has_the_elements_that_are_required(kind: str) -> None:
 
 
 def test_a_message_names_study_patient_and_query() -> None:
-    root = fromstring(message(row("query"), "VNA", PATIENTS))
+    root = fromstring(one(row("query"), "VNA", PATIENTS))
     objects = {
         o.find("ParticipantObjectIDTypeCode").get("csd-code"): o
         for o in root.findall("ParticipantObjectIdentification")
@@ -170,13 +176,13 @@ def test_a_message_names_study_patient_and_query() -> None:
 
 def test_a_peers_name_cannot_break_the_message() -> None:
     name = "\x01<A>&\"'\x0b\ufffe"
-    root = fromstring(message(row("read", principal=name), "VNA", {}))
+    root = fromstring(one(row("read", principal=name), "VNA", {}))
     assert root.find("ActiveParticipant").get("UserID") == "\ufffd<A>&\"'\ufffd\ufffd"
 
 
 @pytest.mark.parametrize(("outcome", "number"), [("refused", "4"), ("failed", "8"), ("first", "0")])
 def test_the_outcome_is_told(outcome: str, number: str) -> None:
-    root = fromstring(message(row("read", outcome=outcome), "VNA", {}))
+    root = fromstring(one(row("read", outcome=outcome), "VNA", {}))
     assert root.find("EventIdentification").get("EventOutcomeIndicator") == number
     assert audit_event(row("read", outcome=outcome), "VNA", {})["outcome"] == number
 

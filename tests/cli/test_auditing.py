@@ -40,7 +40,7 @@ def test_the_trail_of_an_archive(vna: Vna, archive: Path, tmp_path: Path) -> Non
 
         dicom = vna("audit", "export", "--data", archive, "--format", "dicom", "--study", study)
         (message,) = dicom.stdout.splitlines()
-        assert fromstring(message).find("EventIdentification/EventID").get("csd-code") == ("110107")
+        assert fromstring(message).find("EventIdentification/EventID").get("csd-code") == ("110104")
         assert "PAT-1" in message
         fhir = vna("audit", "export", "--data", archive, "--format", "fhir", "--study", study)
         assert json.loads(fhir.stdout)["resourceType"] == "AuditEvent"

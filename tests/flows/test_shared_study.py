@@ -21,12 +21,14 @@ import pydicom
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
+from tests.dimse.test_move_scp import storescp
 from tests.flows.post import Post, posting
-from tests.flows.serving import Serving
+from tests.flows.serving import Serving, select_nothing
 from tests.flows.test_shares import FIRST, PHONE, STUDY, browser, looked_at, phone
 from tests.flows.test_viewer import Told
 from tests.web.guests import coded
 from vna.access.principal import developer
+from vna.access.remotes import Remote
 from vna.app import at_work
 from vna.dicom.refs import UID, StudyRef
 from vna.loading import load
@@ -66,7 +68,7 @@ def served(post: Post) -> Iterator[Serving]:
         shutil.rmtree(folder)
 
 
-def offer(served: Serving, address: str, number: str) -> Offered:
+def offer(served: Serving, address: str, number: str, organisation: str = "") -> Offered:
     """Share the study as an administrator at the shell does: a link by mail, a code by phone."""
     flags = {"data": str(served.data), "dev": True, "sharing.url": url(served)}
     with at_work(load(environ={}, flags=flags), "share") as archive:
@@ -79,7 +81,7 @@ def offer(served: Serving, address: str, number: str) -> Offered:
                     birth_date=dt.date(1970, 1, 1),
                     confirmed=frozenset({Confirmed.NAME, Confirmed.BIRTH_DATE}),
                 ),
-                recipient=Recipient(name="Dr. Gray"),
+                recipient=Recipient(name="Dr. Gray", organisation=organisation),
                 purpose=Purpose.TREATMENT,
                 until=dt.datetime.now(dt.UTC) + dt.timedelta(days=20),
                 legal_basis="treatment",
@@ -156,6 +158,24 @@ def test_a_study_reaches_a_strangers_phone_and_comes_out_as_it_came_in(
         readable = [file for file in files if file[128:132] == b"DICM"]
     assert {hashed(file) for file in readable} == {hashed(one.part10()) for one in STUDY}
     assert len(readable) == len(STUDY)
+    page.get_by_role("button", name="Download with a passphrase").click()
+    looked_at(page, "journey-sealed")
+    passphrase = page.locator(".shown-once").inner_text()
+    assert passphrase not in page.url
+    with page.expect_download() as downloading:
+        page.get_by_role("link", name="Download the sealed file").click()
+    sealed, taken = Path(downloading.value.path()), served.data.parent / "taken"
+    opened = [
+        shutil.which("7zz") or "7z",
+        "x",
+        "-tzip",
+        f"-p{passphrase}",
+        f"-o{taken}",
+        str(sealed),
+    ]
+    assert subprocess.run(opened, capture_output=True, check=False).returncode == 0
+    files = [one.read_bytes() for one in taken.rglob("IM*")]
+    assert {hashed(file) for file in files} == {hashed(one.part10()) for one in STUDY}
     assert told.errors == []
     assert page.viewport_size == PHONE
     for canary in (b"Doe", b"Jane", b"1970", b"P-0001", b"chest", FIRST.study.encode()):
@@ -184,3 +204,47 @@ def test_fifty_looks_at_the_link_leave_it_to_its_owner(
     page.get_by_role("button", name="Go on").click()
     page.get_by_role("heading", name="Images of Doe, Jane").wait_for()
     looked_at(page, "journey-after-a-filter")
+
+
+def test_a_doctor_has_it_sent_to_the_archive_of_their_hospital(
+    served: Serving, post: Post, browser: Browser, phone: BrowserContext
+) -> None:
+    told, desk = Told(), browser.new_page()
+    taken = served.data.parent / "clinic"
+    with storescp(taken, "-B") as port:
+        flags = {"data": str(served.data), "dev": True}
+        with at_work(load(environ={}, flags=flags), "remote") as archive:
+            for title, name in (("STORESCP", "Example Clinic"), ("OTHER", "Hospital East")):
+                remote = Remote(ae_title=title, host="127.0.0.1", port=port, offered_as=name)
+                archive.engines.remotes.add(developer("administrator"), remote)
+        share = offer(served, "white@example.org", "+447700900125", "Example Clinic")
+        page = phone.new_page()
+        told.watch(page)
+        page.goto(post.link("white@example.org"))
+        page.get_by_role("button", name="Open").click()
+        page.get_by_text("A code is on its way").wait_for()
+        page.get_by_label("Code").fill(post.code("+447700900125"))
+        page.get_by_role("button", name="Go on").click()
+        page.get_by_role("link", name="Send to a hospital's archive").click()
+        page.get_by_label("Example Clinic").check()
+        looked_at(page, "archive-choose")
+        page.get_by_role("button", name="Go on").click()
+        page.get_by_role("heading", name="Is this right?").wait_for()
+        looked_at(page, "archive-check")
+        page.get_by_role("button", name="Send it now").click()
+        page.get_by_role("heading", name="What you have sent").wait_for()
+        for _ in range(600):
+            if page.get_by_text("Arrived").count():
+                break
+            select_nothing(0.1)
+            page.get_by_role("link", name="Look again").click()
+        looked_at(page, "archive-arrived")
+        assert f"{len(STUDY)} of {len(STUDY)}" in page.locator("#main").inner_text()
+    files = [one.read_bytes() for one in taken.iterdir()]
+    assert {hashed(file) for file in files} == {hashed(one.part10()) for one in STUDY}
+    assert told.errors == []
+    desk.goto(f"{url(served)}/share/{share.share_id}")
+    desk.get_by_role("heading", name="Sent on to archives").wait_for()
+    looked_at(desk, "archive-share")
+    assert "To be sent on to an archive" in desk.locator("#main").inner_text()
+    desk.close()

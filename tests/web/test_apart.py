@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from html import unescape
 from typing import Any
 
 import pydicom
@@ -17,6 +19,7 @@ from tests.factories import ct
 from tests.sharing.conftest import report
 from tests.web.conftest import Site, running, serving
 from tests.web.guests import caller, coded, inside, offered
+from vna.access.remotes import Remote
 from vna.apart import Given, guests_opened, lent_of
 from vna.app import Archive
 from vna.blobs.backends import connect
@@ -25,7 +28,7 @@ from vna.blobs.store import BlobStore
 from vna.crypto.lent import Lent
 from vna.db import guest_role
 from vna.delivery.sealing import unseal
-from vna.errors import NotFound, NotPermitted
+from vna.errors import NotFound, NotPermitted, VNAError
 from vna.web.asgi import create_for_guests
 from vna.web.exchange import Counter
 from vna.web.identity import Identity
@@ -111,8 +114,56 @@ def test_a_guest_sees_everything_through_the_key_of_the_share_alone(both: Both) 
     with zipfile.ZipFile(io.BytesIO(packed.content)) as files:
         held = [pydicom.dcmread(io.BytesIO(files.read(name))) for name in files.namelist()]
     assert {one.SOPInstanceUID for one in held} == {FIRST.instance, SECOND.instance}
+    page = gray.post("/s/sealed", "/s/download", study=FIRST.study).text
+    found_link = re.search(r'href="([^"]+sealed=[\w-]{22})"', page)
+    passphrase = re.search(r"data-text>([0-9a-z-]{23})<", page)
+    assert found_link is not None
+    assert passphrase is not None
+    sealed = gray.get(unescape(found_link[1]), accept="*/*")
+    label = found_link[1].rpartition("=")[2]
+    # the archive's own processes would make the same of it: they hold the same key of this purpose
+    capability = base.split("/")[3]
+    assert both.site.engines.retrieve.seals.begun(capability, label).passphrase != passphrase[1]
+    taken = found_link[1].split("/")[3]
+    assert both.site.engines.retrieve.seals.begun(taken, label).passphrase == passphrase[1]
+    assert sealed.content.startswith(b"PK\3\4\x33\0\1\0\x63\0")
     details = f"{base}/studies?includefield=00181030"
     assert gray.get(details, accept="application/dicom+json").status_code == 200
+
+
+def test_a_guest_has_it_sent_on_by_the_archive_and_cannot_send_for_others(both: Both) -> None:
+    site = both.site
+    remote = Remote(ae_title="CLINIC", host="127.0.0.1", port=1, offered_as="Example Clinic")
+    site.archive.remotes.add(site.archive.who, remote)
+    hidden = Remote(ae_title="HIDDEN", host="127.0.0.1", port=1)
+    site.archive.remotes.add(site.archive.who, hidden)
+    share = offered(site, FIRST)
+    gray = inside(site, share)
+    assert "Example Clinic" in gray.get("/s/archive").text
+    sent = gray.post("/s/archive", "/s/archive", to="remote:CLINIC", sure="yes")
+    assert sent.status_code == 303
+    assert "0 of 2" in gray.get("/s/archive").text
+    # the process itself sees no other archive, reads no job, and asks only for who is there
+    with both.apart.database.reading() as conn:
+        assert conn.execute("SELECT ae_title FROM remote").fetchall() == [("CLINIC",)]
+    other = offered(site, OTHER)
+    values = (other.share_id, other.grant_id)
+    for refused in (
+        "SELECT host FROM remote",
+        "SELECT cause FROM job",
+        "SELECT * FROM job_item",
+        "SELECT * FROM share_sending",
+    ):
+        with pytest.raises(VNAError), both.apart.database.reading() as conn:
+            conn.execute(refused)
+    with pytest.raises(VNAError), both.apart.database.transaction() as tx:
+        tx.execute(
+            "INSERT INTO share_sending (sending_id, share_id, grant_id, job_id, remote, offered_as)"
+            " VALUES (1, %s, %s, 1, 'CLINIC', 'x')",
+            values,
+        )
+    with pytest.raises(VNAError), both.apart.database.transaction() as tx:
+        tx.execute("INSERT INTO job (kind, requested_by) VALUES ('forward', 'x')")
 
 
 def test_a_report_that_comes_later_is_opened_with_the_archives_help(both: Both) -> None:

@@ -1,10 +1,11 @@
-"""What the acts of the trail are called by others: DICOM PS3.16 CID 400 to 404, IHE BALP."""
+"""What the acts of the trail are called by others: DICOM PS3.16 CID 400 to 405, IHE BALP."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 MEANINGS = {
+    "110037": "URI",
     "110100": "Application Activity",
     "110101": "Audit Log Used",
     "110102": "Begin Transferring DICOM Instances",
@@ -31,6 +32,8 @@ MEANINGS = {
     "110150": "Application",
     "110152": "Destination Role ID",
     "110153": "Source Role ID",
+    "110154": "Destination Media",
+    "110155": "Source Media",
     "110180": "Study Instance UID",
     "110181": "SOP Class UID",
 }
@@ -53,24 +56,25 @@ _ALERT = Coding("110113", "E", "110132")
 _CODINGS = {
     "query": Coding("110112", "E", balp="Query"),
     "read": Coding("110103", "R", balp="Read"),
-    "sent": Coding("110104", "C"),
-    "disc": Coding("110106", "E"),
+    # R: whether the other side held them is not known here (PS3.15 A.5.3.7)
+    "sent": Coding("110104", "R"),
+    "disc": Coding("110106", "R"),
     "export": Coding("110106", "R", balp="PrivacyDisclosure.Source"),
-    "instance.stored": Coding("110107", "C", balp="Create"),
+    "instance.stored": Coding("110104", "C", balp="Create"),
     "import": Coding("110107", "C", balp="Create"),
     "request": Coding("110113", "E", "110135"),
     "exchange": Coding("110113", "E", "110135"),
     "exchange.seen": Coding("110103", "R", balp="Read"),
     "exchange.fetched": Coding("110106", "R", balp="PrivacyDisclosure.Source"),
     "import.seen": Coding("110103", "R", balp="Read"),
-    "import.rejected": Coding("110105", "D", balp="Delete"),
-    "import.purged": Coding("110105", "D", balp="Delete"),
-    "instance.version": Coding("110107", "C", balp="Create"),
+    "import.rejected": Coding("110103", "D", balp="Delete"),
+    "import.purged": Coding("110103", "D", balp="Delete"),
+    "instance.version": Coding("110104", "C", balp="Create"),
     "instance.recovered": Coding("110103", "C", balp="Create"),
     "instance.risen": Coding("110103", "U", balp="Update"),
     "study.deleted": Coding("110105", "D", balp="Delete"),
-    "series.deleted": Coding("110105", "D", balp="Delete"),
-    "instance.deleted": Coding("110105", "D", balp="Delete"),
+    "series.deleted": Coding("110103", "D", balp="Delete"),
+    "instance.deleted": Coding("110103", "D", balp="Delete"),
     "study.corrected": Coding("110110", "U", balp="Update"),
     "study.uncorrected": Coding("110110", "U", balp="Update"),
     "study.undeleted": Coding("110103", "C", balp="Create"),

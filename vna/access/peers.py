@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from vna.access.audit import Audit, Event
 from vna.access.policy import require
 from vna.access.principal import Action, Principal
+from vna.access.remotes import require_free, require_offered_as
 from vna.access.routes import require_name, require_no_route
 from vna.config import Settings, address
 from vna.crypto.credentials import Vault
@@ -37,6 +38,7 @@ class Peer:
     url: str
     authority: str | None = None  # certificates (PEM); None: the system's
     transfer_syntaxes: tuple[str, ...] = ()  # best first; empty: as stored
+    offered_as: str | None = None  # to recipients of shares, under this name; None: not to them
     has_token: bool = False
     token: str | None = field(default=None, repr=False)
 
@@ -44,6 +46,7 @@ class Peer:
         """Check what the database would refuse, and say it in words."""
         require_name(self.name, "A DICOMweb archive")
         _require_url(self.url)
+        require_offered_as(self.offered_as)
         for syntax in self.transfer_syntaxes:
             uid(syntax)
         if self.token is not None and not (
@@ -109,12 +112,15 @@ class Peers:
             raise InvalidRequest("This is the address of this archive itself.")
         if is_address(peer.host):  # a name is looked up when it is called: it may be away now
             self._gate.addresses(peer.host, 0, Use(named=named(peer.url)))
-        values = (peer.name, peer.url, peer.authority, list(peer.transfer_syntaxes))
+        syntaxes = list(peer.transfer_syntaxes)
+        values = (peer.name, peer.url, peer.authority, syntaxes, peer.offered_as)
         with self._database.transaction() as tx:
+            require_free(tx, peer.offered_as, peer=peer.name)
             peer_id, is_new = tx.execute(_SQL.put_peer, values).fetchone() or (0, False)
             self._keep_token(tx, peer_id, peer.token)
             kind = "peer.added" if is_new else "peer.changed"
             detail = {"peer": peer.name, "host": peer.host, "token": peer.token is not None}
+            detail["offered_as"] = peer.offered_as
             self._audit.write(tx, principal, [Event(kind=kind, outcome="done", detail=detail)])
         return bool(is_new)
 
@@ -175,12 +181,13 @@ def _is_near(host: str) -> bool:
 
 
 def _peer(row: tuple[object, ...], token: str | None = None) -> Peer:
-    name, url, authority, syntaxes, has_token = row
+    name, url, authority, syntaxes, offered_as, has_token = row
     return Peer(
         name=str(name),
         url=str(url),
         authority=None if authority is None else str(authority),
         transfer_syntaxes=tuple(map(str, syntaxes if isinstance(syntaxes, list) else ())),
+        offered_as=None if offered_as is None else str(offered_as),
         has_token=bool(has_token),
         token=token,
     )

@@ -17,7 +17,7 @@ from vna.access.audit import Audit, Event
 from vna.access.policy import require
 from vna.access.principal import Action, Principal
 from vna.db import statements
-from vna.db.pool import Database
+from vna.db.pool import Connection, Database
 from vna.dicom.refs import uid
 from vna.errors import Conflict, InvalidRequest, NotFound, Unavailable
 
@@ -31,6 +31,8 @@ _CHARACTER_SET = re.compile(
     r"[A-Z0-9_ \\]{1,64}"
 )  # PS3.3 C.12.1.1.2, several joined by a backslash
 _ISSUER = re.compile(r"[^\s\\](?:[^\\\n]{0,62}[^\s\\])?")
+
+_OFFERED = re.compile(r"\S(?:.{0,78}\S)?")
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +54,7 @@ class Remote:
     patient_id_issuer: str | None = None
     max_associations: int = 0  # with us at a time; 0: as the settings say
     parallel: int = 1  # associations we open to it for one piece of work
+    offered_as: str | None = None  # to recipients of shares, under this name; None: not to them
 
     def __post_init__(self) -> None:
         """Check what the database would refuse, and say it in words."""
@@ -65,6 +68,7 @@ class Remote:
             raise InvalidRequest("A character set is a Defined Term such as ISO_IR 192.")
         if self.patient_id_issuer is not None and not _ISSUER.fullmatch(self.patient_id_issuer):
             raise InvalidRequest("An issuer of Patient IDs is a text of 1 to 64 characters.")
+        require_offered_as(self.offered_as)
         if not 1 <= self.port <= 65535:
             raise InvalidRequest("The port of a remote AE is a number from 1 to 65535.")
         if not 1 <= self.parallel <= 16 or not 0 <= self.max_associations <= 65535:
@@ -108,6 +112,7 @@ class Remotes:
         """Add a remote AE, or change all of a known one; True when it is new."""
         require(principal, Action.MANAGE)
         with self._database.transaction() as tx:
+            require_free(tx, remote.offered_as, remote=remote.ae_title)
             row = tx.execute(_SQL.put_remote, _row(remote)).fetchone()
             is_new = bool(row and row[0])
             kind = "remote.added" if is_new else "remote.changed"
@@ -172,6 +177,23 @@ def require_title(title: str) -> None:
         raise InvalidRequest(
             "An AE title is 1 to 16 printable ASCII characters without a backslash."
         )
+
+
+def require_offered_as(name: str | None) -> None:
+    """Return if people can choose an archive by this name, or need not. Raises `InvalidRequest`."""
+    if name is not None and not (_OFFERED.fullmatch(name) and name.isprintable()):
+        raise InvalidRequest("What an archive is offered as is a text of 1 to 80 characters.")
+
+
+def require_free(
+    tx: Connection, name: str | None, *, remote: str | None = None, peer: str | None = None
+) -> None:
+    """Return unless another archive is offered under this name. Raises `Conflict`."""
+    if name is None:
+        return
+    asked = {"name": name, "remote": remote, "peer": peer}
+    if tx.execute(_SQL.is_offered, asked).fetchone() is not None:
+        raise Conflict("Another archive is offered to recipients of shares under this name.")
 
 
 _NAMES = tuple(field.name for field in fields(Remote))  # in the order of the columns

@@ -10,7 +10,7 @@ from itertools import islice
 
 import orjson
 
-from vna.access.atna import message
+from vna.access.atna import messages
 from vna.access.fhir import audit_event
 from vna.access.principal import system
 from vna.access.trail import Patient, Row, Trail, Wanted
@@ -139,7 +139,7 @@ def _export(rows: Iterator[Row], trail: Trail, form: str, source: str) -> None:
 
 def _written(row: Row, form: str, source: str, patients: dict[str, Patient]) -> str:
     if form == "dicom":
-        return message(row, source, patients).decode()
+        return b"\n".join(messages(row, source, patients)).decode()
     if form == "fhir":
         return orjson.dumps(audit_event(row, source, patients)).decode()
     return _line(row)

@@ -1,6 +1,6 @@
 """The archive's side of the desk: what it does for the process that serves guests.
 
-That process may be taken over, so everything it asks for is bounded here: it is lent keys of four
+That process may be taken over, so everything it asks for is bounded here: it is lent keys of five
 purposes, is handed sealed blobs by name, has acts of guests written down, and is given the data key
 of what a share shows although it came later, wrapped for who holds the share's key.
 """

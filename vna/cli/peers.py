@@ -34,6 +34,11 @@ def options(parser: argparse.ArgumentParser) -> None:
     add(
         "--transfer-syntax", action="append", default=[], metavar="UID", help="it wants; best first"
     )
+    add(
+        "--offered",
+        metavar="NAME",
+        help="recipients of shares may have it sent there, by this name",
+    )
     shown = words.add_parser("list", help="show them all, never their tokens")
     shown.add_argument("--json", action="store_true", help="a JSON array, for programs")
     words.add_parser("remove", help="forget one").add_argument("name", metavar="NAME")
@@ -66,6 +71,7 @@ def _peer(args: argparse.Namespace) -> Peer:
         url=args.url,
         authority=_text(args.ca) if args.ca else None,
         transfer_syntaxes=tuple(args.transfer_syntax),
+        offered_as=args.offered,
         token=_text(args.token_file).strip() if args.token_file else None,
     )
 
@@ -90,6 +96,7 @@ def _show(peers: list[Peer], *, as_json: bool) -> None:
                 "token": peer.has_token,
                 "authority": peer.authority is not None,
                 "transfer_syntaxes": peer.transfer_syntaxes,
+                "offered_as": peer.offered_as,
             }
             for peer in peers
         ]
@@ -109,4 +116,6 @@ def _line(peer: Peer) -> str:
         said.append("certificates of its own authority")
     if peer.transfer_syntaxes:
         said.append("wants " + " ".join(peer.transfer_syntaxes))
+    if peer.offered_as:
+        said.append(f"offered to recipients of shares as {peer.offered_as}")
     return ", ".join(said)

@@ -54,6 +54,11 @@ def _add_adding(parser: argparse.ArgumentParser) -> None:
     add("--issuer", metavar="NAME", help="assigning authority of the Patient IDs it sends")
     add("--max-associations", type=int, default=0, metavar="N", help="it may have with us")
     add("--parallel", type=int, default=1, metavar="N", help="associations we open to it")
+    add(
+        "--offered",
+        metavar="NAME",
+        help="recipients of shares may have it sent there, by this name",
+    )
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
@@ -95,6 +100,7 @@ def _remote(args: argparse.Namespace) -> Remote:
         patient_id_issuer=args.issuer,
         max_associations=args.max_associations,
         parallel=args.parallel,
+        offered_as=args.offered,
     )
 
 
@@ -132,6 +138,8 @@ def _line(remote: Remote) -> str:
         said.append(f"at most {remote.max_associations} associations")
     if remote.parallel > 1:
         said.append(f"{remote.parallel} in parallel")
+    if remote.offered_as:
+        said.append(f"offered to recipients of shares as {remote.offered_as}")
     return ", ".join(said)
 
 

@@ -76,6 +76,11 @@ RIGHTS: Mapping[str, Rights] = {
         "INSERT": None,
         "UPDATE": ("state", "verified_at", "verified_by"),
     },
+    # archives that are offered, and what is to be sent there
+    "remote": {"SELECT": ("ae_title", "offered_as")},
+    "peer": {"SELECT": ("name", "offered_as")},
+    "share_sending": {"INSERT": None},
+    "job_item": {"INSERT": None},
     "rate": {"SELECT": None, "INSERT": None, "UPDATE": None, "DELETE": None},
     # what is left for others to do: never to be read again
     "audit": {"INSERT": None},

@@ -16,7 +16,7 @@ from vna.dimse.sender import Sender
 from vna.dimse.stores import Result, Sent
 from vna.engines import Engines
 from vna.errors import NotFound
-from vna.jobs.reading import Reader, selection_of
+from vna.jobs.reading import Reader, Reads, selection_of
 from vna.jobs.task import LEFT, Ending, Handler, How, Task
 from vna.operate.pushes import ASK
 from vna.retrieve.retrieval import Retrieval, Tally
@@ -37,8 +37,9 @@ def forwarding(engines: Engines, settings: Settings) -> Handler:
         remote = known(engines.remotes, task.job.remote)
         waiting = [item for item in task.items() if item.state == "waiting"]
         if waiting:
-            _send(task, engines, settings, remote, waiting)
-        return _ending(task)
+            reader = Reader(task.job, engines, settings)
+            send(task, engines, settings, remote, waiting, reader=reader)
+        return ending(task)
 
     return forward
 
@@ -51,12 +52,18 @@ def known(remotes: Remotes, ae_title: str | None) -> Remote:
     return remote
 
 
-def _send(
-    task: Task, engines: Engines, settings: Settings, remote: Remote, waiting: Sequence[Item]
+def send(
+    task: Task,
+    engines: Engines,
+    settings: Settings,
+    remote: Remote,
+    waiting: Sequence[Item],
+    *,
+    reader: Reads,
 ) -> None:
-    reader = Reader(task.job, engines, settings)
-    who = reader.principal
-    found = engines.retrieve.retrieval(who, selection_of(waiting), what=KIND)
+    """Send what waits of a job, each instance noted; what is taken later stays waiting."""
+    who, what = reader.principal, task.job.kind
+    found = engines.retrieve.retrieval(who, selection_of(waiting), what=what)
     numbers = {item.instance: item.number for item in waiting}
     there = {str(one.ref.instance) for one in found.listed}
     task.note(reader.absent(waiting, there))
@@ -68,11 +75,11 @@ def _send(
         _sent(task, _sending(remote, settings, reader, found), numbers, tally)
         how = "done" if not tally.remaining else "left"
     finally:
-        engines.retrieve.sent(who, found, tally, what=KIND, to=remote.ae_title, how=how)
+        engines.retrieve.sent(who, found, tally, what=what, to=remote.ae_title, how=how)
 
 
 def _sending(
-    remote: Remote, settings: Settings, reader: Reader, found: Retrieval
+    remote: Remote, settings: Settings, reader: Reads, found: Retrieval
 ) -> Callable[[], Iterable[Sent]]:
     sender = Sender(
         connecting(remote, settings),
@@ -117,7 +124,8 @@ def _may_be_taken_later(sent: Sent) -> bool:
     return code & 0xFF00 == 0xA700 or (sent.is_answered and code in _LATER)
 
 
-def _ending(task: Task) -> Ending:
+def ending(task: Task) -> Ending:
+    """Say how an attempt ended, by the states of the instances."""
     found = task.items()
     waiting = [item for item in found if item.state == "waiting"]
     failed = [item for item in found if item.state == "failed"]

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import replace
 from functools import partial
+from typing import Protocol
 
 from vna.access.labels import LOOK_S
 from vna.access.principal import Action, Kind, Principal
@@ -31,6 +32,20 @@ _BY_RULE = "route:"  # who asks for what a rule sends: the rule
 def sender_of(job: Job) -> Principal:
     """On whose behalf a job reads: who asked for it, at a shell, and may no more than it needs."""
     return Principal(kind=Kind.SYSTEM, name=job.requested_by, actions=frozenset([Action.RETRIEVE]))
+
+
+class Reads(Protocol):
+    """Who reads for a job, and what may go out."""
+
+    @property
+    def principal(self) -> Principal:
+        """Say as whom it reads."""
+
+    def instances(self, found: Retrieval) -> Iterator[Outgoing]:
+        """Walk a retrieval; what may not go any more fails and does not go out."""
+
+    def absent(self, waiting: Sequence[Item], there: Set[str]) -> list[Settled]:
+        """Say of what waits and is not found why it is not sent."""
 
 
 class Reader:

@@ -17,7 +17,7 @@ from vna.dicom.part10 import group2_for
 from vna.dicom.refs import UID
 from vna.engines import Engines
 from vna.errors import NotFound, Unavailable, VNAError
-from vna.jobs.reading import Reader, selection_of
+from vna.jobs.reading import Reader, Reads, selection_of
 from vna.jobs.stow_client import Answer, Client, Part
 from vna.jobs.task import LEFT, Ending, Handler, How, Task
 from vna.retrieve.outgoing import Outgoing
@@ -36,15 +36,22 @@ def storing(engines: Engines, settings: Settings) -> Handler:
     """Return what does jobs of the kind "stow"."""
 
     def store(task: Task) -> Ending:
-        peer = engines.peers.find(task.job.remote or "")
-        if peer is None:
-            raise NotFound(f"There is no DICOMweb archive {task.job.remote}: `vna peer add`.")
+        peer = known(engines, task.job.remote)
         waiting = [item for item in task.items() if item.state == "waiting"]
         if waiting:
-            _send(task, engines, settings, peer, waiting)
-        return _ending(task)
+            reader = Reader(task.job, engines, settings)
+            send(task, engines, settings, peer, waiting, reader=reader)
+        return ending(task)
 
     return store
+
+
+def known(engines: Engines, name: str | None) -> Peer:
+    """Find the DICOMweb archive of a job. Raises `NotFound`."""
+    peer = engines.peers.find(name or "")
+    if peer is None:
+        raise NotFound(f"There is no DICOMweb archive {name}: `vna peer add`.")
+    return peer
 
 
 @dataclass(slots=True)
@@ -55,12 +62,18 @@ class _Unread:
     cause: str = ""
 
 
-def _send(
-    task: Task, engines: Engines, settings: Settings, peer: Peer, waiting: Sequence[Item]
+def send(
+    task: Task,
+    engines: Engines,
+    settings: Settings,
+    peer: Peer,
+    waiting: Sequence[Item],
+    *,
+    reader: Reads,
 ) -> None:
-    reader = Reader(task.job, engines, settings)
-    who = reader.principal
-    found = engines.retrieve.retrieval(who, selection_of(waiting), what=KIND)
+    """Send what waits of a job, each instance noted; what is taken later stays waiting."""
+    who, what = reader.principal, task.job.kind
+    found = engines.retrieve.retrieval(who, selection_of(waiting), what=what)
     numbers = {UID(item.instance): item.number for item in waiting}
     there = {str(one.ref.instance) for one in found.listed}
     task.note(reader.absent(waiting, there))
@@ -78,10 +91,10 @@ def _send(
                 task.note([_settled(numbers[uid], answer) for uid, answer in went.items()])
         how = "done" if not tally.remaining else "left"
     finally:
-        engines.retrieve.sent(who, found, tally, what=KIND, to=peer.name, how=how)
+        engines.retrieve.sent(who, found, tally, what=what, to=peer.name, how=how)
 
 
-def _batches(reader: Reader, found: Retrieval) -> Iterator[list[Outgoing]]:
+def _batches(reader: Reads, found: Retrieval) -> Iterator[list[Outgoing]]:
     """Part a retrieval into requests: so many instances, or so many bytes."""
     batch: list[Outgoing] = []
     size = 0
@@ -187,7 +200,8 @@ def _settled(number: int, answer: Answer) -> Settled:
     return Settled(number, state, code, answer.cause)
 
 
-def _ending(task: Task) -> Ending:
+def ending(task: Task) -> Ending:
+    """Say how an attempt ended, by the states of the instances."""
     found = task.items()
     counts = {s: sum(1 for _ in g) for s, g in itertools.groupby(sorted(i.state for i in found))}
     waiting, failed = counts.get("waiting", 0), counts.get("failed", 0)

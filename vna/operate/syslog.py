@@ -17,7 +17,7 @@ import threading
 import time
 from typing import Final
 
-from vna.access.atna import message
+from vna.access.atna import messages
 from vna.access.coding import outcome_of
 from vna.access.trail import Row, Trail
 from vna.config import Settings, address
@@ -92,7 +92,11 @@ class Syslog:
         if rows and self._sock is not None:
             studies = dict.fromkeys(study for row in rows for study in row.studies())
             patients = self._trail.patients(list(studies))
-            frames = [framed(row, message(row, self._source, patients)) for row in rows]
+            frames = [
+                framed(row, message)
+                for row in rows
+                for message in messages(row, self._source, patients)
+            ]
             self._sock.sendall(b"".join(frames))
             self._flown = int(rows[-1].seal_seq or self._flown)
             if not self._counting[1]:

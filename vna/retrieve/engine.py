@@ -14,6 +14,7 @@ from vna.access.principal import Action, Principal
 from vna.blobs.recent import Recent
 from vna.blobs.store import BlobStore
 from vna.config import Settings
+from vna.crypto.sealed_zip import PackageSeal
 from vna.db.pool import Database
 from vna.dicom.corrected import Overlay
 from vna.dicom.directory import Listed, dicomdir, keys_of
@@ -45,6 +46,7 @@ from vna.retrieve.package import Entry, Package, checksums, file_names, package
 from vna.retrieve.payload import Payload, Stretch, joined, path_of, ready
 from vna.retrieve.representation import ANY, Wishes, is_converted
 from vna.retrieve.retrieval import Retrieval, Tally
+from vna.retrieve.sealed import Seals, codes, sealed_package
 from vna.retrieve.transcode import Source
 
 _NOTED = 1000  # UIDs of one audit row
@@ -77,19 +79,26 @@ class RetrieveEngine:
             overlays=self._overlays,
         )
         self._checksums = checksums()
+        self._codes = codes()
+        self.seals = Seals(store.keyring)
         self._sources: Recent[bytes, Source] = Recent(_SOURCES, _SOURCES_S)
 
-    def instances(self, principal: Principal, ref: Ref) -> list[Located]:
-        """Every current instance of `ref` in the archive's order. Raises `NotFound` when none."""
+    def instances(
+        self, principal: Principal, ref: Ref, *, what: str = "instances"
+    ) -> list[Located]:
+        """Every current instance of `ref` in the archive's order. Raises `NotFound` when none.
+
+        `what` names the sort of access for the audit trail.
+        """
         require(principal, Action.RETRIEVE, ref)
         with self._database.reading() as conn:
             found = locate.instances(conn, ref, within=principal.scope.within())
         if not found:
             raise NotFound
         self._audit.read(
-            principal, ref.study, "instances", count=len(found), size=sum(i.size for i in found)
+            principal, ref.study, what, count=len(found), size=sum(i.size for i in found)
         )
-        telemetry.RETRIEVALS.labels("instances").inc(len(found))
+        telemetry.RETRIEVALS.labels(what).inc(len(found))
         return found
 
     def image_size(self, located: Located) -> tuple[int, int]:
@@ -257,10 +266,15 @@ class RetrieveEngine:
             return in_syntax(self._store, located, transfer_syntax, self._limits)
         return transcode.transcoded(self._source(located), transfer_syntax, self._pixels)
 
-    def package(self, principal: Principal, ref: Ref, *, directory: bool) -> Package:
-        """All instances of `ref` as one ZIP file, as they are stored. Raises `NotFound`."""
+    def package(
+        self, principal: Principal, ref: Ref, *, directory: bool, seal: PackageSeal | None = None
+    ) -> Package:
+        """All instances of `ref` as one ZIP file, as they are stored. Raises `NotFound`.
+
+        With `seal` it opens with a passphrase alone.
+        """
         require_copies(principal, ref)
-        found = self.instances(principal, ref)
+        found = self.instances(principal, ref, what="instances" if seal is None else "sealed")
         names = list(file_names(found))
         files = [
             Entry(
@@ -289,7 +303,11 @@ class RetrieveEngine:
             first = Entry(name="DICOMDIR", content=ready(data), changed_at=changed_at, key=key)
             files.insert(0, first)
         return Package(
-            content=package(files, self._checksums),
+            content=(
+                package(files, self._checksums)
+                if seal is None
+                else sealed_package(files, seal, self._codes)
+            ),
             revisions=[revision(item, self._overlay(item)) for item in found],
             changed_at=changed_at,
         )

@@ -44,6 +44,7 @@ from vna.sharing.replay import Replay
 from vna.sharing.requests import PatientRequests
 from vna.sharing.rooms import SQL, Outbox, Rooms, now
 from vna.sharing.rules import default_until
+from vna.sharing.sendings import Sendings
 from vna.sharing.values import (
     Confirmed,
     Forward,
@@ -112,6 +113,7 @@ class SharingEngine:
         self._guests = Guests(rooms, self._ends)
         self._proving = Proving(rooms, self._guests)
         self._forwarding = Forwarding(rooms, self._guests, self._ends)
+        self.sendings = Sendings(rooms, self._guests)
         self._board = Board(rooms)
         self._later_keys = LaterKeys(rooms)
         self._replay = Replay(rooms, own)

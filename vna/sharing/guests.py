@@ -40,7 +40,7 @@ TOUCH_S = 30.0
 ROOT, KEY = b"root", b"key"
 """What a session holds before the passcode, and after: what the share key hangs on, and itself."""
 
-_MAY = frozenset({Action.QUERY, Action.RETRIEVE})
+MAY = frozenset({Action.QUERY, Action.RETRIEVE})
 _REMEMBERED, _SCOPES = 4096, 128
 _OPENINGS, _PRINTED = 60, 20  # that fail, of one address in a quarter of an hour
 MOST_WRONG = 20
@@ -325,7 +325,7 @@ class Guests:
         if is_proven:
             key = (grant_id, reports, revision)
             scope = self._scope(conn, key, share_id, studies, parts, reports=reports)
-            principal = replace(principal, actions=_MAY, scope=scope)
+            principal = replace(principal, actions=MAY, scope=scope)
         ways = [Protection(way) for way in proof]
         shown = Shown(
             number=number,

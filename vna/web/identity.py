@@ -205,6 +205,13 @@ def secret_of(scope: Scope) -> str | None:
     return cookie_in(scope, cookie_name(scope))
 
 
+def holder_of(scope: Scope) -> str | None:
+    """Return the secret a browser asks by: of the path below a share, else of its cookie."""
+    if CAPABILITY in scope:
+        return str(scope[CAPABILITY])
+    return secret_of(scope) if is_by_cookie(scope) else None
+
+
 def cookie_in(scope: Scope, name: str) -> str | None:
     """Return the value of a cookie of ours, by its name."""
     field = next((value for key, value in scope["headers"] if key == b"cookie"), b"")

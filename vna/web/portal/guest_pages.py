@@ -16,7 +16,7 @@ from vna.errors import InvalidRequest, TooMany, VNAError
 from vna.sharing.values import Protection, Reason, Refused, Wrong
 from vna.web import problems
 from vna.web.exchange import Counter
-from vna.web.portal import guest_studies, guest_viewer, viewing_pages
+from vna.web.portal import guest_archive, guest_studies, guest_viewer, sealed, viewing_pages
 from vna.web.portal.guest import Call, Door, GuestPage, door, told
 from vna.web.portal.guest_forward import forward
 from vna.web.portal.pages import Pages
@@ -53,6 +53,9 @@ def routes(counter: Counter, pages: Pages, has_viewer: Callable[[], bool]) -> li
         at("/stay", _stay, Door.OPENED),
         at("/home", guest_studies.home, Door.PROVEN),
         at("/download", guest_studies.download, Door.PROVEN),
+        at("/sealed", sealed.for_guests, Door.PROVEN, "POST"),
+        at("/archive", guest_archive.page, Door.PROVEN),
+        at("/archive", guest_archive.send, Door.PROVEN, "POST"),
         at("/forward", forward, Door.PROVEN),
         at("/forward", forward, Door.PROVEN, "POST"),
         at("/view/{study}", view, Door.PROVEN),

@@ -85,8 +85,11 @@ class Card:
 async def home(call: Call) -> Response:
     """Show what was shared."""
     cards = await call.hop(lambda: _cards(call.counter.engines, call.inside.principal, call))
+    engine, session = call.sharing.sendings, call.session
+    offered = await call.hop(lambda: engine.offered(session))
     return call.show(
         "guest_home.html",
+        may_send=bool(offered),
         studies=cards,
         person=person_of(call),
         purpose=_purpose(call),

@@ -47,7 +47,9 @@ _KINDS = {
 # what was read, by how the trail calls it
 _LOOKED, _TOOK = marked("looked at it"), marked("took a copy of the original files")
 _FOR_YOU, _FOR_THEM = marked("%(name)s, for you"), marked("%(name)s, acting for them")
-_COPIES = frozenset({"instances", "bulkdata", "move", "get", "C-MOVE", "C-GET", "STOW-RS"})
+_COPIES = frozenset(
+    {"instances", "sealed", "bulkdata", "move", "get", "C-MOVE", "C-GET", "STOW-RS", "hand-over"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,6 +56,7 @@ HAPPENINGS = {
     "grant.code": marked("asked for a code"),
     "grant.forwarded": marked("gave it on"),
     "grant.left": marked("left"),
+    "grant.sending": marked("had it sent to a hospital's archive"),
     "grant.renewed": marked("made a new link"),
     "grant.revoked": marked("stopped a link"),
     "grant.locked": marked("typed the wrong thing too often: the link is locked"),

@@ -25,7 +25,13 @@ _FRAMING = frozenset({"light.html"})  # pages that show documents and video
 TRANSLATED = frozenset(
     {
         *("studies.html", "study.html", "share.html", "share_new.html", "share_made.html"),
-        *("share_tested.html", "shares.html", "shares_automatic.html", "shares_figures.html"),
+        *(
+            "sealed.html",
+            "share_tested.html",
+            "shares.html",
+            "shares_automatic.html",
+            "shares_figures.html",
+        ),
         *("patient_requests.html", "patient_request.html"),
         *("desk_carers.html", "desk_carers_made.html"),
     }

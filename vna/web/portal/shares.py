@@ -16,12 +16,14 @@ from vna.delivery.messages import Message, State
 from vna.dicom.refs import StudyRef, uid
 from vna.errors import InvalidRequest, NotFound
 from vna.retrieve.disc import Disc
+from vna.sharing.sendings import Sending
 from vna.sharing.values import Offered, ShareDetail, ShareSummary, Tab
 from vna.texts import marked
 from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.portal import study
 from vna.web.portal.guard import Page, Visit, guarded
+from vna.web.portal.guest_archive import STATES
 from vna.web.portal.pages import Pages
 from vna.web.portal.share_form import BASES, PURPOSES, Typed, compared, ticked, way
 from vna.web.portal.share_new import made
@@ -70,6 +72,7 @@ HAPPENINGS = {
     "grant.factor": marked("A code or passcode was tried"),
     "grant.forwarded": marked("Given on"),
     "grant.left": marked("They left"),
+    "grant.sending": marked("To be sent on to an archive"),
     "grant.renewed": marked("A new link was made"),
     "grant.revoked": marked("A link was stopped"),
     "grant.locked": marked("Locked after too many wrong tries"),
@@ -218,14 +221,15 @@ async def _shown(
 ) -> Response:
     """Show a share; where something that was typed was not taken, why not."""
 
-    def look() -> tuple[ShareDetail, list[Message], list[Disc], Study | None]:
+    def look() -> tuple[ShareDetail, list[Message], list[Disc], list[Sending], Study | None]:
         engines = visit.counter.engines
+        sendings = engines.sharing.sendings.of_share(who, share_id)
         detail = engines.sharing.detail(who, share_id)
         messages = engines.messages.listed(who, share_id=share_id, most=_MOST_BOARD)
         discs = engines.discs.all(who, share=share_id, most=10)
-        return detail, messages, discs, _study(visit, who, detail)
+        return detail, messages, discs, sendings, _study(visit, who, detail)
 
-    detail, messages, discs, found = await visit.hop(look)
+    detail, messages, discs, sendings, found = await visit.hop(look)
     return visit.show(
         "share.html",
         status=200 if trouble is None else problems.answer(trouble, "page")[0],
@@ -237,6 +241,9 @@ async def _shown(
         study=found,
         messages=messages,
         discs=discs,
+        sendings=sendings,
+        states=STATES,
+        why={one.sending_id: one.cause or "" for one in sendings},
         causes=CAUSES,
         reasons=REASONS,
         purposes=PURPOSES,
