@@ -53,17 +53,9 @@ def share(site: Site) -> Party:
 
 def opened(site: Site) -> Party:
     """Open a link, and show nothing yet."""
-    recipient = Recipient(name="Doe, Jane")
+    recipient = Recipient(name="Doe, Jane", organisation="Example Clinic")
     made = offered(site, IMAGE, purpose=Purpose.PATIENT_REQUEST, recipient=recipient, forward=True)
     return _came(site, made.share_id, str(made.secret), str(made.passcode))
-
-
-def provider(site: Site) -> Party:
-    """Open what was shared with somebody who treats the patient elsewhere."""
-    made = offered(site, IMAGE)
-    found = _came(site, made.share_id, str(made.secret), str(made.passcode))
-    assert found.surfer.post("/s/prove", way="passcode", text=str(made.passcode))
-    return found
 
 
 def coded_share(site: Site) -> Party:
@@ -84,7 +76,7 @@ def _came(site: Site, share_id: int, link: str, passcode: str) -> Party:
         who,
         "/s/prove",
         lambda: sharing.revoke(SHELL, share_id, reason="Over"),
-        {"link": link, "passcode": passcode, "study": IMAGE.study, "archive": "remote:PACS"},
+        {"link": link, "passcode": passcode, "study": IMAGE.study},
     )
 
 
@@ -153,7 +145,7 @@ def kiosk(site: Site) -> Party:
 
 
 FAMILIES: Mapping[str, Callable[[Site], Party]] = {
-    "share": share, "provider": provider, "opened": opened, "coded": coded_share,
+    "share": share, "opened": opened, "coded": coded_share,
     "asked": asked, "proving": proving, "sender": sender, "sent": sent, "recipient": recipient,
     "kiosk": kiosk,
 }  # fmt: skip
@@ -174,7 +166,7 @@ def entering(party: Party, key: Key) -> Party:
 def stranger(who: Surfer, page: str) -> Party:
     """Somebody who was never let in, with secrets of nobody."""
     names = {"link": "A" * 43, "status": "A" * 43, "passcode": "AAAA-AAAA-AA", "code": "00000000"}
-    names |= {"study": IMAGE.study, "archive": "remote:PACS"}
+    names["study"] = IMAGE.study
     return Party(who, page, lambda: None, names)
 
 

@@ -31,6 +31,7 @@ from vna.access.principal import Action, Label
 from vna.access.remotes import Remote
 from vna.access.roles import Role, Roles
 from vna.dicom.refs import StudyRef, uid
+from vna.operate.carers import Given, Relation
 from vna.sharing.consents import Consent
 from vna.sharing.plans import Plan
 from vna.sharing.values import Confirmed, Person, Purpose, Recipient, channel
@@ -103,7 +104,7 @@ def hospital(postgres: TestPostgres, folder: Path) -> Iterator[Hospital]:
         stranger = patient_of(site, held["other"].one.study)
         for who, holding in ((own, held["own"]), (stranger, held["other"])):
             _of_patient(site, who, holding)
-        _carers(site, (own, held["own"]), (stranger, held["other"]))
+        _act_for_each_other(site, (own, held["own"]), (stranger, held["other"]))
         found.people["patient"] = own
         for name, role in found.roles.by_name.items():
             if role.is_own:
@@ -169,14 +170,35 @@ def _held(site: Site, number: int) -> Holding:
     archive.identities.keep_up()
     (identity,) = archive.identities.named(SHELL, "LOCAL", one.patient_id)
     names["identity"] = identity.id.hex()
+    names["carer"] = _carer(site, one)
     return Holding(one, names)
+
+
+def _carer(site: Site, one: Instance) -> str:
+    """Let somebody act for whom a study is about; give the number of it."""
+    desk, study = site.archive.carers.desk, uid(one.study)
+    until = dt.datetime.now(dt.UTC).date() + dt.timedelta(days=9)
+    given = Given(called="Ned", may_view=True, may_share=False, until=until)
+    desk.add(SHELL, study, given, relation=Relation.GUARDIAN, evidence=["court-order"], login="")
+    (named,) = desk.at(SHELL, study).carers
+    return str(named.carer.carer_id)
 
 
 def _nowhere() -> Holding:
     """Name what nobody has."""
     one = image(799)
-    numbers = ("share", "grant", "message", "disc", "consent", "binding", "draft", "request")
-    numbers += ("carer", "ward")
+    numbers = (
+        "share",
+        "grant",
+        "message",
+        "disc",
+        "consent",
+        "binding",
+        "draft",
+        "request",
+        "carer",
+        "ward",
+    )
     return Holding(
         one,
         {
@@ -246,11 +268,13 @@ def _of_patient(site: Site, who: Surfer, holding: Holding) -> None:
     holding.names["request"] = str(row[0])
 
 
-def _carers(site: Site, one: tuple[Surfer, Holding], other: tuple[Surfer, Holding]) -> None:
-    """Let each of two patients act for the other: one's carer, and for whom one acts oneself."""
+def _act_for_each_other(
+    site: Site, one: tuple[Surfer, Holding], other: tuple[Surfer, Holding]
+) -> None:
+    """Let each of two patients act for the other: `ward` is the number under which one does."""
     until = (dt.datetime.now(dt.UTC).date() + dt.timedelta(days=9)).isoformat()
     given = {"act": "give", "called": "Kim", "may_view": "on", "until": until}
-    for (who, holding), (carer, theirs) in ((one, other), (other, one)):
+    for (who, _), (carer, theirs) in ((one, other), (other, one)):
         visitor = site.archive.people.sessions.visitor(carer.cookie(), None)
         assert visitor is not None
         assert who.post("/my/carers", login=visitor.login, **given).status_code == 303
@@ -258,7 +282,7 @@ def _carers(site: Site, one: tuple[Surfer, Holding], other: tuple[Surfer, Holdin
             latest = "SELECT carer_id FROM carer ORDER BY given_at DESC LIMIT 1"
             row = conn.execute(latest).fetchone()
         assert row is not None
-        holding.names["carer"] = theirs.names["ward"] = str(row[0])
+        theirs.names["ward"] = str(row[0])
 
 
 def _draft(who: Surfer, chosen: dict[str, str]) -> str:

@@ -37,8 +37,8 @@ def site(postgres: TestPostgres, tmp_path_factory: pytest.TempPathFactory) -> It
     with serving(postgres, folder, dev=False, guests={"enabled": True}) as found:
         found.archive.take(IMAGE.part10())
         found.archive.identities.keep_up()
-        pacs = Remote(ae_title="PACS", host="127.0.0.1", port=1, offered_as="Hospital")
-        found.archive.remotes.add(SHELL, pacs)
+        clinic = Remote(ae_title="CLINIC", host="127.0.0.1", port=104, offered_as="Example Clinic")
+        found.archive.remotes.add(SHELL, clinic)
         yield found
 
 

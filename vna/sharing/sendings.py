@@ -213,9 +213,9 @@ def may_send(guest: Guest) -> bool:
 
     Who it was shared with stands in the share as belonging to an organisation, or does not.
     """
-    share = guest.share
+    share, may = guest.share, Action.RETRIEVE in guest.principal.actions
     belongs = share.recipient is not None and bool(share.recipient.organisation.strip())
-    return guest.is_proven and share.download and share.purpose in PURPOSES and belongs
+    return may and share.download and share.purpose in PURPOSES and belongs
 
 
 def _hindrance(why: str | None, purpose: Purpose, *, may: bool, is_offered: bool) -> str | None:
