@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, LiteralString, Protocol, TypeVar
 
 from vna.access.audit import Audit, Event
 from vna.access.labels import Labels
-from vna.access.principal import Kind, Label, Principal, Scope
+from vna.access.principal import Action, Kind, Label, Principal, Scope
 from vna.access.rates import Rates
 from vna.access.roles import known
 from vna.blobs.store import BlobStore
@@ -142,6 +142,15 @@ class Rooms:
         `conf/roles.toml` has it.
         """
         return known(self.settings.access.roles).guest.clearances
+
+    def let_in(self, guest: Principal, scope: Scope) -> Principal:
+        """Give who was sent a link, and has proven what it asks, what their role may in its scope.
+
+        To bring something is another sort of link's.
+        """
+        role = known(self.settings.access.roles).guest
+        actions = role.actions & {Action.QUERY, Action.RETRIEVE}
+        return replace(guest, actions=actions, scope=scope, clearances=role.clearances)
 
     def link(self, secret: str) -> str:
         """Write the link of a secret, which stands in the fragment and so in no log."""

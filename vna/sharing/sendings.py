@@ -20,7 +20,7 @@ from vna.db.pool import Connection
 from vna.db.work import State
 from vna.dicom.refs import UID, InstanceRef
 from vna.errors import Conflict, NotFound, NotPermitted, TooLarge
-from vna.sharing.guests import Guests, let_in
+from vna.sharing.guests import Guests
 from vna.sharing.held import hold_grant, hold_share
 from vna.sharing.ids import new_id
 from vna.sharing.rooms import SQL, Act, Rooms, guest_named
@@ -166,7 +166,7 @@ class Sendings:
             who = guest_named(number, grant_id, None)
             if cause is None:
                 seen = series_of(conn, share_id, studies, reports=reports)
-                who = let_in(self._rooms, who, scope_of(seen, parts or ()))
+                who = self._rooms.let_in(who, scope_of(seen, parts or ()))
         if cause is None:  # labels may have to ask, too: not while a connection is held
             who = self._rooms.labels.narrowed(who)
         return Standing(principal=who, remote=remote, peer=peer, cause=cause)
