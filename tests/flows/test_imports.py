@@ -139,7 +139,7 @@ def test_without_scripts_a_form_takes_the_files(
     begun(page, site, "no scripts here")
     file = tmp_path / "a.dcm"
     file.write_bytes(ct(21).part10())
-    page.get_by_label("A ZIP, an ISO image, or single files").set_input_files(file)
+    page.get_by_label("A ZIP, a disc image, or single files").set_input_files(file)
     page.get_by_role("button", name="Send").click()
     page.get_by_text("Doe, Jane").wait_for()
     context.close()

@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import httpx
 import pydicom
@@ -48,11 +49,11 @@ def zone_where_it_is(hour: int) -> str:
 
 def patient(number: int) -> dict[str, str]:
     return {
-        "patient": f"N-{number}",
+        "patient": f"NIGHT-{number}",
         "issuer": "LOCAL",
         "name": f"Canary, Clara {number}",
         "born": f"19{50 + number}-01-02",
-        "accession": f"A-{number}",
+        "accession": f"ORDER-{number}",
         "about": "CT of the chest",
     }
 
@@ -61,7 +62,7 @@ def study(number: int) -> list[pydicom.Dataset]:
     """Two images of the study that one of the patients is asked about."""
     made = images(100 + number, 2)
     for ds in made:
-        ds.PatientID, ds.AccessionNumber = f"N-{number}", f"A-{number}"
+        ds.PatientID, ds.AccessionNumber = f"NIGHT-{number}", f"ORDER-{number}"
         ds.PatientName = f"Canary^Clara {number}"
         ds.PatientBirthDate = f"19{50 + number}0102"
     return made
@@ -173,8 +174,12 @@ def test_a_batch_of_the_night_with_one_that_fails_and_a_disc_in_its_place(
 
     # by day nothing goes out: all twenty wait for the night
     board = f"{root(server)}{BOARD}"
-    nights = page.locator("tbody td[data-of=Due]:not(:empty)")
-    until(page, board, lambda: states(page) == ["Waiting"] * BATCH and nights.count() == BATCH)
+    zone = ZoneInfo(server.environment["VNA_SITE_TIMEZONE"])
+    tonight = dt.datetime.now(zone).replace(hour=22, minute=0)
+    due = page.locator("tbody td[data-of=Due]")
+    at = tonight.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M")
+    until(page, board, lambda: due.all_inner_texts() == [at] * BATCH)
+    assert states(page) == ["Waiting"] * BATCH
     glanced(page, "night-waiting")
     assert post.relay.mails == []
 
@@ -194,7 +199,7 @@ def test_a_batch_of_the_night_with_one_that_fails_and_a_disc_in_its_place(
     told_of = post.mail(CLERKS, subject="What went out tonight: 20").part("plain")
     assert "Of these, the message failed: 1." in told_of
     assert "Somebody is needed: 0." in told_of
-    for secret in (b"Canary", b"Clara", b"chest", b"N-1", b"A-1", b"nobody@"):
+    for secret in (b"Canary", b"Clara", b"chest", b"NIGHT-", b"ORDER-", b"nobody@"):
         assert secret not in post.everything()
     page.goto(re.findall(r"http://\S+/shares", told_of)[0])
     page.get_by_role("link", name="Failed").click()

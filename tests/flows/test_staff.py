@@ -260,6 +260,10 @@ def test_pages_of_staff_are_there_in_german(desk: Desk, browser: Browser) -> Non
         (f"{study}/share", "„Chest 2“ freigeben", "share-new"),
         ("/shares", "Freigaben", "shares"),
         ("/requests/patients", "Anfragen", "requests"),
+        (f"{study}/consents", "Einwilligungen", "consents"),
+        (f"{study}/correct", "„Chest 2“ berichtigen", "correct"),
+        ("/imports", "Importe", "imports"),
+        ("/rules", "Regeln", "rules"),
     ):
         page.goto(desk.root + path)
         page.get_by_role("heading", name=heading, level=1).wait_for()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from pathlib import Path
 
@@ -22,6 +23,19 @@ _KEYWORDS: dict[str, tuple[int, ...] | None] = {
     "_": None,
 }
 _PLACE = re.compile(r"%\((\w+)\)s|%%")
+
+# a template, taken apart: what Jinja does, what HTML says, and between them what people read
+_DONE = re.compile(
+    r"\{%\s*trans.*?endtrans\s*%\}|\{%\s*block body.*?endblock\s*%\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL
+)
+_SILENT = re.compile(r"<(code|pre|script|style)\b.*?</\1>", re.DOTALL)
+_SHOWN = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
+_GIVEN = re.compile(r"\b(?:_|ngettext|gettext)\((?:\s*,?\s*(?:'[^']*'|\"[^\"]*\"))+")
+_LITERAL = re.compile(r"'([A-Z]?[a-z]+ [^'%]*|[A-Z][a-z]+)'")
+_READ = re.compile(r"\b(?:aria-label|alt|title|placeholder|label|data-of)=\"([^\"]*)\"")
+_WORD = re.compile(r"[A-Za-z]{2,}")
+_CODE = re.compile(r"[^a-z]*|p(-[a-z]{4}){2}")
+_NAMES = {"AE", "CT", "DICOM", "DICOMweb", "Deutsch", "English", "ID", "MB", "OHIF", "UTC"}
 
 
 def written() -> dict[str | tuple[str, str], str]:
@@ -70,6 +84,20 @@ def test_a_translation_has_the_places_of_its_text(language: str) -> None:
         for string in strings(one):
             found = set(_PLACE.findall(string))
             assert found == wanted or (one.pluralizable and found < wanted), one.id
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "vna").rglob("templates/*.html")), ids=lambda path: path.name
+)
+def test_whatever_a_template_says_can_be_translated(path: Path) -> None:
+    text = _SILENT.sub("", _DONE.sub("", path.read_text(encoding="utf-8")))
+    said = [
+        one for shown in _SHOWN.findall(text) for one in _LITERAL.findall(_GIVEN.sub("", shown))
+    ]
+    text = _SHOWN.sub("", text)
+    said += _READ.findall(text)
+    said += _WORD.findall(html.unescape(re.sub(r"<[^>]*>", " ", text)))
+    assert [one for one in said if not _CODE.fullmatch(one) and one not in _NAMES] == []
 
 
 def ids(one: Message) -> tuple[str, ...]:

@@ -80,10 +80,34 @@ def test_the_inbox_of_what_patients_ask_is_german(browser: Surfer) -> None:
     assert "Nichts wartet." in page
 
 
-def test_a_page_without_a_translation_says_that_it_is_english(browser: Surfer) -> None:
-    page = browser.get("/discs").text
-    assert '<html lang="en"' in page
-    assert "Studien" not in page
+def test_whatever_page_staff_open_is_german(browser: Surfer) -> None:
+    for path, said in (
+        ("/discs", ("Datenträger", "Noch keine.")),
+        ("/imports", ("Importe", "Woher kommt es?", "Import beginnen")),
+        ("/requests", ("Anfragen nach Bildern", "Wen fragen Sie?", "Link senden")),
+        ("/consents", ("Einwilligungen", "Wessen?", "Untersuchung, in einfachen Worten")),
+        ("/consents/texts", ("Was Patienten gefragt werden", "Bilder an die Person selbst")),
+        (f"/study/{ONE.study}/consents", ("Auf diesem Tablet fragen", "Was wurde gesagt?")),
+        (f"/study/{ONE.study}/correct", ("„Thorax“ berichtigen", "Wem sie gehört")),
+        (f"/study/{ONE.study}/opened", ("Wer „Thorax“ geöffnet hat", "Zurück zur Studie")),
+        ("/patients", ("Personen, bei denen nachzusehen ist", "Nichts wartet.")),
+        ("/rules", ("Regeln", "Es gibt keine Regel", "Niemand ist bekannt")),
+        ("/dev/inbox", ("Posteingang", "Nichts verlässt diesen Rechner.")),
+    ):
+        page = browser.get(path).text
+        assert '<html lang="de"' in page, path
+        for text in said:
+            assert text in page, (path, text)
+
+
+def test_what_is_wrong_is_said_in_german(browser: Surfer) -> None:
+    page = browser.post("/consents", "/consents").text
+    assert "Geben Sie die Patienten-ID ein." in page
+    page = browser.post(f"/study/{ONE.study}/correct", act="look").text
+    assert "Sagen Sie, zu welcher Patienten-ID sie gehört." in page
+    began = browser.post("/imports", "/imports", note="x").headers["location"]
+    page = browser.post(f"{began}/confirm", began, family="Adams").text
+    assert '<html lang="de"' in page
 
 
 def test_who_asks_for_no_language_of_ours_reads_english(browser: Surfer) -> None:

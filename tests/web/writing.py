@@ -68,6 +68,10 @@ _SHARED = {
     "purpose": "patient-request", "basis": "legal:patient-request", "until": "{soon}",
     "language": "en", "download": "on", "series.{series}": "on",
 }  # fmt: skip
+_GUARDIAN = {
+    "act": "give", "relation": "guardian", "called": "Ann", "shown.custody": "on",
+    "may_view": "on", "until": "{soon}", "login": "",
+}  # fmt: skip
 _SECRET = {"grant": "{grant}", "secret": "A" * 43, "passcode": "ABCD-EFGH", "code": ""}
 _MY_SECRET = {**_SECRET, "grant": "{mygrant}"}
 _CHEST = {"name": "chest", "to": "ae:PACS", "modality": "CT", "callers": "", "keys": ""}
@@ -102,6 +106,10 @@ STAFF: dict[Key, tuple[Case, ...]] = {
             login="p-abcd-efgh",
             until="{soon}",
         ),
+    ),
+    ("POST", "/study/{study}/carers"): (
+        Case(Reach.BOTH, _GUARDIAN),
+        Case(Reach.BOTH, {"act": "end", "carer": "{carer}", "reason": "It is over"}),
     ),
     ("POST", "/share/{share:int}/test"): (study(),),
     ("POST", "/share/{share:int}/disc"): (study(),),
@@ -193,6 +201,11 @@ PATIENTS: dict[Key, tuple[Case, ...]] = {
     ("POST", "/my/consents/withdraw"): (Case(Reach.PERSON, {"consent": "{consent}"}),),
     ("POST", "/my/requests"): (study(kind="correct", words="It is wrong.", study="{study}"),),
     ("POST", "/my/requests/{number:int}/withdraw"): (mine(),),
+    ("POST", "/my/study/{study}/carers"): (study(kept="yes"), study(kept="no")),
+    ("POST", "/my/carers"): (
+        Case(Reach.PERSON, {"act": "end", "carer": "{carer}"}),
+        nothing("to an account by its name", act="give", called="Ann", login="p-none-none"),
+    ),
     ("POST", "/my/account/language"): (nothing("one's own", language="de"),),
     ("POST", "/my/account/contact"): (
         nothing("one's own", act="begin", kind="email", typed="jane@example.org"),
@@ -230,6 +243,7 @@ ELSEWHERE: dict[Key, str] = {
     ("POST", "/enrol/passkey"): _ENROLLING,
     ("POST", "/enrol/done"): _ENROLLING,
     ("POST", "/my/start"): _ENROLLING,
+    ("POST", "/my/acting"): "changes this session's cookie: tests/web/test_carers.py",
     ("POST", "/account/sessions/end"): _ACCOUNT,
     ("POST", "/account/recovery-codes"): _ACCOUNT,
     ("POST", "/account/passkeys/begin"): _ACCOUNT,

@@ -22,14 +22,15 @@ from vna.db import statements
 from vna.db.pool import Connection, Database
 from vna.errors import InvalidRequest, NotFound, NotProven
 from vna.telemetry import EMERGENCIES
+from vna.texts import marked
 
 _SQL = statements.load("restriction")
 
 REASONS = {
-    "treatment": "The patient is being treated right now",
-    "unconscious": "The patient cannot say who treats them",
-    "on-call": "I stand in for the colleague in charge",
-    "disaster": "Many injured at once",
+    "treatment": marked("The patient is being treated right now"),
+    "unconscious": marked("The patient cannot say who treats them"),
+    "on-call": marked("I stand in for the colleague in charge"),
+    "disaster": marked("Many injured at once"),
 }
 VERDICTS = ("ok", "not-ok")
 LASTS_S = 1800.0

@@ -127,7 +127,9 @@ class PatientAccounts:
                 is_held = conn.execute(_SQL.is_study, (study,)).fetchone() == (True,)
             if not is_held:
                 raise NotFound  # as for a study out of reach
-            raise NotFound("Nobody knows yet whom this study is about: look again in a minute.")
+            raise NotFound(
+                marked("Nobody knows yet whom this study is about: look again in a minute.")
+            )
         found = self._identities.person(who, standing.identity)
         first = sorted(found.identities, key=lambda one: one.id != standing.identity)
         with self._database.reading() as conn:
@@ -161,7 +163,7 @@ class PatientAccounts:
             else:
                 held = self._held(tx, holder, binding_id)
                 if held.confirmed_at is None:
-                    raise Conflict("This account waits to be confirmed; that comes first.")
+                    raise Conflict(marked("This account waits to be confirmed; that comes first."))
                 account_id, login = held.account_id, held.login
             code, until = bindings.issue(tx, self._vault, account_id, by=who.name, lasts_s=CODE_S)
             detail = {"account": login, "compared": told, "new": binding_id is None}
@@ -184,7 +186,7 @@ class PatientAccounts:
         def work(tx: Connection) -> None:
             held = self._held(tx, holder, binding_id)
             if held.confirmed_at is not None:
-                raise Conflict("This account was confirmed before.")
+                raise Conflict(marked("This account was confirmed before."))
             bindings.confirm(tx, held, who.name)
             self._tell(tx, who, "account.confirmed", {"account": held.login, "compared": told})
             self._identities.bound(tx, who, held.identity, account=held.login)
@@ -327,17 +329,23 @@ class PatientAccounts:
 
     def _obstacle(self, identities: Sequence[Identity], *, is_doubtful: bool) -> str | None:
         if not self._people.roles.is_own([PATIENT]):
-            return 'There is no role "patient" of the reach "own" in the roles of this archive.'
+            return marked(
+                'There is no role "patient" of the reach "own" in the roles of this archive.'
+            )
         if is_doubtful or any(one.quarantined for one in identities):
-            return "It is in doubt whom this study is about: decide that first, among the patients."
+            return marked(
+                "It is in doubt whom this study is about: decide that first, among the patients."
+            )
         if not any(one.said.born for one in identities):
-            return "No birth date is known of this person, and the code is typed together with it."
+            return marked(
+                "No birth date is known of this person, and the code is typed together with it."
+            )
         return None
 
     def _held(self, tx: Connection, holder: Holder, binding_id: int) -> Binding:
         held = bindings.hold(tx, binding_id)
         if held is None or held.identity not in {one.id for one in holder.identities}:
-            raise NotFound("This person has no such account, or it ended.")
+            raise NotFound(marked("This person has no such account, or it ended."))
         return held
 
     def _is_born(self, identity: bytes, typed: str) -> bool:
@@ -373,5 +381,5 @@ def read_day(typed: str) -> dt.date | None:
 def _require_compared(compared: Collection[str]) -> list[str]:
     told = [one for one in COMPARED if one in compared]
     if len(told) < LEAST_COMPARED:
-        raise InvalidRequest("Compare at least two things with the person before you.")
+        raise InvalidRequest(marked("Compare at least two things with the person before you."))
     return told

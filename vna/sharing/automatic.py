@@ -31,6 +31,7 @@ from vna.sharing.rooms import Act, Rooms, now
 from vna.sharing.rules import REPORTS, default_until
 from vna.sharing.values import Offer, Person, Purpose
 from vna.telemetry import SHARE_ACTS
+from vna.texts import marked
 
 WHO = "consent"
 """Under which name it shares."""
@@ -167,11 +168,13 @@ class Automation:
     def _is_due(self, due: Due, plan: Plan) -> bool:
         """Look at what may have changed since it was expected. Raises `Conflict`."""
         if not due.is_consented:
-            self._note(due, "left", cause="The consent is over.")
+            self._note(due, "left", cause=marked("The consent is over."))
         elif not due.is_meant:
-            self._note(due, "left", cause="The study is another person's, or another order's, now.")
+            self._note(
+                due, "left", cause=marked("The study is another person's, or another order's, now.")
+            )
         elif due.is_old:
-            self._note(due, "left", cause="The study is older than the consent.")
+            self._note(due, "left", cause=marked("The study is older than the consent."))
         elif due.labels:
             told = ", ".join(due.labels)
             self._note(due, "waiting", cause=f"The study is {told}.", due_at=now() + _AGAIN)
@@ -285,9 +288,9 @@ def check_person(due: Due, plan: Plan) -> None:
     """
     person = plan.person
     if person.birth_date and due.birth_date and person.birth_date != due.birth_date:
-        raise Conflict("The birth date of the study is not the one that was compared.")
+        raise Conflict(marked("The birth date of the study is not the one that was compared."))
     if not words(_name_of(due.answer)) & words(person.name):
-        raise Conflict("The name of the study is not the one that was compared.")
+        raise Conflict(marked("The name of the study is not the one that was compared."))
 
 
 def words(name: str) -> frozenset[str]:

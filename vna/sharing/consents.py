@@ -21,6 +21,7 @@ from vna.sharing.plans import Lane, Plan, check_plan, seal_plan
 from vna.sharing.rooms import SQL, Act, Rooms, Runs, now
 from vna.sharing.rules import MOST_NAME, Limits
 from vna.telemetry import SHARE_ACTS
+from vna.texts import marked
 
 PURPOSES = ("treatment", "patient-request", "third-party", "research")
 WAYS = ("kiosk", "paper", "portal", "staff")
@@ -102,7 +103,7 @@ class Consents:
         if plan is not None:
             check_plan(plan)
             if not consent.allowed:
-                raise InvalidRequest("What somebody forbids is not sent.")
+                raise InvalidRequest(marked("What somebody forbids is not sent."))
         consent_id = new_id()
         row = self._row(who, consent_id, consent)
 
@@ -209,7 +210,7 @@ class Consents:
     def _end(self, tx: Act, who: Principal, consent_id: int, state: str) -> None:
         row = {"consent_id": consent_id, "state": state, "ended_at": now(), "ended_by": who.name}
         if tx.execute(SQL.end_consent, row).fetchone() is None:
-            raise NotFound("There is no such consent, or it is over already.")
+            raise NotFound(marked("There is no such consent, or it is over already."))
         target = {"consent": consent_id}
         tx.write_down(records.CONSENT_END, target, row, who.name)
 
@@ -250,24 +251,24 @@ def _is_same_question(old: Limits, new: Consent) -> bool:
 
 def _check(consent: Consent) -> None:
     if not consent.issuer or not consent.patient_id:
-        raise InvalidRequest("A consent is that of somebody with a Patient ID.")
+        raise InvalidRequest(marked("A consent is that of somebody with a Patient ID."))
     if consent.purpose not in PURPOSES or consent.way not in WAYS:
         raise InvalidRequest(
             "A consent is for a purpose, and was given in some way, that is known."
         )
     if not _VERSION.fullmatch(consent.text_version):
-        raise InvalidRequest("Say which version of the text was agreed to.")
+        raise InvalidRequest(marked("Say which version of the text was agreed to."))
     if not 0 < len(consent.signed_by.strip()) <= MOST_NAME:
-        raise InvalidRequest("A consent is signed by name.")
+        raise InvalidRequest(marked("A consent is signed by name."))
     if consent.modalities is not None and not (
         consent.modalities and all(_MODALITY.fullmatch(one) for one in consent.modalities)
     ):
-        raise InvalidRequest("Modalities are written CT, MR, US.")
+        raise InvalidRequest(marked("Modalities are written CT, MR, US."))
     dates = (consent.studied_from, consent.studied_to)
     if dates[0] is not None and dates[1] is not None and dates[0] > dates[1]:
-        raise InvalidRequest("The first day of the studies is after the last.")
+        raise InvalidRequest(marked("The first day of the studies is after the last."))
     if consent.valid_to is not None and consent.valid_to <= now():
-        raise InvalidRequest("A consent ends in the future.")
+        raise InvalidRequest(marked("A consent ends in the future."))
 
 
 def _limits(row: tuple[Any, ...]) -> Limits:

@@ -20,6 +20,7 @@ from vna.sharing.plans import Lane, Plan, read_person, written_channel, written_
 from vna.sharing.rooms import Act, Rooms
 from vna.sharing.rules import LEAST_CONFIRMED, MOST_NAME
 from vna.sharing.values import Confirmed, Person, Recipient
+from vna.texts import marked
 
 _ASKING = b"kiosk"
 _MOST_ABOUT = 200
@@ -126,7 +127,7 @@ class Kiosks:
             if row is None:
                 raise NotAuthenticated
             if self._kiosk(row).is_answered:
-                raise Conflict("This was answered already.")
+                raise Conflict(marked("This was answered already."))
             tx.execute(SQL.answer_kiosk, (consent_id, digest(secret)))
 
         return self._consents.record(_teller(kiosk), consent, plan=plan, also=once)
@@ -160,7 +161,7 @@ def _plan(asking: Asking, answer: Answer) -> Plan:
     else:
         to, by, notify = answer.to, answer.by, answer.to
     if to is None or by is None:
-        raise InvalidRequest("Say where the link is to go, and where the code.")
+        raise InvalidRequest(marked("Say where the link is to go, and where the code."))
     return Plan(
         person=asking.person,
         recipient=asking.recipient or Recipient(name=asking.person.name),
@@ -175,19 +176,19 @@ def _plan(asking: Asking, answer: Answer) -> Plan:
 
 def _check(asking: Asking) -> None:
     if not asking.issuer or not asking.patient_id.strip() or len(asking.patient_id) > MOST_NAME:
-        raise InvalidRequest("A consent is that of somebody with a Patient ID.")
+        raise InvalidRequest(marked("A consent is that of somebody with a Patient ID."))
     if asking.purpose not in PURPOSES:
         raise InvalidRequest("A consent is for a purpose that is known.")
     if not 0 < len(asking.person.name.strip()) <= MOST_NAME:
-        raise InvalidRequest("Say who this is.")
+        raise InvalidRequest(marked("Say who this is."))
     if len(asking.person.confirmed - {Confirmed.ACCOUNT}) < LEAST_CONFIRMED:
         raise InvalidRequest(
-            "Compare two things with the person at least: name and birth date, say."
+            marked("Compare two things with the person at least: name and birth date, say.")
         )
     if len(asking.about) > _MOST_ABOUT:
-        raise InvalidRequest("Say in fewer words what is examined.")
+        raise InvalidRequest(marked("Say in fewer words what is examined."))
     if asking.recipient is not None and (asking.to is None or asking.by is None):
-        raise InvalidRequest("Say where the link is to go, and where the code.")
+        raise InvalidRequest(marked("Say where the link is to go, and where the code."))
 
 
 def _written(asking: Asking) -> dict[str, object]:

@@ -14,7 +14,7 @@ from vna.errors import InvalidRequest
 from vna.sharing.rooms import Rooms
 from vna.sharing.rules import LEAST_CONFIRMED, MOST_NAME, are_one
 from vna.sharing.values import Confirmed, Person, Protection, Purpose, Recipient
-from vna.texts import ENGLISH, languages
+from vna.texts import ENGLISH, languages, marked
 
 _PLAN = b"consent plan"
 
@@ -63,18 +63,20 @@ def check_plan(plan: Plan) -> None:
     """Refuse a plan that could not be carried out. Raises `InvalidRequest`."""
     if len(plan.person.confirmed - {Confirmed.ACCOUNT}) < LEAST_CONFIRMED:
         raise InvalidRequest(
-            "Compare two things with the person at least: name and birth date, say."
+            marked("Compare two things with the person at least: name and birth date, say.")
         )
     if not 0 < len(plan.person.name.strip()) <= MOST_NAME:
-        raise InvalidRequest("Say who this is.")
+        raise InvalidRequest(marked("Say who this is."))
     if not 0 < len(plan.recipient.name.strip()) <= MOST_NAME:
-        raise InvalidRequest("Say to whom the images are given.")
+        raise InvalidRequest(marked("Say to whom the images are given."))
     if len(plan.recipient.organisation) > MOST_NAME:
-        raise InvalidRequest("The name of an organisation is shorter than that.")
+        raise InvalidRequest(marked("The name of an organisation is shorter than that."))
     if are_one(plan.to, plan.by):
-        raise InvalidRequest("Link and code must not end up in the same mailbox or telephone.")
+        raise InvalidRequest(
+            marked("Link and code must not end up in the same mailbox or telephone.")
+        )
     if plan.language not in languages():
-        raise InvalidRequest("Messages are written in the languages of the pages.")
+        raise InvalidRequest(marked("Messages are written in the languages of the pages."))
 
 
 def seal_plan(rooms: Rooms, consent_id: int, plan: Plan) -> bytes:

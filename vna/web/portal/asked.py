@@ -11,19 +11,21 @@ from vna.access.principal import Action, Principal
 from vna.delivery.channels import email, phone
 from vna.errors import InvalidRequest, NotFound
 from vna.imports.requests import Standing, Wanted
+from vna.texts import marked
 from vna.web.exchange import Counter
 from vna.web.portal.guard import Page, Visit, guarded
 from vna.web.portal.pages import Pages
+from vna.web.portal.shares import CAUSES
 
 _HERE = "/requests"
 _DAYS = 14
 _STATES = {
-    Standing.SENT: ("Not opened yet", ""),
-    Standing.OPENED: ("Opened", ""),
-    Standing.DELIVERED: ("The images are here", "is-good"),
-    Standing.LOCKED: ("Locked: ten wrong passcodes", "is-bad"),
-    Standing.EXPIRED: ("Its time is over", "is-warn"),
-    Standing.STOPPED: ("Stopped", ""),
+    Standing.SENT: (marked("Not opened yet"), ""),
+    Standing.OPENED: (marked("Opened"), ""),
+    Standing.DELIVERED: (marked("The images are here"), "is-good"),
+    Standing.LOCKED: (marked("Locked: ten wrong passcodes"), "is-bad"),
+    Standing.EXPIRED: (marked("Its time is over"), "is-warn"),
+    Standing.STOPPED: (marked("Stopped"), ""),
 }
 
 
@@ -54,7 +56,8 @@ async def _shown(
         status=200 if trouble is None else 400,
         requests=found,
         states=_STATES,
-        trouble=None if trouble is None else str(trouble),
+        causes=CAUSES,
+        trouble=None if trouble is None else visit.said(trouble),
         said={"until": until.isoformat(), "language": "en", **said},
         here=_HERE,
     )
@@ -77,7 +80,7 @@ def _wanted(form: dict[str, str]) -> Wanted:
     try:
         until = dt.date.fromisoformat(form.get("until", ""))
     except ValueError as exc:
-        raise InvalidRequest("A date is written as year-month-day, as 2026-11-30.") from exc
+        raise InvalidRequest(marked("A date is written as year-month-day, as 2026-11-30.")) from exc
     return Wanted(
         organisation=form.get("organisation", ""),
         wanted=form.get("wanted", ""),
@@ -92,6 +95,6 @@ async def _stop(visit: Visit) -> Response:
     await visit.form()
     number: int = visit.request.path_params["number"]
     if number >= 1 << 63:
-        raise NotFound("There is no such request.")
+        raise NotFound(marked("There is no such request."))
     await visit.hop(lambda: visit.counter.engines.imports.requests.stop(who, number))
     return visit.go(_HERE)

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from vna.access.accounts import Account
-from vna.errors import NotAuthenticated, NotProven, TooMany
+from vna.errors import NotAuthenticated, NotProven, TooMany, VNAError
 from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.portal.guard import Endpoint, Page, Visit, Whose, guarded
@@ -47,14 +47,14 @@ async def _confirm(visit: Visit) -> Response:
     return visit.go(goes_on)
 
 
-def _shown(visit: Visit, account: Account, goes_on: str, exc: Exception | None) -> Response:
+def _shown(visit: Visit, account: Account, goes_on: str, exc: VNAError | None) -> Response:
     status = 200 if exc is None else problems.answer(exc, "confirm")[0]
     return visit.show(
         "confirm.html",
         status=status,
         account=account,
         next=goes_on,
-        trouble=None if exc is None else str(exc),
+        trouble=None if exc is None else visit.said(exc),
         sso=visit.people.federation.shown_as,
     )
 

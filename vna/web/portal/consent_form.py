@@ -11,26 +11,26 @@ from vna.sharing.consents import Consent
 from vna.sharing.kiosks import Asking
 from vna.sharing.plans import Lane, Plan
 from vna.sharing.values import Channel, Confirmed, Person, Recipient, channel
-from vna.texts import ENGLISH
+from vna.texts import ENGLISH, marked
 from vna.web.portal.share_form import Typed
 
 PURPOSES = {
-    "patient-request": "Images to the patient",
-    "treatment": "Treatment elsewhere",
-    "third-party": "Insurance, legal matter, somebody else",
-    "research": "Research",
+    "patient-request": marked("Images to the patient"),
+    "treatment": marked("Treatment elsewhere"),
+    "third-party": marked("Insurance, legal matter, somebody else"),
+    "research": marked("Research"),
 }
 LANES = {
-    Lane.NOW.value: "When the images are complete",
-    Lane.TONIGHT.value: "Tonight",
-    Lane.URGENT.value: "Urgent",
+    Lane.NOW.value: marked("When the images are complete"),
+    Lane.TONIGHT.value: marked("Tonight"),
+    Lane.URGENT.value: marked("Urgent"),
 }
-WAYS = {"paper": "On paper", "staff": "To us, in person"}
+WAYS = {"paper": marked("On paper"), "staff": marked("To us, in person")}
 CONFIRMED = {
-    Confirmed.NAME: "Name",
-    Confirmed.BIRTH_DATE: "Date of birth",
-    Confirmed.PATIENT_ID: "Patient ID",
-    Confirmed.ADDRESS: "Address",
+    Confirmed.NAME: marked("Name"),
+    Confirmed.BIRTH_DATE: marked("Date of birth"),
+    Confirmed.PATIENT_ID: marked("Patient ID"),
+    Confirmed.ADDRESS: marked("Address"),
 }
 OF_PERSON = ("patient", "issuer", "name", "born", "accession", "about", "study")
 
@@ -65,7 +65,7 @@ def whom(fields: Mapping[str, str], issuer: str) -> Whom:
         study=typed.text("study"),
     )
     if not found.patient:
-        raise InvalidRequest("Type the Patient ID.")
+        raise InvalidRequest(marked("Type the Patient ID."))
     if any(len(value) > 200 or "\x00" in value for value in found.fields().values()):
         raise InvalidRequest("That is longer than any name or number.")
     return found
@@ -92,7 +92,7 @@ def consent_of(typed: Typed, of: Whom, version: str) -> Consent:
     """Read what somebody said on paper or in person. Raises `InvalidRequest`."""
     said = typed.text("said")
     if said not in ("yes", "no"):
-        raise InvalidRequest("Say whether it was a yes or a no.")
+        raise InvalidRequest(marked("Say whether it was a yes or a no."))
     modalities = frozenset(typed.text("modalities").upper().replace(",", " ").split())
     return Consent(
         issuer=of.issuer,
@@ -114,7 +114,7 @@ def plan_of(typed: Typed, of: Whom) -> Plan | None:
     if to is None and by is None:
         return None
     if to is None or by is None:
-        raise InvalidRequest("Say where the link is to go, and where the code.")
+        raise InvalidRequest(marked("Say where the link is to go, and where the code."))
     return Plan(
         person=_person(typed, of),
         recipient=_recipient(typed) or Recipient(name=of.name),
@@ -136,7 +136,7 @@ def _person(typed: Typed, of: Whom) -> Person:
     try:
         born = dt.date.fromisoformat(of.born) if of.born else None
     except ValueError as exc:
-        raise InvalidRequest("A birth date is written year-month-day.") from exc
+        raise InvalidRequest(marked("A birth date is written year-month-day.")) from exc
     return Person(name=of.name, birth_date=born, confirmed=confirmed)
 
 
@@ -149,7 +149,7 @@ def _lane(typed: Typed) -> Lane:
     try:
         return Lane(typed.text("lane") or Lane.NOW.value)
     except ValueError as exc:
-        raise InvalidRequest("Say when it shall go out.") from exc
+        raise InvalidRequest(marked("Say when it shall go out.")) from exc
 
 
 def _until(text: str) -> dt.datetime | None:
@@ -158,4 +158,4 @@ def _until(text: str) -> dt.datetime | None:
     try:
         return dt.datetime.combine(dt.date.fromisoformat(text), dt.time(23, 59, 59), dt.UTC)
     except ValueError as exc:
-        raise InvalidRequest("A day is written year-month-day.") from exc
+        raise InvalidRequest(marked("A day is written year-month-day.")) from exc

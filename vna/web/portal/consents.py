@@ -16,7 +16,7 @@ from vna.dicom.refs import StudyRef, uid
 from vna.errors import Conflict, InvalidRequest, NotFound, VNAError
 from vna.sharing.consents import Recorded
 from vna.sharing.plans import Lane
-from vna.texts import ENGLISH, Texts, languages
+from vna.texts import ENGLISH, Texts, languages, marked
 from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.portal import study
@@ -39,9 +39,15 @@ from vna.web.portal.share_form import Typed
 _MOST_FIELDS = 40
 _MOST_TEXT = 64 << 10
 _REFUSED = (InvalidRequest, Conflict, NotFound)
+_STATES = {
+    "active": marked("Active"),
+    "withdrawn": marked("Withdrawn"),
+    "superseded": marked("Superseded"),
+}
+_WAYS = {**WAYS, "kiosk": marked("On a tablet"), "portal": marked("On their own pages")}
 _SAID = {
-    "recorded": "It is recorded.",
-    "withdrawn": "It is withdrawn. What rested on it is stopped.",
+    "recorded": marked("It is recorded."),
+    "withdrawn": marked("It is withdrawn. What rested on it is stopped."),
 }
 
 
@@ -83,7 +89,9 @@ async def _of_study(visit: Visit) -> Response:
         found = study.find(engines, who, asked)
         patient = engines.trail.patients([asked]).get(asked)
         if patient is None or not patient.patient_id:
-            raise NotFound("This study has no Patient ID: nobody can be asked for a consent to it.")
+            raise NotFound(
+                marked("This study has no Patient ID: nobody can be asked for a consent to it.")
+            )
         return Whom(
             patient=patient.patient_id,
             issuer=patient.issuer,
@@ -122,7 +130,7 @@ async def _withdraw(visit: Visit) -> Response:
     def withdraw(of: Whom) -> None:
         known = consents.of_person(who, of.issuer, of.patient)
         if int(number) not in {one.consent_id for one in known}:
-            raise NotFound("This person has no such consent.")
+            raise NotFound(marked("This person has no such consent."))
         consents.withdraw(who, int(number))
 
     return await _done(visit, who, fields, withdraw, "withdrawn")
@@ -178,7 +186,7 @@ async def _texts(visit: Visit) -> Response:
         except InvalidRequest as found:
             exc = found
     if purpose not in PURPOSES:
-        raise InvalidRequest("A consent is for a purpose that is known.")
+        raise InvalidRequest(marked("A consent is for a purpose that is known."))
     versions = await visit.hop(lambda: texts.all(who, purpose))
     latest = {
         one: next((text for text in versions if text.language == one), None) for one in languages()
@@ -191,7 +199,7 @@ async def _texts(visit: Visit) -> Response:
         versions=versions,
         latest=latest,
         typed=Typed(fields),
-        trouble=None if exc is None else str(exc),
+        trouble=None if exc is None else visit.said(exc),
         may_edit=Action.MANAGE in who.actions,
         names={one: Texts(one).name for one in languages()},
         here="/consents",
@@ -204,7 +212,7 @@ def _blank(visit: Visit, fields: Mapping[str, str], exc: VNAError | None = None)
         status=200 if exc is None else problems.status_of(exc),
         typed=Typed(fields),
         issuer=visit.counter.engines.settings.site.issuer,
-        trouble=None if exc is None else str(exc),
+        trouble=None if exc is None else visit.said(exc),
         here="/consents",
     )
 
@@ -233,11 +241,13 @@ async def _shown(
         sent_by={number: lane.value for number, lane in lanes.items()},
         typed=Typed(fields or {}),
         is_again=fields is not None,
-        trouble=None if exc is None else str(exc),
+        trouble=None if exc is None else visit.said(exc),
         said=said,
         purposes=PURPOSES,
         lanes=LANES,
         ways=WAYS,
+        all_ways=_WAYS,
+        states=_STATES,
         confirmed=[(f"confirmed.{one.value}", text) for one, text in CONFIRMED.items()],
         languages={one: Texts(one).name for one in languages()},
         here="/consents",

@@ -16,9 +16,10 @@ from starlette.routing import Route
 from vna.access.policy import require
 from vna.access.principal import Action, Principal
 from vna.dicom.refs import UID, Level, StudyRef, uid
-from vna.errors import Conflict, InvalidRequest, NotFound
+from vna.errors import Conflict, InvalidRequest, NotFound, VNAError
 from vna.operate.corrections import REASON_MOST, Correction
 from vna.query.keys import from_parameters
+from vna.texts import marked
 from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.portal.attributes import as_date
@@ -27,15 +28,15 @@ from vna.web.portal.pages import Pages, person
 from vna.web.portal.study import find
 
 NAMES = {
-    "PatientID": "Patient ID",
-    "IssuerOfPatientID": "Given by",
-    "PatientName": "Name",
-    "PatientBirthDate": "Date of birth",
-    "PatientSex": "Sex",
-    "AccessionNumber": "Accession number",
-    "StudyDescription": "Description",
+    "PatientID": marked("Patient ID"),
+    "IssuerOfPatientID": marked("Given by"),
+    "PatientName": marked("Name"),
+    "PatientBirthDate": marked("Date of birth"),
+    "PatientSex": marked("Sex"),
+    "AccessionNumber": marked("Accession number"),
+    "StudyDescription": marked("Description"),
 }
-SEXES = {"": "not known", "F": "female", "M": "male", "O": "other"}
+SEXES = {"": marked("not known"), "F": marked("female"), "M": marked("male"), "O": marked("other")}
 _TYPED = {
     "PatientName": "00100010",
     "PatientBirthDate": "00100030",
@@ -80,7 +81,7 @@ def _do(visit: Visit, who: Principal, study: UID, form: Mapping[str, str]) -> No
             typed = {keyword: _value(keyword, form) for keyword in _TYPED if keyword in form}
             changes = {keyword: text for keyword, text in typed.items() if text != now[keyword]}
             if not changes:
-                raise InvalidRequest("This is what the study shows already.")
+                raise InvalidRequest(marked("This is what the study shows already."))
             engine.correct(who, study, changes, reason=reason)
         case "move":
             more = {keyword: _value(keyword, form) for keyword in _OF_PATIENT if keyword in form}
@@ -91,10 +92,10 @@ def _do(visit: Visit, who: Principal, study: UID, form: Mapping[str, str]) -> No
             if not _ID.fullmatch(correction):
                 raise InvalidRequest("That is no correction.")
             if not any(one.id.hex() == correction for one in engine.history(who, study)):
-                raise NotFound("There is no such correction.")
+                raise NotFound(marked("There is no such correction."))
             engine.undo(who, bytes.fromhex(correction), reason=reason)
         case _:
-            raise InvalidRequest("Say what is to be done.")
+            raise InvalidRequest(marked("Say what is to be done."))
 
 
 def _value(keyword: str, form: Mapping[str, str]) -> str:
@@ -106,7 +107,7 @@ def _value(keyword: str, form: Mapping[str, str]) -> str:
 def _whose(form: Mapping[str, str]) -> tuple[str, str | None]:
     patient_id = form.get("PatientID", "").strip()
     if not patient_id:
-        raise InvalidRequest("Say the Patient ID it belongs to.")
+        raise InvalidRequest(marked("Say the Patient ID it belongs to."))
     return patient_id, form.get("IssuerOfPatientID", "").strip() or None
 
 
@@ -132,7 +133,7 @@ async def _shown(
     visit: Visit,
     who: Principal,
     study: UID,
-    exc: Exception | None = None,
+    exc: VNAError | None = None,
     form: Mapping[str, str] | None = None,
 ) -> Response:
     def look() -> dict[str, Any]:
@@ -149,7 +150,7 @@ async def _shown(
     return visit.show(
         "correct.html",
         status=200 if exc is None else problems.answer(exc, "page")[0],
-        trouble=None if exc is None else str(exc),
+        trouble=None if exc is None else visit.said(exc),
         typed=typed,
         sexes=SEXES,
         issuer=visit.counter.engines.settings.site.issuer,
@@ -164,7 +165,7 @@ async def _other(
     who: Principal,
     study: UID,
     form: Mapping[str, str],
-    exc: Exception | None = None,
+    exc: VNAError | None = None,
 ) -> Response:
     """Show whose the other Patient ID is, beside whose the study is now."""
     patient_id, issuer = _whose(form)
@@ -188,7 +189,7 @@ async def _other(
     return visit.show(
         "correct_move.html",
         status=200 if exc is None else problems.answer(exc, "page")[0],
-        trouble=None if exc is None else str(exc),
+        trouble=None if exc is None else visit.said(exc),
         patient_id=patient_id,
         issuer=issuer,
         typed=form,

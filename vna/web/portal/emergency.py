@@ -8,7 +8,7 @@ from starlette.routing import Route
 from vna.access.emergencies import REASONS, VERDICTS, Asking, Reason
 from vna.access.policy import require
 from vna.access.principal import Action
-from vna.errors import InvalidRequest, NotFound
+from vna.errors import InvalidRequest, NotFound, VNAError
 from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.portal.guard import Visit, guarded
@@ -46,13 +46,13 @@ async def _emergency(visit: Visit) -> Response:
     return visit.go("/emergency" if is_locked else "/")
 
 
-async def _shown(visit: Visit, form: dict[str, str], exc: Exception | None) -> Response:
+async def _shown(visit: Visit, form: dict[str, str], exc: VNAError | None) -> Response:
     status = 200 if exc is None else problems.answer(exc, "emergency")[0]
     emergencies, known = visit.people.emergencies, visit.known
     locked = await visit.hop(lambda: emergencies.locked(known)) if known.lent_until else 0
     asking = await _asking(visit)
     asked = {name: form.get(name, "") for name in ("patient", "issuer", "reason", "note")}
-    trouble = None if exc is None else str(exc)
+    trouble = None if exc is None else visit.said(exc)
     return visit.show(
         "emergency.html",
         status=status,

@@ -49,7 +49,7 @@ async def _link(visit: Visit) -> Response:
             lambda: visit.people.signing.follow_link(form.get("link", ""), visit.browser())
         )
     except (NotAuthenticated, TooMany) as exc:
-        return visit.show("enrol.html", status=_status(exc), trouble=str(exc))
+        return visit.show("enrol.html", status=_status(exc), trouble=visit.said(exc))
     return visit.go("/enrol/passphrase", cookie=cookie)
 
 

@@ -22,6 +22,7 @@ from vna.config import Limits
 from vna.errors import InvalidRequest, NotAuthenticated, NotFound, TooLarge, VNAError
 from vna.imports.taking import Taking
 from vna.imports.values import Result, Taken
+from vna.texts import marked
 from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.media import media_type
@@ -258,12 +259,12 @@ def told(taken: Result) -> str:
 
 
 _WORDS = {
-    Result.KEPT: "taken",
-    Result.FILED: "filed",
-    Result.REMOVED: "removed",
-    Result.TWICE: "there already",
-    Result.OPENED: "opened",
-    Result.OTHER: "no DICOM",
-    Result.DOCUMENT: "document",
-    Result.BAD: "not readable",
+    Result.KEPT: marked("taken"),
+    Result.FILED: marked("filed"),
+    Result.REMOVED: marked("removed"),
+    Result.TWICE: marked("there already"),
+    Result.OPENED: marked("opened"),
+    Result.OTHER: marked("no DICOM"),
+    Result.DOCUMENT: marked("document"),
+    Result.BAD: marked("not readable"),
 }

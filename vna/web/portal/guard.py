@@ -34,7 +34,7 @@ from vna.web.identity import (
     require_own_origin,
     secret_of,
 )
-from vna.web.portal.pages import TRANSLATED, Pages
+from vna.web.portal.pages import Pages
 
 T = TypeVar("T")
 
@@ -108,9 +108,9 @@ class Visit:
         return self.visitor is not None and self.visitor.is_patient
 
     def told(self, exc: VNAError) -> str:
-        """Say an error; to a patient in their language, where we know how."""
+        """Say an error in the language of the browser; to a patient in plain words."""
         if not self.is_patient:
-            return str(exc)
+            return self.said(exc)
         _ = Texts(self.language()).gettext
         by_status = {
             403: _("This page is not for you."),
@@ -125,12 +125,8 @@ class Visit:
         return Texts(self.language()).gettext(str(exc))
 
     def show(self, page: str, *, status: int = 200, **shown: Any) -> Response:  # by the page
-        """Render a page with what every page of this sort needs; `language` may be among it.
-
-        A patient's is in their language, whichever page it is; one of staff where it is translated.
-        """
-        if self.is_patient or page in TRANSLATED:
-            shown.setdefault("language", self.language())
+        """Render a page with what every page of this sort needs; `language` may be among it."""
+        shown.setdefault("language", self.language())
         answer = self.pages.page(
             page, status=status, form=forms.token(self.secret), visitor=self.visitor, **shown
         )

@@ -10,6 +10,7 @@ from starlette.routing import Route
 from vna.access.principal import Action, Principal
 from vna.errors import Conflict, InvalidRequest, NotFound, VNAError
 from vna.imports.values import Confirmation, Origin, Person, State
+from vna.texts import marked
 from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.portal import files
@@ -59,7 +60,13 @@ async def _all(visit: Visit) -> Response:
     waiting, over = await visit.hop(look)
     more = over[-1].number if len(over) == _PAGE else None
     return visit.show(
-        "imports.html", waiting=waiting, over=over, more=more, states=STATES, here=_HERE
+        "imports.html",
+        waiting=waiting,
+        over=over,
+        more=more,
+        states=STATES,
+        origins=ORIGINS,
+        here=_HERE,
     )
 
 
@@ -90,7 +97,7 @@ async def _shown(
         detail=detail,
         about=detail.about,
         exchange=exchange,
-        trouble=None if trouble is None else str(trouble),
+        trouble=None if trouble is None else visit.said(trouble),
         said=said,
         told=files.told,
         label=label,
@@ -190,11 +197,18 @@ def day(text: str) -> str:
 
 
 STATES = {
-    State.RECEIVING: ("Taking files", ""),
-    State.NEEDS_IDENTITY: ("Waits for you", "is-warn"),
-    State.CONFIRMED: ("Being filed", ""),
-    State.FILED: ("Filed", "is-good"),
-    State.REJECTED: ("Being destroyed", "is-bad"),
-    State.PURGED: ("Rejected, destroyed", "is-bad"),
+    State.RECEIVING: (marked("Taking files"), ""),
+    State.NEEDS_IDENTITY: (marked("Waits for you"), "is-warn"),
+    State.CONFIRMED: (marked("Being filed"), ""),
+    State.FILED: (marked("Filed"), "is-good"),
+    State.REJECTED: (marked("Being destroyed"), "is-bad"),
+    State.PURGED: (marked("Rejected, destroyed"), "is-bad"),
 }
 """What a state is called, and how it is coloured."""
+
+ORIGINS = {
+    Origin.DESK: marked("at the desk"),
+    Origin.REQUEST: marked("asked for"),
+    Origin.GUEST: marked("from a guest"),
+}
+"""How an import came."""

@@ -15,9 +15,9 @@ from starlette.routing import Route
 from vna.access.principal import Action, Principal
 from vna.delivery.printout import CodeSheet, code_sheet
 from vna.dicom.refs import UID, uid
-from vna.errors import Conflict, InvalidRequest, NotFound
+from vna.errors import Conflict, InvalidRequest, NotFound, VNAError
 from vna.operate.patient_accounts import Holder, Issued
-from vna.texts import ENGLISH, Texts, languages
+from vna.texts import ENGLISH, Texts, languages, marked
 from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.portal.attributes import shown
@@ -28,14 +28,14 @@ _CODE = re.compile(r"[0-9A-Z]{4}(-[0-9A-Z]{4}){2}", re.ASCII)
 _LOGIN = re.compile(r"p-[0-9a-z]{4}-[0-9a-z]{4}", re.ASCII)
 _REFUSED = (Conflict, InvalidRequest, NotFound)
 _DONE = {
-    "confirm": "The account is confirmed: they see what is about them.",
-    "end": "The account is ended. Who was signed in is out.",
+    "confirm": marked("The account is confirmed: they see what is about them."),
+    "end": marked("The account is ended. Who was signed in is out."),
 }
 _STATES = {
-    "open": ("In use", "is-good"),
-    "begun": ("Not signed in yet", ""),
-    "waiting": ("Waits for you to compare", "is-warn"),
-    "ended": ("Ended", ""),
+    "open": (marked("In use"), "is-good"),
+    "begun": (marked("Not signed in yet"), ""),
+    "waiting": (marked("Waits for you to compare"), "is-warn"),
+    "ended": (marked("Ended"), ""),
 }
 
 
@@ -81,7 +81,7 @@ def _do(visit: Visit, who: Principal, study: UID, act: str, form: dict[str, str]
     elif act == "end":
         engine.end(who, study, int(number), reason=form.get("reason", ""))
     else:
-        raise InvalidRequest("Say what is to be done.")
+        raise InvalidRequest(marked("Say what is to be done."))
     return None
 
 
@@ -90,7 +90,7 @@ async def _shown(
     who: Principal,
     study: UID,
     *,
-    exc: Exception | None = None,
+    exc: VNAError | None = None,
     done: str | None = None,
 ) -> Response:
     holder = await visit.hop(lambda: visit.counter.engines.patient_accounts.holder(who, study))
@@ -101,7 +101,7 @@ async def _shown(
         compared=_compared(holder),
         states=_STATES,
         languages={one: Texts(one).name for one in languages()},
-        trouble=None if exc is None else str(exc),
+        trouble=None if exc is None else visit.said(exc),
         done=done,
         here="/patients",
     )
@@ -111,10 +111,10 @@ def _compared(holder: Holder) -> list[tuple[str, str, str]]:
     """Say what can be compared with the person: field, what it is called, what the archive has."""
     one = holder.one
     held = [
-        ("name", "Name", shown({"Alphabetic": one.said.name.partition("=")[0]})),
-        ("birth-date", "Date of birth", str(one.said.born or "")),
-        ("patient-id", "Patient ID", one.patient_id),
-        ("address", "Address, as they say it and as your records have it", ""),
+        ("name", marked("Name"), shown({"Alphabetic": one.said.name.partition("=")[0]})),
+        ("birth-date", marked("Date of birth"), str(one.said.born or "")),
+        ("patient-id", marked("Patient ID"), one.patient_id),
+        ("address", marked("Address, as they say it and as your records have it"), ""),
     ]
     return [(f"compared.{field}", name, text) for field, name, text in held]
 

@@ -22,22 +22,6 @@ _POLICY = (
 _FRAMED = "; frame-src 'self'; media-src 'self'"
 _FRAMING = frozenset({"light.html"})  # pages that show documents and video
 
-TRANSLATED = frozenset(
-    {
-        *("studies.html", "study.html", "share.html", "share_new.html", "share_made.html"),
-        *(
-            "sealed.html",
-            "share_tested.html",
-            "shares.html",
-            "shares_automatic.html",
-            "shares_figures.html",
-        ),
-        *("patient_requests.html", "patient_request.html"),
-        *("desk_carers.html", "desk_carers_made.html"),
-    }
-)
-"""Pages of staff that are there in every language; the others are English whatever is asked for."""
-
 WAYS = (  # what staff.html calls them, where it names no more than a word
     marked("Studies"),
     marked("Shares"),

@@ -9,9 +9,10 @@ from starlette.routing import Route
 
 from vna.access.principal import Action, Principal
 from vna.dicom.refs import UID
-from vna.errors import Conflict, InvalidRequest, NotFound
+from vna.errors import Conflict, InvalidRequest, NotFound, VNAError
 from vna.operate.identities import Identity, Work
 from vna.operate.patient_accounts import Waiting
+from vna.texts import marked
 from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.portal.guard import Visit, guarded
@@ -19,14 +20,19 @@ from vna.web.portal.pages import Pages
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _GROUNDS = {
-    "R2": "One Patient ID was given to what seem to be two people.",
-    "R4": "Both have the same number, but birth date or sex do not agree.",
-    "R5": "Name, birth date and sex are the same; the Patient IDs are not.",
-    "R6": "Name and birth date are the same; the Patient IDs are not.",
-    "staff": "Somebody looked at these two before.",
+    "R2": marked("One Patient ID was given to what seem to be two people."),
+    "R4": marked("Both have the same number, but birth date or sex do not agree."),
+    "R5": marked("Name, birth date and sex are the same; the Patient IDs are not."),
+    "R6": marked("Name and birth date are the same; the Patient IDs are not."),
+    "staff": marked("Somebody looked at these two before."),
 }
 _AT_ONCE = 1000  # studies whose patients are looked at before the page is shown
-_HOW = {"equal": "is-good", "alike": "is-warn", "differs": "is-bad"}
+_HOW = {
+    marked("equal"): "is-good",
+    marked("alike"): "is-warn",
+    marked("differs"): "is-bad",
+    marked("unknown"): "",
+}
 
 
 def routes(counter: Counter, pages: Pages) -> list[Route]:
@@ -63,13 +69,13 @@ def _decide(visit: Visit, who: Principal, form: dict[str, str]) -> list[UID] | N
             return [study for study, _ in engine.link(who, one, other, reason=reason)]
         case "part":
             return [study for study, _ in engine.part(who, one, other, reason=reason)]
-    raise InvalidRequest("Say whether they are one person, two, or to be looked at later.")
+    raise InvalidRequest(marked("Say whether they are one person, two, or to be looked at later."))
 
 
 async def _shown(
     visit: Visit,
     who: Principal,
-    exc: Exception | None = None,
+    exc: VNAError | None = None,
     *,
     done: str | None = None,
     studies: list[UID] | None = None,
@@ -95,7 +101,7 @@ async def _shown(
         waiting=waiting,
         grounds=_GROUNDS,
         how=_HOW,
-        trouble=None if exc is None else str(exc),
+        trouble=None if exc is None else visit.said(exc),
         done=done,
         studies=studies or [],
         here="/patients",

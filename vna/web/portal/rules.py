@@ -11,7 +11,7 @@ from starlette.routing import Route
 from vna.access.principal import Action, Principal
 from vna.access.routes import KEYS_MOST
 from vna.access.routes import Route as Rule
-from vna.errors import Conflict, InvalidRequest, NotFound
+from vna.errors import Conflict, InvalidRequest, NotFound, VNAError
 from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.portal.guard import Visit, guarded
@@ -73,7 +73,7 @@ async def _shown(
     visit: Visit,
     who: Principal,
     change: str,
-    exc: Exception | None = None,
+    exc: VNAError | None = None,
     form: Mapping[str, str] | None = None,
 ) -> Response:
     def look() -> dict[str, Any]:
@@ -89,7 +89,7 @@ async def _shown(
     return visit.show(
         "rules.html",
         status=200 if exc is None else problems.answer(exc, "page")[0],
-        trouble=None if exc is None else str(exc),
+        trouble=None if exc is None else visit.said(exc),
         typed=form if form is not None else _typed(changed) if changed else {},
         changed=changed,
         most=KEYS_MOST,

@@ -83,7 +83,7 @@ def page(counter: Counter, has_viewer: Callable[[], bool]) -> Page:
         try:
             shown["lines"], shown["more"] = await counter.threads.hops.call(look)
         except InvalidRequest as exc:
-            shown["trouble"], status = str(exc), 400
+            shown["trouble"], status = visit.said(exc), 400
         return visit.show(
             "studies.html",
             status=status,
