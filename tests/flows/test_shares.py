@@ -128,6 +128,9 @@ def test_a_link_leads_to_the_images_and_every_page_on_the_way_is_sound(
     share = offered(site, FIRST, forward=True)
     page.goto(f"{site.address.url}/s")
     looked_at(page, "share-typed")
+    page.get_by_role("link", name="How to open the images, step by step").click()
+    page.get_by_role("heading", name="Show that it is for you").wait_for()
+    looked_at(page, "share-help")
     page.goto(link(site, share.secret))
     page.reload()  # only the fragment differed
     page.goto("about:blank")

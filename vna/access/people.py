@@ -106,9 +106,7 @@ def people(
         emergencies=Emergencies(**kept, told=told),
         labels=labels,
         strangers=Strangers(rates),
-        certificates=ClientCertificates(
-            database=database, audit=audit, accounts=accounts, tokens=tokens
-        ),
+        certificates=ClientCertificates(**kept, accounts=accounts, tokens=tokens),
         federation=Federation(
             **kept,
             accounts=accounts,
