@@ -16,14 +16,16 @@ UPDATE carer
 RETURNING carer_id;
 
 -- name: move_carer
--- Give the relation to another account, where the one before was lost.
+-- Give the relation to another account, where the one before was lost; nothing when it has it.
 UPDATE carer
-   SET account_id = %s, login = %s
- WHERE carer_id = %s AND account_id IS NULL;
+   SET former = former || login, login = %(login)s,
+       account_id = (SELECT account_id FROM account WHERE login = %(login)s)
+ WHERE carer_id = %(carer_id)s AND login <> %(login)s;
 
 -- name: one_carer
 SELECT carer_id, account_id, login, identity_id, relation, given_as, evidence, may_view, may_share,
-       called, given_at, given_by, until, holds, ended_at, ended_by, reason, acts_as
+       called, given_at, given_by, until, holds, ended_at, ended_by, reason, acts_as,
+       acted_as
   FROM carer_standing
  WHERE carer_id = %s;
 
@@ -34,7 +36,8 @@ SELECT carer_id FROM carer WHERE carer_id = %s FOR UPDATE;
 -- name: carers_of
 -- Who acts or acted for some identities, the latest first.
 SELECT carer_id, account_id, login, identity_id, relation, given_as, evidence, may_view, may_share,
-       called, given_at, given_by, until, holds, ended_at, ended_by, reason, acts_as
+       called, given_at, given_by, until, holds, ended_at, ended_by, reason, acts_as,
+       acted_as
   FROM carer_standing
  WHERE identity_id = ANY (%s::bytea[])
  ORDER BY given_at DESC, carer_id
@@ -43,7 +46,8 @@ SELECT carer_id, account_id, login, identity_id, relation, given_as, evidence, m
 -- name: acts_of
 -- For whom an account acts now, the longest first.
 SELECT carer_id, account_id, login, identity_id, relation, given_as, evidence, may_view, may_share,
-       called, given_at, given_by, until, holds, ended_at, ended_by, reason, acts_as
+       called, given_at, given_by, until, holds, ended_at, ended_by, reason, acts_as,
+       acted_as
   FROM carer_standing
  WHERE account_id = %s AND holds
  ORDER BY given_at, carer_id
@@ -109,12 +113,12 @@ SELECT count(*), max(l.until)
                     WHERE o.study_uid = r.study_uid AND o.label <> 'embargoed');
 
 -- name: lapsed
--- Who acts no more, and whose shares still stand.
-SELECT DISTINCT c.carer_id, c.acts_as
+-- The names under which who acts no more has shared what still stands.
+SELECT DISTINCT s.owner
   FROM carer_standing c
-  JOIN share s ON s.owner = c.acts_as
+  JOIN share s ON s.owner = ANY (c.acted_as)
  WHERE NOT c.holds AND s.state <> 'revoked' AND s.ends_at > now()
- ORDER BY c.carer_id
+ ORDER BY s.owner
  LIMIT %s;
 
 -- name: is_minor

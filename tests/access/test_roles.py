@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from vna.access.principal import Action
-from vna.access.roles import FIRST, load
+from vna.access.principal import Action, Label, Scope
+from vna.access.roles import AE, FIRST, GUEST, load
 from vna.errors import ConfigError, InvalidRequest
 
 ROLES = load()
@@ -19,6 +19,17 @@ def test_the_roles_of_a_hospital_are_there() -> None:
         "referring", "records-clerk", "privacy-officer", "auditor", "service", "patient",
     }  # fmt: skip
     ROLES.check(FIRST)
+
+
+def test_who_has_no_account_has_a_role_no_account_may_have() -> None:
+    assert ROLES.ae.actions == {Action.STORE, Action.QUERY, Action.RETRIEVE, Action.COMMIT}
+    assert (ROLES.ae.scope.everything, ROLES.ae.clearances) == (True, frozenset())
+    assert ROLES.guest.actions == {Action.QUERY, Action.RETRIEVE, Action.UPLOAD}
+    assert (ROLES.guest.scope, ROLES.guest.clearances) == (Scope(), {Label.SENSITIVE})
+    for name in (AE, GUEST):
+        with pytest.raises(InvalidRequest):
+            ROLES.check([name])
+        assert ROLES.actions([name]) == frozenset()
 
 
 def test_who_manages_people_sees_no_patient() -> None:
@@ -59,7 +70,19 @@ def test_a_role_that_is_gone_gives_nothing() -> None:
         ROLES.check(["gone"])
 
 
+AE_ROLE = '[ae]\ndescription = "x"\nactions = ["store"]\nreach = "all"\n'
+GUEST_ROLE = '[share-guest]\ndescription = "x"\nactions = ["query"]\nreach = "shared"\n'
 GOOD = '[a]\ndescription = "x"\nactions = ["accounts"]\nreach = "all"\n'
+
+
+def test_a_file_that_leaves_them_out_has_them_as_they_are(tmp_path: Path) -> None:
+    file = tmp_path / "roles.toml"
+    file.write_text(GOOD)
+    assert (load(str(file)).ae, load(str(file)).guest) == (ROLES.ae, ROLES.guest)
+    quiet = GUEST_ROLE.replace("query", "upload")
+    file.write_text(GOOD + AE_ROLE + quiet)
+    assert load(str(file)).ae.actions == {Action.STORE}
+    assert load(str(file)).guest.actions == {Action.UPLOAD}
 
 
 @pytest.mark.parametrize(
@@ -76,6 +99,10 @@ GOOD = '[a]\ndescription = "x"\nactions = ["accounts"]\nreach = "all"\n'
         GOOD.replace('["accounts"]', '"accounts"'),
         GOOD.replace("accounts", "query"),
         "a = 1\n",
+        GOOD + AE_ROLE.replace('"all"', '"granted"'),
+        GOOD + AE_ROLE + 'clears = ["sensitive"]\n',
+        GOOD + GUEST_ROLE.replace('"shared"', '"all"'),
+        GOOD + GUEST_ROLE.replace("[share-guest]", "[b]"),
     ],
 )
 def test_a_file_that_is_not_sound_is_refused(tmp_path: Path, text: str) -> None:

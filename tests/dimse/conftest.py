@@ -13,7 +13,7 @@ from vna.access.audit import Audit
 from vna.access.labels import Labels
 from vna.access.principal import system
 from vna.access.remotes import Remote, Remotes
-from vna.config import Dicom, Settings, Tls
+from vna.config import Access, Dicom, Settings, Tls
 from vna.db.pool import Database
 from vna.dimse.dispatch import Services
 from vna.dimse.roster import Roster
@@ -48,10 +48,11 @@ def serve() -> Iterator[Callable[..., Edge]]:
         tls: Tls | None = None,
         roster: Roster | None = None,
         labels: Labels | None = None,
+        roles: str = "",
         **dicom: Any,
     ) -> Edge:
         limits = dataclasses.replace(Dicom(associations_per_address=500), **dicom)
-        settings = Settings(dev=dev, dicom=limits, tls=tls or Tls())
+        settings = Settings(dev=dev, dicom=limits, tls=tls or Tls(), access=Access(roles=roles))
         edges.append(
             Edge(
                 settings,

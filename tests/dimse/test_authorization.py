@@ -34,6 +34,7 @@ from tests.dimse.edge import Edge
 from tests.dimse.holding import fill, served
 from tests.factories import CT, EXPLICIT, Instance, ct
 from vna.access import labels as access_labels
+from vna.access import roles
 from vna.access.principal import Action, Label, system
 from vna.access.remotes import Remote
 from vna.db.pool import Database
@@ -42,6 +43,7 @@ from vna.dimse.messages import Field
 from vna.dimse.scps import services
 from vna.dimse.sop_classes import PATIENT_ROOT_FIND, VERIFICATION
 
+ROOT = Path(__file__).resolve().parents[2]
 WHO = system("test")
 OPEN, SECRET, NOWHERE = ct(1, patient_id="P-1"), ct(2, patient_id="P-2"), ct(9, patient_id="P-9")
 SUCCESS, REFUSED = 0x0000, 0x0124  # PS3.7 C.5.19: Refused: Not Authorized
@@ -130,6 +132,25 @@ def test_each_service_asks_each_sort_of_ae_for_its_action(
     archive.remotes.remove(WHO, "FM")
     with calling(edge, "FM") as assoc:
         assert assoc.is_rejected
+
+
+def test_the_role_of_aes_narrows_what_each_was_given(
+    archive: Archive, serve: Callable[..., Edge], tmp_path: Path
+) -> None:
+    """One place says what none of them may, whatever `vna remote` gave it."""
+    shipped = (ROOT / "conf" / "roles.toml").read_text()
+    own = shipped.replace('"store", "query", "retrieve", "commit"]\nreach', '"query"]\nreach')
+    file = tmp_path / "roles.toml"
+    file.write_text(own)
+    assert roles.load(str(file)).ae.actions == {Action.QUERY}
+    edge = served(archive, serve, dev=False, labels=archive.people.labels, roles=str(file))
+    got: list[str] = []
+    with calling(edge, "SFM", got) as assoc:
+        require_stores(assoc, 1, may=False)
+        require_finds(assoc, may=True)
+        require_gets(assoc, got, may=False)
+        require_moves(assoc, "SFM", may=False)
+        require_commitment(assoc, may=False)
 
 
 def require_stores(assoc: Association, number: int, *, may: bool) -> None:

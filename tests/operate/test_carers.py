@@ -402,28 +402,38 @@ def test_a_carer_whose_account_was_lost_gets_another_at_the_desk(archive: Archiv
 def test_a_lost_database_leaves_persons_and_who_acts_for_them_and_a_desk_lets_them_in_again(
     archive: Archive, tmp_path: Path, postgres: TestPostgres
 ) -> None:
-    """Accounts come back with the database's backup only; what they were bound to stands."""
+    """Accounts come back with the database's backup only; what was done by them stays theirs."""
     study = take(archive, "P-1", born=CHILD)
     born = f"{CHILD[:4]}-06-15"
-    patient_cookie = enrol(
-        archive, archive.patient_accounts.redeem(code_for(archive, study), born, HERE)
-    )
-    _, carer_id = parent(archive, study, born)
+    cookie = enrol(archive, archive.patient_accounts.redeem(code_for(archive, study), born, HERE))
+    mine = shared(archive, visitor(archive, cookie).principal, study)
+    wish = Wish(kind=wishes.Kind.CORRECT, person=PERSON, words="It was the LEFT knee.")
+    archive.sharing.requests.ask(visitor(archive, cookie).principal, wish)
+    acting, carer_id = parent(archive, study, born)
+    theirs = shared(archive, visitor(archive, acting).principal, study)
     fresh = Database(postgres.clone(), schema=SCHEMA)
     with contextlib.closing(fresh), open_archive(tmp_path, fresh) as again:
         again.recovery.reindex()
         again.identities.keep_up()
-        assert again.people.sessions.visitor(patient_cookie, None) is None
-        history = again.identities.person(again.who, one(again, "P-1").id).history
-        assert "identity-bound" in [decision.op for decision in history]
+        assert again.people.sessions.visitor(cookie, None) is None
         (named,) = again.carers.desk.at(again.who, UID(study)).carers
         assert (named.called, named.carer.carer_id, named.carer.holds) == ("Ann", carer_id, True)
-        assert (named.carer.account_id, named.carer.until) != (None, None)
-        code = again.carers.desk.code(again.who, UID(study), carer_id, compared=True).code
-        cookie = enrol(again, again.patient_accounts.redeem(code, born, HERE))
-        assert seen(again, again.carers.switch(visitor(again, cookie), carer_id)) == {study}
+        assert named.carer.account_id is None
+
         code = code_for(again, study)
-        assert seen(again, enrol(again, again.patient_accounts.redeem(code, born, HERE))) == {study}
+        me = visitor(again, enrol(again, again.patient_accounts.redeem(code, born, HERE)))
+        assert me.principal.scope.studies == {study}
+        own = {one.summary.share_id: one.is_own for one in again.sharing.own.shares(me.principal)}
+        assert own == {mine: True, theirs: True}
+        (asked,) = again.sharing.requests.own(me.principal)
+        again.sharing.requests.withdraw(me.principal, asked.request_id)
+        again.sharing.own.stop(me.principal, mine)
+
+        code = again.carers.desk.code(again.who, UID(study), carer_id, compared=True).code
+        back = enrol(again, again.patient_accounts.redeem(code, born, HERE))
+        assert seen(again, again.carers.switch(visitor(again, back), carer_id)) == {study}
+        again.carers.take_back(me, carer_id)
+        assert (standing(again, mine), standing(again, theirs)) == ("revoked", "revoked")
 
 
 def test_an_identity_somebody_acts_for_stays(archive: Archive) -> None:

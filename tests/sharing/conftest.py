@@ -184,8 +184,8 @@ def desk(house: Desk) -> Desk:
     """A desk at which nothing was shared yet; studies a test adds stay, numbered past these."""
     house.run(
         "TRUNCATE contact_channel, consent, share, share_item, share_later_key, share_grant, "
-        "one_time_code, share_session, capability, message, rate, consent_text, consent_plan, "
-        "kiosk, auto_share, share_notice, share_draft, patient_request, own_contact"
+        "share_sending, one_time_code, share_session, capability, message, rate, consent_text, "
+        "consent_plan, kiosk, auto_share, share_notice, share_draft, patient_request, own_contact"
     )
     house.archive.posted.messages.clear()
     house.archive.posted.cancelled.clear()

@@ -16,6 +16,7 @@ TABLES = (
     "share",
     "share_item",
     "share_later_key",
+    "share_sending",
     "share_grant",
     "one_time_code",
     "share_session",

@@ -48,7 +48,7 @@ def share(site: Site) -> Party:
 
 def opened(site: Site) -> Party:
     """Open a link, and show nothing yet."""
-    recipient = Recipient(name="Doe, Jane")
+    recipient = Recipient(name="Doe, Jane", organisation="Example Clinic")
     made = offered(site, IMAGE, purpose=Purpose.PATIENT_REQUEST, recipient=recipient, forward=True)
     return _came(site, made.share_id, str(made.secret), str(made.passcode))
 
@@ -71,7 +71,7 @@ def _came(site: Site, share_id: int, link: str, passcode: str) -> Party:
         who,
         "/s/prove",
         lambda: sharing.revoke(SHELL, share_id, reason="Over"),
-        {"link": link, "passcode": passcode},
+        {"link": link, "passcode": passcode, "study": IMAGE.study},
     )
 
 
@@ -160,6 +160,7 @@ def entering(party: Party, key: Key) -> Party:
 def stranger(who: Surfer, page: str) -> Party:
     """Somebody who was never let in, with secrets of nobody."""
     names = {"link": "A" * 43, "status": "A" * 43, "passcode": "AAAA-AAAA-AA", "code": "00000000"}
+    names["study"] = IMAGE.study
     return Party(who, page, lambda: None, names)
 
 

@@ -31,6 +31,7 @@ from vna.access.principal import Action, Label
 from vna.access.remotes import Remote
 from vna.access.roles import Role, Roles
 from vna.dicom.refs import StudyRef, uid
+from vna.operate.carers import Given, Relation
 from vna.sharing.consents import Consent
 from vna.sharing.plans import Plan
 from vna.sharing.values import Confirmed, Person, Purpose, Recipient, channel
@@ -168,13 +169,34 @@ def _held(site: Site, number: int) -> Holding:
     archive.identities.keep_up()
     (identity,) = archive.identities.named(SHELL, "LOCAL", one.patient_id)
     names["identity"] = identity.id.hex()
+    names["carer"] = _carer(site, one)
     return Holding(one, names)
+
+
+def _carer(site: Site, one: Instance) -> str:
+    """Let somebody act for whom a study is about; give the number of it."""
+    desk, study = site.archive.carers.desk, uid(one.study)
+    until = dt.datetime.now(dt.UTC).date() + dt.timedelta(days=9)
+    given = Given(called="Ned", may_view=True, may_share=False, until=until)
+    desk.add(SHELL, study, given, relation=Relation.GUARDIAN, evidence=["court-order"], login="")
+    (named,) = desk.at(SHELL, study).carers
+    return str(named.carer.carer_id)
 
 
 def _nowhere() -> Holding:
     """Name what nobody has."""
     one = image(799)
-    numbers = ("share", "grant", "message", "disc", "consent", "binding", "draft", "request")
+    numbers = (
+        "share",
+        "grant",
+        "message",
+        "disc",
+        "consent",
+        "binding",
+        "draft",
+        "request",
+        "carer",
+    )
     return Holding(
         one,
         {

@@ -18,6 +18,8 @@ from tests.web.test_matrix import NEEDED
 from tests.web.test_own import image
 from tests.web.test_own_shares import CODE, KIM, checked, share_of
 from tests.web.test_reach import LISTS, LOOKED_AT, path_of
+from tests.web.test_writing import Kept
+from tests.web.writing import PATIENTS
 
 JANES, SECRET, ANNS = (
     image(1),
@@ -175,6 +177,27 @@ def test_who_may_share_and_not_look_shares_for_the_person_who_stops_it(
     assert "Stopped" in jane.get("/my/shares").text
     act(ann)
     assert ann.get(where).status_code == 404  # not of her own pages
+
+
+def test_who_may_look_alone_changes_nothing(site: Site, jane: Surfer, ann: Surfer) -> None:
+    trust(jane, ann, may_share="")
+    act(ann, "Doe, Jane")
+    token, kept = ann.token("/my/access"), Kept(site.archive)
+    names = {"study": JANES.study, "share": "7", "grant": "7", "mygrant": "7", "carer": "7"}
+    names |= {"consent": "7", "soon": "2030-01-02", "series": JANES.series}
+    for (verb, path), cases in PATIENTS.items():
+        if path.startswith("/my/account"):
+            continue  # the carer's own
+        for case in cases:
+            if case.is_telling:
+                continue  # changes nothing: a download of what may be looked at
+            where = path.replace("{study}", JANES.study)
+            where = re.sub(r"{\w+:int}", "7", where)
+            fields = {k.format(**names): v.format(**names) for k, v in case.fields.items()}
+            url = site.address.url + where
+            answer = ann.client.request(verb, url, data={"form": token, **fields})
+            assert answer.status_code == 403, (path, case, answer.status_code)
+    kept.require_same()
 
 
 def test_what_is_taken_back_is_over_at_once_and_says_so(

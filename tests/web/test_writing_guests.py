@@ -7,17 +7,26 @@ cookie or in what they send: once it ended nothing is changed by it, and without
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.conftest import TestPostgres
+from tests.factories import ct
 from tests.web.callers import FAMILIES, IMAGE, Party, entering, send, stranger
-from tests.web.conftest import Site, serving
-from tests.web.people import patient_of, signed_in
+from tests.web.conftest import Site, body_of, serving
+from tests.web.guests import inside, offered
+from tests.web.people import SHELL, patient_of, signed_in
 from tests.web.test_matrix import ROLES
 from tests.web.test_writing import Kept
-from tests.web.writing import GUESTS
+from tests.web.writing import DICOMWEB, GUESTS
 from vna.access import forms
+from vna.access.remotes import Remote
+from vna.web.multipart import multipart_type
+
+ROOT = Path(__file__).resolve().parents[2]
+PART10 = "application/dicom"
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +35,8 @@ def site(postgres: TestPostgres, tmp_path_factory: pytest.TempPathFactory) -> It
     with serving(postgres, folder, dev=False, guests={"enabled": True}) as found:
         found.archive.take(IMAGE.part10())
         found.archive.identities.keep_up()
+        clinic = Remote(ae_title="CLINIC", host="127.0.0.1", port=104, offered_as="Example Clinic")
+        found.archive.remotes.add(SHELL, clinic)
         yield found
 
 
@@ -91,3 +102,41 @@ def test_the_cookie_of_one_door_opens_no_other(site: Site) -> None:
             answer = send(party, key, door)
             assert answer.status_code in (400, 401, 403, 404), (family, key, answer.status_code)
         kept.require_same()
+
+
+def test_below_a_share_dicomweb_changes_nothing(site: Site) -> None:
+    """Whatever is in it, and whatever is not: nothing is stored, deleted or committed there."""
+    other = ct(702, patient_id="P-702", rows=8, columns=8)
+    site.archive.take(other.part10())
+    guest = inside(site, offered(site, IMAGE))
+    base = site.address.url + guest.base(IMAGE.study)
+    kept = Kept(site.archive)
+    for method, path in DICOMWEB:
+        for one in (IMAGE, other):
+            names = {"study": one.study, "series": one.series, "instance": one.instance}
+            where = path.format(transaction="1.2.3.4", **names)
+            kind = "application/dicom+json" if "commit" in path else multipart_type(PART10, "b")
+            content = b"{}" if "commit" in path else body_of(one.part10())
+            answer = guest.client.request(
+                method, f"{base}/{where}", content=content, headers={"content-type": kind}
+            )
+            assert answer.status_code in (403, 405), (method, path, answer.status_code)
+    kept.require_same()
+
+
+def test_the_role_of_guests_narrows_every_link(postgres: TestPostgres, tmp_path: Path) -> None:
+    """One place says what none of them may: here to bring files, and to be given images."""
+    shipped = (ROOT / "conf" / "roles.toml").read_text()
+    own = shipped.replace('"query", "retrieve", "upload"]', '"query"]')
+    (tmp_path / "roles.toml").write_text(own)
+    access = {"roles": str(tmp_path / "roles.toml")}
+    sections: dict[str, Any] = {"access": access, "guests": {"enabled": True}}
+    with serving(postgres, tmp_path, dev=False, **sections) as site:
+        site.archive.take(IMAGE.part10())
+        guest = inside(site, offered(site, IMAGE))
+        assert guest.get("/s/home").status_code == 200
+        for path in (f"/s/view/{IMAGE.study}", "/s/download"):
+            assert guest.get(path).status_code == 403, path
+        for family in ("asked", "sender"):
+            with pytest.raises(AssertionError):  # its first file is not taken
+                come(site, family)

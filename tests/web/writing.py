@@ -68,6 +68,10 @@ _SHARED = {
     "purpose": "patient-request", "basis": "legal:patient-request", "until": "{soon}",
     "language": "en", "download": "on", "series.{series}": "on",
 }  # fmt: skip
+_GUARDIAN = {
+    "act": "give", "relation": "guardian", "called": "Ann", "shown.custody": "on",
+    "may_view": "on", "until": "{soon}", "login": "",
+}  # fmt: skip
 _SECRET = {"grant": "{grant}", "secret": "A" * 43, "passcode": "ABCD-EFGH", "code": ""}
 _MY_SECRET = {**_SECRET, "grant": "{mygrant}"}
 _CHEST = {"name": "chest", "to": "ae:PACS", "modality": "CT", "callers": "", "keys": ""}
@@ -83,6 +87,7 @@ _DESK = "what others brought: it is nobody's study before it is confirmed"
 # what follows the order in which somebody does it all: what ends something comes last
 STAFF: dict[Key, tuple[Case, ...]] = {
     ("POST", "/study/{study}/disc"): (study(),),
+    ("POST", "/study/{study}/sealed"): (told(),),
     ("POST", "/study/{study}/correct"): (
         study(act="correct", AccessionNumber="B-{turn}", reason="Wrong entry"),
         told(act="look", PatientID="{patient}"),
@@ -101,6 +106,10 @@ STAFF: dict[Key, tuple[Case, ...]] = {
             login="p-abcd-efgh",
             until="{soon}",
         ),
+    ),
+    ("POST", "/study/{study}/carers"): (
+        Case(Reach.BOTH, _GUARDIAN),
+        Case(Reach.BOTH, {"act": "end", "carer": "{carer}", "reason": "It is over"}),
     ),
     ("POST", "/share/{share:int}/test"): (study(),),
     ("POST", "/share/{share:int}/disc"): (study(),),
@@ -177,6 +186,7 @@ STAFF: dict[Key, tuple[Case, ...]] = {
 }
 
 PATIENTS: dict[Key, tuple[Case, ...]] = {
+    ("POST", "/my/study/{study}/sealed"): (told(),),
     ("POST", "/my/share"): (study(**_CHOSEN),),
     ("POST", "/my/share/{draft:int}/what"): (mine(**_CHOSEN),),
     ("POST", "/my/share/{draft:int}/whom"): (mine(**_WHOM),),
@@ -191,6 +201,11 @@ PATIENTS: dict[Key, tuple[Case, ...]] = {
     ("POST", "/my/consents/withdraw"): (Case(Reach.PERSON, {"consent": "{consent}"}),),
     ("POST", "/my/requests"): (study(kind="correct", words="It is wrong.", study="{study}"),),
     ("POST", "/my/requests/{number:int}/withdraw"): (mine(),),
+    ("POST", "/my/study/{study}/carers"): (study(kept="yes"), study(kept="no")),
+    ("POST", "/my/carers"): (
+        Case(Reach.PERSON, {"act": "end", "carer": "{carer}"}),
+        nothing("to an account by its name", act="give", called="Ann", login="p-none-none"),
+    ),
     ("POST", "/my/account/language"): (nothing("one's own", language="de"),),
     ("POST", "/my/account/contact"): (
         nothing("one's own", act="begin", kind="email", typed="jane@example.org"),
@@ -228,6 +243,7 @@ ELSEWHERE: dict[Key, str] = {
     ("POST", "/enrol/passkey"): _ENROLLING,
     ("POST", "/enrol/done"): _ENROLLING,
     ("POST", "/my/start"): _ENROLLING,
+    ("POST", "/my/acting"): "changes this session's cookie: tests/web/test_carers.py",
     ("POST", "/account/sessions/end"): _ACCOUNT,
     ("POST", "/account/recovery-codes"): _ACCOUNT,
     ("POST", "/account/passkeys/begin"): _ACCOUNT,
@@ -257,6 +273,8 @@ GUESTS: dict[Key, Door] = {
     ("POST", "/s/forward"): Door(
         "share", {"name": "Dr Low", "email": "low@example.org", "proof": "passcode", "days": "3"}
     ),
+    ("POST", "/s/sealed"): Door("share", {"study": "{study}"}),
+    ("POST", "/s/archive"): Door("share", {"to": "remote:CLINIC", "sure": "yes"}),
     ("POST", "/s/account"): Door("share", {"mine": "on"}),
     ("POST", "/s/leave"): Door("share"),
     ("POST", "/s/not-me"): Door("opened"),

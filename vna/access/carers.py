@@ -63,6 +63,7 @@ class Carer:
     ended_by: str | None
     reason: str | None
     acts_as: str
+    acted_as: tuple[str, ...]  # with the names of accounts that were lost
 
 
 def acting(who: Principal, carer: Carer, studies: frozenset[UID]) -> Principal:
@@ -152,6 +153,7 @@ def _carers(conn: Connection, statement: Any, values: tuple[Any, ...]) -> list[C
             ended_by=row[15],
             reason=row[16],
             acts_as=row[17],
+            acted_as=tuple(row[18]),
         )
         for row in cursor.execute(statement, values).fetchall()
     ]

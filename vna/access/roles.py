@@ -19,13 +19,15 @@ from vna.errors import ConfigError, InvalidRequest
 
 SERVICE = "service"
 PATIENT = "patient"
+AE, GUEST = "ae", "share-guest"  # of whom has no account: what they have narrows it further
 FIRST = ("system-administrator", "archive-administrator")  # what the first administrator is
 
 _NAME = re.compile(r"[a-z][a-z-]{0,39}", re.ASCII)
 _KEYS = {"description", "actions", "reach"}
 _MORE = {"clears"}
-_OWN = "own"
-_REACH = {"all": EVERYTHING, "granted": Scope(), _OWN: Scope()}
+_OWN, _SHARED = "own", "shared"
+_REACH = {"all": EVERYTHING, "granted": Scope(), _OWN: Scope(), _SHARED: Scope()}
+_OTHERS = {AE: "all", GUEST: _SHARED}  # and how far each reaches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,9 +44,11 @@ class Role:
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """Every role there is, by name."""
+    """Every role there is: of accounts, by name, and the two of whom has none."""
 
     by_name: Mapping[str, Role]
+    ae: Role
+    guest: Role
 
     def check(self, names: Sequence[str]) -> None:
         """Make sure that these roles exist. Raises `InvalidRequest`."""
@@ -90,10 +94,21 @@ def load(path: str = "") -> Roles:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as exc:
         raise ConfigError(f"The roles {file} cannot be read: {exc}.") from exc
-    roles = Roles({name: _role(name, table) for name, table in values.items()})
+    found = {name: _role(name, table) for name, table in values.items()}
+    missing = [name for name in _OTHERS if name not in found]
+    if missing:  # a file of one's own that says nothing of them leaves them as they are
+        ours = tomllib.loads(_own().read_text(encoding="utf-8"))
+        found |= {name: _role(name, ours[name]) for name in missing}
+    roles = Roles(ae=found.pop(AE), guest=found.pop(GUEST), by_name=found)
     if not roles.granting(Action.ACCOUNTS):
         raise ConfigError("No role may manage accounts: nobody could ever let anyone in.")
     return roles
+
+
+@functools.cache
+def known(path: str) -> Roles:
+    """Give the roles of `access.roles`, read once. Raises `ConfigError`."""
+    return load(path)
 
 
 def _own() -> Path:
@@ -112,6 +127,10 @@ def _role(name: str, table: Any) -> Role:  # a TOML value
         raise ConfigError(
             f'The role {name} has a list of actions and the reach "all", "granted" or "own".'
         )
+    if reach != _OTHERS.get(name, reach if reach != _SHARED else ""):
+        raise ConfigError(f'The reach "shared" is that of {GUEST} alone, and {AE} reaches "all".')
+    if name == AE and "clears" in table:
+        raise ConfigError(f"Which labels withhold nothing from {AE} stands in access.ae_clears.")
     try:
         allowed = frozenset(Action(action) for action in actions)
     except ValueError as exc:

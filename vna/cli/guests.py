@@ -17,6 +17,7 @@ from pathlib import Path
 
 import vna
 from vna import telemetry
+from vna.access.roles import known
 from vna.apart import Given, guests_opened
 from vna.app import tls_files
 from vna.blobs.archive import Archive as Described
@@ -91,6 +92,7 @@ def main(arguments: list[str]) -> int:
     settings = built(told["settings"])
     telemetry.start_logging(settings.log.level)
     tls = None if settings.dev else context(tls_files(settings))
+    known(settings.access.roles)  # read while their file may be
     account.for_guests(Path(vna.__file__).parent, Path(os.__file__).parent).become()
     archive_id, store_id, created = told["store"]
     ours = Desk(asking)

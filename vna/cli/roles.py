@@ -20,9 +20,11 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """Show the roles."""
     del args  # there is but one act
-    for role in roles.load(settings.access.roles).by_name.values():
+    found = roles.load(settings.access.roles)
+    for role in (*found.by_name.values(), found.ae, found.guest):
         reach = "everything" if role.scope.everything else "what is granted"
         reach = "what is about them" if role.is_own else reach
+        reach = "what a share shows" if role is found.guest else reach
         actions = ", ".join(sorted(action.value for action in role.actions))
         print(f"{role.name:<22} {role.description}")
         print(f"{'':<22} {actions}; reaches {reach}")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from vna.access.principal import Action, Kind, Label, Principal
 from vna.access.remotes import Remote, Remotes
-from vna.access.roles import clears
+from vna.access.roles import clears, known
 from vna.config import Settings
 from vna.dimse.negotiate import CONGESTED, UNKNOWN_CALLING
 from vna.dimse.upper_layer import Rejected
@@ -50,7 +50,8 @@ def caller_of(
         return CONGESTED
     if not settings.dev and (remote is None or (remote.tls and not is_secured)):
         return UNKNOWN_CALLING
-    actions = frozenset(Action) if remote is None else remote.actions
+    role = known(settings.access.roles).ae
+    actions = frozenset(Action) if remote is None else remote.actions & role.actions
     principal = Principal(
         kind=Kind.AE,
         name=calling,

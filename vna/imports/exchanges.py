@@ -5,10 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vna.access.principal import Action, Kind, Principal, Scope
+from vna.access.roles import known
+from vna.config import Settings
 from vna.imports.values import Person
 
 MOST_WRONG = 10
@@ -175,6 +177,11 @@ def guest(exchange: Exchange, side: Side, address: str | None) -> Principal:
         scope=Scope(),
         address=address,
     )
+
+
+def narrowed(who: Principal, settings: Settings) -> Principal:
+    """Take from who came by a link what the role of such guests does not have."""
+    return replace(who, actions=who.actions & known(settings.access.roles).guest.actions)
 
 
 def _standing(row: Sequence[Any]) -> Standing:

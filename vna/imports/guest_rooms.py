@@ -16,7 +16,7 @@ from vna.delivery.channels import Channel, email
 from vna.delivery.messages import Messages
 from vna.errors import Conflict, NotFound, TooMany
 from vna.imports.desk import Desk
-from vna.imports.exchanges import Exchange, Party, Side, Standing, exchange_of, guest
+from vna.imports.exchanges import Exchange, Party, Side, Standing, exchange_of, guest, narrowed
 from vna.imports.handing import Handing
 from vna.imports.intake import Intake
 from vna.sharing.keys import ShareKeys
@@ -92,7 +92,8 @@ class GuestRooms:
             if row is None:
                 return None
             exchange = self.one(conn, row[0])
-        return Party(exchange=exchange, side=side, principal=guest(exchange, side, address))
+        who = narrowed(guest(exchange, side, address), self.settings)
+        return Party(exchange=exchange, side=side, principal=who)
 
     # ---- what is done --------------------------------------------------------------------------
 

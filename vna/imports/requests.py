@@ -26,6 +26,7 @@ from vna.delivery.messages import Messages
 from vna.errors import Conflict, InvalidRequest, NotFound, TooMany
 from vna.imports.desk import Desk
 from vna.imports.doors import opened
+from vna.imports.exchanges import narrowed
 from vna.imports.values import Import, Origin
 from vna.texts import ENGLISH
 
@@ -219,7 +220,8 @@ class ImageRequests:
             if row is None:
                 return None
             request = self._one(conn, row[0])
-        return Bringer(request=request, principal=_bringer(request, address))
+        who = narrowed(_bringer(request, address), self._settings)
+        return Bringer(request=request, principal=who)
 
     def deliver(self, bringer: Bringer) -> Import:
         """Say that everything has come: the desk takes over. Raises `Conflict`."""

@@ -11,7 +11,7 @@ import threading
 import time
 
 from vna.access.audit import Audit
-from vna.access.policy import permits, require
+from vna.access.policy import require
 from vna.access.principal import Action, Principal
 from vna.blobs.layout import created_at
 from vna.blobs.sealing import seal_json
@@ -38,7 +38,7 @@ from vna.ingest.outcome import (
     Source,
     Stored,
 )
-from vna.ingest.receiving import Received, Receiving, out_of_reach
+from vna.ingest.receiving import Received, Receiving, require_into
 from vna.ingest.routing import Router
 from vna.ingest.versions import Comparison, compare
 from vna.pixels.sandbox import PixelPool
@@ -166,8 +166,7 @@ class IngestEngine:
         )
         if isinstance(identity, Refused):
             return identity
-        if not permits(receiving.principal, Action.STORE, identity.ref):
-            raise out_of_reach()
+        require_into(receiving.principal, identity.ref)
         added = self._searchables.now()  # before anything is durable: it may ask the database
         stored, item = self._seal(receiving, received, identity, added)
         try:

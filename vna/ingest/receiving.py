@@ -14,13 +14,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from vna import telemetry
-from vna.access.policy import reach
+from vna.access.policy import permits
 from vna.access.principal import Action, Principal
 from vna.blobs.meta import AttributesSink
 from vna.blobs.store import BlobStore, BlobWriter
 from vna.config import Limits
 from vna.dicom.part10 import FileMeta, Part10Reader, group2_for
-from vna.dicom.refs import UID, StudyRef
+from vna.dicom.refs import UID, Ref, StudyRef
 from vna.dicom.scan import Scan, Scanner
 from vna.errors import (
     Conflict,
@@ -58,12 +58,13 @@ def cause_of(exc: VNAError) -> Cause:
     return next((cause for kind, cause in _CAUSES if isinstance(exc, kind)), Cause.FAILED)
 
 
-def out_of_reach() -> NotPermitted:
-    """Refuse to store into a study out of reach, alike whether it is there.
+def require_into(principal: Principal, ref: Ref) -> None:
+    """Return if a principal may store this; refuse it alike whether its study is there.
 
-    One that is looked for would be not found; to whoever brings it, that says nothing.
+    What is looked for and out of reach is not found: to who brings something, that says nothing.
     """
-    return NotPermitted("Nothing may be stored into this study.")
+    if not permits(principal, Action.STORE, ref):
+        raise NotPermitted("Nothing may be stored into this study.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,11 +212,10 @@ class Receiving:
                 if study
                 else "The data set has no Study Instance UID."
             )
-        # before a key is made: whoever may not store into a study leaves no trace of having tried
-        if study is not None and not reach(self.principal, Action.STORE).touches(
-            StudyRef(UID(study))
-        ):
-            raise out_of_reach()
+        # before a key is made: whoever may not store into a study leaves no trace of having tried;
+        # what is brought into quarantine is in no study yet
+        if study is not None and self._batch is None:
+            require_into(self.principal, StudyRef(UID(study)))
         # An object whose study is not known early gets a key of its own: it can be shredded, too.
         owner = study or f"unknown/{uuid.uuid4().hex}"
         if self._batch is not None:  # rejecting an import destroys keys no other object needs

@@ -127,7 +127,8 @@ class CarerBook:
                 raise Conflict(marked("This account acts for them already: end that first."))
         tx.execute(SQL.add_carer, row)
         told = ("carer_id", "login", "relation", "given_as", "evidence", "may_view", "may_share")
-        self.tell(tx, who, "carer.given", {name: row[name] for name in told})
+        detail = {name: row[name] for name in told} | {"identity": whom.id.hex()}
+        self.tell(tx, who, "carer.given", detail)
         for account_id in carers.accounts_of_person(tx, whom.id):
             if self.changed is not None:
                 self.changed(tx, account_id, Change.CARER)
@@ -147,7 +148,8 @@ class CarerBook:
             return carer
 
         carer = self.database.changing(work)
-        self.stop(replace(who, scope=EVERYTHING), carer.acts_as)
+        for name in carer.acted_as:
+            self.stop(replace(who, scope=EVERYTHING), name)
 
     def named(self, carer: Carer) -> Named:
         """Say what a carer is called."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 from vna.access import bindings, carers
 from vna.access.carers import Carer, GivenAs, Relation
@@ -104,15 +105,16 @@ class CarerDesk:
             if not carer.holds:
                 raise Conflict("They may not act any more: give it to them anew.")
             account_id, login = carer.account_id, carer.login
+            moved: dict[str, Any] = {"carer_id": carer_id}
             if account_id is None:
                 account_id, login = bindings.add_account(tx)
-                tx.execute(SQL.move_carer, (account_id, login, carer_id))
+                moved["login"] = login
+                tx.execute(SQL.move_carer, moved)
             elif bindings.of_account(tx, account_id) is not None:
                 raise Conflict("Their account is that of a patient: its code is made there.")
             issued = self._issue(tx, account_id, login, who)
             self._book.tell(tx, who, "carer.code", {"carer": carer_id, "account": login})
             if carer.account_id is None:
-                moved = {"carer_id": carer_id, "login": login}
                 self._book.write_down(tx, entries.MOVED, {"carer": carer_id}, moved, who)
             return issued
 

@@ -121,7 +121,8 @@ class CarerEngine:
                 else _with_linked(conn, acting.identity)
             )
             found = carers.of_identities(conn, ids)
-        return {one.acts_as: self._book.named(one).called for one in found}
+        named = [(one, self._book.named(one).called) for one in found]
+        return {name: called for one, called in named for name in one.acted_as}
 
     def give(self, visitor: Visitor, login: str, given: Given) -> None:
         """Let an account act for a patient, who trusts it. Raises `InvalidRequest`, `TooMany`."""
@@ -233,7 +234,7 @@ class CarerEngine:
         """End what was shared by who may act no longer, whatever ended that; count the shares."""
         with self._book.database.reading() as conn:
             rows = conn.execute(SQL.lapsed, (_LAPSED,)).fetchall()
-        return sum(self._book.stop(system("upkeep"), row[1]) for row in rows)
+        return sum(self._book.stop(system("upkeep"), row[0]) for row in rows)
 
     def lay(self, tx: Connection) -> None:
         """Write what the journal knows into the tables, before blobs are indexed."""
@@ -273,9 +274,7 @@ class CarerEngine:
         elif entry.op == entries.ENDED:
             tx.execute(SQL.end_carer, row)
         elif entry.op == entries.MOVED:
-            found_account = carers.account_called(tx, row["login"])
-            if found_account is not None:
-                tx.execute(SQL.move_carer, (*found_account, row["carer_id"]))
+            tx.execute(SQL.move_carer, row)
         elif row.pop("is_kept", False):
             tx.execute(SQL.hide_study, row)
         else:

@@ -14,7 +14,7 @@ from typing import Any
 
 from vna.access import rates
 from vna.access.audit import Event
-from vna.access.principal import Action, Principal, Scope
+from vna.access.principal import Principal, Scope
 from vna.access.sessions import Browser
 from vna.crypto import shares
 from vna.crypto.credentials import digest, new_secret
@@ -40,7 +40,6 @@ TOUCH_S = 30.0
 ROOT, KEY = b"root", b"key"
 """What a session holds before the passcode, and after: what the share key hangs on, and itself."""
 
-MAY = frozenset({Action.QUERY, Action.RETRIEVE})
 _REMEMBERED, _SCOPES = 4096, 128
 _OPENINGS, _PRINTED = 60, 20  # that fail, of one address in a quarter of an hour
 MOST_WRONG = 20
@@ -325,7 +324,7 @@ class Guests:
         if is_proven:
             key = (grant_id, reports, revision)
             scope = self._scope(conn, key, share_id, studies, parts, reports=reports)
-            principal = replace(principal, actions=MAY, scope=scope)
+            principal = self._rooms.let_in(principal, scope)
         ways = [Protection(way) for way in proof]
         shown = Shown(
             number=number,

@@ -17,7 +17,7 @@ from vna.sharing import choosing, consents, granting, records
 from vna.sharing.ids import new_id
 from vna.sharing.keys import Made
 from vna.sharing.records import Item
-from vna.sharing.rooms import GUESTS_CLEARANCES, SQL, Act, Rooms, Runs, now
+from vna.sharing.rooms import SQL, Act, Rooms, Runs, now
 from vna.sharing.rules import are_one, check_consents, check_offer
 from vna.sharing.values import Offer, Offered, Protection
 from vna.telemetry import SHARE_ACTS
@@ -90,7 +90,7 @@ class Offers:
         check_offer(offer, settings, now())
         with rooms.database.reading() as conn:
             chosen = choosing.choose(conn, who, offer, most=settings.most_items)
-        if not rooms.labels.withheld(GUESTS_CLEARANCES).isdisjoint(chosen.studies):
+        if not rooms.labels.withheld(rooms.guests_clearances()).isdisjoint(chosen.studies):
             raise Conflict(
                 marked("A label withholds a study of this: it is not shared while it does.")
             )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, LiteralString, Protocol, TypeVar
 
 from vna.access.audit import Audit, Event
 from vna.access.labels import Labels
-from vna.access.principal import Kind, Label, Principal, Scope
+from vna.access.principal import Action, Kind, Label, Principal, Scope
 from vna.access.rates import Rates
+from vna.access.roles import known
 from vna.blobs.store import BlobStore
 from vna.config import Settings
 from vna.db import statements
@@ -22,8 +23,6 @@ from vna.sharing.keys import ShareKeys
 from vna.sharing.open_shares import OpenShares, Writes
 
 SQL = statements.load("sharing")
-# who shares a sensitive study has chosen to; an embargo or a dispute holds for all
-GUESTS_CLEARANCES = frozenset({Label.SENSITIVE})
 
 T = TypeVar("T")
 
@@ -136,6 +135,23 @@ class Rooms:
         """Write acts into the trail."""
         self.audit.write(act.tx, who, events)
 
+    def guests_clearances(self) -> frozenset[Label]:
+        """Say which labels withhold nothing from who was sent a link.
+
+        Who shares a sensitive study has chosen to; an embargo or a dispute holds for all, as
+        `conf/roles.toml` has it.
+        """
+        return known(self.settings.access.roles).guest.clearances
+
+    def let_in(self, guest: Principal, scope: Scope) -> Principal:
+        """Give who was sent a link, and has proven what it asks, what their role may in its scope.
+
+        To bring something is another sort of link's.
+        """
+        role = known(self.settings.access.roles).guest
+        actions = role.actions & {Action.QUERY, Action.RETRIEVE}
+        return replace(guest, actions=actions, scope=scope, clearances=role.clearances)
+
     def link(self, secret: str) -> str:
         """Write the link of a secret, which stands in the fragment and so in no log."""
         return f"{self.origin()}/s#{secret}"
@@ -158,7 +174,6 @@ def guest_named(number: str, grant_id: int, address: str | None) -> Principal:
         actions=frozenset(),
         scope=Scope(),
         address=address,
-        clearances=GUESTS_CLEARANCES,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from vna.access.audit import Event
@@ -20,7 +20,7 @@ from vna.db.pool import Connection
 from vna.db.work import State
 from vna.dicom.refs import UID, InstanceRef
 from vna.errors import Conflict, NotFound, NotPermitted, TooLarge
-from vna.sharing.guests import MAY, Guests
+from vna.sharing.guests import Guests
 from vna.sharing.held import hold_grant, hold_share
 from vna.sharing.ids import new_id
 from vna.sharing.rooms import SQL, Act, Rooms, guest_named
@@ -166,7 +166,7 @@ class Sendings:
             who = guest_named(number, grant_id, None)
             if cause is None:
                 seen = series_of(conn, share_id, studies, reports=reports)
-                who = replace(who, actions=MAY, scope=scope_of(seen, parts or ()))
+                who = self._rooms.let_in(who, scope_of(seen, parts or ()))
         if cause is None:  # labels may have to ask, too: not while a connection is held
             who = self._rooms.labels.narrowed(who)
         return Standing(principal=who, remote=remote, peer=peer, cause=cause)
@@ -213,9 +213,9 @@ def may_send(guest: Guest) -> bool:
 
     Who it was shared with stands in the share as belonging to an organisation, or does not.
     """
-    share = guest.share
+    share, may = guest.share, Action.RETRIEVE in guest.principal.actions
     belongs = share.recipient is not None and bool(share.recipient.organisation.strip())
-    return guest.is_proven and share.download and share.purpose in PURPOSES and belongs
+    return may and share.download and share.purpose in PURPOSES and belongs
 
 
 def _hindrance(why: str | None, purpose: Purpose, *, may: bool, is_offered: bool) -> str | None:

@@ -6,6 +6,7 @@ CREATE TABLE carer (
     carer_id    bigint      NOT NULL,
     account_id  bigint,
     login       text COLLATE "C" NOT NULL,
+    former      text[] COLLATE "C" NOT NULL DEFAULT '{}',
     identity_id bytea       NOT NULL,
     relation    text        NOT NULL,
     given_as    text        NOT NULL,
@@ -44,6 +45,7 @@ COMMENT ON TABLE carer IS
     'Accounts that act for another person: by whose word, how far, until when. Journalled.';
 COMMENT ON COLUMN carer.carer_id IS 'Drawn, so that a lost database gives it to nobody else.';
 COMMENT ON COLUMN carer.account_id IS 'None: the account was lost with the database; a desk gives another.';
+COMMENT ON COLUMN carer.former IS 'Logins of accounts they had before, lost with a database: what they did stands under those.';
 COMMENT ON COLUMN carer.identity_id IS 'Whom they act for, with all that is linked to it. No reference: a reindex makes identities anew.';
 COMMENT ON COLUMN carer.evidence IS 'What a desk was shown: sorts of papers, never what stands in them.';
 COMMENT ON COLUMN carer.called IS 'What the carer is called, as the person they act for is told; sealed.';
@@ -85,7 +87,9 @@ SELECT c.*, me.person_id, b.born,
                 WHEN b.born IS NULL THEN false
                 ELSE least(c.ends_at, comes_of_age(b.born, c.until_age, c.zone)) > now()
            END AS holds,
-       c.login || '#for-' || c.carer_id AS acts_as
+       c.login || '#for-' || c.carer_id AS acts_as,
+       ARRAY(SELECT n || '#for-' || c.carer_id
+               FROM unnest(c.login || c.former) AS n) AS acted_as
   FROM carer c
   LEFT JOIN identity me USING (identity_id)
   LEFT JOIN LATERAL (SELECT min(i.birth_date) AS born
@@ -108,15 +112,26 @@ COMMENT ON VIEW carer_reach IS
 CREATE FUNCTION owners_of(owner text) RETURNS text[]
     LANGUAGE sql STABLE
     RETURN ARRAY[owner] || ARRAY(
-        SELECT c.login || '#for-' || c.carer_id
+        SELECT DISTINCT n.name
           FROM account a
           JOIN person_account b USING (account_id)
           JOIN identity me ON me.identity_id = b.identity_id
           JOIN identity i ON i.person_id = me.person_id
-          JOIN carer c ON c.identity_id = i.identity_id
+         CROSS JOIN LATERAL (
+             -- carers, who act or acted for the person
+             SELECT unnest(c.login || c.former) || '#for-' || c.carer_id AS name
+               FROM carer c
+              WHERE c.identity_id = i.identity_id
+              UNION ALL
+             -- accounts that were the person's in a database that was lost: the journal has their names
+             SELECT substr(t.reason, length('account ') + 1)
+               FROM identity_act t
+              WHERE t.op = 'identity-bound' AND t.first = i.identity_id
+                AND NOT EXISTS (SELECT FROM account known
+                                 WHERE known.login = substr(t.reason, length('account ') + 1))) n
          WHERE a.login = owner AND b.ended_at IS NULL AND b.confirmed_at IS NOT NULL);
 COMMENT ON FUNCTION owners_of IS
-    'Under which names a patient''s shares were made: their own, and those of carers who act or acted for them.';
+    'Under which names a patient shared and asked: their own, those of carers who act or acted for them, and of accounts that were lost.';
 
 ALTER TABLE session ADD COLUMN carer_id bigint;
 COMMENT ON COLUMN session.carer_id IS
