@@ -232,14 +232,6 @@ def test_whoever_is_looking_when_the_share_ends_sees_nothing_more(site: Site, pa
     looked_at(page, "share-closed")
 
 
-def test_fifty_robots_before_the_person_do_no_harm(site: Site, page: Page) -> None:
-    share = offered(site, FIRST)
-    for _ in range(50):
-        answer = page.request.get(f"{site.address.url}/s", headers={"user-agent": "scanner"})
-        assert answer.status == 200
-    enter(page, site, share)
-
-
 @pytest.mark.parametrize("scheme", ["dark", "forced"])
 def test_pages_can_be_read_in_the_dark_and_in_forced_colours(
     site: Site, browser: Browser, scheme: str
