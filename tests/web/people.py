@@ -47,7 +47,9 @@ class Surfer:
 
 def surfer(site: Site) -> Surfer:
     """Open a browser nobody has signed in with."""
-    client = httpx.Client(timeout=60, headers={"user-agent": "a test's browser"})
+    # many of them come from one address, which may hold only so many connections
+    limits = httpx.Limits(max_keepalive_connections=0)
+    client = httpx.Client(timeout=60, headers={"user-agent": "a test's browser"}, limits=limits)
     return Surfer(site, site.closing.enter_context(client))
 
 
