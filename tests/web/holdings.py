@@ -104,6 +104,7 @@ def hospital(postgres: TestPostgres, folder: Path) -> Iterator[Hospital]:
         stranger = patient_of(site, held["other"].one.study)
         for who, holding in ((own, held["own"]), (stranger, held["other"])):
             _of_patient(site, who, holding)
+        _act_for_each_other(site, (own, held["own"]), (stranger, held["other"]))
         found.people["patient"] = own
         for name, role in found.roles.by_name.items():
             if role.is_own:
@@ -196,6 +197,7 @@ def _nowhere() -> Holding:
         "draft",
         "request",
         "carer",
+        "ward",
     )
     return Holding(
         one,
@@ -264,6 +266,23 @@ def _of_patient(site: Site, who: Surfer, holding: Holding) -> None:
         row = conn.execute(own, (login,)).fetchone()
     assert row is not None
     holding.names["request"] = str(row[0])
+
+
+def _act_for_each_other(
+    site: Site, one: tuple[Surfer, Holding], other: tuple[Surfer, Holding]
+) -> None:
+    """Let each of two patients act for the other: `ward` is the number under which one does."""
+    until = (dt.datetime.now(dt.UTC).date() + dt.timedelta(days=9)).isoformat()
+    given = {"act": "give", "called": "Kim", "may_view": "on", "until": until}
+    for (who, _), (carer, theirs) in ((one, other), (other, one)):
+        visitor = site.archive.people.sessions.visitor(carer.cookie(), None)
+        assert visitor is not None
+        assert who.post("/my/carers", login=visitor.login, **given).status_code == 303
+        with site.archive.database.reading() as conn:
+            latest = "SELECT carer_id FROM carer ORDER BY given_at DESC LIMIT 1"
+            row = conn.execute(latest).fetchone()
+        assert row is not None
+        theirs.names["ward"] = str(row[0])
 
 
 def _draft(who: Surfer, chosen: dict[str, str]) -> str:

@@ -206,6 +206,7 @@ PATIENTS: dict[Key, tuple[Case, ...]] = {
         Case(Reach.PERSON, {"act": "end", "carer": "{carer}"}),
         nothing("to an account by its name", act="give", called="Ann", login="p-none-none"),
     ),
+    ("POST", "/my/acting"): (mine(carer="{ward}"),),
     ("POST", "/my/account/language"): (nothing("one's own", language="de"),),
     ("POST", "/my/account/contact"): (
         nothing("one's own", act="begin", kind="email", typed="jane@example.org"),
@@ -243,7 +244,6 @@ ELSEWHERE: dict[Key, str] = {
     ("POST", "/enrol/passkey"): _ENROLLING,
     ("POST", "/enrol/done"): _ENROLLING,
     ("POST", "/my/start"): _ENROLLING,
-    ("POST", "/my/acting"): "changes this session's cookie: tests/web/test_carers.py",
     ("POST", "/account/sessions/end"): _ACCOUNT,
     ("POST", "/account/recovery-codes"): _ACCOUNT,
     ("POST", "/account/passkeys/begin"): _ACCOUNT,
