@@ -352,3 +352,14 @@ def test_who_may_only_look_has_no_advanced_viewer(site: Site) -> None:
     assert gray.get("/s/viewer/viewer").status_code == 404
     assert gray.get("/s/viewer/app-config.js").status_code == 404
     assert gray.get("/s/download").status_code == 404
+
+
+def test_the_guide_is_there_for_anybody_in_plain_words_of_their_language(site: Site) -> None:
+    for language, said in (("en", "Show that it is for you"), ("de", "Sehen Sie die Bilder an")):
+        answer = site.client.get(
+            f"{site.address.url}/s/help", headers={"accept-language": language}
+        )
+        assert answer.status_code == 200
+        assert said in answer.text
+        assert f'<html lang="{language}"' in answer.text
+        assert "<form" not in answer.text

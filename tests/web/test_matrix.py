@@ -183,6 +183,7 @@ PAGES: dict[tuple[str, str], str | Action] = {
         "/g/held/studies/{study}/series/{series}/instances/{instance}/frames/{frames}/rendered",
     ): GUEST,
     ("GET", "/s"): OPEN,
+    ("GET", "/s/help"): OPEN,
     ("POST", "/s/open"): GUEST,
     ("GET", "/s/prove"): GUEST,
     ("POST", "/s/prove"): GUEST,

@@ -32,6 +32,7 @@ _CODE = marked("Then type this code:")
 _WAY = marked("You will need one more code. It is sent to %(way)s.")
 _PASSCODE = marked("You will need a passcode, too. It is on a sheet of its own.")
 _UNTIL = marked("The images can be opened until %(until)s.")
+_STEPS = marked("Step by step, with pictures: %(address)s")
 _KEEP = marked("Keep this sheet to yourself, and destroy it when you need it no more.")
 _QUESTIONS = marked("Questions? %(help)s")
 _NUMBER = marked("Reference: %(number)s")
@@ -99,6 +100,8 @@ def link_sheet(sheet: Sheet, site: Site) -> bytes:
         _line(pdf, say(_PASSCODE), 16)
     _line(pdf, say(_UNTIL) % {"until": texts.date(sheet.until)}, 16)
     _line(pdf, say(_KEEP), 16)
+    address = f"{sheet.typed_at.removeprefix('https://')}/help"
+    _line(pdf, say(_STEPS) % {"address": address}, 14)
     _ending(pdf, texts, site, sheet.number)
     return bytes(pdf.output())
 

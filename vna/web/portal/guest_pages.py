@@ -44,6 +44,7 @@ def routes(counter: Counter, pages: Pages, has_viewer: Callable[[], bool]) -> li
 
     return [
         at("", _landing, Door.OUTSIDE),
+        at("/help", _help, Door.OUTSIDE),
         at("/open", _open, Door.OUTSIDE, "POST"),
         at("/prove", _proving, Door.OPENED),
         at("/prove", _prove, Door.OPENED, "POST"),
@@ -68,6 +69,10 @@ def routes(counter: Counter, pages: Pages, has_viewer: Callable[[], bool]) -> li
 
 async def _landing(call: Call) -> Response:
     return call.show("guest_landing.html", trouble=None)
+
+
+async def _help(call: Call) -> Response:
+    return call.show("guest_help.html", here="help")
 
 
 async def _open(call: Call) -> Response:
