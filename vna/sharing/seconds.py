@@ -46,7 +46,11 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Second:
-    """What was asked of a colleague about a share, and what they said."""
+    """What was asked of a colleague about a share, and what they said.
+
+    `to` and `by` are where link and codes are to go, in full while it waits: a mask could be the
+    patient's and somebody else's, so that nobody could agree to one.
+    """
 
     asked_by: str
     asked_at: dt.datetime
@@ -55,6 +59,8 @@ class Second:
     decided_by: str | None
     agreed: bool | None
     reason: str | None
+    to: str = field(default="", repr=False)
+    by: str = field(default="", repr=False)
 
 
 class Seconds:
@@ -94,10 +100,12 @@ class Seconds:
         """Say what was asked about a share; None when nobody had to be. Raises `NotFound`."""
 
         def work(tx: Act) -> Second | None:
-            hold_share(tx, who, share_id)
+            share = hold_share(tx, who, share_id)
             row = tx.execute(_SQL.second_of, (share_id,)).fetchone()
             if row is None:
                 return None
+            waits = row[3] is None and share.state == "ready"
+            to, by = self._addresses(tx, share_id) if waits else ("", "")
             asked_by, asked_at, why, decided_at, decided_by, agreed, reason = row
             return Second(
                 asked_by=asked_by,
@@ -107,6 +115,8 @@ class Seconds:
                 decided_by=decided_by,
                 agreed=agreed,
                 reason=reason,
+                to=to,
+                by=by,
             )
 
         return self._rooms.act(work)
@@ -120,8 +130,7 @@ class Seconds:
 
         def work(tx: Act) -> None:
             share, sealed = self._hold(tx, who, share_id)
-            row = tx.execute(_SQL.root_of, (share_id,)).fetchone()
-            grant = hold_grant(tx, int(row[0]) if row else 0)
+            grant = _root(tx, share_id)
             self._decide(tx, who, share_id, reason=None)
             if hold_grant(tx, grant.grant_id).why is not None:
                 raise Conflict(marked("What this rests on has ended meanwhile: share anew."))
@@ -141,6 +150,14 @@ class Seconds:
 
         self._rooms.act(work)
         SHARE_ACTS.labels("not agreed").inc()
+
+    def _addresses(self, tx: Act, share_id: int) -> tuple[str, str]:
+        grant = _root(tx, share_id)
+        to, by = (
+            "" if number is None else granting.open_channel(self._rooms, tx, number).value
+            for number in (grant.to_channel, grant.by_channel)
+        )
+        return to, by
 
     def _hold(self, tx: Act, who: Principal, share_id: int) -> tuple[ShareRow, bytes]:
         share = hold_share(tx, who, share_id)
@@ -230,6 +247,12 @@ def ask(
     }
     tx.execute(_SQL.add_second, asked)
     tx.write_down(records.SECOND, {"share": share_id}, asked, who.name)
+
+
+def _root(tx: Act, share_id: int) -> GrantRow:
+    """Hold the grant a share was made with."""
+    row = tx.execute(_SQL.root_of, (share_id,)).fetchone()
+    return hold_grant(tx, int(row[0]) if row else 0)
 
 
 def _notify(tx: Act, share_id: int) -> int | None:
