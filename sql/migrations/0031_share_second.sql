@@ -7,7 +7,7 @@ CREATE TABLE share_second (
     asked_by   text COLLATE "C" NOT NULL,
     asked_at   timestamptz      NOT NULL,
     why        text             NOT NULL,
-    link       bytea            NOT NULL,
+    link       bytea,
     decided_at timestamptz,
     decided_by text COLLATE "C",
     agreed     boolean,
@@ -22,6 +22,8 @@ CREATE TABLE share_second (
     CONSTRAINT share_second_no_has_a_reason
         CHECK (CASE WHEN agreed THEN reason IS NULL
                     ELSE (agreed IS NULL) = (reason IS NULL) END),
+    CONSTRAINT share_second_link_is_kept_while_it_waits
+        CHECK ((decided_at IS NULL) = (link IS NOT NULL)),
     CONSTRAINT share_second_reason_is_short CHECK (length(reason) BETWEEN 1 AND 300)
 );
 COMMENT ON TABLE share_second IS

@@ -58,7 +58,7 @@ SELECT asked_by, why, link
 WITH decided AS (
     UPDATE share_second
        SET decided_at = %(decided_at)s, decided_by = %(decided_by)s, agreed = %(agreed)s,
-           reason = %(reason)s
+           reason = %(reason)s, link = NULL
      WHERE share_id = %(share_id)s AND decided_at IS NULL
     RETURNING share_id, agreed
 ), agreed AS (

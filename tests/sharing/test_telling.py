@@ -88,6 +88,10 @@ def test_a_patient_is_told_once_that_somebody_else_was_sent_their_images(
 ) -> None:
     archive.patient_accounts.choose_language(jane.account_id, "de")
     (study,) = jane.principal.scope.studies
+    other = take(archive, "P-2")
+    pair = one(archive, "P-1").id, one(archive, "P-2").id
+    archive.identities.link(archive.who, *pair, reason="Asked her")
+    archive.identities.agree(replace(archive.who, name="bob"), *pair, is_fresh=True)
     share = archive.sharing.offer(CLERK, offer(study))
     assert told(archive) == [("shared-with-organisation", MAIL)]
     with archive.database.reading() as conn:
@@ -104,8 +108,6 @@ def test_a_patient_is_told_once_that_somebody_else_was_sent_their_images(
     archive.sharing.seconds.agree(COLLEAGUE, waits.share_id)
     assert told(archive) == [("shared-with-person", MAIL)]
     # another Patient ID of hers is hers
-    other = take(archive, "P-2")
-    archive.identities.link(archive.who, one(archive, "P-1").id, one(archive, "P-2").id, reason="!")
     archive.sharing.offer(CLERK, offer(other))
     assert told(archive) == [("shared-with-organisation", MAIL)]
 

@@ -52,6 +52,8 @@ HAPPENINGS = {
     "share.revoked": marked("stopped"),
     "share.suspended": marked("paused"),
     "share.reinstated": marked("let go on"),
+    "share.agreed": marked("agreed as a second person: the link was sent"),
+    "share.not-agreed": marked("refused as a second person: nothing was sent"),
     "grant.opened": marked("opened the link"),
     "grant.code": marked("asked for a code"),
     "grant.forwarded": marked("gave it on"),
