@@ -90,7 +90,7 @@ def proposed(archive: Archive) -> Pair:
 def told(archive: Archive) -> list[tuple[Any, ...]]:
     with archive.database.reading() as conn:
         return conn.execute(
-            "SELECT kind, actor FROM audit WHERE kind LIKE 'identity.%' ORDER BY audit_id"
+            "SELECT kind, principal FROM audit WHERE kind LIKE 'identity.%' ORDER BY id"
         ).fetchall()
 
 
