@@ -177,7 +177,9 @@ def test_both_names_come_back_with_a_rebuilt_index_and_what_waits_goes_on_waitin
     assert ended(archive) == [("agreed", "bob")]
 
 
-def test_who_refuses_says_why_and_it_is_open_again(archive: Archive) -> None:
+def test_who_refuses_says_why_and_it_is_open_again(
+    archive: Archive, capsys: pytest.CaptureFixture[str]
+) -> None:
     pair = proposed(archive)
     refuse = archive.identities.proposals.refuse
     for wrong in (" ", "two\nlines", "x" * 501):
@@ -185,6 +187,18 @@ def test_who_refuses_says_why_and_it_is_open_again(archive: Archive) -> None:
             refuse(BOB, *pair, reason=wrong)
     refuse(BOB, *pair, reason="Another mother")
     assert work(archive) == [("R5", "open")]
+    (waits,) = archive.identities.worklist(ANN)
+    assert waits.refused is not None
+    assert (waits.refused.proposed_by, waits.refused.refused_by) == ("ann", "bob")
+    assert waits.refused.reason == "Another mother"
+    assert "mother" not in repr(waits.refused)
+    command.act(
+        archive.identities,
+        system("shell:root"),
+        argparse.Namespace(act="work", json=False),
+        issuer="",
+    )
+    assert "ann proposed it, bob refused: Another mother" in capsys.readouterr().out
     archive.identities.link(BOB, *pair, reason=WHY)
     refuse(BOB, *pair, reason="I was wrong")
     assert ended(archive) == [("refused", "bob"), ("withdrawn", "bob")]

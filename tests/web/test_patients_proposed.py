@@ -77,6 +77,8 @@ def test_what_is_refused_is_open_again(site: Site) -> None:
     page = kim.client.get(f"{site.address.url}/patients", headers={"accept-language": "de"}).text
     assert "Diese warten auf eine zweite Person" in page
     assert kim.post("/patients", **pair, verdict="refuse", reason="Twins").status_code == 303
-    assert "wait for a second person" not in kim.get("/patients").text
+    page = eve.get("/patients").text
+    assert "wait for a second person" not in page
+    assert "eve proposed that they are one person; kim refused, " in page
     assert eve.post("/patients", **pair, verdict="agree").status_code == 404
     assert eve.post("/patients", **pair, verdict="refuse", reason="Again").status_code == 404

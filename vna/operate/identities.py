@@ -32,7 +32,7 @@ from vna.operate.identity_proposals import (
 from vna.patients import proposals, store
 from vna.patients.matching import look_at, resolve
 from vna.patients.numbers import read_issuers
-from vna.patients.proposals import Proposal
+from vna.patients.proposals import Proposal, Refusal
 from vna.patients.store import Case, Decision, Identity, Standing, pair_of
 
 __all__ = [
@@ -77,6 +77,7 @@ class Work:
     case: Case
     first: Identity
     second: Identity
+    refused: Refusal | None = None  # that they are one was proposed before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,8 +153,14 @@ class IdentityEngine:
         with self._database.reading() as conn:
             cases = cases_of(conn, _LISTED)
             known = store.find(conn, [one for case in cases for one in case.pair])
+            refused = proposals.refusals(conn, [case.pair for case in cases])
         return [
-            Work(case=case, first=known[case.pair[0]], second=known[case.pair[1]])
+            Work(
+                case=case,
+                first=known[case.pair[0]],
+                second=known[case.pair[1]],
+                refused=refused.get(case.pair),
+            )
             for case in cases
             if case.pair[0] in known and case.pair[1] in known
         ]
