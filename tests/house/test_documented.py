@@ -42,6 +42,16 @@ def test_every_test_the_docs_name_exists() -> None:
         assert named <= known, (page.name, named - known)
 
 
+def test_every_threat_of_sharing_has_a_test_or_says_that_it_is_not_held() -> None:
+    table = text("docs/security.md").partition("## Threats of sharing, by number")[2]
+    rows = re.findall(r"^\| (T\d+) \| (.+?) \| (.+?) \| (.+?) \|$", table, re.MULTILINE)
+    assert [number for number, *_ in rows] == [f"T{number}" for number in range(1, 29)]
+    for number, _, defence, shown in rows:
+        files = re.findall(r"`(tests/\w+/test_\w+\.py)`", shown)
+        assert all((ROOT / file).exists() for file in files), number
+        assert files or re.search(r"`test_\w+`", shown) or "no such share" in defence, number
+
+
 def test_every_make_target_of_the_docs_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", text("Makefile"), re.MULTILINE))
     for page in ("README.md", "docs/contributing.md"):

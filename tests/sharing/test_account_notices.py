@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,8 +15,10 @@ from tests.sharing.conftest import CLERK, MAIL, OTHER, PHONE, Desk
 from vna.access.sessions import Visitor
 from vna.db.pool import Database
 from vna.delivery.channels import Channel
+from vna.delivery.forms import FORMS
 from vna.dicom.refs import UID
 from vna.errors import InvalidRequest
+from vna.sharing.account_notices import TEMPLATES
 from vna.sharing.values import Confirmed, channel
 
 NEW = channel("sms", "+44 20 7946 0019")
@@ -92,6 +95,16 @@ def test_an_account_begun_anew_by_a_code_of_the_desk_is_told_once(
     assert told(archive) == []
     enrol(archive, archive.patient_accounts.redeem(code, BORN, HERE))
     assert told(archive) == [("sign-in-changed", MAIL), ("sign-in-changed", PHONE)]
+
+
+def test_a_notice_about_an_account_leads_nowhere() -> None:
+    """Who learns that our mails about accounts hold no link knows one that has for another's."""
+    for name in TEMPLATES:
+        form = FORMS[name]
+        assert form.takes <= {"when"}
+        assert not form.link
+        said = "".join((*form.paragraphs, form.short))
+        assert set(re.findall(r"%\((\w+)\)s", said)) <= {"site", "help", "when"}
 
 
 def test_where_codes_went_is_told_that_they_go_elsewhere(desk: Desk) -> None:

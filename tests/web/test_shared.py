@@ -9,6 +9,7 @@ import re
 import time
 import zipfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import httpx
@@ -76,11 +77,11 @@ def whole(site: Site) -> Shared:
     return shared(site, offered(site, FIRST))
 
 
-def shared(site: Site, share: Offered) -> Shared:
+def shared(site: Site, share: Offered, of: Instance = FIRST) -> Shared:
     found = inside(site, share)
     # programs bring no cookies: the path is all they have
     client = site.closing.enter_context(httpx.Client(timeout=60))
-    return Shared(site, found.base(FIRST.study), client, share)
+    return Shared(site, found.base(of.study), client, share)
 
 
 def path_of(one: Instance, names: str, frames: str = "1") -> str:
@@ -103,6 +104,24 @@ def test_what_is_downloaded_is_bit_for_bit_what_was_stored(whole: Shared) -> Non
     sent = {pydicom.dcmread(io.BytesIO(file)).SOPInstanceUID: file for file in files}
     for one in (*OURS, OTHER_SERIES):
         assert sent[one.instance].endswith(one.dataset())
+
+
+def test_a_program_in_the_preamble_reaches_no_guest(site: Site) -> None:
+    """A file can be an object and a program at once (CVE-2019-11687): out goes the object."""
+    programs = (b"MZ", b"\x7fELF", b"#!/bin/sh\n", b"PK\3\4")
+    made = [ct(study=3, instance=1 + at, rows=64, columns=64) for at in range(len(programs))]
+    for one, magic in zip(made, programs, strict=True):
+        assert site.archive.take(magic.ljust(128, b"\x90") + one.part10()[128:])
+    theirs = shared(site, offered(site, made[0]), made[0])
+    path = f"/studies/{made[0].study}"
+    with zipfile.ZipFile(io.BytesIO(theirs.ask("GET", f"{path}{ZIP}").content)) as found:
+        files = [found.read(name) for name in found.namelist()]
+    for one in made:
+        named = f"{path}/series/{one.series}/instances/{one.instance}"
+        single = theirs.ask("GET", named, 'multipart/related; type="application/dicom"').content
+        files.append(single.partition(b"\r\n\r\n")[2])
+    assert len(files) == 2 * len(made)
+    assert {file[:132] for file in files} == {bytes(128) + b"DICM"}
 
 
 def test_pictures_are_downloaded_as_plain_jpeg_with_a_word_of_warning(
@@ -316,6 +335,27 @@ def test_a_download_that_is_under_way_ends_with_the_share(
             sizes.extend(map(len, pieces))
     assert sum(sizes) < expected
     assert dt.datetime.now(dt.UTC) - ended < dt.timedelta(seconds=20)
+
+
+def test_one_link_has_so_many_answers_under_way_and_no_more(
+    site: Site, whole: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_module, "_AT_ONCE", 2)
+    large = ct(study=8, rows=4096, columns=4096, values={"StudyDate": "20260101"})
+    site.archive.take(large.part10())
+    study = StudyRef(UID(large.study))
+    guest = inside(site, offered(site, large, studies=frozenset({study})))
+    base = guest.base(large.study)
+    url, address = f"{base}/studies/{large.study}{ZIP}", site.address.url
+    with ExitStack() as first, ExitStack() as second:
+        for stack in (first, second):  # nobody reads: they stay under way
+            stack.enter_context(site.client.stream("GET", address + url))
+        refused = guest.get(f"{base}/studies")
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+        assert whole.ask("GET", "/studies").status_code == 200  # other links are not concerned
+        first.close()
+        while guest.get(f"{base}/studies").status_code != 200:
+            pass  # the server learns by its next write that nobody is there
 
 
 def until_closed(guest: Caller, base: str) -> None:

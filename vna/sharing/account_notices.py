@@ -23,6 +23,8 @@ _TEMPLATES = {
     Change.RECOVERY_CODE: "recovery-code-used",
     Change.CARER: "carer-given",
 }
+TEMPLATES = frozenset({REPLACED, *_TEMPLATES.values()})
+"""Every notice there is about an account."""
 
 
 class AccountNotices:
