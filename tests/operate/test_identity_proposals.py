@@ -123,7 +123,10 @@ def test_whoever_is_shown_to_others_is_linked_by_two(
         with pytest.raises(Conflict, match="proposed this already"):
             engine.link(who, first, second, reason="Me, too")
     assert len(persons(archive)) == 2
-    assert len(engine.agree(BOB, second, first, is_fresh=True)) == 2
+    with pytest.raises(NotFound, match="any more"):  # a page that shows an earlier one
+        engine.agree(BOB, first, second, is_fresh=True, number=made.number - 1)
+    assert len(persons(archive)) == 2
+    assert len(engine.agree(BOB, second, first, is_fresh=True, number=made.number)) == 2
     assert len(persons(archive)) == 1
     assert told(archive) == [("identity.proposed", "ann"), ("identity.link", "bob")]
     with pytest.raises(NotFound, match="any more"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -50,15 +51,20 @@ def test_two_of_whom_one_is_shared_are_linked_by_two_colleagues(site: Site) -> N
     assert "Asked &lt;b&gt;her" in seen
     silent = bob.post("/patients", **pair, verdict="refuse", reason=" ")
     assert (silent.status_code, "Say why" in silent.text) == (400, True)
-    stale = bob.post("/patients", **pair, verdict="agree")
+    match = re.search(r'name="proposal" value="(\d+)"', seen)
+    assert match is not None
+    agreed = {**pair, "verdict": "agree", "proposal": match[1]}
+    stale = bob.post("/patients", **agreed)
     assert (stale.status_code, stale.headers["location"]) == (303, "/confirm?next=/patients")
     assert persons() == 2
     cleo = signed_in(site, "cleo", "records-clerk")
-    done = cleo.post("/patients", **pair, verdict="agree")
+    for number, status in (("", 400), ("x", 400), (str(int(match[1]) + 1), 404)):
+        assert cleo.post("/patients", **agreed | {"proposal": number}).status_code == status
+    done = cleo.post("/patients", **agreed)
     assert (done.status_code, "They are one person now" in done.text) == (200, True)
     assert persons() == 1
     assert "Said by ann and cleo, " in done.text
-    assert cleo.post("/patients", **pair, verdict="agree").status_code == 404
+    assert cleo.post("/patients", **agreed).status_code == 404
     german = cleo.client.get(f"{site.address.url}/patients", headers={"accept-language": "de"})
     assert "Gesagt von ann und cleo, " in german.text
 
@@ -72,7 +78,10 @@ def test_what_is_refused_is_open_again(site: Site) -> None:
     page = eve.get("/patients").text
     pair = pair_in(page[page.index("Poe Pia") :])
     assert eve.post("/patients", **pair, verdict="link", reason="Asked her").status_code == 200
-    own = eve.post("/patients", **pair, verdict="agree")
+    match = re.search(r'name="proposal" value="(\d+)"', kim.get("/patients").text)
+    assert match is not None
+    agreed = {**pair, "verdict": "agree", "proposal": match[1]}
+    own = eve.post("/patients", **agreed)
     assert (own.status_code, "You have proposed this yourself" in own.text) == (409, True)
     page = kim.client.get(f"{site.address.url}/patients", headers={"accept-language": "de"}).text
     assert "Diese warten auf eine zweite Person" in page
@@ -80,5 +89,5 @@ def test_what_is_refused_is_open_again(site: Site) -> None:
     page = eve.get("/patients").text
     assert "wait for a second person" not in page
     assert "eve proposed that they are one person; kim refused, " in page
-    assert eve.post("/patients", **pair, verdict="agree").status_code == 404
+    assert eve.post("/patients", **agreed).status_code == 404
     assert eve.post("/patients", **pair, verdict="refuse", reason="Again").status_code == 404

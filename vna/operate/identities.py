@@ -214,10 +214,19 @@ class IdentityEngine:
             return self.proposals.add(principal, first, second, reason.strip())
         return self._decide(principal, LINK, first, second, reason)
 
-    def agree(self, principal: Principal, one: bytes, other: bytes, *, is_fresh: bool) -> Studies:
+    def agree(
+        self,
+        principal: Principal,
+        one: bytes,
+        other: bytes,
+        *,
+        is_fresh: bool,
+        number: int | None = None,
+    ) -> Studies:
         """Link two identities as somebody else has proposed; give the studies of that person.
 
-        Raises `NotProven` for who showed no second factor just now, `Conflict` for who proposed it,
+        `number` is the proposal they were shown: no later one is agreed to unseen. Raises
+        `NotProven` for who showed no second factor just now, `Conflict` for who proposed it,
         `NotFound` when nobody proposes it any more, `Unavailable` as `link` does.
         """
         require_whole(principal)
@@ -228,7 +237,7 @@ class IdentityEngine:
 
         def work(tx: Connection) -> None:
             store.lock(tx)
-            held = self.proposals.held_for(tx, principal, (first.id, second.id))
+            held = self.proposals.held_for(tx, principal, (first.id, second.id), number)
             target = {"first": described(first), "second": described(second)}
             args = {"reason": held.reason, "proposed_by": held.proposed_by}
             if not written:  # not again where the transaction is repeated
