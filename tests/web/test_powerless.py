@@ -35,6 +35,7 @@ OPEN = {
     "sharing.contacts.begin": "of one's own account",
     "sharing.contacts.prove": "of one's own account",
     "sharing.contacts.drop": "of one's own account",
+    "sharing.contacts.stop": "of one's own account",
 }
 
 

@@ -241,6 +241,26 @@ FORMS: Final[Mapping[str, Form]] = {
             "Call us. %(help)s"
         ),
     ),
+    "contact-held": Form(
+        takes=frozenset({"when"}),
+        subject=marked("Where we write to you is to change"),
+        paragraphs=(
+            marked(
+                "Somebody signed in to your account at %(site)s and asked us to write elsewhere, "
+                "or here no more. Until %(when)s nothing changes."
+            ),
+            marked("If it was you, do nothing."),
+            marked(
+                "If it was not you, stop it: call us, or sign in, open “My account” and choose "
+                "“Leave it as it was”."
+            ),
+            marked("Questions? %(help)s"),
+        ),
+        short=marked(
+            "%(site)s: from %(when)s messages of your account go elsewhere, as asked for there. "
+            "Not you? Call us, it is stopped at once. %(help)s"
+        ),
+    ),
     "sign-in-changed": Form(
         takes=frozenset(),
         subject=marked("How you sign in has changed"),

@@ -14,9 +14,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from vna.access import bindings, rates
+from vna.access import bindings, held_changes, rates
 from vna.access.audit import Audit, Event
 from vna.access.bindings import Binding, Code, Proof
+from vna.access.held_changes import Change
 from vna.access.people import People
 from vna.access.policy import require
 from vna.access.principal import Action, Principal
@@ -57,6 +58,7 @@ class Holder:
     identities: tuple[Identity, ...]
     bindings: tuple[Binding, ...]
     codes: dict[int, Code]
+    changes: dict[int, list[Change]]  # about where accounts are written to; none counts yet
     obstacle: str | None  # why nobody can have an account for this person now
 
     @property
@@ -134,12 +136,17 @@ class PatientAccounts:
         first = sorted(found.identities, key=lambda one: one.id != standing.identity)
         with self._database.reading() as conn:
             bound = bindings.of_identities(conn, [one.id for one in first])
-            codes = bindings.codes(conn, [one.account_id for one in bound])
+            accounts = [one.account_id for one in bound]
+            codes = bindings.codes(conn, accounts)
+            changes: dict[int, list[Change]] = {}
+            for change in held_changes.changes_of(conn, accounts):
+                changes.setdefault(change.account_id, []).append(change)
         return Holder(
             study=study,
             identities=tuple(first),
             bindings=tuple(bound),
             codes=codes,
+            changes=changes,
             obstacle=self._obstacle(
                 first, is_doubtful=standing.disputed or standing.alert is not None
             ),
@@ -203,6 +210,24 @@ class PatientAccounts:
             held = self._held(tx, holder, binding_id)
             bindings.end(tx, held, by=who.name, reason=reason.strip())
             self._tell(tx, who, "account.unbound", {"account": held.login})
+
+        self._database.changing(work)
+
+    def keep_ways(self, who: Principal, study: UID, binding_id: int) -> None:
+        """Leave where an account is written to as it was: who called did not ask for a change.
+
+        Nothing need be compared: whoever stops what is not theirs makes its owner wait again.
+        Raises `NotPermitted`, `NotFound`, `Conflict` when nothing is to change.
+        """
+        holder = self.holder(who, study)
+
+        def work(tx: Connection) -> None:
+            held = self._held(tx, holder, binding_id)
+            held_changes.settle(tx, held.account_id)
+            kept = held_changes.stop(tx, held.account_id, None)
+            if not kept:
+                raise Conflict(marked("Nothing is to change there any more."))
+            self._tell(tx, who, "contact.kept", {"account": held.login, "ways": kept})
 
         self._database.changing(work)
 

@@ -42,12 +42,16 @@ async def _shown(call: Mine, exc: VNAError | None = None) -> Response:
     account = await call.hop(lambda: people.accounts.of(account_id))
     sessions = await call.hop(lambda: people.sessions.all(account_id))
     passkeys = await call.hop(lambda: people.passkeys.all(account_id))
-    contacts = await call.hop(lambda: call.counter.engines.sharing.contacts.of(account_id))
+    ways = call.counter.engines.sharing.contacts
+    contacts = await call.hop(lambda: ways.of(account_id))
+    changes = await call.hop(lambda: ways.changes(account_id))
     return call.show(
         "own_account.html",
         status=200 if exc is None else problems.status_of(exc),
         trouble=None if exc is None else call.said(exc),
         contacts={one.kind: one for one in contacts},
+        changes={one.kind: one for one in changes},
+        hold_hours=f"{call.counter.engines.settings.access.hold_hours:g}".removeprefix("0"),
         account=account,
         sessions=sessions,
         passkeys=passkeys,
@@ -58,7 +62,7 @@ async def _shown(call: Mine, exc: VNAError | None = None) -> Response:
 
 
 async def _contact(call: Mine) -> Response:
-    """Change where they are written to: `act` says whether it begins, is proven, or ends."""
+    """Change where they are written to: `act` says whether it begins, is proven, ends or stays."""
     form = await call.form()
     contacts, who = call.counter.engines.sharing.contacts, call.principal
     kind, typed = form.get("kind", ""), form.get("typed", "")
@@ -73,6 +77,8 @@ async def _contact(call: Mine) -> Response:
                 await call.hop(lambda: contacts.prove(who, call.account_id, kind, typed))
             case "drop":
                 await call.hop(lambda: contacts.drop(who, call.account_id, kind))
+            case "stop":
+                await call.hop(lambda: contacts.stop(who, call.account_id, kind))
             case _:
                 raise InvalidRequest("Say what is to be done.")
     except NotProven:

@@ -29,6 +29,7 @@ _LOGIN = re.compile(r"p-[0-9a-z]{4}-[0-9a-z]{4}", re.ASCII)
 _REFUSED = (Conflict, InvalidRequest, NotFound)
 _DONE = {
     "confirm": marked("The account is confirmed: they see what is about them."),
+    "keep": marked("It stays as it was: messages go where they went. Nothing waits any more."),
     "end": marked("The account is ended. Who was signed in is out."),
 }
 _STATES = {
@@ -78,6 +79,8 @@ def _do(visit: Visit, who: Principal, study: UID, act: str, form: dict[str, str]
         raise InvalidRequest("Say which account.")
     if act == "confirm":
         engine.confirm(who, study, int(number), compared=compared)
+    elif act == "keep":
+        engine.keep_ways(who, study, int(number))
     elif act == "end":
         engine.end(who, study, int(number), reason=form.get("reason", ""))
     else:
@@ -101,6 +104,8 @@ async def _shown(
         compared=_compared(holder),
         states=_STATES,
         languages={one: Texts(one).name for one in languages()},
+        ways={"email": marked("E-mail"), "sms": marked("Mobile telephone")},
+        timezone=visit.counter.engines.settings.site.timezone,
         trouble=None if exc is None else visit.said(exc),
         done=done,
         here="/patients",
