@@ -38,7 +38,7 @@ from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
 from vna.operate.corrections import CorrectionEngine
 from vna.operate.graveyard import Graveyard
-from vna.operate.identities import IdentityEngine
+from vna.operate.identities import IdentityEngine, Proposal
 from vna.operate.labels import LabelEngine
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.patient_accounts import PatientAccounts
@@ -146,6 +146,12 @@ class Archive:
     patient_accounts: PatientAccounts
     carers: CarerEngine
     who: Principal
+
+    def join(self, one: bytes, other: bytes, reason: str = "Asked her") -> None:
+        """Link two identities; where it takes two people, a colleague agrees."""
+        linked = self.identities.link(self.who, one, other, reason=reason)
+        if isinstance(linked, Proposal):
+            self.identities.agree(developer("colleague"), one, other, is_fresh=True)
 
     def take(self, data: bytes, *, chunk: int = 1 << 16, **expected: str) -> Outcome:
         """Store a Part 10 file."""

@@ -275,6 +275,7 @@ class Sharing:
     remind_days: float = 7.0
     own_per_day: int = 20
     answer_days: float = 10.0
+    tell_patient: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

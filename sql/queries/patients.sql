@@ -141,11 +141,13 @@ RETURNING first, second;
 -- name: decide_pair
 -- What somebody decided holds, unless a later decision is known.
 INSERT INTO identity_pair (
-       first, second, state, rule, priority, act, decided_at, decided_by, reason)
-VALUES (%(first)s, %(second)s, %(state)s, 'staff', 0, %(act)s, %(at)s, %(actor)s, %(reason)s)
+       first, second, state, rule, priority, act, decided_at, decided_by, reason, proposed_by)
+VALUES (%(first)s, %(second)s, %(state)s, 'staff', 0, %(act)s, %(at)s, %(actor)s, %(reason)s,
+        %(proposed_by)s)
     ON CONFLICT (first, second) DO UPDATE
    SET state = excluded.state, act = excluded.act, decided_at = excluded.decided_at,
-       decided_by = excluded.decided_by, reason = excluded.reason
+       decided_by = excluded.decided_by, reason = excluded.reason,
+       proposed_by = excluded.proposed_by
  WHERE identity_pair.act IS NULL OR identity_pair.act < excluded.act;
 
 -- name: defer_pair
@@ -157,21 +159,28 @@ RETURNING state;
 
 -- name: find_pair
 -- How a pair stands.
-SELECT first, second, state, rule, priority, evidence, decided_at, decided_by, reason, found_at
+SELECT first, second, state, rule, priority, evidence, decided_at, decided_by, reason, found_at,
+       proposed_by
   FROM identity_pair
  WHERE first = %s AND second = %s;
 
 -- name: list_work
--- The worklist: what is open before what was put off, the most urgent first.
-SELECT first, second, state, rule, priority, evidence, decided_at, decided_by, reason, found_at
+-- The worklist: what is open before what was put off, the most urgent first; what somebody has
+-- proposed waits elsewhere.
+SELECT first, second, state, rule, priority, evidence, decided_at, decided_by, reason, found_at,
+       proposed_by
   FROM identity_pair
  WHERE state IN ('open', 'deferred')
+   AND NOT EXISTS (SELECT FROM identity_proposal_standing o
+                    WHERE o.first = identity_pair.first AND o.second = identity_pair.second
+                      AND o.ended_at IS NULL AND o.standing = 'open')
  ORDER BY state DESC, priority DESC, found_at, first, second
  LIMIT %s;
 
 -- name: list_linked
 -- Which two were last said to be one person, by somebody or by a number.
-SELECT first, second, state, rule, priority, evidence, decided_at, decided_by, reason, found_at
+SELECT first, second, state, rule, priority, evidence, decided_at, decided_by, reason, found_at,
+       proposed_by
   FROM identity_pair
  WHERE state = 'linked'
  ORDER BY COALESCE(decided_at, found_at) DESC, first, second
@@ -179,7 +188,8 @@ SELECT first, second, state, rule, priority, evidence, decided_at, decided_by, r
 
 -- name: list_pairs
 -- All pairs of some identities.
-SELECT first, second, state, rule, priority, evidence, decided_at, decided_by, reason, found_at
+SELECT first, second, state, rule, priority, evidence, decided_at, decided_by, reason, found_at,
+       proposed_by
   FROM identity_pair
  WHERE first = ANY (%(ids)s::bytea[]) OR second = ANY (%(ids)s::bytea[])
  ORDER BY first, second;
@@ -217,13 +227,13 @@ UPDATE identity i
 
 -- name: add_act
 -- Write down what somebody decided; nothing when it is known.
-INSERT INTO identity_act (act, at, actor, op, first, second, reason)
-VALUES (%s, %s, %s, %s, %s, %s, %s)
+INSERT INTO identity_act (act, at, actor, op, first, second, reason, proposed_by)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
     ON CONFLICT DO NOTHING;
 
 -- name: list_acts
 -- What was decided of some identities, in order of time.
-SELECT act, at, actor, op, first, second, reason
+SELECT act, at, actor, op, first, second, reason, proposed_by
   FROM identity_act
  WHERE first = ANY (%(ids)s::bytea[]) OR second = ANY (%(ids)s::bytea[])
  ORDER BY act;

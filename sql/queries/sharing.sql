@@ -428,6 +428,20 @@ SELECT COALESCE(p.to_channel, s.notify), COALESCE(p.language, s.language), s.num
   LEFT JOIN share_grant p ON p.grant_id = g.parent_id
  WHERE g.grant_id = %s;
 
+-- name: proven_of_person
+-- Where a person is written to by accounts of their own: every way that is proven, mailboxes first.
+SELECT DISTINCT b.account_id, o.channel_id, s.language, o.kind
+  FROM identity me
+  JOIN identity i ON i.person_id = me.person_id
+  JOIN person_account b ON b.identity_id = i.identity_id
+  JOIN account a USING (account_id)
+  JOIN own_contact o USING (account_id)
+  LEFT JOIN own_setting s USING (account_id)
+ WHERE me.issuer = %s AND me.patient_id = %s AND NOT me.quarantined AND NOT i.quarantined
+   AND b.ended_at IS NULL AND b.confirmed_at IS NOT NULL AND a.disabled_at IS NULL
+   AND o.proven_at IS NOT NULL
+ ORDER BY b.account_id, o.kind;
+
 -- name: count_instances
 -- How much a choice holds, before any of it is read.
 SELECT COALESCE((SELECT sum(t.instances)

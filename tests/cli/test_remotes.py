@@ -43,6 +43,7 @@ def test_added_listed_changed_and_removed_while_it_is_stopped(vna: Vna, archive:
             "patient_id_issuer": "CITY",
             "max_associations": 9,
             "parallel": 4,
+            "offered_as": None,
         }
     ]
     assert "PACS" in vna("remote", "list", *at).stdout

@@ -8,6 +8,8 @@ import io
 import json
 import os
 import re
+import subprocess
+import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -139,6 +141,11 @@ def test_guests_have_a_process_that_never_had_a_key(serving: tuple[Serving, int]
         assert stored.status_code == 200
         share = offered(server)
         until(lambda: gray.get(f"{site}/readyz"), 200)
+
+        command = [sys.executable, "-m", "vna", "status", "--data", str(server.data)]
+        around = {**os.environ, **server.environment}
+        told = subprocess.run(command, env=around, capture_output=True, text=True, check=True)
+        assert f"guests {site}/s" in told.stdout
 
         # staff's address leads on to the guests', with nothing of a share behind it
         led = gray.get(f"{staff}/s")

@@ -114,7 +114,7 @@ def test_from_the_code_of_a_desk_to_the_images_and_who_looked(
         site.archive.identities.named(site.archive.who, site.archive.settings.site.issuer, one)[0]
         for one in (STUDY[0].patient_id, "E-7")
     )
-    site.archive.identities.link(site.archive.who, first.id, other.id, reason="Asked her")
+    site.archive.join(first.id, other.id)
     desk.goto(f"{root(site)}/study/{STUDY[0].study}")
     desk.get_by_role("link", name="Account for this person").click()
     looked_at(desk, "desk")

@@ -141,6 +141,7 @@ def test_a_link_taken_back_leaves_everything_as_it_was(archive: Archive) -> None
     archive.identities.link(archive.who, ids["P-3"], ids["P-4"], reason=WHY)
     before = persons(archive)
     studies = archive.identities.link(archive.who, ids["P-2"], ids["P-3"], reason=WHY)
+    assert isinstance(studies, tuple)
     assert len(studies) == 4
     assert len(persons(archive)) == 1
     impact = archive.identities.part(archive.who, ids["P-3"], ids["P-2"], reason="Wrong")

@@ -106,7 +106,7 @@ def test_what_is_linked_comes_and_what_is_parted_goes_at_once(archive: Archive) 
     mine, other = take(archive, "P-1"), take(archive, "P-2")
     cookie = patient(archive, mine)
     pair = one(archive, "P-1").id, one(archive, "P-2").id
-    archive.identities.link(archive.who, *pair, reason="Asked her")
+    archive.join(*pair)
     assert seen(archive, cookie) == {mine, other}
     archive.identities.part(archive.who, *pair, reason="It was her sister")
     assert seen(archive, cookie) == {mine}

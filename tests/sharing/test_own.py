@@ -222,7 +222,7 @@ def test_two_identities_of_one_person_are_shared_together_until_they_part(own_de
         own.offer(who, both)
     standings = [identities.standing(one.study) for one in (study(here), study(there))]
     first, second = (one.identity for one in standings if one is not None)
-    identities.link(clerk, first, second, reason="the same person")
+    desk.archive.join(first, second)
     offered = own.offer(who, both)
     no = consent(patient_id="B-9", allowed=False, purpose="patient-request")
     said = desk.engine.consents.record(CLERK, no)

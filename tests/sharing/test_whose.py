@@ -81,7 +81,7 @@ def test_what_was_shared_while_two_were_one_is_suspended_when_they_part(desk: De
     issuer = archive.settings.site.issuer
     (one,) = archive.identities.named(archive.who, issuer, "P-0001")
     (other,) = archive.identities.named(archive.who, issuer, "P-7")
-    archive.identities.link(archive.who, one.id, other.id, reason=WHY)
+    archive.join(one.id, other.id)
     desk.offer()
     archive.identities.part(archive.who, one.id, other.id, reason=WHY)
     assert states(desk) == ["suspended"]

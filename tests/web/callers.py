@@ -13,8 +13,8 @@ from tests.factories import ct
 from tests.imports.conftest import mark
 from tests.imports.parcels import RECIPIENT, SENDER, last, sender_of
 from tests.web.conftest import Site
-from tests.web.guests import caller, coded, offered
-from tests.web.people import SHELL, Surfer, signed_in
+from tests.web.guests import coded, offered
+from tests.web.people import SHELL, Surfer, signed_in, surfer
 from tests.web.writing import Door, Key
 from vna.access.sessions import Browser
 from vna.delivery.channels import email
@@ -37,11 +37,6 @@ class Party:
 
     def __post_init__(self) -> None:
         self.token = self.surfer.token(self.page)
-
-
-def surfer(site: Site) -> Surfer:
-    """Open a browser that holds no connection: many of them come from one address."""
-    return Surfer(site, caller(site).client)
 
 
 def share(site: Site) -> Party:

@@ -216,7 +216,7 @@ def _link(found: Hospital) -> None:
     engine, names = found.site.archive.identities, {k: h.names for k, h in found.held.items()}
     own = bytes.fromhex(names["own"]["identity"])
     for kind in ("given", "withheld", "ended"):
-        engine.link(SHELL, own, bytes.fromhex(names[kind]["identity"]), reason="Asked her")
+        found.site.archive.join(own, bytes.fromhex(names[kind]["identity"]))
         names[kind]["twin"] = names["own"]["identity"]
     names["other"]["twin"] = names["own"]["identity"]
     engine.part(SHELL, own, bytes.fromhex(names["ended"]["identity"]), reason="Her sister")

@@ -146,6 +146,8 @@ STAFF: dict[Key, tuple[Case, ...]] = {
     ("POST", "/patients"): (
         whole(verdict="part", first="{identity}", second="{twin}", reason="Her sister"),
         whole(verdict="link", first="{identity}", second="{twin}", reason="Asked her again"),
+        whole(verdict="refuse", first="{identity}", second="{twin}", reason="I am not sure"),
+        nothing("agreed by another than who proposed: tests/web/test_patients.py", verdict="agree"),
     ),
     ("POST", "/requests/patients/{number:int}/answer"): (
         whole(outcome="done", words="It is right now."),

@@ -196,6 +196,7 @@ def recover(archive: Archive, begun: dt.datetime | None) -> None:
     archive.engines.sharing.remind()
     archive.engines.people.emergencies.sweep()
     archive.engines.carers.lapse()
+    archive.engines.identities.proposals.sweep()
 
 
 def _sending(archive: Archive, stop: threading.Event) -> threading.Thread | None:

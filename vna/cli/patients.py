@@ -13,8 +13,8 @@ from vna.cli.shell import shell
 from vna.config import Settings
 from vna.dicom.moments import read_date
 from vna.errors import ConfigError, NotFound
-from vna.operate.identities import Identity, IdentityEngine, Person
-from vna.patients.store import Case
+from vna.operate.identities import Identity, IdentityEngine, Person, Proposal, Proposed
+from vna.patients.store import Case, Decision
 
 Row = dict[str, object]
 
@@ -23,7 +23,8 @@ def options(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.description = (
         "An identity is what one issuer calls a patient. Rules link two of them by a number that "
-        "identifies alone; everything else they only propose, for somebody to decide."
+        "identifies alone; everything else they only propose, for somebody to decide. A link that "
+        "shows more of somebody to others takes a second person, and all at the shell are one."
     )
     words = parser.add_subparsers(dest="act", metavar="ACT", required=True)
     work = words.add_parser("work", help="show what waits for somebody to decide")
@@ -34,6 +35,10 @@ def options(parser: argparse.ArgumentParser) -> None:
         inner = words.add_parser(name, help=summary)
         _take_two(inner)
         inner.add_argument("--reason", metavar="TEXT", required=True, help="kept with it")
+    _take_two(words.add_parser("agree", help="as a second person: these two are one, as proposed"))
+    refuse = words.add_parser("refuse", help="end what is proposed of these two")
+    _take_two(refuse)
+    refuse.add_argument("--reason", metavar="TEXT", required=True, help="kept with it")
     _take_two(words.add_parser("defer", help="put these two off"))
     died = words.add_parser("deceased", help="note when a patient died")
     died.add_argument("identity", metavar="IDENTITY", help="as `vna patient show` names it")
@@ -53,29 +58,46 @@ def _take_two(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """Do one act; 0 when it is done, 1 when there is no such patient."""
     with at_work(settings, "patient") as archive:
-        engine, who = archive.engines.identities, shell()
+        engine = archive.engines.identities
         engine.keep_up()
-        if args.act == "work":
+        act(engine, shell(), args, issuer=settings.site.issuer)
+    return 0
+
+
+def act(engine: IdentityEngine, who: Principal, args: argparse.Namespace, *, issuer: str) -> None:
+    """Do one act for somebody; `issuer` gave the ids that are named without one."""
+    match args.act:
+        case "work":
             _show_work(engine, who, as_json=args.json)
-        elif args.act == "show":
-            issuer = args.issuer or settings.site.issuer
-            _show(engine, who, issuer, args.patient, as_json=args.json)
-        elif args.act == "defer":
+        case "show":
+            _show(engine, who, args.issuer or issuer, args.patient, as_json=args.json)
+        case "defer":
             engine.defer(who, _id(args.first), _id(args.second))
-        elif args.act == "deceased":
+        case "refuse":
+            pair = _id(args.first), _id(args.second)
+            engine.proposals.refuse(who, *pair, reason=args.reason)
+        case "deceased":
             died = None if args.date == "none" else read_date(args.date)
             if died is None and args.date != "none":
                 raise ConfigError("A date is YYYYMMDD, or none.")
             engine.deceased(who, _id(args.identity), died, reason=args.reason)
-        else:
+        case _:
             _decide(engine, who, args)
-    return 0
 
 
 def _decide(engine: IdentityEngine, who: Principal, args: argparse.Namespace) -> None:
-    act = engine.link if args.act == "link" else engine.part
-    studies = act(who, _id(args.first), _id(args.second), reason=args.reason)
-    print(f"{'linked' if args.act == 'link' else 'apart'}; look at what was shared of:")
+    pair = _id(args.first), _id(args.second)
+    match args.act:
+        case "link":
+            studies = engine.link(who, *pair, reason=args.reason)
+        case "agree":
+            studies = engine.agree(who, *pair, is_fresh=True)
+        case _:
+            studies = engine.part(who, *pair, reason=args.reason)
+    if isinstance(studies, Proposal):
+        print(f"proposed, not linked: a second person agrees until {studies.ends_at:%Y-%m-%d}")
+        return
+    print(f"{'apart' if args.act == 'part' else 'linked'}; look at what was shared of:")
     for study, identity in studies:
         print(f"    {study}  {identity.hex()}")
 
@@ -89,6 +111,7 @@ def _id(text: str) -> bytes:
 
 def _show_work(engine: IdentityEngine, who: Principal, *, as_json: bool) -> None:
     work = engine.worklist(who)
+    proposed = engine.proposed(who)
     alerts = engine.alerts(who)
     if as_json:
         rows = [
@@ -96,14 +119,19 @@ def _show_work(engine: IdentityEngine, who: Principal, *, as_json: bool) -> None
             for one in work
         ]
         late = [{"study": study, "identity": _identity(one)} for study, one in alerts]
-        print(json.dumps({"work": rows, "alerts": late}, indent=2, ensure_ascii=False))
+        found = {"work": rows, "proposed": [_proposed(one) for one in proposed], "alerts": late}
+        print(json.dumps(found, indent=2, ensure_ascii=False))
         return
-    for one in work:
-        print(_told(one.case))
+    for one in proposed:
+        said = one.proposal
+        print(f"{_told(one.case)}\n    proposed by {said.proposed_by}: {said.reason}")
         print(f"    {_line(one.first)}\n    {_line(one.second)}")
+    for waits in work:
+        print(_told(waits.case))
+        print(f"    {_line(waits.first)}\n    {_line(waits.second)}")
     for study, identity in alerts:
         print(f"R9  study {study} was made after the patient died\n    {_line(identity)}")
-    if not work and not alerts:
+    if not work and not alerts and not proposed:
         print("nothing waits")
 
 
@@ -128,8 +156,13 @@ def _lines(person: Person) -> Sequence[str]:
     lines += [f"study {study} of {identity.hex()}" for study, identity in person.studies]
     lines += [_told(case) for case in person.cases]
     return lines + [
-        f"{one.at:%Y-%m-%d} {one.op} by {one.actor}: {one.reason}" for one in person.history
+        f"{one.at:%Y-%m-%d} {one.op} by {_names(one)}: {one.reason}" for one in person.history
     ]
+
+
+def _names(one: Decision) -> str:
+    """Name who decided: one person, or two."""
+    return one.actor if one.proposed_by is None else f"{one.proposed_by} and {one.actor}"
 
 
 def _told(case: Case) -> str:
@@ -162,7 +195,20 @@ def _case(case: Case) -> Row:
         "priority": case.priority,
         "evidence": dict(case.evidence),
         "decided_by": case.decided_by,
+        "proposed_by": case.proposed_by,
         "reason": case.reason,
+    }
+
+
+def _proposed(one: Proposed) -> Row:
+    said = one.proposal
+    return _case(one.case) | {
+        "first": _identity(one.first),
+        "second": _identity(one.second),
+        "proposed_by": said.proposed_by,
+        "proposed_at": said.proposed_at.isoformat(timespec="seconds"),
+        "ends_at": said.ends_at.isoformat(timespec="seconds"),
+        "reason": said.reason,
     }
 
 
@@ -192,6 +238,7 @@ def _person(person: Person) -> Row:
             {
                 "at": one.at.isoformat(timespec="seconds"),
                 "by": one.actor,
+                "proposed_by": one.proposed_by,
                 "act": one.op,
                 "reason": one.reason,
             }

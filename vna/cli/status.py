@@ -145,6 +145,8 @@ def _processes(facts: Facts) -> list[str]:
             f"           DICOM {serving['ae_title']} at {where}, TLS"
             for where in serving["dicom_tls"]
         ]
+        if serving["guests"]:
+            lines.append(f"           guests {serving['scheme']}://{serving['guests']}/s")
         for name, child in serving["children"].items():
             resident = child["resident"]
             memory = f", {in_bytes(resident)} resident" if resident is not None else ""

@@ -24,11 +24,11 @@ VALUES: Final[Mapping[str, re.Pattern[str]]] = {
         ("shared", "waiting", "blocked", "left", "failed"), re.compile(r"[0-9]{1,9}", re.A)
     ),
     "number": re.compile(r"[0-9A-Z]{1,12}(-[0-9A-Z]{1,12}){0,4}", re.A),
-    "until": re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.A),
+    **dict.fromkeys(("until", "day"), re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.A)),
     "when": re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,15}(\+00:00|Z)", re.A),
     "way": re.compile(r"[^\s<>\x00-\x1f]{0,3}…([0-9]{2}|@[a-z0-9.\-]{1,253})|"),
 }
-"""What a value looks like: `way` is a masked channel or empty, `until` a day, `when` a moment."""
+"""What a value looks like: `way` is a masked channel or empty, `until` and `day` are days."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +53,11 @@ _STRANGER = marked(
     "You were not expecting this? Open the link and press “This is not me”, or do nothing."
 )
 _NOT_YOU = marked("Was it not you? Call us at once.")
+_SURPRISED = (
+    marked("Sign in to your account to see which images, and with whom."),
+    marked("That surprises you? Call us at once."),
+    marked("Questions? %(help)s"),
+)
 _FROM_A_GUEST = (
     "%(link)s",
     marked("You will need a passcode. The sender has it and tells it to you: ask them."),
@@ -300,6 +305,34 @@ FORMS: Final[Mapping[str, Form]] = {
         ),
         short=marked(
             "%(site)s: somebody may act for you in your account. Not your wish? Call us. %(help)s"
+        ),
+    ),
+    # to a patient with an account, whoever else was sent a link to images of theirs
+    "shared-with-organisation": Form(
+        takes=frozenset({"day"}),
+        subject=marked("Images of yours were shared"),
+        paragraphs=(
+            marked(
+                "On %(day)s, %(site)s shared images of yours with a practice, a hospital or "
+                "another organisation."
+            ),
+            *_SURPRISED,
+        ),
+        short=marked(
+            "%(site)s shared images of yours with an organisation. That surprises you? Call us. "
+            "%(help)s"
+        ),
+    ),
+    "shared-with-person": Form(
+        takes=frozenset({"day"}),
+        subject=marked("Images of yours were shared"),
+        paragraphs=(
+            marked("On %(day)s, %(site)s shared images of yours with a private person."),
+            *_SURPRISED,
+        ),
+        short=marked(
+            "%(site)s shared images of yours with a private person. That surprises you? Call us. "
+            "%(help)s"
         ),
     ),
     # to somebody elsewhere, who is asked to send images

@@ -2,7 +2,8 @@
 
 Rules make identities and propose; they never make two ids one person but by a number that
 identifies. A decision is in the journal before it is answered, can be turned round by the next one,
-and rewrites nothing: a link taken back leaves everything as it was before.
+and rewrites nothing: a link taken back leaves everything as it was before. A link that shows more
+of somebody to others takes two people (`identity_proposals`).
 """
 
 from __future__ import annotations
@@ -12,32 +13,50 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from vna.access.audit import Audit, Event
-from vna.access.policy import require
-from vna.access.principal import Action, Principal, system
+from vna.access.principal import Principal, system
 from vna.blobs.journal import Entry, Journal
 from vna.blobs.layout import created_at
 from vna.blobs.store import BlobStore
 from vna.config import Settings
 from vna.db.pool import Connection, Database
 from vna.dicom.refs import UID, StudyRef
-from vna.errors import Conflict, InvalidRequest, NotFound, Unavailable, VNAError
+from vna.errors import Conflict, InvalidRequest, NotFound, NotProven, Unavailable, VNAError
 from vna.index import deleted
 from vna.operate.corrections import Suspend
 from vna.operate.identity_entries import APART, BOUND, DECEASED, LINK, described, reading_of
-from vna.patients import store
+from vna.operate.identity_proposals import (
+    IdentityProposals,
+    require_reason,
+    require_whole,
+)
+from vna.patients import proposals, store
 from vna.patients.matching import look_at, resolve
 from vna.patients.numbers import read_issuers
+from vna.patients.proposals import Proposal
 from vna.patients.store import Case, Decision, Identity, Standing, pair_of
 
-__all__ = ["Case", "Identity", "IdentityEngine", "Person", "Standing"]
+__all__ = [
+    "Case",
+    "Identity",
+    "IdentityEngine",
+    "Person",
+    "Proposal",
+    "Proposed",
+    "Standing",
+    "Work",
+]
 
 _OPS = frozenset({LINK, APART, DECEASED, BOUND})
-REASON_MOST = 500
 
 _STATES = {LINK: "linked", APART: "apart"}
+_LATER = "This is written down and will take effect as soon as the index can be changed."
 _PARTED = "Two patients were taken for one: look at what was shared of them."
 _BATCH = 200
 _LISTED = 1000
+_AT_ONCE = 1000  # studies whose patients are looked at before what is shown of two is asked
+
+Studies = tuple[tuple[UID, bytes], ...]
+"""Studies, each with the identity it is about."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +79,13 @@ class Work:
     second: Identity
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposed(Work):
+    """What somebody has proposed of two identities: it waits for a second person."""
+
+    proposal: Proposal
+
+
 class IdentityEngine:
     """Keeps identities. One a process, shared by its threads."""
 
@@ -79,6 +105,7 @@ class IdentityEngine:
         self._database = database
         self._audit = audit
         self._issuers = read_issuers(settings.patients.identifying)
+        self.proposals = IdentityProposals(database=database, audit=audit)
 
     def keep_up(self, most: int | None = None) -> int:
         """Look at the patients of studies that are new or say something else; count the studies."""
@@ -101,13 +128,25 @@ class IdentityEngine:
 
     def worklist(self, principal: Principal) -> list[Work]:
         """List what waits for somebody to decide, the most urgent first."""
-        _require(principal)
+        require_whole(principal)
         return self._listed(store.work)
 
     def linked(self, principal: Principal) -> list[Work]:
         """List which two were last said to be one person: who was mistaken takes it back here."""
-        _require(principal)
+        require_whole(principal)
         return self._listed(store.linked)
+
+    def proposed(self, principal: Principal) -> list[Proposed]:
+        """List which links wait for a second person, the longest waiting first."""
+        waiting = self.proposals.waiting(principal, _LISTED)
+        with self._database.reading() as conn:
+            known = store.find(conn, [one for held in waiting for one in held.pair])
+            cases = [(held, store.case(conn, held.pair)) for held in waiting]
+        return [
+            Proposed(case=case, first=known[one.first], second=known[one.second], proposal=one)
+            for one, case in cases
+            if case is not None and one.first in known and one.second in known
+        ]
 
     def _listed(self, cases_of: Callable[[Connection, int], list[Case]]) -> list[Work]:
         with self._database.reading() as conn:
@@ -121,7 +160,7 @@ class IdentityEngine:
 
     def alerts(self, principal: Principal) -> list[tuple[UID, Identity]]:
         """List studies that were made after their patient had died (R9)."""
-        _require(principal)
+        require_whole(principal)
         with self._database.reading() as conn:
             rows = store.alerts(conn, _LISTED)
             known = store.find(conn, [identity for _, identity, _ in rows])
@@ -130,13 +169,13 @@ class IdentityEngine:
 
     def named(self, principal: Principal, issuer: str, patient_id: str) -> list[Identity]:
         """List what an issuer has given an id to: the identity, then its shadows."""
-        _require(principal)
+        require_whole(principal)
         with self._database.reading() as conn:
             return store.named(conn, issuer, patient_id)
 
     def person(self, principal: Principal, identity: bytes) -> Person:
         """Show the person an identity belongs to. Raises `NotFound`."""
-        _require(principal)
+        require_whole(principal)
         with self._database.reading() as conn:
             found = store.find(conn, [identity]).get(identity)
             if found is None:
@@ -153,27 +192,68 @@ class IdentityEngine:
 
     def link(
         self, principal: Principal, one: bytes, other: bytes, *, reason: str
-    ) -> tuple[tuple[UID, bytes], ...]:
+    ) -> Studies | Proposal:
         """Say that two identities are one person; give the studies of that person.
 
-        Raises `NotPermitted`, `NotFound`, `Conflict` when they are linked, `InvalidRequest`;
-        `Unavailable` also when it is written down and will only take effect later.
+        Where others are shown something of either person it is a proposal: nothing is linked before
+        a second person agrees. Raises `NotPermitted`, `NotFound`, `InvalidRequest`, `Conflict` when
+        they are linked or proposed; `Unavailable` also when it is written down and will only take
+        effect later.
         """
-        return self._decide(principal, LINK, one, other, reason)
+        first, second, now = self._looked_at(principal, LINK, one, other, reason)
+        is_linked = now is not None and now.state == "linked"
+        self.keep_up(_AT_ONCE)
+        if not is_linked and self.proposals.is_needed(first, second):
+            return self.proposals.add(principal, first, second, reason.strip())
+        return self._decide(principal, LINK, first, second, reason)
 
-    def part(
-        self, principal: Principal, one: bytes, other: bytes, *, reason: str
-    ) -> tuple[tuple[UID, bytes], ...]:
+    def agree(self, principal: Principal, one: bytes, other: bytes, *, is_fresh: bool) -> Studies:
+        """Link two identities as somebody else has proposed; give the studies of that person.
+
+        Raises `NotProven` for who showed no second factor just now, `Conflict` for who proposed it,
+        `NotFound` when nobody proposes it any more, `Unavailable` as `link` does.
+        """
+        require_whole(principal)
+        if not is_fresh:
+            raise NotProven
+        first, second = self._known(*pair_of(one, other))
+        written: list[bytes] = []
+
+        def work(tx: Connection) -> None:
+            store.lock(tx)
+            held = self.proposals.held_for(tx, principal, (first.id, second.id))
+            target = {"first": described(first), "second": described(second)}
+            args = {"reason": held.reason, "proposed_by": held.proposed_by}
+            if not written:  # not again where the transaction is repeated
+                written.append(self._journal.append(LINK, target, args, principal.name))
+            self._take_effect(tx, self._journal.read(written[-1]), principal)
+
+        try:
+            self._database.changing(work)
+        except VNAError as exc:
+            if not written:
+                raise
+            raise Unavailable(_LATER) from exc
+        return self._studies_of(principal, first, second)
+
+    def part(self, principal: Principal, one: bytes, other: bytes, *, reason: str) -> Studies:
         """Say that two identities are not one person: never proposed or linked again by a rule.
 
         A link between them is taken back. Gives the studies of both, which somebody should look
         at: they may have been shared together. Raises as `link` does.
         """
-        return self._decide(principal, APART, one, other, reason)
+        first, second, now = self._looked_at(principal, APART, one, other, reason)
+        is_parted = now is not None and now.state == "linked"
+        if is_parted:
+            self._suspend_all(principal, first, second)
+        found = self._decide(principal, APART, first, second, reason)
+        if is_parted:  # once more: a share of both may have been under way
+            self._suspend_all(principal, *self._known(first.id, second.id))
+        return found
 
     def defer(self, principal: Principal, one: bytes, other: bytes) -> None:
         """Put a pair off; it stays in the worklist, last. Raises `NotFound`."""
-        _require(principal)
+        require_whole(principal)
 
         def put_off(tx: Connection) -> None:
             if not store.defer(tx, pair_of(one, other)):
@@ -188,8 +268,8 @@ class IdentityEngine:
         self, principal: Principal, identity: bytes, died: dt.date | None, *, reason: str
     ) -> None:
         """Note when a patient died, None that they did not; later studies are an alert (R9)."""
-        _require(principal)
-        _require_reason(reason)
+        require_whole(principal)
+        require_reason(reason)
         (found,) = self._known(identity)
         target = {"first": described(found)}
         args = {"died": died and died.strftime("%Y%m%d"), "reason": reason.strip()}
@@ -248,11 +328,12 @@ class IdentityEngine:
             look_at(tx, due, self._issuers)
         return len(found)
 
-    def _decide(
+    def _looked_at(
         self, principal: Principal, op: str, one: bytes, other: bytes, reason: str
-    ) -> tuple[tuple[UID, bytes], ...]:
-        _require(principal)
-        _require_reason(reason)
+    ) -> tuple[Identity, Identity, Case | None]:
+        """Look at two that somebody decides of, and at what was decided before."""
+        require_whole(principal)
+        require_reason(reason)
         if one == other:
             raise InvalidRequest("These are one identity.")
         first, second = self._known(*pair_of(one, other))
@@ -260,14 +341,17 @@ class IdentityEngine:
             now = store.case(conn, (first.id, second.id))
         if now is not None and now.state == _STATES[op] and now.decided_by is not None:
             raise Conflict(f"These two are {now.state} already.")
-        is_parted = op == APART and now is not None and now.state == "linked"
-        if is_parted:
-            self._suspend_all(principal, first, second)
+        return first, second, now
+
+    def _decide(
+        self, principal: Principal, op: str, first: Identity, second: Identity, reason: str
+    ) -> Studies:
         target = {"first": described(first), "second": described(second)}
         args = {"reason": reason.strip()}
         self._effect(self._journal.append(op, target, args, principal.name), principal)
-        if is_parted:  # once more: a share of both may have been under way
-            self._suspend_all(principal, *self._known(first.id, second.id))
+        return self._studies_of(principal, first, second)
+
+    def _studies_of(self, principal: Principal, first: Identity, second: Identity) -> Studies:
         with self._database.reading() as conn:
             persons = {one.person for one in store.find(conn, [first.id, second.id]).values()}
             return _seen(principal, _studies(conn, sorted(persons)))
@@ -290,26 +374,32 @@ class IdentityEngine:
         try:
             self._apply(self._journal.read(entry), principal)
         except VNAError as exc:
-            raise Unavailable(
-                "This is written down and will take effect as soon as the index can be changed."
-            ) from exc
+            raise Unavailable(_LATER) from exc
 
     def _apply(self, entry: Entry, principal: Principal) -> None:
         """Let a decision take effect, unless it did before: one transaction with its audit row."""
 
         def work(tx: Connection) -> None:
-            if not deleted.mark_applied(tx, [entry.id], entry.op):
-                return
             store.lock(tx)
-            decision = self._take(tx, entry)
-            detail = {"act": entry.id.hex(), "first": decision.first.hex()}
-            if decision.second is not None:
-                detail["second"] = decision.second.hex()
-            kind = entry.op.replace("-", ".")
-            event = Event(kind=kind, outcome="done", detail=detail)
-            self._audit.write(tx, principal, [event])
+            self._take_effect(tx, entry, principal)
 
         self._database.changing(work)
+
+    def _take_effect(self, tx: Connection, entry: Entry, principal: Principal) -> None:
+        if not deleted.mark_applied(tx, [entry.id], entry.op):
+            return
+        decision = self._take(tx, entry)
+        detail = {"act": entry.id.hex(), "first": decision.first.hex()}
+        if decision.second is not None:
+            detail["second"] = decision.second.hex()
+            outcome = "decided" if decision.proposed_by is None else "agreed"
+            pair = decision.first, decision.second
+            proposals.end(tx, pair, outcome, by=decision.actor)
+        if decision.proposed_by is not None:
+            detail["proposed_by"] = decision.proposed_by
+        kind = entry.op.replace("-", ".")
+        event = Event(kind=kind, outcome="done", detail=detail)
+        self._audit.write(tx, principal, [event])
 
     def _take(self, tx: Connection, entry: Entry) -> Decision:
         """Write one decision into the tables. Raises `Corrupt`."""
@@ -327,6 +417,7 @@ class IdentityEngine:
             first=first,
             second=rest[0] if rest else None,
             reason=reading.reason,
+            proposed_by=reading.proposed_by,
         )
         store.note(tx, decision)
         if entry.op == DECEASED:
@@ -337,23 +428,9 @@ class IdentityEngine:
         return decision
 
 
-def _studies(conn: Connection, persons: list[bytes]) -> tuple[tuple[UID, bytes], ...]:
+def _studies(conn: Connection, persons: list[bytes]) -> Studies:
     return tuple((UID(study), one) for study, one in store.studies_of(conn, persons))
 
 
-def _seen(
-    principal: Principal, studies: tuple[tuple[UID, bytes], ...]
-) -> tuple[tuple[UID, bytes], ...]:
+def _seen(principal: Principal, studies: Studies) -> Studies:
     return tuple(one for one in studies if principal.scope.covers(StudyRef(one[0])))
-
-
-def _require(principal: Principal) -> None:
-    """Identities cross studies: who sees only some of the archive is shown none of them."""
-    require(principal, Action.CORRECT)
-    if not principal.scope.everything:
-        raise NotFound
-
-
-def _require_reason(reason: str) -> None:
-    if not reason.strip() or len(reason) > REASON_MOST or not reason.isprintable():
-        raise InvalidRequest(f"Say why, in a line of at most {REASON_MOST} characters.")

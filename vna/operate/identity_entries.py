@@ -28,11 +28,12 @@ class Party:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What an entry says: whose identities, why, and since when somebody is dead."""
+    """What an entry says: whose identities, why, since when somebody is dead, and who proposed."""
 
     parties: tuple[Party, ...]
     reason: str
     died: dt.date | None
+    proposed_by: str | None
 
 
 def described(one: Identity) -> dict[str, Any]:
@@ -56,6 +57,7 @@ def reading_of(entry: Entry) -> Reading:
             parties=tuple(party_of(entry.target[name]) for name in names),
             reason=str(entry.args["reason"]),
             died=read_date(entry.args.get("died") or ""),
+            proposed_by=entry.args.get("proposed_by"),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
         raise Corrupt("A journal entry does not say whose identities it is about.") from exc

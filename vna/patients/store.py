@@ -48,6 +48,7 @@ class Decision:
     first: bytes
     second: bytes | None
     reason: str = field(repr=False)
+    proposed_by: str | None = None  # where it took two: the actor agreed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +64,7 @@ class Case:
     decided_at: dt.datetime | None = None
     decided_by: str | None = None
     reason: str | None = field(default=None, repr=False)
+    proposed_by: str | None = None  # where it took two: `decided_by` agreed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,13 +227,15 @@ def decide(tx: Connection, what: Decision, state: str) -> None:
             "at": what.at,
             "actor": what.actor,
             "reason": what.reason,
+            "proposed_by": what.proposed_by,
         },
     )
 
 
 def note(tx: Connection, what: Decision) -> None:
     """Write a decision into the history."""
-    values = [what.act, what.at, what.actor, what.op, what.first, what.second, what.reason]
+    values = [what.act, what.at, what.actor, what.op, what.first, what.second]
+    values += [what.reason, what.proposed_by]
     tx.execute(_SQL.add_act, values)
 
 
@@ -365,6 +369,7 @@ def _cases(conn: Connection, statement: Any, values: Any) -> list[Case]:
             decided_by=row[7],
             reason=row[8],
             found_at=row[9],
+            proposed_by=row[10],
         )
         for row in cursor.execute(statement, values).fetchall()
     ]

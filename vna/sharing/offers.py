@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,13 +13,13 @@ from vna.crypto import shares
 from vna.errors import Conflict
 from vna.index.arrays import Blobs, Longs, Texts
 from vna.patients import store as patients
-from vna.sharing import choosing, consents, granting, records
+from vna.sharing import choosing, consents, granting, records, telling
 from vna.sharing.ids import new_id
 from vna.sharing.keys import Made
 from vna.sharing.records import Item
 from vna.sharing.rooms import SQL, Act, Rooms, Runs, now
 from vna.sharing.rules import are_one, check_consents, check_offer
-from vna.sharing.values import Offer, Offered, Protection
+from vna.sharing.values import Confirmed, Offer, Offered, Protection
 from vna.telemetry import SHARE_ACTS
 from vna.texts import marked
 
@@ -68,7 +68,7 @@ class Offers:
             granting.add(rooms, tx, _terms(who, offer, drawn), drawn.made)
             if also is not None:
                 also(tx, drawn.share_id)
-            self._tell(tx, who, offer, drawn=drawn, studies=chosen.studies, items=len(items))
+            self._tell(tx, who, offer, drawn=drawn, chosen=chosen, items=len(items))
 
         rooms.act(work)
         SHARE_ACTS.labels("offered").inc()
@@ -164,10 +164,23 @@ class Offers:
         offer: Offer,
         *,
         drawn: Drawn,
-        studies: Sequence[str],
+        chosen: choosing.Chosen,
         items: int,
     ) -> None:
-        """Leave a row for each study, and tell whom the share names."""
+        """Leave a row for each study, tell whom the share names and whom it shows."""
+        told = []
+        if Confirmed.ACCOUNT not in offer.person.confirmed:
+            told = telling.tell_patient(
+                self._rooms,
+                tx,
+                chosen.identities[0],
+                offer.recipient,
+                share_id=drawn.share_id,
+                to=offer.to,
+                by=offer.by,
+                notify=offer.notify,
+                actor=who.name,
+            )
         detail = {
             "share": drawn.share_id,
             "grant": drawn.grant_id,
@@ -179,10 +192,11 @@ class Offers:
             "to": offer.to and offer.to.kind,
             "confirmed": sorted(one.value for one in offer.person.confirmed),
             "until": offer.until.isoformat(),
+            "told": told,
         }
         events = [
             Event(kind="share.offered", outcome="done", study=study, detail=detail)
-            for study in studies
+            for study in chosen.studies
         ]
         self._rooms.tell(tx, who, *events)
         if offer.notify is None or offer.to is None or not are_one(offer.notify, offer.to):

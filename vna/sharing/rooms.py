@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, LiteralString, Protocol, TypeVar
+from zoneinfo import ZoneInfo
 
 from vna.access.audit import Audit, Event
 from vna.access.labels import Labels
@@ -155,6 +156,10 @@ class Rooms:
     def link(self, secret: str) -> str:
         """Write the link of a secret, which stands in the fragment and so in no log."""
         return f"{self.origin()}/s#{secret}"
+
+    def zone(self) -> ZoneInfo:
+        """Say whose days are meant."""
+        return ZoneInfo(self.settings.site.timezone)
 
     def origin(self) -> str:
         """Say where guests find us."""

@@ -14,7 +14,7 @@ from vna.web.portal.guard import Endpoint, Page, Visit, Whose, guarded
 from vna.web.portal.login import as_json
 from vna.web.portal.pages import Pages
 
-_NEXT = frozenset({"/account", "/emergency", "/emergency/second", "/my/carers"})
+_NEXT = frozenset({"/account", "/emergency", "/emergency/second", "/my/carers", "/patients"})
 
 
 def routes(counter: Counter, pages: Pages) -> list[Route]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from starlette.responses import Response
 from starlette.routing import Route
 
 from vna.access.principal import Action, Principal
 from vna.dicom.refs import UID
-from vna.errors import Conflict, InvalidRequest, NotFound, VNAError
-from vna.operate.identities import Identity, Work
+from vna.errors import Conflict, InvalidRequest, NotFound, NotProven, VNAError
+from vna.operate.identities import Identity, Proposal, Proposed, Work
 from vna.operate.patient_accounts import Waiting
 from vna.texts import marked
 from vna.web import problems
@@ -27,12 +28,34 @@ _GROUNDS = {
     "staff": marked("Somebody looked at these two before."),
 }
 _AT_ONCE = 1000  # studies whose patients are looked at before the page is shown
+
+# what each verdict is answered with
+_DONE = {
+    "link": marked("They are one person now."),
+    "agree": marked("They are one person now."),
+    "part": marked("They are two people."),
+    "proposed": marked(
+        "Images of one of them are shared, or one has an account: a colleague has to agree. "
+        "Nothing is linked before."
+    ),
+}
 _HOW = {
     marked("equal"): "is-good",
     marked("alike"): "is-warn",
     marked("differs"): "is-bad",
     marked("unknown"): "",
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """What the page shows."""
+
+    work: list[Work]
+    proposed: list[Proposed]
+    linked: list[Work]
+    late: list[tuple[UID, Identity]]
+    waiting: list[Waiting]
 
 
 def routes(counter: Counter, pages: Pages) -> list[Route]:
@@ -47,14 +70,18 @@ async def _page(visit: Visit) -> Response:
     form = await visit.form()
     try:
         studies = await visit.hop(lambda: _decide(visit, who, form))
+    except NotProven:
+        return visit.go("/confirm?next=/patients")
     except (Conflict, InvalidRequest, NotFound) as exc:
         return await _shown(visit, who, exc)
     if studies is None:
         return visit.go("/patients")
+    if isinstance(studies, Proposal):
+        return await _shown(visit, who, done="proposed")
     return await _shown(visit, who, done=form["verdict"], studies=studies)
 
 
-def _decide(visit: Visit, who: Principal, form: dict[str, str]) -> list[UID] | None:
+def _decide(visit: Visit, who: Principal, form: dict[str, str]) -> list[UID] | Proposal | None:
     """Do what was decided; give the studies to look at, None where there are none."""
     engine = visit.counter.engines.identities
     first, second = form.get("first", ""), form.get("second", "")
@@ -65,8 +92,17 @@ def _decide(visit: Visit, who: Principal, form: dict[str, str]) -> list[UID] | N
         case "defer":
             engine.defer(who, one, other)
             return None
+        case "refuse":
+            engine.proposals.refuse(who, one, other, reason=reason)
+            return None
         case "link":
-            return [study for study, _ in engine.link(who, one, other, reason=reason)]
+            linked = engine.link(who, one, other, reason=reason)
+            return linked if isinstance(linked, Proposal) else [study for study, _ in linked]
+        case "agree":
+            is_fresh = (
+                visit.visitor is None or visit.visitor.is_fresh
+            )  # under --dev nobody signs in
+            return [study for study, _ in engine.agree(who, one, other, is_fresh=is_fresh)]
         case "part":
             return [study for study, _ in engine.part(who, one, other, reason=reason)]
     raise InvalidRequest(marked("Say whether they are one person, two, or to be looked at later."))
@@ -86,23 +122,31 @@ async def _shown(
     accounts = visit.counter.engines.patient_accounts
     has_accounts = not visit.counter.engines.settings.dev
 
-    def look() -> tuple[list[Work], list[Work], list[tuple[UID, Identity]], list[Waiting]]:
+    def look() -> _Seen:
         engine.keep_up(_AT_ONCE)
-        waiting = accounts.waiting(who) if has_accounts else []
-        return engine.worklist(who), engine.linked(who), engine.alerts(who), waiting
+        return _Seen(
+            work=engine.worklist(who),
+            proposed=engine.proposed(who),
+            linked=engine.linked(who),
+            late=engine.alerts(who),
+            waiting=accounts.waiting(who) if has_accounts else [],
+        )
 
-    work, linked, late, waiting = await visit.hop(look)
+    seen = await visit.hop(look)
     return visit.show(
         "patients.html",
         status=status,
-        work=work,
-        linked=linked,
-        late=late,
-        waiting=waiting,
+        work=seen.work,
+        proposed=seen.proposed,
+        linked=seen.linked,
+        late=seen.late,
+        waiting=seen.waiting,
+        me=who.name,
+        is_alone=not has_accounts,
         grounds=_GROUNDS,
         how=_HOW,
         trouble=None if exc is None else visit.said(exc),
-        done=done,
+        done=None if done is None else _DONE[done],
         studies=studies or [],
         here="/patients",
     )

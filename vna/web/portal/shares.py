@@ -91,6 +91,8 @@ MESSAGES = (  # what is sent for a share, as its template is called
     marked("Unopened"),
     marked("Report added"),
     marked("Replaced"),
+    marked("Shared with organisation"),
+    marked("Shared with person"),
 )
 _STUCK = (State.FAILED, State.DEAD, State.BOUNCED)
 _MOST_BOARD = 200
