@@ -1,5 +1,6 @@
 -- What a patient changes about where they are written to waits a day: the old way is used until then.
--- A new table and a view; nothing that is there is changed, and nobody waits.
+-- So does a code of the desk for somebody who has an account, unless their papers were seen.
+-- A new table and a view; `desk_code` gets a column without a default, which locks it for a moment.
 
 CREATE TABLE own_contact_change (
     account_id bigint      NOT NULL,
@@ -37,3 +38,8 @@ SELECT c.account_id, c.kind, c.channel_id, c.takes_at
  WHERE c.takes_at <= now() AND c.channel_id IS NOT NULL;
 COMMENT ON VIEW own_contact_now IS
     'Where a patient is written to now: what is proven, and whose time to wait is over.';
+
+ALTER TABLE desk_code ADD COLUMN opens_at timestamptz,
+    ADD CONSTRAINT desk_code_opens_before_it_ends CHECK (opens_at < ends_at);
+COMMENT ON COLUMN desk_code.opens_at IS
+    'It opens nothing before: whoever has an account hears of it and can stop it. None: at once.';

@@ -66,12 +66,14 @@ UPDATE person_account
 
 -- name: keep_code
 -- Give an account a code; the one before is void.
-INSERT INTO desk_code (account_id, code_hash, issued_by, ends_at)
-VALUES (%(account)s, %(hash)s, %(by)s, now() + make_interval(secs => %(lasts_s)s))
+INSERT INTO desk_code (account_id, code_hash, issued_by, opens_at, ends_at)
+VALUES (%(account)s, %(hash)s, %(by)s,
+        CASE WHEN %(hold_s)s > 0 THEN now() + make_interval(secs => %(hold_s)s) END,
+        now() + make_interval(secs => %(lasts_s)s + %(hold_s)s))
     ON CONFLICT (account_id) DO UPDATE
    SET code_hash = excluded.code_hash, issued_at = now(), issued_by = excluded.issued_by,
-       ends_at = excluded.ends_at, tries = 0
-RETURNING ends_at;
+       opens_at = excluded.opens_at, ends_at = excluded.ends_at, tries = 0
+RETURNING ends_at, opens_at;
 
 -- name: charge_code
 -- Count a try of a code before it is made; nothing comes back when it opens nothing any more. Whose
@@ -86,6 +88,7 @@ UPDATE desk_code d
                       ORDER BY c.given_at DESC
                       LIMIT 1) f ON true
  WHERE d.code_hash = %s AND d.ends_at > now() AND d.tries < 5
+   AND (d.opens_at IS NULL OR d.opens_at <= now())
    AND a.account_id = d.account_id AND a.disabled_at IS NULL
    AND coalesce(b.identity_id, f.identity_id) IS NOT NULL
 RETURNING d.account_id, a.login, coalesce(b.identity_id, f.identity_id);
@@ -101,9 +104,16 @@ UPDATE desk_code
 DELETE FROM desk_code
  WHERE account_id = %s;
 
+-- name: drop_held_codes
+-- Codes that open nothing yet, of some accounts, are void; whose they were.
+DELETE FROM desk_code
+ WHERE account_id = ANY (%s) AND opens_at > now()
+RETURNING account_id;
+
 -- name: codes_of
--- Until when the codes of some accounts are good, and whether wrong tries have locked them.
-SELECT account_id, ends_at, tries >= 5
+-- Until when the codes of some accounts are good, whether wrong tries have locked them, and from
+-- when on they open where they do not yet.
+SELECT account_id, ends_at, tries >= 5, CASE WHEN opens_at > now() THEN opens_at END
   FROM desk_code
  WHERE account_id = ANY (%s) AND ends_at > now();
 
@@ -264,6 +274,15 @@ SELECT channel_id
   FROM own_contact_now
  WHERE account_id = %s AND kind = coalesce(%s::text, kind)
  ORDER BY kind;
+
+-- name: accounts_beside
+-- The accounts of whom an account is bound to, under all identities of theirs: it is one of them.
+SELECT other.account_id
+  FROM person_account b
+  JOIN identity me ON me.identity_id = b.identity_id
+  JOIN identity i ON i.person_id = me.person_id
+  JOIN person_account other ON other.identity_id = i.identity_id AND other.ended_at IS NULL
+ WHERE b.account_id = %s AND b.ended_at IS NULL AND b.confirmed_at IS NOT NULL;
 
 -- name: is_study
 -- Whether a study is held.

@@ -123,6 +123,7 @@ def test_from_the_code_of_a_desk_to_the_images_and_who_looked(
         new.locator("summary").click()
     new.get_by_label("Name Doe, Jane").check()
     new.get_by_label("Date of birth 1970-01-02").check()
+    new.get_by_label("A paper with their picture").check()
     new.get_by_role("button", name="Make a code").click()
     desk.get_by_role("heading", name="Hand over this code").wait_for()
     looked_at(desk, "desk-code")

@@ -12,7 +12,15 @@ import pytest
 
 from tests.archive import Archive, open_archive
 from tests.operate.test_identities import take
-from tests.operate.test_patient_accounts import BORN, HERE, PASSPHRASE, code_for, enrol, visitor
+from tests.operate.test_patient_accounts import (
+    BORN,
+    HERE,
+    PASSPHRASE,
+    TWO,
+    code_for,
+    enrol,
+    visitor,
+)
 from tests.sharing.conftest import CLERK, MAIL, OTHER, PHONE, Desk
 from vna.access.sessions import Visitor
 from vna.db.pool import Database
@@ -20,6 +28,7 @@ from vna.delivery.channels import Channel
 from vna.delivery.forms import FORMS
 from vna.dicom.refs import UID
 from vna.errors import ConfigError, Conflict, InvalidRequest, NotAuthenticated, NotFound
+from vna.operate.patient_accounts import Issued
 from vna.sharing.account_notices import TEMPLATES
 from vna.sharing.contacts import Contacts
 from vna.sharing.values import Confirmed, channel
@@ -183,9 +192,52 @@ def test_an_account_begun_anew_by_a_code_of_the_desk_is_told_once(
     study = str(next(iter(jane.principal.scope.studies)))
     (binding,) = archive.patient_accounts.holder(archive.who, UID(study)).bindings
     code = code_for(archive, study, binding.binding_id)
-    assert told(archive) == []
+    assert told(archive) == [("desk-code-made", MAIL), ("desk-code-made", PHONE)]
     enrol(archive, archive.patient_accounts.redeem(code, BORN, HERE))
     assert told(archive) == [("sign-in-changed", MAIL), ("sign-in-changed", PHONE)]
+
+
+@pytest.mark.parametrize("is_new", [False, True])
+def test_a_code_a_desk_was_talked_into_opens_a_day_later_and_can_be_stopped(
+    archive: Archive, jane: Visitor, is_new: bool
+) -> None:
+    """Whoever calls and knows two facts gets a code, but no account before its owner knows."""
+    study = UID(str(next(iter(jane.principal.scope.studies))))
+    accounts = archive.patient_accounts
+    (mine,) = accounts.holder(archive.who, study).bindings
+
+    def issued(*more: str) -> Issued:
+        number = None if is_new else mine.binding_id
+        return accounts.issue(archive.who, study, compared=(*TWO, *more), binding_id=number)
+
+    first = issued()
+    assert told(archive) == [("desk-code-made", MAIL), ("desk-code-made", PHONE)]
+    assert first.opens_at is not None
+    assert first.opens_at == accounts.held_code(jane.account_id)
+    with pytest.raises(NotAuthenticated, match="not right"):  # as if there were no such code
+        accounts.redeem(first.code, BORN, HERE)
+    accounts.stop_code(jane.principal, jane.account_id)
+    with pytest.raises(NotFound):
+        accounts.stop_code(jane.principal, jane.account_id)
+    assert accounts.held_code(jane.account_id) is None
+
+    by_phone = issued()
+    waits = [
+        one.binding_id
+        for one in accounts.holder(archive.who, study).bindings
+        if one.login == by_phone.login
+    ]
+    accounts.keep_ways(archive.who, study, waits[0])
+    late = issued()
+    with archive.database.transaction() as tx:
+        tx.execute("UPDATE desk_code SET opens_at = opens_at - interval '1 day'")
+    for stopped in (first, by_phone):
+        with pytest.raises(NotAuthenticated):
+            accounts.redeem(stopped.code, BORN, HERE)
+    assert accounts.redeem(late.code, BORN, HERE)
+    shown = issued("papers")
+    assert shown.opens_at is None
+    assert accounts.redeem(shown.code, BORN, HERE)
 
 
 def test_a_notice_about_an_account_leads_nowhere() -> None:

@@ -266,6 +266,26 @@ FORMS: Final[Mapping[str, Form]] = {
             "Not you? Call us, it is stopped at once. %(help)s"
         ),
     ),
+    "desk-code-made": Form(
+        takes=frozenset(),
+        subject=marked("A new code for your account"),
+        paragraphs=(
+            marked(
+                "%(site)s gave out a new code, with which one signs in to your account anew or "
+                "makes another one for you."
+            ),
+            marked("If you asked for it, do nothing."),
+            marked(
+                "If you did not, call us at once. Or sign in, open “My account” and choose “Make "
+                "the code void”."
+            ),
+            marked("Questions? %(help)s"),
+        ),
+        short=marked(
+            "%(site)s gave out a new code for your account. You did not ask for it? Call us at "
+            "once. %(help)s"
+        ),
+    ),
     "sign-in-changed": Form(
         takes=frozenset(),
         subject=marked("How you sign in has changed"),

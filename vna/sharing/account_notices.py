@@ -23,6 +23,7 @@ _TEMPLATES = {
     Change.WAYS: "sign-in-changed",
     Change.RECOVERY_CODE: "recovery-code-used",
     Change.CARER: "carer-given",
+    Change.CODE: "desk-code-made",
 }
 TEMPLATES = frozenset({REPLACED, HELD, *_TEMPLATES.values()})
 """Every notice there is about an account."""

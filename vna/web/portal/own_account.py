@@ -19,6 +19,7 @@ from vna.texts import Texts, languages
 from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.portal.own import Mine, mine
+from vna.web.portal.own_desk import hold_hours
 from vna.web.portal.pages import Pages
 
 _HERE = "/my/account"
@@ -30,6 +31,7 @@ def routes(counter: Counter, pages: Pages) -> list[Route]:
         mine(counter, pages, _HERE, _account),
         mine(counter, pages, f"{_HERE}/language", _language, "POST"),
         mine(counter, pages, f"{_HERE}/contact", _contact, "POST"),
+        mine(counter, pages, f"{_HERE}/code", _code, "POST"),
     ]
 
 
@@ -45,13 +47,15 @@ async def _shown(call: Mine, exc: VNAError | None = None) -> Response:
     ways = call.counter.engines.sharing.contacts
     contacts = await call.hop(lambda: ways.of(account_id))
     changes = await call.hop(lambda: ways.changes(account_id))
+    accounts = call.counter.engines.patient_accounts
     return call.show(
         "own_account.html",
         status=200 if exc is None else problems.status_of(exc),
         trouble=None if exc is None else call.said(exc),
         contacts={one.kind: one for one in contacts},
         changes={one.kind: one for one in changes},
-        hold_hours=f"{call.counter.engines.settings.access.hold_hours:g}".removeprefix("0"),
+        hold_hours=hold_hours(call.counter.engines.settings),
+        code_opens=await call.hop(lambda: accounts.held_code(account_id)),
         account=account,
         sessions=sessions,
         passkeys=passkeys,
@@ -86,6 +90,17 @@ async def _contact(call: Mine) -> Response:
     except (InvalidRequest, NotAuthenticated, NotFound, Conflict, TooMany) as exc:
         return await _shown(call, exc)
     return call.go(f"{_HERE}#contacts")
+
+
+async def _code(call: Mine) -> Response:
+    """Make a code void that a desk gave out: whoever is signed in did not ask for it."""
+    await call.form()
+    engine, who = call.counter.engines.patient_accounts, call.principal
+    try:
+        await call.hop(lambda: engine.stop_code(who, call.account_id))
+    except NotFound as exc:
+        return await _shown(call, exc)
+    return call.go(_HERE)
 
 
 async def _language(call: Mine) -> Response:

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from vna.access.principal import Action, Principal
+from vna.config import Settings
 from vna.delivery.printout import CodeSheet, code_sheet
 from vna.dicom.refs import UID, uid
 from vna.errors import Conflict, InvalidRequest, NotFound, VNAError
@@ -106,6 +107,7 @@ async def _shown(
         languages={one: Texts(one).name for one in languages()},
         ways={"email": marked("E-mail"), "sms": marked("Mobile telephone")},
         timezone=visit.counter.engines.settings.site.timezone,
+        hold_hours=hold_hours(visit.counter.engines.settings),
         trouble=None if exc is None else visit.said(exc),
         done=done,
         here="/patients",
@@ -120,6 +122,7 @@ def _compared(holder: Holder) -> list[tuple[str, str, str]]:
         ("birth-date", marked("Date of birth"), str(one.said.born or "")),
         ("patient-id", marked("Patient ID"), one.patient_id),
         ("address", marked("Address, as they say it and as your records have it"), ""),
+        ("papers", marked("A paper with their picture, seen by you"), ""),
     ]
     return [(f"compared.{field}", name, text) for field, name, text in held]
 
@@ -129,6 +132,7 @@ def _made(visit: Visit, study: UID, issued: Issued, language: str) -> Response:
         "desk_account_made.html",
         study=study,
         issued=issued,
+        timezone=visit.counter.engines.settings.site.timezone,
         where=f"{visit.counter.engines.sharing.origin()}/my/start",
         language_chosen=language,
         here="/patients",
@@ -159,6 +163,11 @@ async def _sheet(visit: Visit) -> Response:
         "X-Content-Type-Options": "nosniff",
     }
     return Response(data, 200, headers, "application/pdf")
+
+
+def hold_hours(settings: Settings) -> str:
+    """Say for how many hours a change waits; nothing when none does."""
+    return f"{settings.access.hold_hours:g}" if settings.access.hold_hours else ""
 
 
 def _language(form: dict[str, str]) -> str:
