@@ -32,7 +32,6 @@ OPEN = {
     "identities.bound": "in the transaction of an act that asked",
     "people.labels.narrowed": "says who somebody is: takes away, and gives nothing",
     "patient_accounts.keep": "by a share whose proof was shown; it opens nothing yet",
-    "patient_accounts.held_code": "of one's own account",
     "patient_accounts.stop_code": "of one's own account",
     "sharing.contacts.begin": "of one's own account",
     "sharing.contacts.prove": "of one's own account",
