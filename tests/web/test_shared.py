@@ -9,6 +9,7 @@ import re
 import time
 import zipfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import httpx
@@ -334,6 +335,27 @@ def test_a_download_that_is_under_way_ends_with_the_share(
             sizes.extend(map(len, pieces))
     assert sum(sizes) < expected
     assert dt.datetime.now(dt.UTC) - ended < dt.timedelta(seconds=20)
+
+
+def test_one_link_has_so_many_answers_under_way_and_no_more(
+    site: Site, whole: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_module, "_AT_ONCE", 2)
+    large = ct(study=8, rows=4096, columns=4096, values={"StudyDate": "20260101"})
+    site.archive.take(large.part10())
+    study = StudyRef(UID(large.study))
+    guest = inside(site, offered(site, large, studies=frozenset({study})))
+    base = guest.base(large.study)
+    url, address = f"{base}/studies/{large.study}{ZIP}", site.address.url
+    with ExitStack() as first, ExitStack() as second:
+        for stack in (first, second):  # nobody reads: they stay under way
+            stack.enter_context(site.client.stream("GET", address + url))
+        refused = guest.get(f"{base}/studies")
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+        assert whole.ask("GET", "/studies").status_code == 200  # other links are not concerned
+        first.close()
+        while guest.get(f"{base}/studies").status_code != 200:
+            pass  # the server learns by its next write that nobody is there
 
 
 def until_closed(guest: Caller, base: str) -> None:

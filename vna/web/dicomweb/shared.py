@@ -2,19 +2,22 @@
 
 The same resources by the same code, asked by the share's principal: policy and search see to it
 that nothing else is there. Nothing can be stored, deleted or followed here, and what is shared to
-be looked at only is not given as DICOM. A body that is under way ends when the share does.
+be looked at only is not given as DICOM. A body that is under way ends when the share does, and one
+link cannot keep the archive busy: so many answers are under way for it at once, and no more.
 """
 
 from __future__ import annotations
 
 import re
+import threading
 import time
+from collections import Counter as Counts
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from starlette.types import Receive, Scope
 
-from vna.errors import NotAuthenticated, NotPermitted
+from vna.errors import NotAuthenticated, NotPermitted, Unavailable
 from vna.web import problems
 from vna.web.dicomweb.accept import ZIP
 from vna.web.dicomweb.routes import DicomWeb, Route
@@ -27,6 +30,7 @@ PREFIX = "/s/c/"
 _PATH = re.compile(rf"/s/c/([A-Za-z0-9_-]{{32,64}}){re.escape(ROOT)}(?:/.*)?", re.ASCII | re.DOTALL)
 _SAFE = frozenset({"GET", "HEAD"})
 _LOOK_S = 0.5
+_AT_ONCE = 32  # answers of one link under way in a process; a browser asks for six at a time
 _PRIVATE = [problems.NOT_KEPT, (b"x-robots-tag", b"noindex")]
 
 SHARED = frozenset(
@@ -59,12 +63,27 @@ class SharedDicomWeb(DicomWeb):
         self._sharing = counter.engines.sharing
         self._identity = counter.identity
         self._hops = counter.threads.hops
+        self._turns = Turns()
 
     async def _reply(
         self, route: Route, names: dict[str, str], scope: Scope, receive: Receive
     ) -> Reply:
-        capability = scope[CAPABILITY]
         await self._identity.principal(scope)  # who is nobody is not told what there is
+        end = self._turns.take(scope[CAPABILITY])
+        try:
+            reply = await self._answer(route, names, scope, receive)
+        except BaseException:
+            end()
+            raise
+        if reply.rest is None:
+            end()
+            return reply
+        return replace(reply, rest=_Ending(reply.rest, end))
+
+    async def _answer(
+        self, route: Route, names: dict[str, str], scope: Scope, receive: Receive
+    ) -> Reply:
+        capability = scope[CAPABILITY]
         if scope["method"] not in _SAFE or route.name not in SHARED:
             raise NotPermitted("This share is for looking and downloading only.")
         if route.name not in LOOKED_AT and not await self._may_download(capability):
@@ -86,6 +105,58 @@ class SharedDicomWeb(DicomWeb):
         find = self._sharing.guest_by_capability
         guest = await self._hops.call(lambda: find(capability))
         return guest is not None and guest.share.download
+
+
+class Turns:
+    """Counts the answers that are under way for each link. Safe to use from many threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counts[str] = Counts()
+
+    def take(self, link: str) -> Callable[[], None]:
+        """Count one in; what is returned counts it out, once. Raises `Unavailable`."""
+        with self._lock:
+            if self._counts[link] >= _AT_ONCE:
+                raise Unavailable("Too much is asked for by this link at once; try again.")
+            self._counts[link] += 1
+        open_turns = [link]
+
+        def end() -> None:
+            with self._lock:
+                for held in open_turns:
+                    self._counts[held] -= 1
+                    if not self._counts[held]:
+                        del self._counts[held]
+                open_turns.clear()
+
+        return end
+
+
+class _Ending:
+    """The pieces of a body; says when it is over, also where nobody walked it."""
+
+    def __init__(self, pieces: Iterator[Buffer], end: Callable[[], None]) -> None:
+        self._pieces = pieces
+        self._end = end
+
+    def __iter__(self) -> Iterator[Buffer]:
+        return self
+
+    def __next__(self) -> Buffer:
+        try:
+            return next(self._pieces)
+        except BaseException:
+            self._end()
+            raise
+
+    def close(self) -> None:
+        """End the walk."""
+        self._end()
+        close(self._pieces)
+
+    def __del__(self) -> None:
+        self._end()
 
 
 def watched(pieces: Iterator[Buffer], holds: Callable[[], bool]) -> Iterator[Buffer]:
