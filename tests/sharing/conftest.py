@@ -185,7 +185,8 @@ def desk(house: Desk) -> Desk:
     house.run(
         "TRUNCATE contact_channel, consent, share, share_item, share_later_key, share_grant, "
         "share_sending, one_time_code, share_session, capability, message, rate, consent_text, "
-        "consent_plan, kiosk, auto_share, share_notice, share_draft, patient_request, own_contact"
+        "consent_plan, kiosk, auto_share, share_notice, share_draft, patient_request, own_contact, "
+        "own_contact_change"
     )
     house.archive.posted.messages.clear()
     house.archive.posted.cancelled.clear()

@@ -213,8 +213,10 @@ PATIENTS: dict[Key, tuple[Case, ...]] = {
     ),
     ("POST", "/my/acting"): (mine(carer="{ward}"),),
     ("POST", "/my/account/language"): (nothing("one's own", language="de"),),
+    ("POST", "/my/account/code"): (nothing("one's own"),),
     ("POST", "/my/account/contact"): (
         nothing("one's own", act="begin", kind="email", typed="jane@example.org"),
+        nothing("one's own", act="stop", kind="email"),
     ),
 }
 
