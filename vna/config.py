@@ -276,6 +276,7 @@ class Sharing:
     own_per_day: int = 20
     answer_days: float = 10.0
     tell_patient: bool = True
+    second_person: str = "changed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ _CHOICES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("versions", "answer"): ("warning", "success"),
     ("versions", "policy"): ("first", "newest", "reject"),
     ("mail", "security"): ("starttls", "tls", "none"),
+    ("sharing", "second_person"): ("off", "changed", "unknown"),
     ("sms", "provider"): ("", "twilio", "webhook"),
     ("corrections", "outgoing"): ("corrected", "received"),
     ("log", "level"): ("DEBUG", "INFO", "WARNING", "ERROR"),

@@ -330,6 +330,10 @@ RETURNING wrong;
 -- name: wrong_of
 SELECT share_id, wrong FROM share_grant WHERE grant_id = %s;
 
+-- name: notify_of
+-- Who is told what becomes of a share.
+SELECT notify FROM share WHERE share_id = %s;
+
 -- name: number_of
 SELECT number FROM share WHERE share_id = %s;
 
@@ -536,7 +540,7 @@ SELECT g.grant_id, g.share_id, g.to_channel, g.language, s.number, g.ends_at
  WHERE g.ends_at > now() AND g.ends_at <= now() + interval '3 days'
    AND g.ends_at - g.issued_at > interval '7 days'
    AND g.state NOT IN ('revoked', 'locked', 'refused')
-   AND s.state NOT IN ('draft', 'suspended', 'revoked')
+   AND s.state NOT IN ('draft', 'ready', 'suspended', 'revoked')
    AND c.state IN ('unverified', 'verified')
    AND NOT EXISTS (
        SELECT FROM message m
@@ -580,7 +584,7 @@ SELECT s.share_id, s.number, s.standing, s.owner, s.purpose, s.person, s.studies
    AND (%(study)s::text IS NULL OR s.studies @> ARRAY[%(study)s::text])
    AND CASE %(tab)s
            WHEN 'today' THEN s.created_at > now() - interval '1 day'
-           WHEN 'waiting' THEN s.standing IN ('ready', 'sent', 'verified')
+           WHEN 'waiting' THEN s.standing IN ('sent', 'verified')
            WHEN 'unopened' THEN s.standing IN ('sent', 'verified')
                AND s.created_at < now() - make_interval(days => %(unopened)s)
            WHEN 'expiring' THEN s.standing IN ('sent', 'verified', 'active')

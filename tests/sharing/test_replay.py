@@ -29,6 +29,8 @@ TABLES = (
     "share_draft",
     "patient_request",
     "own_contact",
+    "share_second",
+    "former_channel",
 )
 KEPT = {
     "contact_channel": "channel_id, kind, sealed, value_mac, masked",

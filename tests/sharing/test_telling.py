@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from vna.sharing.values import (
 )
 
 KIM = channel("email", "kim.at.work@example.com")
+COLLEAGUE = replace(CLERK, name="colleague")
 PHONE_2 = channel("sms", "+44 20 7946 0077")
 NOTICES = ("shared-with-organisation", "shared-with-person")
 
@@ -41,6 +43,10 @@ def archive(tmp_path: Path, database: Database) -> Iterator[Archive]:
 
 @pytest.fixture
 def jane(archive: Archive) -> Visitor:
+    return patient_of(archive)
+
+
+def patient_of(archive: Archive) -> Visitor:
     """A patient with a proven mailbox and a proven telephone."""
     code = code_for(archive, take(archive, "P-1"))
     found = visitor(archive, enrol(archive, archive.patient_accounts.redeem(code, BORN, HERE)))
@@ -92,7 +98,10 @@ def test_a_patient_is_told_once_that_somebody_else_was_sent_their_images(
     assert rows == [("de", share.share_id)]
     assert [one[0]["told"] for one in detail] == [["email"]]
     # who says that a stranger's mailbox is the patient's is found out the same way
-    archive.sharing.offer(CLERK, offer(study, recipient=Recipient(name="Jane Doe")))
+    stranger = offer(study, recipient=Recipient(name="Jane Doe"))
+    waits = archive.sharing.offer(CLERK, stranger)
+    assert told(archive) == []  # nothing was sent yet
+    archive.sharing.seconds.agree(COLLEAGUE, waits.share_id)
     assert told(archive) == [("shared-with-person", MAIL)]
     # another Patient ID of hers is hers
     other = take(archive, "P-2")
@@ -107,7 +116,8 @@ def test_a_word_never_goes_where_something_of_the_share_goes(
     (study,) = jane.principal.scope.studies
     hers = Recipient(name="Jane Doe")
     archive.sharing.offer(CLERK, offer(study, to=MAIL, by=PHONE, recipient=hers))
-    archive.sharing.offer(CLERK, offer(study, to=MAIL, recipient=hers))
+    waits = archive.sharing.offer(CLERK, offer(study, to=MAIL, recipient=hers))
+    archive.sharing.seconds.agree(COLLEAGUE, waits.share_id)
     assert told(archive) == []  # it is shared with her
     by_mail = frozenset({Protection.EMAIL})
     archive.sharing.offer(CLERK, offer(study, to=KIM, by=MAIL, proof=by_mail))

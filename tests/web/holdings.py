@@ -156,6 +156,7 @@ def _held(site: Site, number: int) -> Holding:
     archive.take(one.part10())
     made = offered(site, one, **coded(), purpose=Purpose.PATIENT_REQUEST)
     names |= {"share": str(made.share_id), "grant": str(made.grant_id)}
+    names |= _waiting(site, one, person)
     (message, *_) = archive.messages.listed(SHELL, share_id=made.share_id)
     names["message"] = str(message.message_id)
     with archive.database.transaction() as tx:
@@ -172,6 +173,21 @@ def _held(site: Site, number: int) -> Holding:
     names["identity"] = identity.id.hex()
     names["carer"] = _carer(site, one)
     return Holding(one, names)
+
+
+def _waiting(site: Site, one: Instance, person: Person) -> dict[str, str]:
+    """Share with whom it shows at two addresses that are new: each waits for a second person."""
+    to_her = {"person": person, "recipient": Recipient(name="Jane Doe")}
+    known = offered(site, one, **to_her, **coded("jane@example.net"))
+    with site.archive.database.transaction() as tx:
+        opened = "UPDATE share_grant SET last_open_at = now() WHERE grant_id = %s"
+        tx.execute(opened, (known.grant_id,))
+    names = {}
+    for what in ("agree", "refuse"):
+        made = offered(site, one, **to_her, **coded(f"{what}@example.net"))
+        assert made.doubt is not None
+        names[what] = str(made.share_id)
+    return names
 
 
 def _carer(site: Site, one: Instance) -> str:
@@ -198,6 +214,8 @@ def _nowhere() -> Holding:
         "request",
         "carer",
         "ward",
+        "agree",
+        "refuse",
     )
     return Holding(
         one,
@@ -222,9 +240,10 @@ def _link(found: Hospital) -> None:
     engine.part(SHELL, own, bytes.fromhex(names["ended"]["identity"]), reason="Her sister")
     for one in names.values():  # parting suspended what was shared: a desk has looked
         archive = found.site.archive
-        detail = archive.sharing.detail(SHELL, int(one["share"]))
-        if detail.summary.state.value == "suspended":
-            archive.sharing.reinstate(SHELL, int(one["share"]))
+        for share_id in (int(one[name]) for name in ("share", "agree", "refuse")):
+            detail = archive.sharing.detail(SHELL, share_id)
+            if detail.summary.state.value == "suspended":
+                archive.sharing.reinstate(SHELL, share_id)
 
 
 def _give(found: Hospital, login: str) -> None:

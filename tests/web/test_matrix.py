@@ -135,6 +135,7 @@ PAGES: dict[tuple[str, str], str | Action] = {
     ("POST", "/share/{share:int}/renew"): Action.SHARE,
     ("POST", "/share/{share:int}/extend"): Action.SHARE,
     ("POST", "/share/{share:int}/test"): Action.SHARE,
+    ("POST", "/share/{share:int}/second"): Action.SHARE,
     ("POST", "/share/{share:int}/disc"): Action.SHARE,
     ("POST", "/share/{share:int}/retry"): Action.SHARE,
     ("POST", "/share/{share:int}/sheet.pdf"): Action.SHARE,

@@ -109,8 +109,9 @@ def filled(path: str, case: Case, held: Holding) -> tuple[str, dict[str, str]] |
     """Write a request about what is held; None where it has no such thing."""
     names = held.names | {"soon": SOON, "later": LATER, "turn": held.names["number"]}
     is_mine = case.reach is Reach.MINE
+    share = case.fields["what"] if path.startswith("/share/{share:int}/second") else "share"
     places = {
-        "{study}": "study", "{share:int}": "mine" if is_mine else "share", "{disc:int}": "disc",
+        "{study}": "study", "{share:int}": "mine" if is_mine else share, "{disc:int}": "disc",
         "{draft:int}": "draft", "{number:int}": "import" if "/import" in path else "request",
         "{mark}": "import",
     }  # fmt: skip

@@ -112,6 +112,10 @@ STAFF: dict[Key, tuple[Case, ...]] = {
         Case(Reach.BOTH, {"act": "end", "carer": "{carer}", "reason": "It is over"}),
     ),
     ("POST", "/share/{share:int}/test"): (study(),),
+    ("POST", "/share/{share:int}/second"): (
+        study(what="agree"),
+        study(what="refuse", reason="She knows nothing of it"),
+    ),
     ("POST", "/share/{share:int}/disc"): (study(),),
     ("POST", "/share/{share:int}/retry"): (study(message="{message}"),),
     ("POST", "/share/{share:int}/sheet.pdf"): (told(**_SECRET),),

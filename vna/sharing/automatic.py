@@ -11,7 +11,6 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import time
-import unicodedata
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -28,7 +27,7 @@ from vna.sharing.ends import Ends
 from vna.sharing.offers import Offers
 from vna.sharing.plans import PURPOSES, Lane, Plan, open_plan
 from vna.sharing.rooms import Act, Rooms, now
-from vna.sharing.rules import REPORTS, default_until
+from vna.sharing.rules import REPORTS, default_until, words
 from vna.sharing.values import Offer, Person, Purpose
 from vna.telemetry import SHARE_ACTS
 from vna.texts import marked
@@ -291,13 +290,6 @@ def check_person(due: Due, plan: Plan) -> None:
         raise Conflict(marked("The birth date of the study is not the one that was compared."))
     if not words(_name_of(due.answer)) & words(person.name):
         raise Conflict(marked("The name of the study is not the one that was compared."))
-
-
-def words(name: str) -> frozenset[str]:
-    """Cut a name into words that compare: without case, marks and accents."""
-    plain = unicodedata.normalize("NFKD", name).casefold()
-    kept = "".join(c if c.isalnum() else " " for c in plain if not unicodedata.combining(c))
-    return frozenset(kept.split())
 
 
 def night(at: dt.datetime, zone: ZoneInfo, begins: int, ends: int) -> dt.datetime | None:

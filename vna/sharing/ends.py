@@ -27,7 +27,7 @@ class Ends:
 
     def revoke(self, who: Principal, share_id: int, *, grant_id: int | None, reason: str) -> int:
         """End a share, or one grant of it with what was forwarded from it; count the grants."""
-        _check_reason(reason)
+        check_reason(reason)
 
         def work(tx: Act) -> int:
             hold_share(tx, who, share_id)
@@ -36,25 +36,28 @@ class Ends:
                 if row is None or row[0] != share_id:
                     raise NotFound("There is no such grant of this share.")
                 return self.end_grant(tx, who, grant_id, "revoked", reason)
-            ended = {
-                "share_id": share_id,
-                "ended_at": now(),
-                "ended_by": who.name,
-                "reason": reason,
-            }
-            if tx.execute(SQL.end_share, ended).fetchone() is None:
-                raise Conflict("This share was revoked before.")
-            target = {"share": share_id}
-            tx.write_down(records.SHARE_END, target, ended, who.name)
-            grants = [row[0] for row in tx.execute(SQL.grants_of, (share_id,)).fetchall()]
-            self._out(tx, grants)
-            detail = {"share": share_id, "grants": len(grants), "reason": reason}
-            self._rooms.tell(tx, who, Event(kind="share.revoked", outcome="done", detail=detail))
-            return len(grants)
+            return self.end_share(tx, who, share_id, reason)
 
         count = self._rooms.act(work)
         SHARE_ACTS.labels("revoked").inc()
         return count
+
+    def end_share(self, tx: Act, who: Principal, share_id: int, reason: str) -> int:
+        """End a share that is held, in a transaction; count the grants. Raises `Conflict`."""
+        ended = {
+            "share_id": share_id,
+            "ended_at": now(),
+            "ended_by": who.name,
+            "reason": reason,
+        }
+        if tx.execute(SQL.end_share, ended).fetchone() is None:
+            raise Conflict("This share was revoked before.")
+        tx.write_down(records.SHARE_END, {"share": share_id}, ended, who.name)
+        grants = [row[0] for row in tx.execute(SQL.grants_of, (share_id,)).fetchall()]
+        self._out(tx, grants)
+        detail = {"share": share_id, "grants": len(grants), "reason": reason}
+        self._rooms.tell(tx, who, Event(kind="share.revoked", outcome="done", detail=detail))
+        return len(grants)
 
     def end_grant(self, tx: Act, who: Principal, grant_id: int, state: str, reason: str) -> int:
         """End a grant in a transaction: as locked alone, else with what was forwarded from it.
@@ -94,7 +97,7 @@ class Ends:
 
     def suspend_study(self, who: Principal, ref: StudyRef, reason: str) -> list[str]:
         """Suspend every share that shows a study; return their numbers."""
-        _check_reason(reason)
+        check_reason(reason)
         require(who, Action.SHARE, ref)
 
         def work(tx: Act) -> list[str]:
@@ -140,6 +143,7 @@ def suspend(rooms: Rooms, tx: Act, who: Principal, share_ids: Sequence[int], rea
     tx.execute(SQL.end_sessions_of_shares, (Longs(share_ids),))
 
 
-def _check_reason(reason: str) -> None:
+def check_reason(reason: str) -> None:
+    """Refuse to end something without a word. Raises `InvalidRequest`."""
     if not 0 < len(reason.strip()) <= _MOST_REASON:
         raise InvalidRequest("Say why, in a sentence: it stands in the trail.")

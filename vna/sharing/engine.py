@@ -44,6 +44,7 @@ from vna.sharing.replay import Replay
 from vna.sharing.requests import PatientRequests
 from vna.sharing.rooms import SQL, Outbox, Rooms, now
 from vna.sharing.rules import default_until
+from vna.sharing.seconds import Seconds
 from vna.sharing.sendings import Sendings
 from vna.sharing.values import (
     Confirmed,
@@ -106,6 +107,7 @@ class SharingEngine:
         self._renewals = Renewals(rooms)
         self._previews = Previews(rooms)
         self._ends = Ends(rooms)
+        self.seconds = Seconds(rooms, self._ends)
         self.automatic = Automation(rooms, self._offers, self._ends)
         self.figures = Figures(rooms)
         self.notices = Notices(rooms)

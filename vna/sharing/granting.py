@@ -24,6 +24,7 @@ Part = tuple[str, str | None]
 """A study, or a series of one."""
 
 _RECIPIENT, _PERSON, _CHANNEL, _OWNER = b"recipient", b"person", b"channel", b"owner"
+_LINK = b"link that waits"
 _DRAWS = 20
 
 
@@ -74,8 +75,8 @@ def make_secrets(rooms: Rooms, share_key: bytes, *, passcode: bool, printed: boo
     )
 
 
-def add(rooms: Rooms, tx: Act, terms: Terms, made: Made) -> None:
-    """Write a grant into table and journal, and send its link."""
+def add(rooms: Rooms, tx: Act, terms: Terms, made: Made, *, waits: bool = False) -> None:
+    """Write a grant into table and journal, and send its link unless that waits for somebody."""
     grant_id, at = terms.grant_id, now()
     row = {
         "grant_id": grant_id,
@@ -95,11 +96,11 @@ def add(rooms: Rooms, tx: Act, terms: Terms, made: Made) -> None:
         "created_at": at,
         "issued_at": at,
         "ends_at": terms.until,
-        "state": "pending" if terms.to is None else "invited",
+        "state": "pending" if terms.to is None or waits else "invited",
     }
     tx.execute(SQL.add_fresh_grant, row)
     _write_down(tx, row, terms.actor)
-    if terms.to is not None:
+    if terms.to is not None and not waits:
         send_link(
             rooms,
             tx,
@@ -240,15 +241,35 @@ def seal_owner_key(
 
     Not under the archive's key alone, or the database would open what was destroyed with its study.
     """
-    of_study = {one.ref.study: (bytes(one.key_id), one.key_version) for one in located}
-    named = [of_study[study] for study in sorted(of_study)]
-    sealed = rooms.keys.seal(_OWNER, share_id, share_key, under=_study_keys(rooms, named))
-    head = b"".join(key_id + version.to_bytes(4, "big") for key_id, version in named)
-    return len(named).to_bytes(2, "big") + head + sealed
+    return _seal_under(rooms, _OWNER, share_id, share_key, located)
+
+
+def seal_link(rooms: Rooms, share_id: int, secret: str, located: Iterable[Located]) -> bytes:
+    """Seal a link's secret that is not sent yet in the same way."""
+    return _seal_under(rooms, _LINK, share_id, secret.encode(), located)
 
 
 def open_owner_key(rooms: Rooms, share_id: int, sealed: bytes) -> bytes:
     """Open it. Raises `Conflict` when a study of the share was destroyed, `Corrupt`."""
+    return _open_under(rooms, _OWNER, share_id, sealed)
+
+
+def open_link(rooms: Rooms, share_id: int, sealed: bytes) -> str:
+    """Open the secret of a link. Raises `Conflict` as above, `Corrupt`."""
+    return _open_under(rooms, _LINK, share_id, sealed).decode()
+
+
+def _seal_under(
+    rooms: Rooms, purpose: bytes, share_id: int, data: bytes, located: Iterable[Located]
+) -> bytes:
+    of_study = {one.ref.study: (bytes(one.key_id), one.key_version) for one in located}
+    named = [of_study[study] for study in sorted(of_study)]
+    sealed = rooms.keys.seal(purpose, share_id, data, under=_study_keys(rooms, named))
+    head = b"".join(key_id + version.to_bytes(4, "big") for key_id, version in named)
+    return len(named).to_bytes(2, "big") + head + sealed
+
+
+def _open_under(rooms: Rooms, purpose: bytes, share_id: int, sealed: bytes) -> bytes:
     end = 2 + 20 * int.from_bytes(sealed[:2], "big")
     named = [
         (sealed[at : at + 16], int.from_bytes(sealed[at + 16 : at + 20], "big"))
@@ -258,7 +279,7 @@ def open_owner_key(rooms: Rooms, share_id: int, sealed: bytes) -> bytes:
         under = _study_keys(rooms, named)
     except Gone as exc:
         raise Conflict("A study of this share was deleted for good: share anew.") from exc
-    return rooms.keys.unseal(_OWNER, share_id, sealed[end:], under=under)
+    return rooms.keys.unseal(purpose, share_id, sealed[end:], under=under)
 
 
 def _study_keys(rooms: Rooms, named: Sequence[tuple[bytes, int]]) -> bytes:

@@ -13,13 +13,14 @@ from vna.crypto import shares
 from vna.errors import Conflict
 from vna.index.arrays import Blobs, Longs, Texts
 from vna.patients import store as patients
-from vna.sharing import choosing, consents, granting, records, telling
+from vna.sharing import choosing, consents, granting, records, seconds, telling
 from vna.sharing.ids import new_id
 from vna.sharing.keys import Made
+from vna.sharing.known_ways import doubt_of
 from vna.sharing.records import Item
 from vna.sharing.rooms import SQL, Act, Rooms, Runs, now
 from vna.sharing.rules import are_one, check_consents, check_offer
-from vna.sharing.values import Confirmed, Offer, Offered, Protection
+from vna.sharing.values import Confirmed, Doubt, Offer, Offered, Protection
 from vna.telemetry import SHARE_ACTS
 from vna.texts import marked
 
@@ -62,15 +63,31 @@ class Offers:
         prepared = self.prepare(who, offer)
         chosen, drawn, items = prepared.chosen, prepared.drawn, prepared.items
 
-        def work(tx: Act) -> None:
+        def work(tx: Act) -> Doubt | None:
             allow(tx, offer, chosen)
-            self._add_share(tx, who, offer, chosen=chosen, items=items, drawn=drawn)
-            granting.add(rooms, tx, _terms(who, offer, drawn), drawn.made)
+            doubt = doubt_of(rooms, tx, chosen.identities[0], offer)
+            self._add_share(
+                tx, who, offer, chosen=chosen, items=items, drawn=drawn, waits=doubt is not None
+            )
+            terms = _terms(who, offer, drawn)
+            granting.add(rooms, tx, terms, drawn.made, waits=doubt is not None)
+            if doubt is not None:
+                seconds.ask(
+                    rooms,
+                    tx,
+                    who,
+                    offer,
+                    why=doubt,
+                    share_id=drawn.share_id,
+                    secret=drawn.made.secret,
+                    located=chosen.located,
+                )
             if also is not None:
                 also(tx, drawn.share_id)
-            self._tell(tx, who, offer, drawn=drawn, chosen=chosen, items=len(items))
+            self._tell(tx, who, offer, drawn=drawn, chosen=chosen, items=len(items), doubt=doubt)
+            return doubt
 
-        rooms.act(work)
+        doubt = rooms.act(work)
         SHARE_ACTS.labels("offered").inc()
         return Offered(
             share_id=drawn.share_id,
@@ -80,6 +97,7 @@ class Offers:
             secret=drawn.made.secret if offer.to is None or offer.printed else None,
             passcode=drawn.made.passcode,
             printed_code=drawn.made.printed_code,
+            doubt=doubt,
         )
 
     def prepare(self, who: Principal, offer: Offer) -> Prepared:
@@ -123,6 +141,7 @@ class Offers:
         chosen: choosing.Chosen,
         items: list[Item],
         drawn: Drawn,
+        waits: bool,
     ) -> None:
         rooms, share_id = self._rooms, drawn.share_id
         issuer, patient_id = chosen.identities[0]
@@ -147,7 +166,7 @@ class Offers:
             "owner_key": granting.seal_owner_key(rooms, share_id, drawn.share_key, chosen.located),
             "notify": offer.notify and granting.channel_id(rooms, tx, offer.notify, who.name),
             "language": offer.language,
-            "state": "sent",
+            "state": "ready" if waits else "sent",
         }
         tx.execute(SQL.add_share, row)
         for part in range(0, len(items), records.ITEMS_OF_ENTRY):
@@ -166,21 +185,15 @@ class Offers:
         drawn: Drawn,
         chosen: choosing.Chosen,
         items: int,
+        doubt: Doubt | None,
     ) -> None:
-        """Leave a row for each study, tell whom the share names and whom it shows."""
-        told = []
-        if Confirmed.ACCOUNT not in offer.person.confirmed:
-            told = telling.tell_patient(
-                self._rooms,
-                tx,
-                chosen.identities[0],
-                offer.recipient,
-                share_id=drawn.share_id,
-                to=offer.to,
-                by=offer.by,
-                notify=offer.notify,
-                actor=who.name,
-            )
+        """Leave a row for each study, tell whom the share names and whom it shows.
+
+        While it waits for a colleague nobody is told: who is asked tells them.
+        """
+        told: list[str] = []
+        if doubt is None:
+            told = self._told(tx, who, offer, drawn=drawn, chosen=chosen)
         detail = {
             "share": drawn.share_id,
             "grant": drawn.grant_id,
@@ -193,14 +206,35 @@ class Offers:
             "confirmed": sorted(one.value for one in offer.person.confirmed),
             "until": offer.until.isoformat(),
             "told": told,
+            "second": doubt and doubt.value,
         }
         events = [
             Event(kind="share.offered", outcome="done", study=study, detail=detail)
             for study in chosen.studies
         ]
         self._rooms.tell(tx, who, *events)
-        if offer.notify is None or offer.to is None or not are_one(offer.notify, offer.to):
-            granting.send_notice(self._rooms, tx, "shared", drawn.grant_id, who.name)
+
+    def _told(
+        self, tx: Act, who: Principal, offer: Offer, *, drawn: Drawn, chosen: choosing.Chosen
+    ) -> list[str]:
+        if Confirmed.ACCOUNT in offer.person.confirmed:
+            if offer.notify is not None and (
+                offer.to is None or not are_one(offer.notify, offer.to)
+            ):
+                granting.send_notice(self._rooms, tx, "shared", drawn.grant_id, who.name)
+            return []
+        return telling.tell_all(
+            self._rooms,
+            tx,
+            chosen.identities[0],
+            offer.recipient,
+            share_id=drawn.share_id,
+            grant_id=drawn.grant_id,
+            to=offer.to,
+            by=offer.by,
+            notify=offer.notify,
+            actor=who.name,
+        )
 
 
 def allow(tx: Act, offer: Offer, chosen: choosing.Chosen) -> None:

@@ -6,6 +6,7 @@ grant         a grant, or its new secrets        grant-end     revoked, locked, 
 share-end     a share revoked                    share-extend  a share that ends later
 channel       where messages go                  share-hold    suspended, or going on
 consent-text  what people are asked              consent-plan  how images go out by themselves
+share-second  a share that waits for a colleague share-second-end  who agreed, or refused
 patient-request      what a patient asks of us
 patient-request-end  answered, or taken back
 """
@@ -32,12 +33,15 @@ GRANT_END = "grant-end"
 SHARE_END = "share-end"
 SHARE_EXTEND = "share-extend"
 SHARE_HOLD = "share-hold"
+SECOND = "share-second"
+SECOND_END = "share-second-end"
 REQUEST = "patient-request"
 REQUEST_END = "patient-request-end"
 OPS = frozenset(
     {
         *(CHANNEL, CONSENT, CONSENT_END, CONSENT_PLAN, CONSENT_TEXT, ITEMS, SHARE, GRANT),
-        *(GRANT_END, SHARE_END, SHARE_EXTEND, SHARE_HOLD, REQUEST, REQUEST_END),
+        *(GRANT_END, SHARE_END, SHARE_EXTEND, SHARE_HOLD, SECOND, SECOND_END),
+        *(REQUEST, REQUEST_END),
     }
 )
 

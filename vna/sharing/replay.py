@@ -23,11 +23,15 @@ log = logging.getLogger(__name__)
 
 _CONSENTS = statements.load("consents")
 _OWN = statements.load("own_shares")
+_SECONDS = statements.load("seconds")
 _ORDER = (  # what others stand on comes first
     (records.CHANNEL, SQL.add_channel),
     (records.CONSENT, SQL.add_consent),
     (records.SHARE, SQL.add_share),
     (records.GRANT, SQL.add_grant),
+    # before what is suspended: what was agreed to goes on as sent
+    (records.SECOND, _SECONDS.add_second),
+    (records.SECOND_END, _SECONDS.decide_second),
     (records.SHARE_EXTEND, SQL.extend_share),
     (records.SHARE_HOLD, SQL.suspend_share),
     (records.GRANT_END, SQL.end_grants),

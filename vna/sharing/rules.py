@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -178,3 +179,10 @@ def covers(consent: Limits, study: Facts) -> bool:
     if consent.allowed:
         return study.modalities <= consent.modalities
     return not study.modalities or bool(consent.modalities & study.modalities)
+
+
+def words(name: str) -> frozenset[str]:
+    """Cut a name into words that compare: without case, marks and accents."""
+    plain = unicodedata.normalize("NFKD", name).casefold()
+    kept = "".join(c if c.isalnum() else " " for c in plain if not unicodedata.combining(c))
+    return frozenset(kept.split())

@@ -16,6 +16,35 @@ from vna.texts import ENGLISH
 TO_ORGANISATION, TO_PERSON = "shared-with-organisation", "shared-with-person"
 
 
+def tell_all(
+    rooms: Rooms,
+    tx: Act,
+    identity: tuple[str, str],
+    recipient: Recipient,
+    *,
+    share_id: int,
+    grant_id: int,
+    to: Channel | None,
+    by: Channel | None,
+    notify: Channel | None,
+    actor: str,
+) -> list[str]:
+    """Tell whom a share names that it was made, and whom it shows; see `tell_patient`."""
+    if notify is not None and not _are_one(to, notify):
+        granting.send_notice(rooms, tx, "shared", grant_id, actor)
+    return tell_patient(
+        rooms,
+        tx,
+        identity,
+        recipient,
+        share_id=share_id,
+        to=to,
+        by=by,
+        notify=notify,
+        actor=actor,
+    )
+
+
 def tell_patient(
     rooms: Rooms,
     tx: Act,

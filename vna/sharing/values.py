@@ -18,6 +18,7 @@ from vna.errors import InvalidRequest
 __all__ = [
     "Channel",
     "Confirmed",
+    "Doubt",
     "Forward",
     "GrantState",
     "GrantSummary",
@@ -73,6 +74,13 @@ class Confirmed(enum.Enum):
     LAST_EXAM = "last-exam"
     ADDRESS = "address"
     ACCOUNT = "account"  # nobody: the person is signed in, and was compared when that began
+
+
+class Doubt(enum.Enum):
+    """Why a colleague is asked whether a link may go where it is to go."""
+
+    UNKNOWN = "unknown"  # no way to the person is known that it could be
+    CHANGED = "changed"  # another one is known, or this one for less than a day
 
 
 class ShareState(enum.Enum):
@@ -200,6 +208,7 @@ class Offered:
     secret: str | None = field(default=None, repr=False)
     passcode: str | None = field(default=None, repr=False)
     printed_code: str | None = field(default=None, repr=False)
+    doubt: Doubt | None = None  # a colleague must agree first: nothing was sent, nothing opens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

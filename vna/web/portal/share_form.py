@@ -15,6 +15,7 @@ from vna.errors import InvalidRequest
 from vna.sharing.values import (
     Channel,
     Confirmed,
+    Doubt,
     Offer,
     Person,
     Protection,
@@ -45,6 +46,13 @@ CONFIRMED = {
     Confirmed.BIRTH_DATE: marked("Date of birth"),
     Confirmed.PATIENT_ID: marked("Patient ID"),
     Confirmed.LAST_EXAM: marked("Date of the examination"),
+}
+
+DOUBTS = {
+    Doubt.UNKNOWN: marked("No such address of this person is known yet."),
+    Doubt.CHANGED: marked(
+        "This person is known by another address, or by this one for less than a day."
+    ),
 }
 
 CODED = {"sms": Protection.SMS, "email": Protection.EMAIL}

@@ -20,7 +20,7 @@ from vna.web.exchange import Counter
 from vna.web.portal import study
 from vna.web.portal.guard import Visit, guarded
 from vna.web.portal.pages import Pages
-from vna.web.portal.share_form import BASES, PURPOSES, Typed, compared, offer_of
+from vna.web.portal.share_form import BASES, DOUBTS, PURPOSES, Typed, compared, offer_of
 from vna.web.portal.study import Study
 
 _MOST_FIELDS = 1100  # a box for each series, and what else is asked
@@ -80,6 +80,7 @@ def made(
         to=to,
         by=by,
         study=study,
+        doubts=DOUBTS,
         here="/shares",
     )
 

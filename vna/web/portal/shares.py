@@ -14,8 +14,9 @@ from starlette.routing import Route
 from vna.access.principal import Action, Principal
 from vna.delivery.messages import Message, State
 from vna.dicom.refs import StudyRef, uid
-from vna.errors import InvalidRequest, NotFound
+from vna.errors import Conflict, InvalidRequest, NotFound, VNAError
 from vna.retrieve.disc import Disc
+from vna.sharing.seconds import Second
 from vna.sharing.sendings import Sending
 from vna.sharing.values import Offered, ShareDetail, ShareSummary, Tab
 from vna.texts import marked
@@ -25,16 +26,17 @@ from vna.web.portal import study
 from vna.web.portal.guard import Page, Visit, guarded
 from vna.web.portal.guest_archive import STATES
 from vna.web.portal.pages import Pages
-from vna.web.portal.share_form import BASES, PURPOSES, Typed, compared, ticked, way
+from vna.web.portal.share_form import BASES, DOUBTS, PURPOSES, Typed, compared, ticked, way
 from vna.web.portal.share_new import made
 from vna.web.portal.study import Study
 
 PAGE = 50
 
-FAILED, AUTOMATIC, FIGURES = "failed", "automatic", "figures"
+FAILED, AUTOMATIC, FIGURES, SECOND = "failed", "automatic", "figures", "second"
 TABS = {
     Tab.TODAY.value: marked("Today"),
     Tab.WAITING.value: marked("Waiting"),
+    SECOND: marked("Second person"),
     FAILED: marked("Failed"),
     AUTOMATIC: marked("By consent"),
     Tab.UNOPENED.value: marked("Unopened"),
@@ -67,6 +69,8 @@ HAPPENINGS = {
     "share.extended": marked("Ends later"),
     "share.revoked": marked("Stopped"),
     "share.suspended": marked("Suspended"),
+    "share.agreed": marked("A second person agreed"),
+    "share.not-agreed": marked("A second person refused"),
     "grant.opened": marked("The link was opened"),
     "grant.code": marked("A code was sent"),
     "grant.factor": marked("A code or passcode was tried"),
@@ -117,6 +121,7 @@ def routes(counter: Counter, pages: Pages) -> list[Route]:
         post("/share/{share:int}/renew", _renew),
         post("/share/{share:int}/extend", _extend),
         post("/share/{share:int}/test", _test),
+        post("/share/{share:int}/second", _second),
         post("/share/{share:int}/disc", _disc),
         post("/share/{share:int}/retry", _retry),
     ]
@@ -133,24 +138,27 @@ async def _board(visit: Visit) -> Response:
         return await _by_consent(visit, who)
     if tab == FIGURES:
         return await _figures(visit, who)
+    if tab == SECOND:
+        return await _seconds(visit, who)
 
-    def look() -> tuple[list[ShareSummary], list[Message], dict[int, str], int, int]:
+    def look() -> tuple[list[ShareSummary], list[Message], dict[int, str], int, int, int]:
         engines = visit.counter.engines
         blocked = engines.sharing.automatic.count_blocked(who)
+        waits = engines.sharing.seconds.count(who)
         # who sees a part of the archive is told of messages on the page of their share alone
         is_whole = who.scope.everything
         counts = engines.messages.counts(who) if is_whole else {}
         stuck = sum(counts.get(state, 0) for state in _STUCK)
         if tab == FAILED and not is_whole:
-            return [], [], {}, stuck, blocked
+            return [], [], {}, stuck, blocked, waits
         if tab == FAILED:
             messages = engines.messages.listed(who, states=_STUCK, most=_MOST_BOARD)
             named = {one.share_id for one in messages if one.share_id is not None}
-            return [], messages, engines.sharing.numbers(who, named), stuck, blocked
+            return [], messages, engines.sharing.numbers(who, named), stuck, blocked, waits
         shares = engines.sharing.shares(who, tab=Tab(tab), before=before, most=PAGE)
-        return shares, [], {}, stuck, blocked
+        return shares, [], {}, stuck, blocked, waits
 
-    shares, messages, numbers, stuck, blocked = await visit.hop(look)
+    shares, messages, numbers, stuck, blocked, waits = await visit.hop(look)
     return visit.show(
         "shares.html",
         tab=tab,
@@ -161,6 +169,7 @@ async def _board(visit: Visit) -> Response:
         causes=CAUSES,
         stuck=stuck,
         blocked=blocked,
+        waits=waits,
         next=shares[-1].share_id if len(shares) == PAGE else None,
         here="/shares",
     )
@@ -176,6 +185,7 @@ async def _by_consent(visit: Visit, who: Principal) -> Response:
         listed=listed,
         stuck=0,
         blocked=sum(one.state == "blocked" for one in listed),
+        waits=0,
         here="/shares",
     )
 
@@ -192,6 +202,24 @@ async def _figures(visit: Visit, who: Principal) -> Response:
         months=months,
         stuck=0,
         blocked=night.blocked,
+        waits=0,
+        here="/shares",
+    )
+
+
+async def _seconds(visit: Visit, who: Principal) -> Response:
+    """Show what waits for a second person: who asked, and why."""
+    waiting = await visit.hop(lambda: visit.counter.engines.sharing.seconds.waiting(who))
+    return visit.show(
+        "shares_second.html",
+        tab=SECOND,
+        tabs=TABS,
+        waiting=waiting,
+        doubts=DOUBTS,
+        me=who.name,
+        stuck=0,
+        blocked=0,
+        waits=len(waiting),
         here="/shares",
     )
 
@@ -218,20 +246,23 @@ async def _shown(
     visit: Visit,
     who: Principal,
     share_id: int,
-    trouble: InvalidRequest | None = None,
+    trouble: VNAError | None = None,
     typed: Typed = NOTHING,
 ) -> Response:
     """Show a share; where something that was typed was not taken, why not."""
 
-    def look() -> tuple[ShareDetail, list[Message], list[Disc], list[Sending], Study | None]:
+    def look() -> tuple[
+        ShareDetail, Second | None, list[Message], list[Disc], list[Sending], Study | None
+    ]:
         engines = visit.counter.engines
+        second = engines.sharing.seconds.of_share(who, share_id)
         sendings = engines.sharing.sendings.of_share(who, share_id)
         detail = engines.sharing.detail(who, share_id)
         messages = engines.messages.listed(who, share_id=share_id, most=_MOST_BOARD)
         discs = engines.discs.all(who, share=share_id, most=10)
-        return detail, messages, discs, sendings, _study(visit, who, detail)
+        return detail, second, messages, discs, sendings, _study(visit, who, detail)
 
-    detail, messages, discs, sendings, found = await visit.hop(look)
+    detail, second, messages, discs, sendings, found = await visit.hop(look)
     return visit.show(
         "share.html",
         status=200 if trouble is None else problems.answer(trouble, "page")[0],
@@ -240,6 +271,9 @@ async def _shown(
         compared=[] if found is None else compared(found),
         detail=detail,
         share=detail.summary,
+        second=second,
+        doubts=DOUBTS,
+        me=who.name,
         study=found,
         messages=messages,
         discs=discs,
@@ -310,6 +344,23 @@ async def _test(visit: Visit) -> Response:
     sharing = visit.counter.engines.sharing
     preview = await visit.hop(lambda: sharing.test(who, share_id))
     return visit.show("share_tested.html", preview=preview, share_id=share_id, here="/shares")
+
+
+async def _second(visit: Visit) -> Response:
+    """Agree to where a colleague's share is to go, or refuse with a reason."""
+    who, share_id = await visit.who(Action.SHARE), _share(visit)
+    typed = Typed(await visit.form())
+    seconds = visit.counter.engines.sharing.seconds
+    try:
+        if typed.text("what") == "agree":
+            await visit.hop(lambda: seconds.agree(who, share_id))
+        elif typed.text("what") == "refuse":
+            await visit.hop(lambda: seconds.refuse(who, share_id, typed.text("reason")))
+        else:
+            raise InvalidRequest("A second person agrees or refuses.")
+    except (InvalidRequest, Conflict) as exc:
+        return await _shown(visit, who, share_id, exc, typed)
+    return visit.go(f"/share/{share_id}")
 
 
 async def _disc(visit: Visit) -> Response:
