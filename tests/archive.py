@@ -231,6 +231,7 @@ def open_archive(
         people=known,
         vault=Vault(keyring, CHEAP),
         identities=identities,
+        changed=sharing.account_notices.changed,
     )
     carers = CarerEngine(
         **rooms,

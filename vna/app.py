@@ -311,7 +311,7 @@ def assembled(
     labels = LabelEngine(store=store, database=database, audit=audit, labels=known.labels)
     corrections = CorrectionEngine(**stores, suspend=sharing.suspend_study)
     identities = IdentityEngine(**stores, suspend=sharing.suspend_study)
-    accounts = _patient_accounts(stores, known, identities)
+    accounts = _patient_accounts(stores, known, identities, sharing.account_notices.changed)
     carers = _carers(stores, known, accounts, sharing)
     graveyard = Graveyard(**stores)
     derived = (corrections.lay, identities.lay, labels.lay, carers.lay, sharing.lay)
@@ -373,7 +373,7 @@ def _people(stores: _Stores, messages: Messages, changed: Changed) -> People:
 
 
 def _patient_accounts(
-    stores: _Stores, known: People, identities: IdentityEngine
+    stores: _Stores, known: People, identities: IdentityEngine, changed: Changed
 ) -> PatientAccounts:
     return PatientAccounts(
         database=stores["database"],
@@ -382,6 +382,7 @@ def _patient_accounts(
         people=known,
         vault=Vault(stores["store"].keyring),
         identities=identities,
+        changed=changed,
     )
 
 

@@ -91,6 +91,7 @@ class Access:
     privacy_mail: str = ""
     of_age: int = 18
     carer_days: int = 366
+    hold_hours: float = 24.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

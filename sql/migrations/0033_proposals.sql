@@ -46,6 +46,9 @@ COMMENT ON COLUMN identity_proposal.by_developer IS 'Proposed under --dev, where
 CREATE UNIQUE INDEX identity_proposal_once ON identity_proposal (first, second)
     WHERE ended_at IS NULL;
 COMMENT ON INDEX identity_proposal_once IS 'one proposal for two at a time; what waits for a second person';
+CREATE INDEX identity_proposal_refused ON identity_proposal (first, second, ended_at)
+    WHERE outcome = 'refused';
+COMMENT ON INDEX identity_proposal_refused IS 'the worklist: why somebody refused before';
 
 CREATE FUNCTION identities_seen(one bytea, other bytea) RETURNS bytea
     LANGUAGE sql STABLE

@@ -46,6 +46,14 @@ SELECT proposal_id, first, second, reason, proposed_by, proposed_at, ends_at, by
  ORDER BY proposed_at, proposal_id
  LIMIT %s;
 
+-- name: list_refusals
+-- Why colleagues refused, of each of these pairs the last time.
+SELECT DISTINCT ON (first, second) first, second, proposed_by, ended_by, ended_at, remark
+  FROM identity_proposal
+ WHERE outcome = 'refused'
+   AND (first, second) IN (SELECT * FROM unnest(%s::bytea[], %s::bytea[]))
+ ORDER BY first, second, ended_at DESC;
+
 -- name: end_proposal
 -- End the proposal for two, if there is one.
 UPDATE identity_proposal

@@ -439,11 +439,10 @@ SELECT DISTINCT b.account_id, o.channel_id, s.language, o.kind
   JOIN identity i ON i.person_id = me.person_id
   JOIN person_account b ON b.identity_id = i.identity_id
   JOIN account a USING (account_id)
-  JOIN own_contact o USING (account_id)
+  JOIN own_contact_now o USING (account_id)
   LEFT JOIN own_setting s USING (account_id)
  WHERE me.issuer = %s AND me.patient_id = %s AND NOT me.quarantined AND NOT i.quarantined
    AND b.ended_at IS NULL AND b.confirmed_at IS NOT NULL AND a.disabled_at IS NULL
-   AND o.proven_at IS NOT NULL
  ORDER BY b.account_id, o.kind;
 
 -- name: count_instances

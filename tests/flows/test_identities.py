@@ -7,16 +7,22 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pydicom
 import pytest
 from playwright.sync_api import Browser, Page
 
+from tests.conftest import TestPostgres
+from tests.factories import ct
 from tests.flows.serving import ROOT
 from tests.flows.test_inbox import browser, looked_at
 from tests.flows.test_staff import Desk, awaited, desk, images, page, sent
 from tests.flows.test_viewer import DESKTOP, PHONE, Told
+from tests.web.conftest import Site, serving
+from tests.web.guests import offered
+from tests.web.people import signed_in
 
 __all__ = ["browser", "desk", "page"]
 
@@ -63,6 +69,45 @@ def test_a_namesake_of_the_dead_stays_apart_and_a_study_after_death_is_an_alert(
     assert alerted.count() == 1
     assert alerted.get_by_role("link").get_attribute("href") == "/study/2.25.81.23"
     looked_at(page, "patients-alert")
+
+
+def clerk_at(site: Site, browser: Browser, login: str) -> Page:
+    """Open a browser somebody is signed in with."""
+    found = browser.new_context(base_url=site.address.url, viewport=DESKTOP)  # type: ignore[arg-type]  # a TypedDict of these keys
+    cookie = signed_in(site, login, "records-clerk").cookie()
+    found.add_cookies([{"name": "vna", "value": cookie, "url": site.address.url}])
+    return found.new_page()
+
+
+def test_two_colleagues_link_who_is_shared(
+    postgres: TestPostgres, tmp_path: Path, browser: Browser
+) -> None:
+    with serving(postgres, tmp_path, dev=False) as site:
+        shared = ct(41, patient_id="F-1", patient_name="Canary^Fay")
+        for made in (shared, ct(42, patient_id="F-2", patient_name="Canary^Fay")):
+            site.archive.take(made.part10())
+        site.archive.take(ct(43, patient_id="F-3", patient_name="Canary^Fay").part10())
+        offered(site, shared)
+        ann, bob = (clerk_at(site, browser, login) for login in ("ann", "bob"))
+        ann.goto("/patients")
+        pair = ann.locator("section.twins", has_text="F-1").filter(has_text="F-2")
+        pair.get_by_label("Why").fill("Showed us both cards")
+        pair.get_by_role("button", name="One person").click()
+        ann.get_by_text("a colleague has to agree. Nothing is linked before.").wait_for()
+        assert ann.get_by_role("button", name="I have compared").count() == 0
+        looked_at(ann, "patients-proposed-own")
+        bob.goto("/patients")
+        waits = bob.locator("section[aria-labelledby=proposed-1]")
+        assert "One person, says ann, " in waits.inner_text()
+        looked_at(bob, "patients-proposed")
+        waits.get_by_role("button", name="I have compared: one person").press("Enter")
+        bob.get_by_text("They are one person now.").wait_for()
+        ann.goto("/patients")
+        assert ann.get_by_role("heading", name="These wait for a second person").count() == 0
+        ann.get_by_text("Who is one person already").click()
+        ann.get_by_text("Said by ann and bob, ").wait_for()
+        for page in (ann, bob):
+            page.context.close()
 
 
 @pytest.fixture

@@ -344,10 +344,12 @@ def test_the_person_is_told_that_somebody_may_act_for_them(archive: Archive) -> 
     study = take(archive, "P-1")
     me = visitor(archive, patient(archive, study))
     contacts = archive.sharing.contacts
+    codes = {}
     for to in (MAIL, PHONE):
         contacts.begin(me.principal, me.account_id, to, language="en")
-        code = archive.posted.last("prove").values["code"]
-        contacts.prove(me.principal, me.account_id, to.kind, code)
+        codes[to.kind] = archive.posted.last("prove").values["code"]
+    for kind, code in codes.items():
+        contacts.prove(me.principal, me.account_id, kind, code)
     added(archive, study, Relation.GUARDIAN)
     told = [one for one in archive.posted.messages if one.template == "carer-given"]
     assert [(one.to, one.values) for one in told] == [(MAIL, {}), (PHONE, {})]

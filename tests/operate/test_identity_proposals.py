@@ -90,7 +90,7 @@ def proposed(archive: Archive) -> Pair:
 def told(archive: Archive) -> list[tuple[Any, ...]]:
     with archive.database.reading() as conn:
         return conn.execute(
-            "SELECT kind, actor FROM audit WHERE kind LIKE 'identity.%' ORDER BY audit_id"
+            "SELECT kind, principal FROM audit WHERE kind LIKE 'identity.%' ORDER BY id"
         ).fetchall()
 
 
@@ -123,7 +123,10 @@ def test_whoever_is_shown_to_others_is_linked_by_two(
         with pytest.raises(Conflict, match="proposed this already"):
             engine.link(who, first, second, reason="Me, too")
     assert len(persons(archive)) == 2
-    assert len(engine.agree(BOB, second, first, is_fresh=True)) == 2
+    with pytest.raises(NotFound, match="any more"):  # a page that shows an earlier one
+        engine.agree(BOB, first, second, is_fresh=True, number=made.number - 1)
+    assert len(persons(archive)) == 2
+    assert len(engine.agree(BOB, second, first, is_fresh=True, number=made.number)) == 2
     assert len(persons(archive)) == 1
     assert told(archive) == [("identity.proposed", "ann"), ("identity.link", "bob")]
     with pytest.raises(NotFound, match="any more"):
@@ -177,7 +180,9 @@ def test_both_names_come_back_with_a_rebuilt_index_and_what_waits_goes_on_waitin
     assert ended(archive) == [("agreed", "bob")]
 
 
-def test_who_refuses_says_why_and_it_is_open_again(archive: Archive) -> None:
+def test_who_refuses_says_why_and_it_is_open_again(
+    archive: Archive, capsys: pytest.CaptureFixture[str]
+) -> None:
     pair = proposed(archive)
     refuse = archive.identities.proposals.refuse
     for wrong in (" ", "two\nlines", "x" * 501):
@@ -185,6 +190,18 @@ def test_who_refuses_says_why_and_it_is_open_again(archive: Archive) -> None:
             refuse(BOB, *pair, reason=wrong)
     refuse(BOB, *pair, reason="Another mother")
     assert work(archive) == [("R5", "open")]
+    (waits,) = archive.identities.worklist(ANN)
+    assert waits.refused is not None
+    assert (waits.refused.proposed_by, waits.refused.refused_by) == ("ann", "bob")
+    assert waits.refused.reason == "Another mother"
+    assert "mother" not in repr(waits.refused)
+    command.act(
+        archive.identities,
+        system("shell:root"),
+        argparse.Namespace(act="work", json=False),
+        issuer="",
+    )
+    assert "ann proposed it, bob refused: Another mother" in capsys.readouterr().out
     archive.identities.link(BOB, *pair, reason=WHY)
     refuse(BOB, *pair, reason="I was wrong")
     assert ended(archive) == [("refused", "bob"), ("withdrawn", "bob")]

@@ -46,7 +46,7 @@ def look_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def code_for(archive: Archive, study: str, binding_id: int | None = None) -> str:
     issued = archive.patient_accounts.issue(
-        archive.who, UID(study), compared=TWO, binding_id=binding_id
+        archive.who, UID(study), compared=(*TWO, "papers"), binding_id=binding_id
     )
     return issued.code
 

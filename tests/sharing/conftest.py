@@ -186,7 +186,7 @@ def desk(house: Desk) -> Desk:
         "TRUNCATE contact_channel, consent, share, share_item, share_later_key, share_grant, "
         "share_sending, one_time_code, share_session, capability, message, rate, consent_text, "
         "consent_plan, kiosk, auto_share, share_notice, share_draft, patient_request, own_contact, "
-        "share_second, former_channel"
+        "own_contact_change, share_second, former_channel"
     )
     house.archive.posted.messages.clear()
     house.archive.posted.cancelled.clear()

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.archive import Archive, open_archive
 from tests.operate.test_identities import take
-from tests.operate.test_patient_accounts import BORN, HERE, PASSPHRASE, code_for, enrol, visitor
+from tests.operate.test_patient_accounts import (
+    BORN,
+    HERE,
+    PASSPHRASE,
+    TWO,
+    code_for,
+    enrol,
+    visitor,
+)
 from tests.sharing.conftest import CLERK, MAIL, OTHER, PHONE, Desk
 from vna.access.sessions import Visitor
 from vna.db.pool import Database
 from vna.delivery.channels import Channel
 from vna.delivery.forms import FORMS
 from vna.dicom.refs import UID
-from vna.errors import InvalidRequest
+from vna.errors import ConfigError, Conflict, InvalidRequest, NotAuthenticated, NotFound
+from vna.operate.patient_accounts import Issued
 from vna.sharing.account_notices import TEMPLATES
+from vna.sharing.contacts import Contacts
 from vna.sharing.values import Confirmed, channel
 
 NEW = channel("sms", "+44 20 7946 0019")
@@ -37,17 +49,23 @@ def jane(archive: Archive) -> Visitor:
     study = take(archive, "P-1")
     cookie = enrol(archive, archive.patient_accounts.redeem(code_for(archive, study), BORN, HERE))
     found = visitor(archive, cookie)
-    for to in (MAIL, PHONE):
-        prove(archive, found, to)
+    codes = {to: begin(archive, found, to) for to in (MAIL, PHONE)}
+    for to, code in codes.items():
+        archive.sharing.contacts.prove(found.principal, found.account_id, to.kind, code)
     archive.posted.messages.clear()
     return found
 
 
-def prove(archive: Archive, who: Visitor, to: Channel) -> None:
-    contacts = archive.sharing.contacts
-    contacts.begin(who.principal, who.account_id, to, language="en")
-    code = archive.posted.last("prove").values["code"]
-    contacts.prove(who.principal, who.account_id, to.kind, code)
+def begin(archive: Archive, who: Visitor, to: Channel) -> str:
+    """Ask to be written to there; give the code that went out."""
+    archive.sharing.contacts.begin(who.principal, who.account_id, to, language="en")
+    code: str = archive.posted.last("prove").values["code"]
+    return code
+
+
+def day_passes(archive: Archive) -> None:
+    with archive.database.transaction() as tx:
+        tx.execute("UPDATE own_contact_change SET takes_at = takes_at - interval '1 day'")
 
 
 def told(archive: Archive) -> list[tuple[str, Channel]]:
@@ -61,13 +79,95 @@ def told(archive: Archive) -> list[tuple[str, Channel]]:
 def test_the_old_address_hears_that_it_was_replaced_or_taken_out(
     archive: Archive, jane: Visitor
 ) -> None:
-    contacts = archive.sharing.contacts
+    """Where no change waits: what is told is told for the last time."""
+    settings = replace(archive.settings, access=replace(archive.settings.access, hold_hours=0))
+    rooms = replace(archive.sharing._rooms, settings=settings)
+    contacts = Contacts(rooms, archive.sharing.account_notices)
     contacts.begin(jane.principal, jane.account_id, OTHER, language="en")
     assert told(archive) == [("contact-replaced", MAIL)]
     contacts.begin(jane.principal, jane.account_id, MAIL, language="en")
     assert told(archive) == []  # the one before was never proven: nobody was written to there
     contacts.drop(jane.principal, jane.account_id, "sms")
     assert told(archive) == [("contact-replaced", PHONE)]
+
+
+def test_what_a_patient_changes_about_where_we_write_counts_after_a_day(
+    archive: Archive, jane: Visitor
+) -> None:
+    contacts, who = archive.sharing.contacts, (jane.principal, jane.account_id)
+    contacts.prove(*who, "email", begin(archive, jane, OTHER))
+    assert contacts.mailbox(jane.account_id) == MAIL
+    (change,) = contacts.changes(jane.account_id)
+    assert (change.kind, change.masked, change.until) == ("email", OTHER.masked(), None)
+    assert change.takes_at is not None
+    assert dt.timedelta(hours=23) < change.takes_at - dt.datetime.now(dt.UTC) <= dt.timedelta(1)
+    when = {"when": change.takes_at.astimezone(dt.UTC).isoformat(timespec="seconds")}
+    held = [one for one in archive.posted.messages if one.template == "contact-held"]
+    assert [(one.to, one.values) for one in held] == [(MAIL, when), (PHONE, when)]
+    archive.posted.messages.clear()
+    archive.people.signing.renew_recovery_codes(jane)  # and what happens meanwhile is told there
+    assert told(archive) == [("sign-in-changed", MAIL), ("sign-in-changed", PHONE)]
+    day_passes(archive)
+    assert contacts.mailbox(jane.account_id) == OTHER
+    assert contacts.changes(jane.account_id) == []
+    assert [one.masked for one in contacts.of(jane.account_id)] == [OTHER.masked(), PHONE.masked()]
+
+    contacts.drop(*who, "sms")
+    assert [one.to for one in archive.posted.messages] == [OTHER, PHONE]
+    archive.posted.messages.clear()
+    archive.people.signing.renew_recovery_codes(jane)
+    assert told(archive) == [("sign-in-changed", OTHER), ("sign-in-changed", PHONE)]
+    day_passes(archive)
+    assert [one.masked for one in contacts.of(jane.account_id)] == [OTHER.masked()]
+    contacts.prove(*who, "sms", begin(archive, jane, NEW))  # a telephone where there was none
+    assert [one.masked for one in contacts.of(jane.account_id)] == [OTHER.masked()]
+    day_passes(archive)
+    contacts.drop(*who, "email")  # writing settles what is due first
+    assert [one.masked for one in contacts.of(jane.account_id)] == [OTHER.masked(), NEW.masked()]
+
+
+def test_a_change_that_was_not_theirs_is_stopped_by_them_or_a_desk(
+    archive: Archive, jane: Visitor
+) -> None:
+    contacts, who = archive.sharing.contacts, (jane.principal, jane.account_id)
+    study = UID(str(next(iter(jane.principal.scope.studies))))
+    accounts = archive.patient_accounts
+    (binding,) = accounts.holder(archive.who, study).bindings
+    with pytest.raises(NotFound):
+        contacts.stop(*who, "email")
+    contacts.prove(*who, "email", begin(archive, jane, OTHER))
+    contacts.stop(*who, "email")
+    with pytest.raises(NotAuthenticated):  # its code does not come back a second time
+        contacts.prove(*who, "email", archive.posted.last("prove").values["code"])
+    contacts.drop(*who, "sms")
+    begin(archive, jane, OTHER)
+    shown = accounts.holder(archive.who, study).changes[jane.account_id]
+    assert [(one.kind, one.masked) for one in shown] == [("email", OTHER.masked()), ("sms", None)]
+    accounts.keep_ways(archive.who, study, binding.binding_id)
+    with pytest.raises(Conflict):
+        accounts.keep_ways(archive.who, study, binding.binding_id)
+    with pytest.raises(NotAuthenticated):
+        contacts.prove(*who, "email", archive.posted.last("prove").values["code"])
+    day_passes(archive)
+    assert [one.masked for one in contacts.of(jane.account_id)] == [MAIL.masked(), PHONE.masked()]
+    contacts.drop(*who, "email")
+    day_passes(archive)
+    with pytest.raises(NotFound):  # too late
+        contacts.stop(*who, "email")
+    with archive.database.reading() as conn:
+        rows = conn.execute("SELECT kind FROM audit WHERE kind LIKE 'contact.%'")
+        assert [row[0] for row in rows].count("contact.kept") == 2
+
+
+def test_hours_there_are_not_are_refused(archive: Archive) -> None:
+    for hours in (-1.0, 721.0):
+        settings = replace(
+            archive.settings, access=replace(archive.settings.access, hold_hours=hours)
+        )
+        with pytest.raises(ConfigError, match="hold_hours"):
+            Contacts(
+                replace(archive.sharing._rooms, settings=settings), archive.sharing.account_notices
+            )
 
 
 def test_another_way_to_sign_in_is_told_to_every_proven_address_in_their_language(
@@ -92,9 +192,52 @@ def test_an_account_begun_anew_by_a_code_of_the_desk_is_told_once(
     study = str(next(iter(jane.principal.scope.studies)))
     (binding,) = archive.patient_accounts.holder(archive.who, UID(study)).bindings
     code = code_for(archive, study, binding.binding_id)
-    assert told(archive) == []
+    assert told(archive) == [("desk-code-made", MAIL), ("desk-code-made", PHONE)]
     enrol(archive, archive.patient_accounts.redeem(code, BORN, HERE))
     assert told(archive) == [("sign-in-changed", MAIL), ("sign-in-changed", PHONE)]
+
+
+@pytest.mark.parametrize("is_new", [False, True])
+def test_a_code_a_desk_was_talked_into_opens_a_day_later_and_can_be_stopped(
+    archive: Archive, jane: Visitor, is_new: bool
+) -> None:
+    """Whoever calls and knows two facts gets a code, but no account before its owner knows."""
+    study = UID(str(next(iter(jane.principal.scope.studies))))
+    accounts = archive.patient_accounts
+    (mine,) = accounts.holder(archive.who, study).bindings
+
+    def issued(*more: str) -> Issued:
+        number = None if is_new else mine.binding_id
+        return accounts.issue(archive.who, study, compared=(*TWO, *more), binding_id=number)
+
+    first = issued()
+    assert told(archive) == [("desk-code-made", MAIL), ("desk-code-made", PHONE)]
+    assert first.opens_at is not None
+    assert first.opens_at == accounts.held_code(jane.account_id)
+    with pytest.raises(NotAuthenticated, match="not right"):  # as if there were no such code
+        accounts.redeem(first.code, BORN, HERE)
+    accounts.stop_code(jane.principal, jane.account_id)
+    with pytest.raises(NotFound):
+        accounts.stop_code(jane.principal, jane.account_id)
+    assert accounts.held_code(jane.account_id) is None
+
+    by_phone = issued()
+    waits = [
+        one.binding_id
+        for one in accounts.holder(archive.who, study).bindings
+        if one.login == by_phone.login
+    ]
+    accounts.keep_ways(archive.who, study, waits[0])
+    late = issued()
+    with archive.database.transaction() as tx:
+        tx.execute("UPDATE desk_code SET opens_at = opens_at - interval '1 day'")
+    for stopped in (first, by_phone):
+        with pytest.raises(NotAuthenticated):
+            accounts.redeem(stopped.code, BORN, HERE)
+    assert accounts.redeem(late.code, BORN, HERE)
+    shown = issued("papers")
+    assert shown.opens_at is None
+    assert accounts.redeem(shown.code, BORN, HERE)
 
 
 def test_a_notice_about_an_account_leads_nowhere() -> None:

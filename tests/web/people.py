@@ -87,7 +87,7 @@ def patient_of(site: Site, study: str, born: str = "1970-01-01") -> Surfer:
     """
     archive = site.archive
     archive.identities.keep_up()
-    compared = ["name", "birth-date"]
+    compared = ["name", "birth-date", "papers"]
     issued = archive.patient_accounts.issue(
         archive.who, UID(study), compared=compared, binding_id=None
     )

@@ -285,6 +285,7 @@ PAGES: dict[tuple[str, str], str | Action] = {
     ("POST", "/requests/patients/{number:int}/answer"): Action.SHARE,
     ("POST", "/my/account/language"): OWN,
     ("POST", "/my/account/contact"): OWN,
+    ("POST", "/my/account/code"): OWN,
     ("GET", "/patients"): Action.CORRECT,
     ("POST", "/patients"): Action.CORRECT,
     ("GET", "/emergency"): Action.EMERGENCY,

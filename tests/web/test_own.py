@@ -149,7 +149,9 @@ def test_her_own_language_goes_before_that_of_the_browser(jane: Surfer) -> None:
     assert 'lang="en"' in jane.get("/my").text
 
 
-def test_where_she_may_be_written_to_is_proven_by_a_code(site: Site, jane: Surfer) -> None:
+def test_where_she_may_be_written_to_is_proven_by_a_code(
+    site: Site, jane: Surfer, clerk: Surfer
+) -> None:
     page, posted = "/my/account", site.archive.posted
 
     def post(**fields: str) -> httpx.Response:
@@ -176,12 +178,31 @@ def test_where_she_may_be_written_to_is_proven_by_a_code(site: Site, jane: Surfe
     assert found is not None
     assert found.value.lower() == "jane@example.org"
     assert post(act="prove", kind="email", typed=code).status_code == 401  # once
+    assert post(act="stop", kind="email").status_code == 404
     assert post(act="begin", kind="sms", typed="+44 7700 900123").status_code == 303
     for _ in range(5):
         assert post(act="prove", kind="sms", typed="00000000").status_code == 401
     late = posted.last("prove").values["code"]
     assert post(act="prove", kind="sms", typed=late).status_code == 401
     assert post(act="drop", kind="email").status_code == 303
+    assert contacts.mailbox(account.account_id) == found  # for a day
+    assert "we write here no more" in jane.get(page).text
+    assert posted.last("contact-held").to == found
+    assert post(act="stop", kind="email").status_code == 303
+    shown = jane.get(page).text
+    assert ("we write here no more" in shown, "Another instead" in shown) == (False, True)
+    assert post(act="drop", kind="email").status_code == 303
+    where = f"/study/{FIRST.study}/account"
+    assert "no more" in clerk.get(where).text
+    stop = r'name="binding" value="(\d+)">\s*<button name="act" value="keep"'
+    number = re.search(stop, clerk.get(where).text)
+    assert number is not None
+    for status in (200, 409):  # the second time there is nothing left
+        assert clerk.post(where, act="keep", binding=number[1]).status_code == status
+    assert "we write here no more" not in jane.get(page).text
+    assert post(act="drop", kind="email").status_code == 303
+    with site.archive.database.transaction() as tx:
+        tx.execute("UPDATE own_contact_change SET takes_at = now()")
     assert contacts.mailbox(account.account_id) is None
     with site.archive.database.reading() as conn:
         rows = conn.execute("SELECT detail::text FROM audit WHERE kind LIKE 'contact.%'").fetchall()
@@ -190,7 +211,7 @@ def test_where_she_may_be_written_to_is_proven_by_a_code(site: Site, jane: Surfe
     with site.archive.database.transaction() as tx:
         tx.execute("UPDATE session SET proven_at = now() - interval '6 minutes'")
     site.engines.people.sessions.sweep()
-    while (led := post(act="drop", kind="sms")).headers.get("location") != "/confirm":
+    while (led := post(act="stop", kind="sms")).headers.get("location") != "/confirm":
         assert led.status_code in {303, 404}  # believed for half a second
 
 

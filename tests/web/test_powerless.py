@@ -32,9 +32,11 @@ OPEN = {
     "identities.bound": "in the transaction of an act that asked",
     "people.labels.narrowed": "says who somebody is: takes away, and gives nothing",
     "patient_accounts.keep": "by a share whose proof was shown; it opens nothing yet",
+    "patient_accounts.stop_code": "of one's own account",
     "sharing.contacts.begin": "of one's own account",
     "sharing.contacts.prove": "of one's own account",
     "sharing.contacts.drop": "of one's own account",
+    "sharing.contacts.stop": "of one's own account",
 }
 
 

@@ -106,7 +106,7 @@ def link(site: Site) -> None:
     engine.keep_up()
     own, *others = (engine.named(who, "LOCAL", f"P-{n}")[0].id for n in (1, 2, 5, 3))
     for other in others:
-        engine.link(who, own, other, reason="Asked her")
+        site.archive.join(own, other)
     engine.part(who, own, others[-1], reason="It was her sister")
 
 

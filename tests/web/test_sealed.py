@@ -15,11 +15,12 @@ import pytest
 from tests.conftest import TestPostgres
 from tests.factories import Instance, ct
 from tests.web.conftest import Site
-from tests.web.guests import inside, offered
+from tests.web.guests import Caller, inside, offered
 from tests.web.patients import BORN, hospital, without_limits
 from tests.web.people import bearer, patient_of, signed_in, token_of
 from tests.web.test_shared import until_closed
 from vna.dicom.refs import UID, SeriesRef
+from vna.sharing.values import Purpose, Recipient
 
 VALUES = {**BORN, "StudyDescription": "Chest"}
 OURS = [ct(1, 1, n, patient_id="P-1", rows=64, columns=64, values=VALUES) for n in (1, 2, 3)]
@@ -128,6 +129,34 @@ def test_a_part_that_was_shared_is_sealed_and_nothing_else(site: Site, tmp_path:
         answer = gray.post("/s/sealed", "/s/download", **fields)
         assert answer.status_code == status, fields
         assert "shown-once" not in answer.text
+
+
+def test_a_third_party_is_offered_it_sealed_first_and_who_takes_it_open_is_written_down(
+    site: Site,
+) -> None:
+    def first_of(who: Caller) -> str:
+        page = who.get("/s/download").text
+        (main,) = re.findall(r'<(?:button|a class="button" [^>]*)>([^<]+)<span', page)
+        return str(main)
+
+    doctor = inside(site, offered(site, FIRST))
+    assert first_of(doctor) == "Download with a passphrase"
+    herself = Recipient(name="Doe, Jane")
+    jane = inside(site, offered(site, FIRST, purpose=Purpose.PATIENT_REQUEST, recipient=herself))
+    assert first_of(jane) == "Everything as one ZIP file"
+
+    clear = re.search(r'href="([^"]+dicomdir=true)"', doctor.get("/s/download").text)
+    assert clear is not None
+    assert doctor.get(unescape(clear[1]), accept="*/*").status_code == 200
+    _, sealed = begun(doctor.post("/s/sealed", "/s/download", study=FIRST.study))
+    assert doctor.get(sealed, accept="*/*").status_code == 200
+    with site.archive.database.reading() as conn:
+        rows = conn.execute(
+            "SELECT detail ->> 'what' FROM audit WHERE kind = 'read' AND study = %s"
+            " AND detail ->> 'what' <> 'metadata' ORDER BY id DESC LIMIT 2",
+            (FIRST.study,),
+        ).fetchall()
+    assert [row[0] for row in rows] == ["sealed", "instances"]
 
 
 def test_what_is_for_looking_only_is_not_sealed_either(site: Site) -> None:

@@ -151,7 +151,10 @@ STAFF: dict[Key, tuple[Case, ...]] = {
         whole(verdict="part", first="{identity}", second="{twin}", reason="Her sister"),
         whole(verdict="link", first="{identity}", second="{twin}", reason="Asked her again"),
         whole(verdict="refuse", first="{identity}", second="{twin}", reason="I am not sure"),
-        nothing("agreed by another than who proposed: tests/web/test_patients.py", verdict="agree"),
+        nothing(
+            "agreed by another than who proposed: tests/web/test_patients_proposed.py",
+            verdict="agree",
+        ),
     ),
     ("POST", "/requests/patients/{number:int}/answer"): (
         whole(outcome="done", words="It is right now."),
@@ -214,8 +217,10 @@ PATIENTS: dict[Key, tuple[Case, ...]] = {
     ),
     ("POST", "/my/acting"): (mine(carer="{ward}"),),
     ("POST", "/my/account/language"): (nothing("one's own", language="de"),),
+    ("POST", "/my/account/code"): (nothing("one's own"),),
     ("POST", "/my/account/contact"): (
         nothing("one's own", act="begin", kind="email", typed="jane@example.org"),
+        nothing("one's own", act="stop", kind="email"),
     ),
 }
 

@@ -71,6 +71,7 @@ class Code:
 
     ends_at: dt.datetime
     is_locked: bool
+    opens_at: dt.datetime | None  # it opens nothing before; None when it does now
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,21 +161,46 @@ def end(tx: Connection, binding: Binding, *, by: str, reason: str) -> None:
 
 
 def issue(
-    tx: Connection, vault: Vault, account_id: int, *, by: str, lasts_s: float
-) -> tuple[str, dt.datetime]:
-    """Give an account a code; the one before is void. It is shown here and never again."""
+    tx: Connection,
+    vault: Vault,
+    account_id: int,
+    *,
+    by: str,
+    lasts_s: float,
+    hold_s: float = 0.0,
+) -> tuple[str, Code]:
+    """Give an account a code; the one before is void. It is shown here and never again.
+
+    It opens nothing for `hold_s`, and is good for `lasts_s` from then on.
+    """
     code = new_paper_code()
-    asked = {"account": account_id, "hash": hashed(vault, code), "by": by, "lasts_s": lasts_s}
+    asked = {
+        "account": account_id,
+        "hash": hashed(vault, code),
+        "by": by,
+        "lasts_s": lasts_s,
+        "hold_s": hold_s,
+    }
     row = tx.execute(_SQL.keep_code, asked).fetchone()
     if row is None:
         raise Conflict("The code could not be kept; try again.")
-    return code, row[0]
+    return code, Code(row[0], is_locked=False, opens_at=row[1])
 
 
 def codes(conn: Connection, accounts: Sequence[int]) -> dict[int, Code]:
     """Say which codes are out."""
     rows = conn.execute(_SQL.codes_of, (list(accounts),)).fetchall()
-    return {account: Code(ends_at, is_locked) for account, ends_at, is_locked in rows}
+    return {row[0]: Code(row[1], is_locked=row[2], opens_at=row[3]) for row in rows}
+
+
+def void_held(tx: Connection, accounts: Sequence[int]) -> int:
+    """Make the codes void that open nothing yet; say how many there were."""
+    return len(tx.execute(_SQL.drop_held_codes, (list(accounts),)).fetchall())
+
+
+def beside(conn: Connection, account_id: int) -> list[int]:
+    """List the accounts of whom a confirmed account is bound to; it is one of them."""
+    return [row[0] for row in conn.execute(_SQL.accounts_beside, (account_id,)).fetchall()]
 
 
 def charge(tx: Connection, vault: Vault, typed: str) -> Tried | None:

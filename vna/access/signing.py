@@ -42,6 +42,7 @@ class Change(enum.Enum):
     WAYS = enum.auto()  # a factor came, or went
     RECOVERY_CODE = enum.auto()  # one was used
     CARER = enum.auto()  # somebody may act for its person
+    CODE = enum.auto()  # a desk made a code for its person
 
 
 Changed = Callable[[Connection, int, Change], None]

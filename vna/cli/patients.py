@@ -123,12 +123,15 @@ def _show_work(engine: IdentityEngine, who: Principal, *, as_json: bool) -> None
         print(json.dumps(found, indent=2, ensure_ascii=False))
         return
     for one in proposed:
-        said = one.proposal
-        print(f"{_told(one.case)}\n    proposed by {said.proposed_by}: {said.reason}")
+        by, why = one.proposal.proposed_by, one.proposal.reason
+        print(f"{_told(one.case)}\n    proposed by {by}: {why}")
         print(f"    {_line(one.first)}\n    {_line(one.second)}")
     for waits in work:
         print(_told(waits.case))
         print(f"    {_line(waits.first)}\n    {_line(waits.second)}")
+        if waits.refused:
+            said = waits.refused
+            print(f"    {said.proposed_by} proposed it, {said.refused_by} refused: {said.reason}")
     for study, identity in alerts:
         print(f"R9  study {study} was made after the patient died\n    {_line(identity)}")
     if not work and not alerts and not proposed:

@@ -246,6 +246,46 @@ FORMS: Final[Mapping[str, Form]] = {
             "Call us. %(help)s"
         ),
     ),
+    "contact-held": Form(
+        takes=frozenset({"when"}),
+        subject=marked("Where we write to you is to change"),
+        paragraphs=(
+            marked(
+                "Somebody signed in to your account at %(site)s and asked us to write elsewhere, "
+                "or here no more. Until %(when)s nothing changes."
+            ),
+            marked("If it was you, do nothing."),
+            marked(
+                "If it was not you, stop it: call us, or sign in, open “My account” and choose "
+                "“Leave it as it was”."
+            ),
+            marked("Questions? %(help)s"),
+        ),
+        short=marked(
+            "%(site)s: from %(when)s messages of your account go elsewhere, as asked for there. "
+            "Not you? Call us, it is stopped at once. %(help)s"
+        ),
+    ),
+    "desk-code-made": Form(
+        takes=frozenset(),
+        subject=marked("A new code for your account"),
+        paragraphs=(
+            marked(
+                "%(site)s gave out a new code, with which one signs in to your account anew or "
+                "makes another one for you."
+            ),
+            marked("If you asked for it, do nothing."),
+            marked(
+                "If you did not, call us at once. Or sign in, open “My account” and choose “Make "
+                "the code void”."
+            ),
+            marked("Questions? %(help)s"),
+        ),
+        short=marked(
+            "%(site)s gave out a new code for your account. You did not ask for it? Call us at "
+            "once. %(help)s"
+        ),
+    ),
     "sign-in-changed": Form(
         takes=frozenset(),
         subject=marked("How you sign in has changed"),

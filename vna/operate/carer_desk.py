@@ -136,8 +136,8 @@ class CarerDesk:
         return bool(row and row[0])
 
     def _issue(self, tx: Connection, account_id: int, login: str, who: Principal) -> Issued:
-        code, until = bindings.issue(tx, self._book.vault, account_id, by=who.name, lasts_s=CODE_S)
-        return Issued(login=login, code=code, until=until)
+        code, out = bindings.issue(tx, self._book.vault, account_id, by=who.name, lasts_s=CODE_S)
+        return Issued(login=login, code=code, until=out.ends_at)
 
     def _held(self, tx: Connection, holder: Holder, carer_id: int) -> Carer:
         carer = carers.held(tx, carer_id)

@@ -32,7 +32,7 @@ from vna.operate.identity_proposals import (
 from vna.patients import proposals, store
 from vna.patients.matching import look_at, resolve
 from vna.patients.numbers import read_issuers
-from vna.patients.proposals import Proposal
+from vna.patients.proposals import Proposal, Refusal
 from vna.patients.store import Case, Decision, Identity, Standing, pair_of
 
 __all__ = [
@@ -77,6 +77,7 @@ class Work:
     case: Case
     first: Identity
     second: Identity
+    refused: Refusal | None = None  # that they are one was proposed before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,8 +153,14 @@ class IdentityEngine:
         with self._database.reading() as conn:
             cases = cases_of(conn, _LISTED)
             known = store.find(conn, [one for case in cases for one in case.pair])
+            refused = proposals.refusals(conn, [case.pair for case in cases])
         return [
-            Work(case=case, first=known[case.pair[0]], second=known[case.pair[1]])
+            Work(
+                case=case,
+                first=known[case.pair[0]],
+                second=known[case.pair[1]],
+                refused=refused.get(case.pair),
+            )
             for case in cases
             if case.pair[0] in known and case.pair[1] in known
         ]
@@ -207,10 +214,19 @@ class IdentityEngine:
             return self.proposals.add(principal, first, second, reason.strip())
         return self._decide(principal, LINK, first, second, reason)
 
-    def agree(self, principal: Principal, one: bytes, other: bytes, *, is_fresh: bool) -> Studies:
+    def agree(
+        self,
+        principal: Principal,
+        one: bytes,
+        other: bytes,
+        *,
+        is_fresh: bool,
+        number: int | None = None,
+    ) -> Studies:
         """Link two identities as somebody else has proposed; give the studies of that person.
 
-        Raises `NotProven` for who showed no second factor just now, `Conflict` for who proposed it,
+        `number` is the proposal they were shown: no later one is agreed to unseen. Raises
+        `NotProven` for who showed no second factor just now, `Conflict` for who proposed it,
         `NotFound` when nobody proposes it any more, `Unavailable` as `link` does.
         """
         require_whole(principal)
@@ -221,7 +237,7 @@ class IdentityEngine:
 
         def work(tx: Connection) -> None:
             store.lock(tx)
-            held = self.proposals.held_for(tx, principal, (first.id, second.id))
+            held = self.proposals.held_for(tx, principal, (first.id, second.id), number)
             target = {"first": described(first), "second": described(second)}
             args = {"reason": held.reason, "proposed_by": held.proposed_by}
             if not written:  # not again where the transaction is repeated

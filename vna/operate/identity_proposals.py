@@ -98,7 +98,9 @@ class IdentityProposals:
 
         self._database.changing(work)
 
-    def held_for(self, tx: Connection, principal: Principal, pair: Pair) -> Proposal:
+    def held_for(
+        self, tx: Connection, principal: Principal, pair: Pair, number: int | None
+    ) -> Proposal:
         """Give the proposal somebody is to agree to, held. The caller holds the lock on identities.
 
         Raises `NotPermitted` for a program, `NotFound` when nobody proposes it any more, `Conflict`
@@ -108,7 +110,7 @@ class IdentityProposals:
         if principal.kind is Kind.SERVICE:
             raise NotPermitted(_PROGRAM)
         held = proposals.hold(tx, pair)
-        if held is None:
+        if held is None or number not in (None, held.number):
             raise NotFound(_NONE)
         is_own = _who(held.proposed_by) == _who(principal.name)
         if is_own and not (held.by_developer and principal.kind is Kind.DEVELOPER):

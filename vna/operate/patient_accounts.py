@@ -14,7 +14,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from vna.access import bindings, rates
+from vna.access import bindings, held_changes, rates
 from vna.access.audit import Audit, Event
 from vna.access.bindings import Binding, Code, Proof
 from vna.access.people import People
@@ -23,6 +23,7 @@ from vna.access.principal import Action, Principal
 from vna.access.rates import Rates
 from vna.access.roles import PATIENT
 from vna.access.sessions import Browser, person
+from vna.access.signing import Change, Changed
 from vna.config import Settings
 from vna.crypto.credentials import Vault
 from vna.db import statements
@@ -36,7 +37,8 @@ from vna.texts import marked
 
 __all__ = ["Binding", "Code", "Holder", "Issued", "Own", "PatientAccounts", "Waiting"]
 
-COMPARED = ("name", "birth-date", "patient-id", "last-exam", "address")
+PAPERS = "papers"
+COMPARED = ("name", "birth-date", "patient-id", "last-exam", "address", PAPERS)
 LEAST_COMPARED = 2
 CODE_S = 14 * 86400.0
 
@@ -57,6 +59,9 @@ class Holder:
     identities: tuple[Identity, ...]
     bindings: tuple[Binding, ...]
     codes: dict[int, Code]
+    changes: dict[
+        int, list[held_changes.Change]
+    ]  # about where accounts are written to; none counts yet
     obstacle: str | None  # why nobody can have an account for this person now
 
     @property
@@ -72,6 +77,7 @@ class Issued:
     login: str
     code: str = field(repr=False)
     until: dt.datetime
+    opens_at: dt.datetime | None = None  # None: it opens now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,13 +112,16 @@ class PatientAccounts:
         people: People,
         vault: Vault,
         identities: IdentityEngine,
+        changed: Changed,
     ) -> None:
+        """`changed` tells an account that a desk made a code for its person."""
         self._database = database
         self._audit = audit
         self._settings = settings
         self._people = people
         self._vault = vault
         self._identities = identities
+        self._changed = changed
         self._rates = Rates(database)
 
     # ---- the desk --------------------------------------------------------------------------
@@ -134,12 +143,17 @@ class PatientAccounts:
         first = sorted(found.identities, key=lambda one: one.id != standing.identity)
         with self._database.reading() as conn:
             bound = bindings.of_identities(conn, [one.id for one in first])
-            codes = bindings.codes(conn, [one.account_id for one in bound])
+            accounts = [one.account_id for one in bound]
+            codes = bindings.codes(conn, accounts)
+            changes: dict[int, list[held_changes.Change]] = {}
+            for change in held_changes.changes_of(conn, accounts):
+                changes.setdefault(change.account_id, []).append(change)
         return Holder(
             study=study,
             identities=tuple(first),
             bindings=tuple(bound),
             codes=codes,
+            changes=changes,
             obstacle=self._obstacle(
                 first, is_doubtful=standing.disputed or standing.alert is not None
             ),
@@ -150,12 +164,15 @@ class PatientAccounts:
     ) -> Issued:
         """Make the code of an account: of a new one, or of one whose owner cannot sign in.
 
+        Who has an account already may be somebody else than who asks: where no papers were seen
+        the code opens nothing for `access.hold_hours`. The account in use is told either way.
         Raises `NotPermitted`, `NotFound`, `InvalidRequest`, `Conflict`, `Unavailable`.
         """
         holder = self.holder(who, study)
         told = _require_compared(compared)
         if holder.obstacle is not None:
             raise Conflict(holder.obstacle)
+        in_use = [one for one in holder.bindings if one.state == "open"]
 
         def work(tx: Connection) -> Issued:
             if binding_id is None:
@@ -165,12 +182,19 @@ class PatientAccounts:
                 if held.confirmed_at is None:
                     raise Conflict(marked("This account waits to be confirmed; that comes first."))
                 account_id, login = held.account_id, held.login
-            code, until = bindings.issue(tx, self._vault, account_id, by=who.name, lasts_s=CODE_S)
+            hold_s = 0.0
+            if in_use and PAPERS not in told:
+                hold_s = self._settings.access.hold_hours * 3600.0
+            code, out = bindings.issue(
+                tx, self._vault, account_id, by=who.name, lasts_s=CODE_S, hold_s=hold_s
+            )
+            for one in in_use:
+                self._changed(tx, one.account_id, Change.CODE)
             detail = {"account": login, "compared": told, "new": binding_id is None}
             self._tell(tx, who, "account.code", detail)
             if binding_id is None:
                 self._identities.bound(tx, who, holder.one.id, account=login)
-            return Issued(login=login, code=code, until=until)
+            return Issued(login=login, code=code, until=out.ends_at, opens_at=out.opens_at)
 
         return self._database.changing(work)
 
@@ -203,6 +227,28 @@ class PatientAccounts:
             held = self._held(tx, holder, binding_id)
             bindings.end(tx, held, by=who.name, reason=reason.strip())
             self._tell(tx, who, "account.unbound", {"account": held.login})
+
+        self._database.changing(work)
+
+    def keep_ways(self, who: Principal, study: UID, binding_id: int) -> None:
+        """Leave an account as it was: who called asked for no code, and no other address.
+
+        Nothing need be compared: whoever stops what is not theirs makes its owner wait again.
+        Raises `NotPermitted`, `NotFound`, `Conflict` when nothing waits.
+        """
+        holder = self.holder(who, study)
+
+        def work(tx: Connection) -> None:
+            held = self._held(tx, holder, binding_id)
+            held_changes.settle(tx, held.account_id)
+            kept = held_changes.stop(tx, held.account_id, None)
+            codes = bindings.void_held(tx, [held.account_id])
+            if not kept and not codes:
+                raise Conflict(marked("Nothing is to change there any more."))
+            if kept:
+                self._tell(tx, who, "contact.kept", {"account": held.login, "ways": kept})
+            if codes:
+                self._tell(tx, who, "account.code.stopped", {"account": held.login})
 
         self._database.changing(work)
 
@@ -295,6 +341,25 @@ class PatientAccounts:
             not_released=count,
             released_by=until,
         )
+
+    def held_code(self, account_id: int) -> dt.datetime | None:
+        """Say from when on a code opens that a desk gave out for this person; None: none waits."""
+        with self._database.reading() as conn:
+            codes = bindings.codes(conn, bindings.beside(conn, account_id))
+        return min((one.opens_at for one in codes.values() if one.opens_at), default=None)
+
+    def stop_code(self, who: Principal, account_id: int) -> None:
+        """Make void what a desk gave out for one's own person and does not open yet.
+
+        Raises `NotFound`.
+        """
+
+        def work(tx: Connection) -> None:
+            if not bindings.void_held(tx, bindings.beside(tx, account_id)):
+                raise NotFound(marked("No code waits any more."))
+            self._tell(tx, who, "account.code.stopped", {"account": who.name})
+
+        self._database.changing(work)
 
     def seen(self, account_id: int, studies: Sequence[str]) -> set[str]:
         """Say which of some studies a patient has opened."""

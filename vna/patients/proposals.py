@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import orjson
@@ -43,6 +43,18 @@ class Ended:
     second: bytes
     outcome: str
     proposed_by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why a colleague refused what somebody had proposed of two."""
+
+    first: bytes
+    second: bytes
+    proposed_by: str
+    refused_by: str
+    refused_at: dt.datetime
+    reason: str = field(repr=False)
 
 
 def is_shown(conn: Connection, pair: Pair) -> bool:
@@ -88,6 +100,15 @@ def waiting(conn: Connection, most: int) -> list[Proposal]:
     """List what waits for a second person, the longest waiting first."""
     rows = conn.cursor(binary=True).execute(_SQL.list_proposals, [most]).fetchall()
     return [Proposal(**dict(zip(_NAMES, row, strict=True))) for row in rows]
+
+
+def refusals(conn: Connection, pairs: Sequence[Pair]) -> dict[Pair, Refusal]:
+    """Say why colleagues refused, of each of these pairs the last time."""
+    columns = [[first for first, _ in pairs], [second for _, second in pairs]]
+    rows = conn.cursor(binary=True).execute(_SQL.list_refusals, columns).fetchall()
+    names = Refusal.__dataclass_fields__
+    found = [Refusal(**dict(zip(names, row, strict=True))) for row in rows]
+    return {(one.first, one.second): one for one in found}
 
 
 def end(

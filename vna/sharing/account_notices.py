@@ -6,7 +6,8 @@ hears of it too. A notice names nobody, and no examination; it says whom to call
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import datetime as dt
+from collections.abc import Mapping, Sequence
 
 from vna.access.signing import Change
 from vna.db import statements
@@ -17,13 +18,14 @@ from vna.texts import ENGLISH
 
 SQL = statements.load("own")
 
-REPLACED = "contact-replaced"
+REPLACED, HELD = "contact-replaced", "contact-held"
 _TEMPLATES = {
     Change.WAYS: "sign-in-changed",
     Change.RECOVERY_CODE: "recovery-code-used",
     Change.CARER: "carer-given",
+    Change.CODE: "desk-code-made",
 }
-TEMPLATES = frozenset({REPLACED, *_TEMPLATES.values()})
+TEMPLATES = frozenset({REPLACED, HELD, *_TEMPLATES.values()})
 """Every notice there is about an account."""
 
 
@@ -43,8 +45,19 @@ class AccountNotices:
         rows = tx.execute(SQL.proven_of, (account_id, kind)).fetchall()
         self._send(tx, [int(row[0]) for row in rows], REPLACED, account_id)
 
+    def held(self, tx: Connection, account_id: int, takes_at: dt.datetime) -> None:
+        """Tell every proven way that they are to change, from when on, and how that is stopped."""
+        rows = tx.execute(SQL.proven_of, (account_id, None)).fetchall()
+        when = takes_at.astimezone(dt.UTC).isoformat(timespec="seconds")
+        self._send(tx, [int(row[0]) for row in rows], HELD, account_id, {"when": when})
+
     def _send(
-        self, tx: Connection, channels: Sequence[int], template: str, account_id: int
+        self,
+        tx: Connection,
+        channels: Sequence[int],
+        template: str,
+        account_id: int,
+        values: Mapping[str, str] = {},
     ) -> None:
         row = tx.execute(SQL.language_of, (account_id,)).fetchone()
         for number in channels:
@@ -52,7 +65,7 @@ class AccountNotices:
                 tx,
                 to=granting.open_channel(self._rooms, tx, number),
                 template=template,
-                values={},
+                values=values,
                 language=(row and row[0]) or ENGLISH,
                 until=None,
                 channel_id=number,

@@ -15,7 +15,7 @@ from vna.sharing.values import Person, Purpose
 from vna.web.exchange import ROOT
 from vna.web.portal import viewing
 from vna.web.portal.guest import Call
-from vna.web.portal.own_start import may_keep
+from vna.web.portal.own_start import is_theirs, may_keep
 from vna.web.portal.viewing import Series
 
 _REPORTS = ("SR", "DOC")
@@ -100,13 +100,21 @@ async def home(call: Call) -> Response:
 
 
 async def download(call: Call) -> Response:
-    """Show what can be taken, how much it is, and how."""
+    """Show what can be taken, how much it is, and how.
+
+    Whoever is not whom the images show is offered the sealed package first: files on somebody
+    else's disk or stick are lost more easily than on one's own. Open ones are theirs to choose.
+    """
     if not call.inside.share.download:
         raise NotFound
     engines, who = call.counter.engines, call.inside.principal
     cards = await call.hop(lambda: _cards(engines, who, call, sized=True))
     return call.show(
-        "guest_download.html", studies=cards, base=await base_of(call), here="download"
+        "guest_download.html",
+        studies=cards,
+        sealed_first=not is_theirs(call),
+        base=await base_of(call),
+        here="download",
     )
 
 

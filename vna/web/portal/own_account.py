@@ -19,6 +19,7 @@ from vna.texts import Texts, languages
 from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.portal.own import Mine, mine
+from vna.web.portal.own_desk import hold_hours
 from vna.web.portal.pages import Pages
 
 _HERE = "/my/account"
@@ -30,6 +31,7 @@ def routes(counter: Counter, pages: Pages) -> list[Route]:
         mine(counter, pages, _HERE, _account),
         mine(counter, pages, f"{_HERE}/language", _language, "POST"),
         mine(counter, pages, f"{_HERE}/contact", _contact, "POST"),
+        mine(counter, pages, f"{_HERE}/code", _code, "POST"),
     ]
 
 
@@ -42,12 +44,18 @@ async def _shown(call: Mine, exc: VNAError | None = None) -> Response:
     account = await call.hop(lambda: people.accounts.of(account_id))
     sessions = await call.hop(lambda: people.sessions.all(account_id))
     passkeys = await call.hop(lambda: people.passkeys.all(account_id))
-    contacts = await call.hop(lambda: call.counter.engines.sharing.contacts.of(account_id))
+    ways = call.counter.engines.sharing.contacts
+    contacts = await call.hop(lambda: ways.of(account_id))
+    changes = await call.hop(lambda: ways.changes(account_id))
+    accounts = call.counter.engines.patient_accounts
     return call.show(
         "own_account.html",
         status=200 if exc is None else problems.status_of(exc),
         trouble=None if exc is None else call.said(exc),
         contacts={one.kind: one for one in contacts},
+        changes={one.kind: one for one in changes},
+        hold_hours=hold_hours(call.counter.engines.settings),
+        code_opens=await call.hop(lambda: accounts.held_code(account_id)),
         account=account,
         sessions=sessions,
         passkeys=passkeys,
@@ -58,7 +66,7 @@ async def _shown(call: Mine, exc: VNAError | None = None) -> Response:
 
 
 async def _contact(call: Mine) -> Response:
-    """Change where they are written to: `act` says whether it begins, is proven, or ends."""
+    """Change where they are written to: `act` says whether it begins, is proven, ends or stays."""
     form = await call.form()
     contacts, who = call.counter.engines.sharing.contacts, call.principal
     kind, typed = form.get("kind", ""), form.get("typed", "")
@@ -73,6 +81,8 @@ async def _contact(call: Mine) -> Response:
                 await call.hop(lambda: contacts.prove(who, call.account_id, kind, typed))
             case "drop":
                 await call.hop(lambda: contacts.drop(who, call.account_id, kind))
+            case "stop":
+                await call.hop(lambda: contacts.stop(who, call.account_id, kind))
             case _:
                 raise InvalidRequest("Say what is to be done.")
     except NotProven:
@@ -80,6 +90,17 @@ async def _contact(call: Mine) -> Response:
     except (InvalidRequest, NotAuthenticated, NotFound, Conflict, TooMany) as exc:
         return await _shown(call, exc)
     return call.go(f"{_HERE}#contacts")
+
+
+async def _code(call: Mine) -> Response:
+    """Make a code void that a desk gave out: whoever is signed in did not ask for it."""
+    await call.form()
+    engine, who = call.counter.engines.patient_accounts, call.principal
+    try:
+        await call.hop(lambda: engine.stop_code(who, call.account_id))
+    except NotFound as exc:
+        return await _shown(call, exc)
+    return call.go(_HERE)
 
 
 async def _language(call: Mine) -> Response:

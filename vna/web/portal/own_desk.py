@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from vna.access.principal import Action, Principal
+from vna.config import Settings
 from vna.delivery.printout import CodeSheet, code_sheet
 from vna.dicom.refs import UID, uid
 from vna.errors import Conflict, InvalidRequest, NotFound, VNAError
@@ -29,6 +30,7 @@ _LOGIN = re.compile(r"p-[0-9a-z]{4}-[0-9a-z]{4}", re.ASCII)
 _REFUSED = (Conflict, InvalidRequest, NotFound)
 _DONE = {
     "confirm": marked("The account is confirmed: they see what is about them."),
+    "keep": marked("It stays as it was: messages go where they went. Nothing waits any more."),
     "end": marked("The account is ended. Who was signed in is out."),
 }
 _STATES = {
@@ -78,6 +80,8 @@ def _do(visit: Visit, who: Principal, study: UID, act: str, form: dict[str, str]
         raise InvalidRequest("Say which account.")
     if act == "confirm":
         engine.confirm(who, study, int(number), compared=compared)
+    elif act == "keep":
+        engine.keep_ways(who, study, int(number))
     elif act == "end":
         engine.end(who, study, int(number), reason=form.get("reason", ""))
     else:
@@ -101,6 +105,9 @@ async def _shown(
         compared=_compared(holder),
         states=_STATES,
         languages={one: Texts(one).name for one in languages()},
+        ways={"email": marked("E-mail"), "sms": marked("Mobile telephone")},
+        timezone=visit.counter.engines.settings.site.timezone,
+        hold_hours=hold_hours(visit.counter.engines.settings),
         trouble=None if exc is None else visit.said(exc),
         done=done,
         here="/patients",
@@ -115,6 +122,7 @@ def _compared(holder: Holder) -> list[tuple[str, str, str]]:
         ("birth-date", marked("Date of birth"), str(one.said.born or "")),
         ("patient-id", marked("Patient ID"), one.patient_id),
         ("address", marked("Address, as they say it and as your records have it"), ""),
+        ("papers", marked("A paper with their picture, seen by you"), ""),
     ]
     return [(f"compared.{field}", name, text) for field, name, text in held]
 
@@ -124,6 +132,7 @@ def _made(visit: Visit, study: UID, issued: Issued, language: str) -> Response:
         "desk_account_made.html",
         study=study,
         issued=issued,
+        timezone=visit.counter.engines.settings.site.timezone,
         where=f"{visit.counter.engines.sharing.origin()}/my/start",
         language_chosen=language,
         here="/patients",
@@ -154,6 +163,11 @@ async def _sheet(visit: Visit) -> Response:
         "X-Content-Type-Options": "nosniff",
     }
     return Response(data, 200, headers, "application/pdf")
+
+
+def hold_hours(settings: Settings) -> str:
+    """Say for how many hours a change waits; nothing when none does."""
+    return f"{settings.access.hold_hours:g}" if settings.access.hold_hours else ""
 
 
 def _language(form: dict[str, str]) -> str:

@@ -57,11 +57,18 @@ def _shown(visit: Visit, exc: VNAError | None) -> Response:
 
 def may_keep(call: Call) -> bool:
     """Whether who came by a link may make an account: it was made for the person themself."""
+    return (
+        is_theirs(call) and bool(call.inside.share.ways) and not call.counter.engines.settings.dev
+    )
+
+
+def is_theirs(call: Call) -> bool:
+    """Whether a link was made for whom the images show, and not for somebody else."""
     share = call.inside.share
-    if call.counter.engines.settings.dev or share.person is None or share.recipient is None:
+    if share.person is None or share.recipient is None:
         return False
-    is_theirs = _plain(share.recipient.name) == _plain(share.person.name)
-    return is_theirs and share.purpose is Purpose.PATIENT_REQUEST and bool(share.ways)
+    is_named = _plain(share.recipient.name) == _plain(share.person.name)
+    return is_named and share.purpose is Purpose.PATIENT_REQUEST
 
 
 def _plain(name: str) -> str:

@@ -20,6 +20,7 @@ from vna.web.portal.guard import Visit, guarded
 from vna.web.portal.pages import Pages
 
 _ID = re.compile(r"[0-9a-f]{32}")
+_NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
 _GROUNDS = {
     "R2": marked("One Patient ID was given to what seem to be two people."),
     "R4": marked("Both have the same number, but birth date or sex do not agree."),
@@ -102,10 +103,18 @@ def _decide(visit: Visit, who: Principal, form: dict[str, str]) -> list[UID] | P
             is_fresh = (
                 visit.visitor is None or visit.visitor.is_fresh
             )  # under --dev nobody signs in
-            return [study for study, _ in engine.agree(who, one, other, is_fresh=is_fresh)]
+            number = _number(form.get("proposal", ""))
+            linked = engine.agree(who, one, other, is_fresh=is_fresh, number=number)
+            return [study for study, _ in linked]
         case "part":
             return [study for study, _ in engine.part(who, one, other, reason=reason)]
     raise InvalidRequest(marked("Say whether they are one person, two, or to be looked at later."))
+
+
+def _number(text: str) -> int:
+    if not _NUMBER.fullmatch(text):
+        raise InvalidRequest("That is no proposal.")
+    return int(text)
 
 
 async def _shown(
