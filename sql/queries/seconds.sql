@@ -25,8 +25,7 @@ WITH person AS (
 )
 SELECT o.channel_id, o.proven_at AS since, true AS holds, NULL::bigint, NULL::bytea, NULL::bigint, NULL::bytea
   FROM theirs
-  JOIN own_contact o USING (account_id)
- WHERE o.proven_at IS NOT NULL
+  JOIN own_contact_now o USING (account_id)
  UNION ALL
 SELECT f.channel_id, f.ended_at, false, NULL, NULL, NULL, NULL
   FROM theirs

@@ -12,8 +12,7 @@ from tests.archive import Archive, open_archive
 from tests.operate.test_identities import take
 from tests.sharing.asked import consent, hers, plan
 from tests.sharing.conftest import CLERK, MAIL, OTHER, PHONE, B, in_days
-from tests.sharing.test_account_notices import prove
-from tests.sharing.test_telling import COLLEAGUE, KIM, PHONE_2, offer, patient_of
+from tests.sharing.test_telling import COLLEAGUE, KIM, PHONE_2, offer, patient_of, prove
 from vna.access.principal import Kind, developer
 from vna.access.sessions import Visitor
 from vna.db.pool import Database
@@ -184,7 +183,6 @@ def test_a_lost_database_comes_back_with_what_waits_waiting(
 
 
 def test_an_address_that_is_known_for_a_day_asks_nobody(archive: Archive, jane: Visitor) -> None:
-    sharing = archive.sharing
     for changed in (
         {"to": MAIL},  # where she proved to be
         {"recipient": Recipient(name="Dr Kim", organisation="Elsewhere")},  # a house, not a person
@@ -192,10 +190,9 @@ def test_an_address_that_is_known_for_a_day_asks_nobody(archive: Archive, jane: 
     ):
         assert asked(archive, jane, **changed).doubt is None
     # a new mailbox in the place of another: that was not there yesterday
-    sharing.contacts.drop(jane.principal, jane.account_id, "email")
     prove(archive, jane, KIM)
     assert asked(archive, jane).doubt is Doubt.CHANGED
-    run(archive, "UPDATE own_contact SET proven_at = proven_at - interval '25 hours'")
+    run(archive, "UPDATE own_contact_change SET takes_at = takes_at - interval '49 hours'")
     assert asked(archive, jane).doubt is None
     assert asked(archive, jane, to=MAIL).doubt is Doubt.CHANGED  # where she is no more
 

@@ -14,7 +14,7 @@ from tests.archive import Archive, open_archive
 from tests.operate.test_identities import one, take
 from tests.operate.test_patient_accounts import BORN, HERE, code_for, enrol, visitor
 from tests.sharing.conftest import CLERK, MAIL, OTHER, PHONE, in_days
-from tests.sharing.test_account_notices import prove
+from tests.sharing.test_account_notices import begin
 from vna.access.sessions import Visitor
 from vna.db.pool import Database
 from vna.delivery.channels import Channel
@@ -50,10 +50,16 @@ def patient_of(archive: Archive) -> Visitor:
     """A patient with a proven mailbox and a proven telephone."""
     code = code_for(archive, take(archive, "P-1"))
     found = visitor(archive, enrol(archive, archive.patient_accounts.redeem(code, BORN, HERE)))
-    for to in (MAIL, PHONE):
-        prove(archive, found, to)
+    prove(archive, found, MAIL, PHONE)
     archive.posted.messages.clear()
     return found
+
+
+def prove(archive: Archive, who: Visitor, *ways: Channel) -> None:
+    """Let somebody prove where they are reached."""
+    codes = {to: begin(archive, who, to) for to in ways}
+    for to, code in codes.items():
+        archive.sharing.contacts.prove(who.principal, who.account_id, to.kind, code)
 
 
 def offer(study: str, **changed: Any) -> Offer:
@@ -138,10 +144,9 @@ def test_who_proved_no_way_or_is_not_meant_is_not_written_to(
     archive.sharing.offer(CLERK, offer(take(archive, "P-9", name="Roe^Rick", born="19800101")))
     assert told(archive) == []
     (study,) = jane.principal.scope.studies
-    archive.sharing.contacts.drop(jane.principal, jane.account_id, "sms")
-    archive.sharing.contacts.begin(jane.principal, jane.account_id, OTHER, language="en")
+    begin(archive, jane, OTHER)
     archive.sharing.offer(CLERK, offer(study))
-    assert told(archive) == []  # her new mailbox waits for its code
+    assert told(archive) == [("shared-with-organisation", MAIL)]  # the new one waits for its code
 
 
 def test_a_site_may_leave_it_out(tmp_path: Path, database: Database) -> None:
