@@ -31,6 +31,7 @@ TABLES = (
     "own_contact",
     "share_second",
     "former_channel",
+    "own_contact_change",
 )
 KEPT = {
     "contact_channel": "channel_id, kind, sealed, value_mac, masked",
