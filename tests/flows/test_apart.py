@@ -195,4 +195,4 @@ def test_guests_have_a_process_that_never_had_a_key(serving: tuple[Serving, int]
         child(server, "upkeep").kill()
         until(lambda: send("/s/not-me", "/s/home"), 200, 401)  # 401: done, but told too late
         assert gray.get(f"{site}/s/home").status_code == 401
-    assert server.stop() == 0
+    assert server.stop() == 0, server.log()
