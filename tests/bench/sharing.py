@@ -7,6 +7,7 @@ does hits them alike; what counts is the ratio, the times are of this machine.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import math
 import random
@@ -23,6 +24,7 @@ from pathlib import Path
 from statistics import median
 
 import httpx
+import psutil
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from tests import factories
@@ -32,6 +34,7 @@ from tests.flows.test_viewer import DESKTOP, DRAWN_MS, HAS_DRAWN, PHONE
 
 SLICES, STUDIES, OHIF_SLICES = 2048, 100_000, 300
 _SIDE, _POST = 512, 32
+_STEPS = 200
 _ROUNDS = 5
 _WAIT_S = 60.0
 _PIECE = 1 << 20
@@ -212,8 +215,44 @@ def _images(serving: Serving, guest: httpx.Client, slices: int, why_not: str) ->
             context.add_cookies(cookies)  # type: ignore[arg-type]  # the same
             found.append(_seen(context, f"{url}/s/view/{factories.uid(1)}", _SHOWN, slow=True))
         _row(f"light viewer, first of {slices} images at 10 Mbit/s", found, "< 2 s")
+        context = browser.new_context(viewport=PHONE)  # type: ignore[arg-type]  # the same
+        context.add_cookies(cookies)  # type: ignore[arg-type]  # the same
+        _memory(context, f"{url}/s/view/{factories.uid(1)}", min(_STEPS, slices))
         _ohif(browser, url, min(OHIF_SLICES, slices), why_not)
         browser.close()
+
+
+def _memory(context: BrowserContext, address: str, steps: int) -> None:
+    """Go through images, and show by how much the pages' processes were larger than without one."""
+    page = context.new_page()
+    page.goto("about:blank")
+    before, most = _resident(), 0
+    page.goto(address)
+    page.wait_for_function(_SHOWN)
+    stage, first = (
+        page.locator("[data-stage]"),
+        page.locator("[data-stage] img").get_attribute("src"),
+    )
+    for step in range(steps):
+        stage.press("ArrowDown")
+        if step % 10 == 0:
+            page.wait_for_function(_SHOWN)
+            most = max(most, _resident())
+    if page.locator("[data-stage] img").get_attribute("src") == first:
+        raise SystemExit("expected another image on the stage")
+    context.close()
+    grown = (most - before) / 1e6
+    print(f"| light viewer, {steps} images one after the other | {grown:.0f} MB | < 60 MB |")
+
+
+def _resident() -> int:
+    """Add up the memory of the browser's processes of pages, what they share counted once."""
+    found = 0
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if "--type=renderer" in process.cmdline():
+                found += int(process.memory_full_info().pss)
+    return found
 
 
 def _ohif(browser: Browser, url: str, slices: int, why_not: str) -> None:
