@@ -17,6 +17,7 @@ import pytest
 from hypothesis import settings
 from psycopg.conninfo import make_conninfo
 
+import tests.pynetdicom_peer  # noqa: F401 -- mends the peer of many tests
 from tests import prepared
 from vna.config import Postgres
 from vna.db import migrate

@@ -14,7 +14,6 @@ from pynetdicom import AE, build_role, evt
 from pynetdicom.association import Association
 from pynetdicom.pdu import P_DATA_TF
 
-from tests.dimse.edge import wait_for
 from tests.factories import EXPLICIT, IMPLICIT, Instance
 
 PUSH = "1.2.840.10008.1.20.1"
@@ -141,17 +140,6 @@ def action(instances: Sequence[tuple[str, str]], transaction: str | None = None)
     return asked
 
 
-def hold(assoc: Association) -> None:
-    """Wait until pynetdicom's own thread stands still, which it then does until we have an answer.
-
-    It says so a moment too long after the request before: then it takes the answer to the next one
-    away from who waits for it ("Received unexpected N-ACTION service message").
-    """
-    pause = assoc._reactor_checkpoint
-    pause.clear()
-    wait_for(lambda: bool(pause._cond._waiters) or not assoc.is_alive())  # type: ignore[attr-defined]  # of threading.Event
-
-
 def ask(
     assoc: Association,
     asked: Dataset,
@@ -160,7 +148,6 @@ def ask(
     instance: str = WELL_KNOWN,
 ) -> int:
     """Send N-ACTION; return the status."""
-    hold(assoc)
     status, _ = assoc.send_n_action(asked, action_type, PUSH, instance)
     return int(status.Status)
 

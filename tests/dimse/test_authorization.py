@@ -29,7 +29,7 @@ from tests.dimse.asker import (
     counts,
     identifier,
 )
-from tests.dimse.committer import PUSH, WELL_KNOWN, action, hold, pairs
+from tests.dimse.committer import PUSH, WELL_KNOWN, action, pairs
 from tests.dimse.edge import Edge
 from tests.dimse.holding import fill, served
 from tests.factories import CT, EXPLICIT, Instance, ct
@@ -117,14 +117,12 @@ def test_each_service_asks_each_sort_of_ae_for_its_action(
         got: list[str] = []
         with calling(edge, title, got) as assoc:
             assert assoc.is_established
-            hold(assoc)
             assert int(assoc.send_c_echo().Status) == SUCCESS
             require_stores(assoc, number, may=Action.STORE in may)
             require_finds(assoc, may=Action.QUERY in may)
             require_gets(assoc, got, may=Action.RETRIEVE in may)
             require_moves(assoc, title, may=Action.RETRIEVE in may)
             require_commitment(assoc, may=Action.COMMIT in may)
-            hold(assoc)
             status, _ = assoc.send_n_event_report(
                 action(pairs(OPEN)), 1, PUSH, WELL_KNOWN, meta_uid=None
             )
@@ -160,7 +158,6 @@ def require_stores(assoc: Association, number: int, *, may: bool) -> None:
     for study in (1, 2):
         one = ct(study, 1, 100 + number, patient_id=f"P-{study}")
         ds = dcmread(io.BytesIO(one.part10()))
-        hold(assoc)
         assert int(assoc.send_c_store(ds).Status) == (SUCCESS if may else REFUSED), study
 
 
@@ -174,7 +171,6 @@ def asked(one: Instance, model: str) -> Dataset:
 def require_finds(assoc: Association, *, may: bool) -> None:
     for model in FINDS:
         for one in (OPEN, SECRET, NOWHERE):
-            hold(assoc)
             answers = list(assoc.send_c_find(asked(one, model), model))
             assert int(answers[-1][0].Status) == (SUCCESS if may else REFUSED), model
             found = [ds.StudyInstanceUID for _, ds in answers if ds is not None]
@@ -185,7 +181,6 @@ def require_gets(assoc: Association, got: list[str], *, may: bool) -> None:
     for model in GETS:
         for one in (OPEN, SECRET, NOWHERE):
             got.clear()
-            hold(assoc)
             status = list(assoc.send_c_get(asked(one, model), model))[-1][0]
             assert int(status.Status) == (SUCCESS if may else REFUSED), model
             assert (one.instance in got) == (may and one is OPEN), model
@@ -196,7 +191,6 @@ def require_moves(assoc: Association, to: str, *, may: bool) -> None:
     """Nobody listens at the destination: what would be sent fails, and is counted."""
     for model in MOVES:
         for one in (OPEN, SECRET, NOWHERE):
-            hold(assoc)
             status = list(assoc.send_c_move(asked(one, model), to, model))[-1][0]
             if may and one is OPEN:
                 assert int(status.Status) == 0xA702
@@ -209,6 +203,5 @@ def require_moves(assoc: Association, to: str, *, may: bool) -> None:
 def require_commitment(assoc: Association, *, may: bool) -> None:
     for one in (OPEN, SECRET):
         asked = action(pairs(one), generate_uid(None))
-        hold(assoc)
         status, _ = assoc.send_n_action(asked, 1, PUSH, WELL_KNOWN)
         assert int(status.Status) == (SUCCESS if may else REFUSED)
