@@ -264,6 +264,19 @@ def test_stopping_releases_the_idle(serve: Serve) -> None:
         edge.connect()
 
 
+def test_who_is_told_twice_to_stop_still_ends_in_order(serve: Serve) -> None:
+    edge = serve()
+    sock, _, _ = ask(edge, wire.associate())
+    with sock:
+        ending = threading.Thread(target=edge.close)
+        ending.start()
+        assert wire.answer(sock)[0] == 5
+        edge.acceptor.stop(5.0)  # as a second signal does, or a child that ends meanwhile
+        sock.sendall(wire.pdu(6, bytes(4)))
+        assert wire.is_closed(sock)
+        ending.join()
+
+
 def test_stopping_does_not_wait_for_who_does_not_answer(serve: Serve) -> None:
     edge = serve(artim_s=0.2)
     sock, _, _ = ask(edge, wire.associate())

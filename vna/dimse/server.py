@@ -175,7 +175,8 @@ class Acceptor:
 
     def _pause(self) -> None:
         for listener, _ in self._listeners:
-            if listener in self._selector.get_map():
+            # closed ones have no place to be looked for: a stopping supervisor is woken again, too
+            if listener.fileno() >= 0 and listener in self._selector.get_map():
                 self._selector.unregister(listener)
 
     def _breathe(self) -> None:
