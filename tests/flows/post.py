@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -36,6 +38,19 @@ class Post:
         found = Serving(data, {**self.environment, "VNA_BLOBS_FREE_BYTES": "0", **settings})
         found.environment["VNA_SHARING_URL"] = f"http://127.0.0.1:{found.http}"
         return found
+
+    @contextmanager
+    def served(self, **settings: str) -> Iterator[Serving]:
+        """Run such a server in a folder of its own."""
+        folder = Path(tempfile.mkdtemp(prefix="vna-posted-"))
+        folder.chmod(0o755)
+        found = self.serving(folder / "data", **settings)
+        try:
+            found.start()
+            yield found
+        finally:
+            found.stop()
+            shutil.rmtree(folder)
 
     def mail(self, to: str, *, subject: str = "") -> Mailed:
         """Wait for a mail to somebody; give the newest."""
@@ -95,10 +110,12 @@ def _awaited(look: Callable[[], list[T]]) -> T:
 
 
 @contextmanager
-def posting(folder: Path) -> Iterator[Post]:
-    """Run a relay with STARTTLS and a gateway with HTTPS; `folder` takes their authority."""
-    ca, trusted = authority(folder)
-    with relaying(ca) as relay, calling(ca) as gateway:
+def posting() -> Iterator[Post]:
+    """Run a relay with STARTTLS and a gateway with HTTPS, in a folder of their own."""
+    with ExitStack() as open_:
+        folder = Path(open_.enter_context(tempfile.TemporaryDirectory(prefix="vna-post-")))
+        ca, trusted = authority(folder)
+        relay, gateway = open_.enter_context(relaying(ca)), open_.enter_context(calling(ca))
         yield Post(
             relay,
             gateway,

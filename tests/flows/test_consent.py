@@ -38,10 +38,8 @@ SLICES = 9
 
 @pytest.fixture
 def post() -> Iterator[Post]:
-    folder = Path(tempfile.mkdtemp(prefix="vna-consent-post-"))
-    with posting(folder) as found:
+    with posting() as found:
         yield found
-    shutil.rmtree(folder)
 
 
 @pytest.fixture

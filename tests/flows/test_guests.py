@@ -6,8 +6,6 @@ The whole way at a real `vna serve`, whose mails go to a relay; what else may ha
 from __future__ import annotations
 
 import hashlib
-import shutil
-import tempfile
 import time
 import zipfile
 from collections.abc import Iterator
@@ -105,23 +103,14 @@ SENDER, RECIPIENT = "ada.sender@example.org", "gray@practice.example"
 
 @pytest.fixture
 def post() -> Iterator[Post]:
-    folder = Path(tempfile.mkdtemp(prefix="vna-guests-post-"))
-    with posting(folder) as found:
+    with posting() as found:
         yield found
-    shutil.rmtree(folder)
 
 
 @pytest.fixture
 def server(post: Post) -> Iterator[Serving]:
-    folder = Path(tempfile.mkdtemp(prefix="vna-guests-"))
-    folder.chmod(0o755)
-    found = post.serving(folder / "data", VNA_GUESTS_ENABLED="true")
-    try:
-        found.start()
+    with post.served(VNA_GUESTS_ENABLED="true") as found:
         yield found
-    finally:
-        found.stop()
-        shutil.rmtree(folder)
 
 
 def test_from_two_addresses_to_the_same_bytes_and_nothing_is_left(

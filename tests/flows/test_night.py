@@ -9,8 +9,6 @@ from __future__ import annotations
 import datetime as dt
 import io
 import re
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -74,28 +72,18 @@ def address(number: int) -> str:
 
 @pytest.fixture
 def post() -> Iterator[Post]:
-    folder = Path(tempfile.mkdtemp(prefix="vna-night-post-"))
-    with posting(folder) as found:
+    with posting() as found:
         yield found
-    shutil.rmtree(folder)
 
 
 @pytest.fixture
 def server(post: Post) -> Iterator[Serving]:
-    folder = Path(tempfile.mkdtemp(prefix="vna-night-"))
-    folder.chmod(0o755)
-    found = post.serving(
-        folder / "data",
+    with post.served(
         VNA_SITE_TIMEZONE=zone_where_it_is(AFTERNOON),
         VNA_SHARING_SETTLE_S="0.1",
         VNA_SHARING_MORNING_MAIL=CLERKS,
-    )
-    try:
-        found.start()
+    ) as found:
         yield found
-    finally:
-        found.stop()
-        shutil.rmtree(folder)
 
 
 def root(server: Serving) -> str:

@@ -11,7 +11,6 @@ import io
 import re
 import shutil
 import subprocess
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,21 +38,15 @@ __all__ = ["browser", "phone"]
 
 @pytest.fixture(scope="module")
 def post() -> Iterator[Post]:
-    folder = Path(tempfile.mkdtemp(prefix="vna-shared-post-"))
-    with posting(folder) as found:
+    with posting() as found:
         yield found
-    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")
 def served(post: Post) -> Iterator[Serving]:
     """An archive to which a modality has sent a study by C-STORE."""
-    folder = Path(tempfile.mkdtemp(prefix="vna-shared-"))
-    folder.chmod(0o755)
-    serving = post.serving(folder / "data")
-    try:
-        serving.start()
-        sent = folder / "sent"
+    with post.served() as serving:
+        sent = serving.data.parent / "sent"
         sent.mkdir()
         for number, one in enumerate(STUDY):
             (sent / f"{number:04}.dcm").write_bytes(one.part10())
@@ -63,9 +56,6 @@ def served(post: Post) -> Iterator[Serving]:
             timeout=60,
         )
         yield serving
-    finally:
-        serving.stop()
-        shutil.rmtree(folder)
 
 
 def offer(served: Serving, address: str, number: str, organisation: str = "") -> Offered:

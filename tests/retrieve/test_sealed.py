@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.retrieve.test_package import Walked, octets
 from vna.crypto.sealed_zip import FileSeal, PackageSeal, code_of
 from vna.retrieve.package import Entry, checksums, package
 from vna.retrieve.payload import Buffer, Stretch, ready
@@ -31,10 +32,6 @@ def entries(contents: list[bytes]) -> list[Entry]:
         Entry(name=f"DICOM/F{n}", content=ready(data), changed_at=WHEN, key=b"%d" % n + data)
         for n, data in enumerate(contents)
     ]
-
-
-def octets(whole: Stretch, start: int = 0, end: int | None = None) -> bytes:
-    return b"".join(map(bytes, whole.walk(start, whole.length if end is None else end)))
 
 
 def seven(*said: str | Path) -> subprocess.CompletedProcess[str]:
@@ -141,7 +138,7 @@ def test_a_large_file_is_walked_and_its_head_says_zip64() -> None:
     assert max(len(piece) for piece in whole.walk(0, 3 << 20)) <= 1 << 20
     middle = (1 << 32) - 100
     assert octets(whole, middle, middle + 40) == octets(whole, middle - 5, middle + 40)[5:]
-    with zipfile.ZipFile(_Sparse(whole)) as found:
+    with zipfile.ZipFile(Walked(whole)) as found:
         first, second = found.infolist()
         assert (first.file_size, first.compress_size) == ((4 << 30) - 20, (4 << 30) + 8)
         assert second.header_offset > 4 << 30
@@ -183,30 +180,6 @@ def test_each_package_and_each_holder_has_a_passphrase_of_its_own() -> None:
     assert all(len(one) == 23 and one == one.lower() for one in found)
     assert one.salt(b"a") != one.salt(b"b") != other.salt(b"b")
     assert one.passphrase not in one.name
-
-
-class _Sparse:
-    """A file whose bytes are walked when they are read."""
-
-    def __init__(self, whole: Stretch) -> None:
-        self._whole = whole
-        self._at = 0
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        self._at = offset + (0, self._at, self._whole.length)[whence]
-        return self._at
-
-    def read(self, size: int = -1) -> bytes:
-        end = self._whole.length if size < 0 else min(self._at + size, self._whole.length)
-        data = octets(self._whole, self._at, end)
-        self._at = end
-        return data
 
 
 @pytest.mark.parametrize("at", [0, 16 * 65_535, 16 * 65_536, 16 * (1 << 24)])

@@ -7,21 +7,17 @@ instances. What is taken from them meanwhile stays here, and the job says why.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence, Set
-from dataclasses import replace
-from functools import partial
 
 from vna.access.labels import LOOK_S
 from vna.access.principal import Principal
 from vna.config import Settings
-from vna.db.work import Item, Settled
+from vna.db.work import Settled
 from vna.engines import Engines
 from vna.errors import NotFound, NotPermitted
 from vna.jobs import forward, stow
-from vna.jobs.reading import WITHHELD
+from vna.jobs.reading import WITHHELD, Reads
 from vna.jobs.task import Ending, Handler, How, Task
 from vna.retrieve.outgoing import Outgoing
-from vna.retrieve.retrieval import Retrieval
 from vna.sharing.engine import SharingEngine
 from vna.sharing.sendings import ENDED, KIND, NOT_SHARED, Standing
 
@@ -52,8 +48,10 @@ def handing_over(engines: Engines, settings: Settings) -> Handler:
     return hand_over
 
 
-class Holder:
-    """Reads as the holder of a grant, for one attempt at a job. Safe to use from many threads."""
+class Holder(Reads):
+    """Reads as the holder of a grant, for one attempt at a job."""
+
+    gone = NOT_SHARED
 
     def __init__(self, sharing: SharingEngine, sending_id: int) -> None:
         """Look at what holds now. Raises `NotFound`, `Unavailable`."""
@@ -67,21 +65,8 @@ class Holder:
         """Say as whom it reads: may no more than they see."""
         return self.standing.principal
 
-    def instances(self, found: Retrieval) -> Iterator[Outgoing]:
-        """Walk a retrieval; what the holder is not shown any more fails and does not go out."""
-        for outgoing in found.instances():
-            yield replace(outgoing, still=partial(self._require, outgoing))
-
-    def absent(self, waiting: Sequence[Item], there: Set[str]) -> list[Settled]:
-        """Say of what waits and is not found why it is not sent."""
-        withheld = self.principal.scope.withheld
-        return [
-            Settled(item.number, "failed", None, WITHHELD if item.study in withheld else NOT_SHARED)
-            for item in waiting
-            if item.instance not in there
-        ]
-
-    def _require(self, outgoing: Outgoing) -> None:
+    def require(self, outgoing: Outgoing) -> None:
+        """See that the holder is still shown it."""
         outgoing.still()
         standing = self._look()
         if standing.cause is not None:

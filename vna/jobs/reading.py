@@ -7,10 +7,10 @@ what bore a label then may go; what bears one since then waits for who asks anew
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import replace
 from functools import partial
-from typing import Protocol
 
 from vna.access.labels import LOOK_S
 from vna.access.principal import Action, Kind, Principal
@@ -24,7 +24,6 @@ from vna.index.select import Selection
 from vna.retrieve.outgoing import Outgoing
 from vna.retrieve.retrieval import Retrieval
 
-_GONE = "It is no longer there."
 WITHHELD = "A label withholds it; `vna jobs retry` once it does not any more."
 _BY_RULE = "route:"  # who asks for what a rule sends: the rule
 
@@ -34,22 +33,38 @@ def sender_of(job: Job) -> Principal:
     return Principal(kind=Kind.SYSTEM, name=job.requested_by, actions=frozenset([Action.RETRIEVE]))
 
 
-class Reads(Protocol):
-    """Who reads for a job, and what may go out."""
+class Reads(ABC):
+    """Who reads for a job, and what may go out. Safe to use from many threads."""
+
+    gone = "It is no longer there."
+    """Why what waits and is not found is not sent."""
 
     @property
+    @abstractmethod
     def principal(self) -> Principal:
         """Say as whom it reads."""
 
+    @abstractmethod
+    def require(self, outgoing: Outgoing) -> None:
+        """See that it may still go out. Raises `NotPermitted`, and what its own look raises."""
+
     def instances(self, found: Retrieval) -> Iterator[Outgoing]:
         """Walk a retrieval; what may not go any more fails and does not go out."""
+        for outgoing in found.instances():
+            yield replace(outgoing, still=partial(self.require, outgoing))
 
     def absent(self, waiting: Sequence[Item], there: Set[str]) -> list[Settled]:
         """Say of what waits and is not found why it is not sent."""
+        withheld = self.principal.scope.withheld
+        return [
+            Settled(item.number, "failed", None, WITHHELD if item.study in withheld else self.gone)
+            for item in waiting
+            if item.instance not in there
+        ]
 
 
-class Reader:
-    """Reads for one attempt at a job. Safe to use from many threads."""
+class Reader(Reads):
+    """Reads for one attempt at a job."""
 
     def __init__(self, job: Job, engines: Engines, settings: Settings) -> None:
         """Look at what is withheld now. Raises `Unavailable`."""
@@ -60,23 +75,15 @@ class Reader:
         self._withheld: frozenset[UID] = frozenset()
         who = sender_of(job)
         scope = replace(who.scope, withheld=self._look())
-        self.principal = replace(who, scope=scope)
+        self._principal = replace(who, scope=scope)
 
-    def instances(self, found: Retrieval) -> Iterator[Outgoing]:
-        """Walk a retrieval; what is taken away or withheld meanwhile fails and does not go out."""
-        for outgoing in found.instances():
-            yield replace(outgoing, still=partial(self._require, outgoing))
+    @property
+    def principal(self) -> Principal:
+        """Say as whom it reads."""
+        return self._principal
 
-    def absent(self, waiting: Sequence[Item], there: Set[str]) -> list[Settled]:
-        """Say of what waits and is not found why it is not sent."""
-        withheld = self.principal.scope.withheld
-        return [
-            Settled(item.number, "failed", None, WITHHELD if item.study in withheld else _GONE)
-            for item in waiting
-            if item.instance not in there
-        ]
-
-    def _require(self, outgoing: Outgoing) -> None:
+    def require(self, outgoing: Outgoing) -> None:
+        """See that it is still there, and that no label withholds it."""
         outgoing.still()
         if outgoing.ref.study in self._look():
             raise NotPermitted(WITHHELD)

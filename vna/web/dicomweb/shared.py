@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+import weakref
 from collections import Counter as Counts
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -69,16 +70,16 @@ class SharedDicomWeb(DicomWeb):
         self, route: Route, names: dict[str, str], scope: Scope, receive: Receive
     ) -> Reply:
         await self._identity.principal(scope)  # who is nobody is not told what there is
-        end = self._turns.take(scope[CAPABILITY])
+        turn = self._turns.take(scope[CAPABILITY])
         try:
             reply = await self._answer(route, names, scope, receive)
         except BaseException:
-            end()
+            turn.end()
             raise
         if reply.rest is None:
-            end()
+            turn.end()
             return reply
-        return replace(reply, rest=_Ending(reply.rest, end))
+        return replace(reply, rest=_Ending(reply.rest, turn))
 
     async def _answer(
         self, route: Route, names: dict[str, str], scope: Scope, receive: Receive
@@ -114,31 +115,38 @@ class Turns:
         self._lock = threading.Lock()
         self._counts: Counts[str] = Counts()
 
-    def take(self, link: str) -> Callable[[], None]:
-        """Count one in; what is returned counts it out, once. Raises `Unavailable`."""
+    def take(self, link: str) -> Turn:
+        """Count one in. Raises `Unavailable`."""
         with self._lock:
             if self._counts[link] >= _AT_ONCE:
                 raise Unavailable("Too much is asked for by this link at once; try again.")
             self._counts[link] += 1
-        open_turns = [link]
+        return Turn(self._end, link)
 
-        def end() -> None:
-            with self._lock:
-                for held in open_turns:
-                    self._counts[held] -= 1
-                    if not self._counts[held]:
-                        del self._counts[held]
-                open_turns.clear()
+    def _end(self, link: str) -> None:
+        with self._lock:
+            self._counts[link] -= 1
+            if not self._counts[link]:
+                del self._counts[link]
 
-        return end
+
+class Turn:
+    """One answer that is under way: until it is ended, or forgotten."""
+
+    def __init__(self, end: Callable[[str], None], link: str) -> None:
+        self._finalizer = weakref.finalize(self, end, link)
+
+    def end(self) -> None:
+        """Count it out; a second time changes nothing."""
+        self._finalizer()
 
 
 class _Ending:
-    """The pieces of a body; says when it is over, also where nobody walked it."""
+    """The pieces of a body, and the turn that is over with them."""
 
-    def __init__(self, pieces: Iterator[Buffer], end: Callable[[], None]) -> None:
+    def __init__(self, pieces: Iterator[Buffer], turn: Turn) -> None:
         self._pieces = pieces
-        self._end = end
+        self._turn = turn
 
     def __iter__(self) -> Iterator[Buffer]:
         return self
@@ -147,16 +155,13 @@ class _Ending:
         try:
             return next(self._pieces)
         except BaseException:
-            self._end()
+            self._turn.end()
             raise
 
     def close(self) -> None:
         """End the walk."""
-        self._end()
+        self._turn.end()
         close(self._pieces)
-
-    def __del__(self) -> None:
-        self._end()
 
 
 def watched(pieces: Iterator[Buffer], holds: Callable[[], bool]) -> Iterator[Buffer]:

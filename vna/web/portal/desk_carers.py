@@ -120,9 +120,11 @@ async def _shown(
 def _made(visit: Visit, study: UID, issued: Issued, form: Mapping[str, str]) -> Response:
     asked = form.get("language", ENGLISH)
     return visit.show(
-        "desk_carers_made.html",
+        "desk_account_made.html",
+        is_carer=True,
         study=study,
         issued=issued,
+        timezone=visit.counter.engines.settings.site.timezone,
         where=f"{visit.counter.engines.sharing.origin()}/my/start",
         language_chosen=asked if asked in languages() else ENGLISH,
         here="/patients",

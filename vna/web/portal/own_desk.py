@@ -130,6 +130,7 @@ def _compared(holder: Holder) -> list[tuple[str, str, str]]:
 def _made(visit: Visit, study: UID, issued: Issued, language: str) -> Response:
     return visit.show(
         "desk_account_made.html",
+        is_carer=False,
         study=study,
         issued=issued,
         timezone=visit.counter.engines.settings.site.timezone,
