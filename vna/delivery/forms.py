@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
+from vna.delivery.account_forms import ACCOUNT_FORMS
+from vna.delivery.form import QUESTIONS, Form
 from vna.texts import marked
 
 VALUES: Final[Mapping[str, re.Pattern[str]]] = {
@@ -31,39 +32,15 @@ VALUES: Final[Mapping[str, re.Pattern[str]]] = {
 """What a value looks like: `way` is a masked channel or empty, `until` and `day` are days."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Form:
-    """One message. A paragraph of which a value is empty is left out.
-
-    `link` is what is written on the button of the link, `short` the text of a short message.
-    """
-
-    subject: str
-    paragraphs: tuple[str, ...]
-    short: str
-    link: str = ""
-    takes: frozenset[str]
-
-
-_QUESTIONS = (
-    marked("Questions? %(help)s"),
-    marked("Reference: %(number)s"),
-)
 _STRANGER = marked(
     "You were not expecting this? Open the link and press “This is not me”, or do nothing."
-)
-_NOT_YOU = marked("Was it not you? Call us at once.")
-_SURPRISED = (
-    marked("Sign in to your account to see which images, and with whom."),
-    marked("That surprises you? Call us at once."),
-    marked("Questions? %(help)s"),
 )
 _FROM_A_GUEST = (
     "%(link)s",
     marked("You will need a passcode. The sender has it and tells it to you: ask them."),
     marked("The images can be opened until %(until)s. You need no account."),
     marked("You were not expecting this? Open the link and press “This is not for me”."),
-    *_QUESTIONS,
+    *QUESTIONS,
 )
 
 FORMS: Final[Mapping[str, Form]] = {
@@ -77,7 +54,7 @@ FORMS: Final[Mapping[str, Form]] = {
             marked("You will need a code. It is sent to %(way)s when you open the link."),
             marked("The images can be opened until %(until)s."),
             _STRANGER,
-            *_QUESTIONS,
+            *QUESTIONS,
         ),
         link=marked("Open the images"),
         short=marked("%(site)s has medical images for you, until %(until)s: %(link)s"),
@@ -91,7 +68,7 @@ FORMS: Final[Mapping[str, Form]] = {
             marked("You will need a code. It is sent to %(way)s when you open the link."),
             marked("The images can be opened until %(until)s."),
             _STRANGER,
-            *_QUESTIONS,
+            *QUESTIONS,
         ),
         link=marked("Open the images"),
         short=marked("%(site)s: your new link, until %(until)s: %(link)s"),
@@ -132,7 +109,7 @@ FORMS: Final[Mapping[str, Form]] = {
         paragraphs=(
             marked("%(site)s has shared medical images of yours, until %(until)s."),
             marked("You did not agree to this? Call us."),
-            *_QUESTIONS,
+            *QUESTIONS,
         ),
         short=marked("%(site)s has shared images of yours. Reference: %(number)s. %(help)s"),
     ),
@@ -142,7 +119,7 @@ FORMS: Final[Mapping[str, Form]] = {
         paragraphs=(
             marked("The medical images you shared were opened for the first time: %(when)s."),
             marked("You did not expect this? Call us, and we stop the link."),
-            *_QUESTIONS,
+            *QUESTIONS,
         ),
         short=marked("%(site)s: images you shared were opened. Reference: %(number)s. %(help)s"),
     ),
@@ -152,7 +129,7 @@ FORMS: Final[Mapping[str, Form]] = {
         paragraphs=(
             marked("A link to medical images you shared was locked after too many wrong codes."),
             marked("Nobody can open it until you make a new one."),
-            *_QUESTIONS,
+            *QUESTIONS,
         ),
         short=marked(
             "%(site)s: a link was locked after many wrong codes. Reference: %(number)s. %(help)s"
@@ -164,7 +141,7 @@ FORMS: Final[Mapping[str, Form]] = {
         paragraphs=(
             marked("Somebody who opened a link to medical images says that it is not for them."),
             marked("The link was stopped. Check the address, and send it again."),
-            *_QUESTIONS,
+            *QUESTIONS,
         ),
         short=marked(
             "%(site)s: a link reached somebody else: stopped. Reference: %(number)s. %(help)s"
@@ -175,7 +152,7 @@ FORMS: Final[Mapping[str, Form]] = {
         subject=marked("Somebody asks for a new link"),
         paragraphs=(
             marked("The link to medical images you shared is over. A new one is asked for."),
-            *_QUESTIONS,
+            *QUESTIONS,
         ),
         short=marked("%(site)s: a new link is asked for. Reference: %(number)s. %(help)s"),
     ),
@@ -185,7 +162,7 @@ FORMS: Final[Mapping[str, Form]] = {
         subject=marked("Your link ends soon"),
         paragraphs=(
             marked("The medical images at %(site)s can be opened with your link until %(until)s."),
-            *_QUESTIONS,
+            *QUESTIONS,
         ),
         short=marked("%(site)s: your link to medical images ends on %(until)s. %(help)s"),
     ),
@@ -196,7 +173,7 @@ FORMS: Final[Mapping[str, Form]] = {
             marked("%(site)s has sent you a link to medical images. Nobody has opened it so far."),
             marked("The images can be opened until %(until)s."),
             marked("You cannot find the link? Call us: we send you a new one."),
-            *_QUESTIONS,
+            *QUESTIONS,
         ),
         short=marked(
             "%(site)s: the link to your images was not opened yet. It is good until %(until)s. "
@@ -208,7 +185,7 @@ FORMS: Final[Mapping[str, Form]] = {
         subject=marked("A link was stopped"),
         paragraphs=(
             marked("The link to medical images that %(site)s sent you can no longer be opened."),
-            *_QUESTIONS,
+            *QUESTIONS,
         ),
         short=marked("%(site)s: your link to medical images was stopped. %(help)s"),
     ),
@@ -217,7 +194,7 @@ FORMS: Final[Mapping[str, Form]] = {
         subject=marked("A report was added"),
         paragraphs=(
             marked("A report was added to the images at %(site)s. Your link shows it, too."),
-            *_QUESTIONS,
+            *QUESTIONS,
         ),
         short=marked("%(site)s: a report was added to your images; your link shows it, too."),
     ),
@@ -232,129 +209,6 @@ FORMS: Final[Mapping[str, Form]] = {
         ),
         short=marked("%(site)s: your codes go elsewhere now. Not your wish? Call us. %(help)s"),
     ),
-    # to a patient with an account: what somebody who took it over would change
-    "contact-replaced": Form(
-        takes=frozenset(),
-        subject=marked("We no longer write to you here"),
-        paragraphs=(
-            marked("This address was taken out of an account at %(site)s, or replaced by another."),
-            _NOT_YOU,
-            marked("Questions? %(help)s"),
-        ),
-        short=marked(
-            "%(site)s: this number was taken out of your account, or replaced. Was it not you? "
-            "Call us. %(help)s"
-        ),
-    ),
-    "contact-held": Form(
-        takes=frozenset({"when"}),
-        subject=marked("Where we write to you is to change"),
-        paragraphs=(
-            marked(
-                "Somebody signed in to your account at %(site)s and asked us to write elsewhere, "
-                "or here no more. Until %(when)s nothing changes."
-            ),
-            marked("If it was you, do nothing."),
-            marked(
-                "If it was not you, stop it: call us, or sign in, open “My account” and choose "
-                "“Leave it as it was”."
-            ),
-            marked("Questions? %(help)s"),
-        ),
-        short=marked(
-            "%(site)s: from %(when)s messages of your account go elsewhere, as asked for there. "
-            "Not you? Call us, it is stopped at once. %(help)s"
-        ),
-    ),
-    "desk-code-made": Form(
-        takes=frozenset(),
-        subject=marked("A new code for your account"),
-        paragraphs=(
-            marked(
-                "%(site)s gave out a new code, with which one signs in to your account anew or "
-                "makes another one for you."
-            ),
-            marked("If you asked for it, do nothing."),
-            marked(
-                "If you did not, call us at once. Or sign in, open “My account” and choose “Make "
-                "the code void”."
-            ),
-            marked("Questions? %(help)s"),
-        ),
-        short=marked(
-            "%(site)s gave out a new code for your account. You did not ask for it? Call us at "
-            "once. %(help)s"
-        ),
-    ),
-    "sign-in-changed": Form(
-        takes=frozenset(),
-        subject=marked("How you sign in has changed"),
-        paragraphs=(
-            marked(
-                "How one signs in to your account at %(site)s was changed: a passkey, the app, "
-                "recovery codes or the passphrase."
-            ),
-            _NOT_YOU,
-            marked("Questions? %(help)s"),
-        ),
-        short=marked(
-            "%(site)s: how one signs in to your account was changed. Was it not you? Call us. "
-            "%(help)s"
-        ),
-    ),
-    "recovery-code-used": Form(
-        takes=frozenset(),
-        subject=marked("A recovery code was used"),
-        paragraphs=(
-            marked("Somebody signed in to your account at %(site)s with a recovery code."),
-            _NOT_YOU,
-            marked("Questions? %(help)s"),
-        ),
-        short=marked(
-            "%(site)s: a recovery code of your account was used. Was it not you? Call us. %(help)s"
-        ),
-    ),
-    "carer-given": Form(
-        takes=frozenset(),
-        subject=marked("Somebody may act for you"),
-        paragraphs=(
-            marked("Somebody may now act for you in your account at %(site)s."),
-            marked("Sign in to see who, how far and until when. You can end it there at any time."),
-            marked("You did not want this? Call us at once."),
-            marked("Questions? %(help)s"),
-        ),
-        short=marked(
-            "%(site)s: somebody may act for you in your account. Not your wish? Call us. %(help)s"
-        ),
-    ),
-    # to a patient with an account, whoever else was sent a link to images of theirs
-    "shared-with-organisation": Form(
-        takes=frozenset({"day"}),
-        subject=marked("Images of yours were shared"),
-        paragraphs=(
-            marked(
-                "On %(day)s, %(site)s shared images of yours with a practice, a hospital or "
-                "another organisation."
-            ),
-            *_SURPRISED,
-        ),
-        short=marked(
-            "%(site)s shared images of yours with an organisation. That surprises you? Call us. "
-            "%(help)s"
-        ),
-    ),
-    "shared-with-person": Form(
-        takes=frozenset({"day"}),
-        subject=marked("Images of yours were shared"),
-        paragraphs=(
-            marked("On %(day)s, %(site)s shared images of yours with a private person."),
-            *_SURPRISED,
-        ),
-        short=marked(
-            "%(site)s shared images of yours with a private person. That surprises you? Call us. "
-            "%(help)s"
-        ),
-    ),
     # to somebody elsewhere, who is asked to send images
     "images-wanted": Form(
         takes=frozenset({"link", "until", "number"}),
@@ -365,7 +219,7 @@ FORMS: Final[Mapping[str, Form]] = {
             marked("You will need the passcode we told you. It shows what is asked for."),
             marked("The images can be sent until %(until)s. You need no account."),
             marked("You know nothing of this? Do nothing."),
-            *_QUESTIONS,
+            *QUESTIONS,
         ),
         link=marked("Send the images"),
         short=marked("%(site)s asks you for medical images, until %(until)s: %(link)s"),
@@ -401,7 +255,7 @@ FORMS: Final[Mapping[str, Form]] = {
             "%(link)s",
             marked("The images can be opened until %(until)s."),
             marked("You sent nothing? Open the link and stop it."),
-            *_QUESTIONS,
+            *QUESTIONS,
         ),
         link=marked("Look after what you sent"),
         short=marked("%(site)s: what you sent can be looked after here: %(link)s"),
@@ -433,18 +287,7 @@ FORMS: Final[Mapping[str, Form]] = {
             "%(site)s, last night: %(shared)s shared, %(failed)s failed, %(blocked)s blocked."
         ),
     ),
-    # to a patient who asked for something, by their own account
-    "request-answered": Form(
-        takes=frozenset({"number", "link"}),
-        subject=marked("There is an answer to your request"),
-        paragraphs=(
-            marked("%(site)s has answered your request. Sign in to read the answer."),
-            "%(link)s",
-            *_QUESTIONS,
-        ),
-        link=marked("Read the answer"),
-        short=marked("%(site)s has answered your request. Sign in to read it: %(link)s"),
-    ),
+    **ACCOUNT_FORMS,
     "test": Form(
         takes=frozenset(),
         subject=marked("Test message"),

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from vna.config import Site
-from vna.delivery.forms import FORMS, Form
+from vna.delivery.form import Form
+from vna.delivery.forms import FORMS
 from vna.texts import Texts, marked
 
 _PLACE = re.compile(r"%\((\w+)\)s")
