@@ -435,7 +435,14 @@ function spread() {
 
 // A thumbnail that cannot be made gives way to a plain field.
 for (const image of app.querySelectorAll(".strip img")) {
-  const plain = () => { image.hidden = true; image.insertAdjacentHTML("afterend", '<span class="no-picture" aria-hidden="true">–</span>'); };
+  const plain = () => {
+    const field = document.createElement("span");
+    field.className = "no-picture";
+    field.setAttribute("aria-hidden", "true");
+    field.textContent = "–";
+    image.hidden = true;
+    image.after(field);
+  };
   if (image.complete && !image.naturalWidth) plain(); else image.addEventListener("error", plain);
 }
 
