@@ -51,7 +51,7 @@ _SHOWN = """() => {
   return found.tagName === 'CANVAS' || (found.complete && found.naturalWidth > 0);
 }"""
 _PLACE = "() => document.querySelector('[data-slider]').value"
-_BUSY = "() => { const end = performance.now() + 300; while (performance.now() < end); }"
+_BUSY = "() => { const end = performance.now() + 1000; while (performance.now() < end); }"
 
 
 def main(slices: int = SLICES, studies: int = STUDIES) -> None:
