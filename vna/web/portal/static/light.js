@@ -177,6 +177,7 @@ function draw() {
     }
     return;
   }
+  pose(); // what waits for its picture is already seen as it was set
   if (shown !== url && !ready.has(url)) {
     stage.classList.toggle("waits", !lost.has(url) && !held.has(url));
     if (lost.has(url)) {
@@ -188,7 +189,6 @@ function draw() {
   stage.classList.remove("waits");
   canvas.setAttribute("aria-label", described());
   if (shown !== url) show(url);
-  pose();
 }
 
 function show(url) {
