@@ -14,12 +14,12 @@ from vna.sharing.values import GrantState, GrantSummary, Offered, ShareState
 from vna.sharing.wishes import Kind, Wish
 from vna.texts import marked
 from vna.web.exchange import Counter
+from vna.web.portal.numbers import number_of
 from vna.web.portal.own import Mine, MyPage, mine
 from vna.web.portal.own_choices import Choice, choices
 from vna.web.portal.own_share import handed, person_of
 from vna.web.portal.pages import Pages
 from vna.web.portal.share_paper import link_pdf, passcode_pdf
-from vna.web.portal.shares import number_of
 
 PAGE = 25
 

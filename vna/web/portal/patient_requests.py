@@ -12,8 +12,8 @@ from vna.texts import marked
 from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.portal.guard import Page, Visit, guarded
+from vna.web.portal.numbers import number_of
 from vna.web.portal.pages import Pages
-from vna.web.portal.shares import number_of
 
 _HERE = "/requests/patients"
 _PAGE = 100
