@@ -14,7 +14,7 @@ from vna.sharing.values import GrantState, GrantSummary, Offered, ShareState
 from vna.sharing.wishes import Kind, Wish
 from vna.texts import marked
 from vna.web.exchange import Counter
-from vna.web.portal.numbers import number_of
+from vna.web.portal.numbers import number_in, number_of
 from vna.web.portal.own import Mine, MyPage, mine
 from vna.web.portal.own_choices import Choice, choices
 from vna.web.portal.own_share import handed, person_of
@@ -221,7 +221,4 @@ def _line(share: OwnShare, named: dict[str, Choice]) -> Line:
 
 
 def _asked(call: Mine) -> tuple[Principal, int]:
-    number: int = call.request.path_params["share"]
-    if number >= 1 << 63:
-        raise NotFound("There is no such share.")
-    return call.principal, number
+    return call.principal, number_in(call.request, "share")

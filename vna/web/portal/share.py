@@ -26,7 +26,7 @@ from vna.web.exchange import Counter
 from vna.web.portal import study
 from vna.web.portal.guard import Page, Visit, guarded
 from vna.web.portal.guest_archive import STATES
-from vna.web.portal.numbers import number_of
+from vna.web.portal.numbers import number_in, number_of
 from vna.web.portal.pages import Pages
 from vna.web.portal.share_form import BASES, DOUBTS, PURPOSES, Typed, compared, ticked, way
 from vna.web.portal.share_new import made
@@ -262,7 +262,4 @@ def _study(visit: Visit, who: Principal, detail: ShareDetail) -> Study | None:
 
 
 def _share(visit: Visit) -> int:
-    number: int = visit.request.path_params["share"]
-    if number >= 1 << 63:
-        raise NotFound("There is no such share.")
-    return number
+    return number_in(visit.request, "share")
