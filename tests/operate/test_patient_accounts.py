@@ -303,7 +303,7 @@ def test_a_reindex_leaves_an_account_its_person(archive: Archive) -> None:
     archive.identities.keep_up()
     assert seen(archive, cookie) == {first, second}
     identity = one(archive, "P-1")
-    history = archive.identities.person(archive.who, identity.id).history
+    history = archive.identities.views.person(archive.who, identity.id).history
     assert [decision.op for decision in history] == ["identity-bound"]
 
 

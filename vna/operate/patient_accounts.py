@@ -139,7 +139,7 @@ class PatientAccounts:
             raise NotFound(
                 marked("Nobody knows yet whom this study is about: look again in a minute.")
             )
-        found = self._identities.person(who, standing.identity)
+        found = self._identities.views.person(who, standing.identity)
         first = sorted(found.identities, key=lambda one: one.id != standing.identity)
         with self._database.reading() as conn:
             bound = bindings.of_identities(conn, [one.id for one in first])

@@ -11,7 +11,7 @@ from starlette.routing import Route
 from vna.access.principal import Action, Principal
 from vna.dicom.refs import UID
 from vna.errors import Conflict, InvalidRequest, NotFound, NotProven, VNAError
-from vna.operate.identities import Identity, Proposal, Proposed, Work
+from vna.operate.identity_views import Identity, Proposal, Proposed, Work
 from vna.operate.patient_accounts import Waiting
 from vna.texts import marked
 from vna.web import problems
@@ -132,10 +132,10 @@ async def _shown(
     def look() -> _Seen:
         engine.keep_up(_AT_ONCE)
         return _Seen(
-            work=engine.worklist(who),
-            proposed=engine.proposed(who),
-            linked=engine.linked(who),
-            late=engine.alerts(who),
+            work=engine.views.worklist(who),
+            proposed=engine.views.proposed(who),
+            linked=engine.views.linked(who),
+            late=engine.views.alerts(who),
             waiting=accounts.waiting(who) if has_accounts else [],
         )
 
