@@ -265,3 +265,28 @@ def test_every_sample_can_be_looked_at_or_says_why_not(archive: Archive) -> None
                 assert all(sum(map(len, payload.chunks)) for payload in made), path
                 shown += 1
     assert shown > 200
+
+
+# -- what it asks the database ---------------------------------------------------------------------
+
+
+def test_a_picture_costs_one_question(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    ref = store(archive, ramp(1))
+    archive.database.changing(
+        # else it is asked each time whether a change so young is a correction
+        lambda tx: tx.execute("UPDATE instance SET changed_at = changed_at - interval '1 hour'")
+    )
+    asked: list[str] = []
+    reading = archive.database.reading
+
+    def counted() -> Any:
+        asked.append("question")
+        return reading()
+
+    monkeypatch.setattr(archive.database, "reading", counted)
+    first = pictures(archive, ref)
+    assert len(asked) <= 2  # the second: whether anything at all is corrected, once a second
+    asked.clear()
+    assert pictures(archive, ref) == first
+    assert len(asked) <= 2
+    assert asked
