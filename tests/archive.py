@@ -114,7 +114,7 @@ class Posted:
 
 @dataclass(slots=True)
 class Archive:
-    """The rooms of one archive, put together as `vna.app` does it."""
+    """The rooms of one archive, put together as `vna.archive` does it."""
 
     settings: Settings
     store: BlobStore
