@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -52,3 +53,11 @@ def as_date(text: str) -> str:
 def as_time(text: str) -> str:
     """Write a DICOM time as hour:minute."""
     return f"{text[:2]}:{text[2:4]}" if len(text) >= 4 and text[:4].isdigit() else ""
+
+
+def day_of(date: str) -> dt.date | None:
+    """Read a date as `as_date` gives it; None when it is not known, or was never one."""
+    try:
+        return dt.date.fromisoformat(date)
+    except ValueError:
+        return None

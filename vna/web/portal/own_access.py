@@ -23,9 +23,9 @@ from vna.query.keys import from_parameters
 from vna.texts import marked
 from vna.web.exchange import Counter
 from vna.web.portal.attributes import Reading
+from vna.web.portal.modalities import plain_of
 from vna.web.portal.numbers import is_number
 from vna.web.portal.own import Mine, mine
-from vna.web.portal.own_timeline import plain_of
 from vna.web.portal.pages import Pages
 
 MOST = 300  # acts on one page

@@ -6,9 +6,6 @@ agree to where a colleague's is to go.
 
 from __future__ import annotations
 
-import datetime as dt
-from zoneinfo import ZoneInfo
-
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -28,7 +25,16 @@ from vna.web.portal.guard import Page, Visit, guarded
 from vna.web.portal.guest_archive import STATES
 from vna.web.portal.numbers import number_in, number_of
 from vna.web.portal.pages import Pages
-from vna.web.portal.share_form import BASES, DOUBTS, PURPOSES, Typed, compared, ticked, way
+from vna.web.portal.share_form import (
+    BASES,
+    DOUBTS,
+    PURPOSES,
+    Typed,
+    compared,
+    ticked,
+    until_of,
+    way,
+)
 from vna.web.portal.share_new import made
 from vna.web.portal.shares import CAUSES, FAILED
 from vna.web.portal.study import Study
@@ -188,12 +194,7 @@ async def _extend(visit: Visit) -> Response:
     who, share_id = await visit.who(Action.SHARE), _share(visit)
     form = await visit.form()
     engines = visit.counter.engines
-    try:
-        day = dt.date.fromisoformat(form.get("until", ""))
-        zone = ZoneInfo(engines.settings.site.timezone)
-        until = dt.datetime.combine(day, dt.time(23, 59, 59), zone)
-    except (ValueError, OverflowError) as exc:
-        raise InvalidRequest("Say until which day it can be opened: year-month-day.") from exc
+    until = until_of(form.get("until", ""), engines.settings.site.timezone)
     await visit.hop(lambda: engines.sharing.extend(who, share_id, until))
     return visit.go(f"/share/{share_id}")
 
