@@ -27,7 +27,7 @@ from vna.web.portal.modalities import NO_PICTURES, REPORTS
 from vna.web.portal.pages import Pages
 
 _MOST_SERIES = 500
-_MOSTREPORTS = 20
+_MOST_REPORTS = 20
 _MOST_OPENED = 500
 _MOST_OTHERS = 30
 _WILD = frozenset("*?\\")
@@ -195,10 +195,10 @@ def _reports(
             continue
         asked = [("includefield", name) for name in _REPORT]
         query = from_parameters(
-            Level.IMAGE, asked, most=_MOSTREPORTS, study=study, series=uid(one.uid)
+            Level.IMAGE, asked, most=_MOST_REPORTS, study=study, series=uid(one.uid)
         ).query
         found += [_report(answer) for answer in engines.query.find(who, query).rows]
-    return tuple(found[:_MOSTREPORTS])
+    return tuple(found[:_MOST_REPORTS])
 
 
 def _report(answer: Answer) -> str:
