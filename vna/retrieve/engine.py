@@ -91,7 +91,7 @@ class RetrieveEngine:
         `what` names the sort of access for the audit trail.
         """
         require(principal, Action.RETRIEVE, ref)
-        with self._database.reading() as conn:
+        with self._database.pointing() as conn:
             found = locate.instances(conn, ref, within=principal.scope.within())
         if not found:
             raise NotFound
@@ -201,7 +201,7 @@ class RetrieveEngine:
         return found
 
     def _locate(self, listed: Sequence[Selected]) -> dict[int, Located]:
-        with self._database.reading() as conn:
+        with self._database.pointing() as conn:
             return select.located(conn, listed)
 
     def sent(
@@ -469,7 +469,7 @@ class RetrieveEngine:
 
     def _with_frames(self, principal: Principal, ref: InstanceRef) -> tuple[Located, bytes | None]:
         require(principal, Action.RETRIEVE, ref)
-        with self._database.reading() as conn:
+        with self._database.pointing() as conn:
             found = locate.with_frames(conn, ref, within=principal.scope.within())
         if found is None:
             raise NotFound
