@@ -25,7 +25,8 @@ from tests.flows.test_inbox import browser
 from tests.flows.test_viewer import SCREENS
 from tests.imports.conftest import PDF, iso_of, zip_of
 from tests.web.conftest import Site, serving
-from vna.app import Archive, at_work
+from vna.app import at_work
+from vna.archive import Archive
 from vna.loading import load
 
 __all__ = ["browser"]

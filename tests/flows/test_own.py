@@ -111,7 +111,9 @@ def test_from_the_code_of_a_desk_to_the_images_and_who_looked(
 
     # the desk: one person over two identities, compared, and a code
     first, other = (
-        site.archive.identities.named(site.archive.who, site.archive.settings.site.issuer, one)[0]
+        site.archive.identities.views.named(
+            site.archive.who, site.archive.settings.site.issuer, one
+        )[0]
         for one in (STUDY[0].patient_id, "E-7")
     )
     site.archive.join(first.id, other.id)

@@ -92,7 +92,7 @@ def patient_of(site: Site, study: str, born: str = "1970-01-01") -> Surfer:
         archive.who, UID(study), compared=compared, binding_id=None
     )
     people, here = people_of(site), Browser(address="127.0.0.1")
-    cookie = archive.patient_accounts.redeem(issued.code, born, here)
+    cookie = archive.patient_accounts.beginnings.redeem(issued.code, born, here)
     visitor = people.sessions.visitor(cookie, None)
     assert visitor is not None
     people.signing.choose_passphrase(visitor, PASSPHRASE)

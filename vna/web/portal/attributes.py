@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from vna.web.portal.numbers import is_number
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -29,7 +31,7 @@ class Reading:
     def number(self, tag: str) -> int:
         """Give a count; 0 where there is none."""
         text = self.text(tag)
-        return int(text) if text.isascii() and text.isdigit() else 0
+        return int(text) if is_number(text) else 0
 
 
 def shown(value: Any) -> str:  # a value of DICOM JSON

@@ -9,7 +9,7 @@ from functools import partial
 from starlette.responses import Response
 from starlette.routing import Route
 
-from vna.errors import InvalidRequest, NotFound, TooMany
+from vna.errors import InvalidRequest, TooMany
 from vna.imports.exchanges import Side
 from vna.imports.values import Person
 from vna.web import problems
@@ -18,6 +18,7 @@ from vna.web.portal import exchange_viewing, viewing
 from vna.web.portal.exchange import Handover, HandoverPage, door, told
 from vna.web.portal.guest_studies import Size
 from vna.web.portal.imports import label
+from vna.web.portal.numbers import number_in
 from vna.web.portal.pages import Pages
 from vna.web.portal.passcodes import entered, secret_of
 from vna.web.portal.walked import Octets, walked
@@ -133,9 +134,7 @@ async def _everything(call: Handover) -> Response:
 
 
 async def _document(call: Handover) -> Response:
-    party, number = call.whose, call.request.path_params["number"]
-    if number >= 1 << 31:
-        raise NotFound
+    party, number = call.whose, number_in(call.request, "number")
     document, found = await call.hop(lambda: call.guests.recipients.document(party, number))
     octets = Octets(
         content=found.content,

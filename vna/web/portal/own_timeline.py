@@ -96,7 +96,7 @@ def _exams(call: Mine, offset: int) -> tuple[list[Exam], bool]:
     query = from_parameters(Level.STUDY, asked, most=_PAGE).query
     answers = engines.query.find(call.principal, query)
     found = list(answers.rows)
-    seen = engines.patient_accounts.seen(call.account_id, [str(one.study) for one in found])
+    seen = engines.patient_accounts.own.seen(call.account_id, [str(one.study) for one in found])
     exams = [_exam(call, one, seen) for one in found]
     return exams, bool(answers.remaining().count)
 

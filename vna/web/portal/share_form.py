@@ -24,6 +24,7 @@ from vna.sharing.values import (
     channel,
 )
 from vna.texts import marked
+from vna.web.portal.numbers import is_number
 from vna.web.portal.study import Study
 
 PURPOSES = {
@@ -145,7 +146,7 @@ def _purpose(text: str) -> Purpose:
 
 def _basis(text: str) -> tuple[int | None, str | None]:
     sort, _, value = text.partition(":")
-    if sort == "consent" and value.isascii() and value.isdigit() and len(value) < 19:
+    if sort == "consent" and is_number(value):
         return int(value), None
     return None, value if sort == "legal" else None
 
