@@ -35,7 +35,7 @@ class Database:
     """One archive's schema in one PostgreSQL. Safe to use from many threads."""
 
     def __init__(
-        self, dsn: str, *, schema: str, connections: int = 8, statement_s: float = 60.0
+        self, dsn: str, *, schema: str, connections: int = 10, statement_s: float = 60.0
     ) -> None:
         self.dsn = dsn
         self.schema = schema
