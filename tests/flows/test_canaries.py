@@ -302,7 +302,7 @@ def seen_by_a_stranger(journey: Journey, phone: Page, link: str, passcode: str) 
         phone.get_by_role("link", name="Everything as one ZIP file").click()
     assert SENT.dataset() in Path(download.value.path()).read_bytes()
     phone.goto(f"{root}/s/view/{SENT.study}")
-    phone.locator("[data-stage] img:not([data-first])").wait_for()
+    phone.locator("[data-stage] canvas").wait_for()
     page = phone.content()
     base = journey.secret("capability", r"/s/c/([\w-]{32,64})/dicom-web", page)
     below = f"{root}/s/c/{base}/dicom-web/studies"

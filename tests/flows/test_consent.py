@@ -214,9 +214,9 @@ def open_on_the_telephone(post: Post, page: Page, root: str, link: str) -> None:
 
 def first_frame(page: Page, root: str) -> str:
     """Wait until a viewer shows its first image; give the address of that."""
-    image = page.locator("[data-stage] img:not([data-first])")
+    image = page.locator("[data-stage] canvas")
     image.wait_for()
-    source = image.get_attribute("src")
+    source = image.get_attribute("data-shown")
     assert source is not None
     return root + source
 

@@ -148,7 +148,7 @@ def test_from_two_addresses_to_the_same_bytes_and_nothing_is_left(
     glanced(theirs, "exchange-images")
     theirs.get_by_role("link", name="View CT of the chest").click()
     theirs.get_by_text("Image 1 of 8").wait_for()
-    theirs.locator("[data-stage] img:not([data-first])").wait_for()
+    theirs.locator("[data-stage] canvas").wait_for()
     glanced(theirs, "exchange-view")
     theirs.get_by_role("link", name="Back").click()
     with theirs.expect_download() as download:

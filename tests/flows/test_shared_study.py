@@ -126,12 +126,12 @@ def test_a_study_reaches_a_strangers_phone_and_comes_out_as_it_came_in(
     assert number in page.locator("footer").inner_text()
     looked_at(page, "journey-home")
     page.get_by_role("link", name="View").click()
-    page.locator("[data-stage] img:not([data-first])").wait_for()
+    page.locator("[data-stage] canvas").wait_for()
     for place in range(2, len(STUDY) + 1):
         page.get_by_role("link", name="Next image").click()
         page.wait_for_function(
-            "n => document.querySelector('[data-stage] img').alt.includes(`Image ${n} of`)",
-            arg=place,
+            "alt => document.querySelector('[data-stage] canvas').ariaLabel.includes(alt)",
+            arg=f"Image {place} of",
         )
     looked_at(page, "journey-viewer")
     page.get_by_role("link", name="Back").click()

@@ -146,7 +146,7 @@ def test_a_link_leads_to_the_images_and_every_page_on_the_way_is_sound(
     looked_at(page, "share-home")
     page.get_by_role("link", name="View").click()
     page.get_by_text("Image 1 of 12").wait_for()
-    page.locator("[data-stage] img:not([data-first])").wait_for()
+    page.locator("[data-stage] canvas").wait_for()
     looked_at(page, "share-viewer")
     page.get_by_role("link", name="Back").click()
     page.get_by_role("link", name="Report").click()
@@ -222,7 +222,7 @@ def test_whoever_is_looking_when_the_share_ends_sees_nothing_more(site: Site, pa
     share = offered(site, FIRST)
     enter(page, site, share)
     page.get_by_role("link", name="View").click()
-    page.locator("[data-stage] img:not([data-first])").wait_for()
+    page.locator("[data-stage] canvas").wait_for()
     site.archive.sharing.revoke(site.archive.who, share.share_id, reason="over")
     for _ in range(11):  # past what was fetched ahead
         page.get_by_role("link", name="Next image").click()
@@ -255,7 +255,7 @@ def test_all_of_it_works_by_keyboard_alone(site: Site, page: Page) -> None:
     page.get_by_role("heading", name="Images of Doe, Jane").wait_for()
     reach(page, "View")
     page.keyboard.press("Enter")
-    page.locator("[data-stage] img:not([data-first])").wait_for()
+    page.locator("[data-stage] canvas").wait_for()
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")  # the way past the series to the image
     page.locator("#stage").focus()
@@ -263,7 +263,7 @@ def test_all_of_it_works_by_keyboard_alone(site: Site, page: Page) -> None:
         page.keyboard.press(key)
     page.get_by_text("Image 2 of 12").wait_for()
     page.keyboard.press("i")
-    assert "invert" in str(page.locator("[data-stage] img").get_attribute("style"))
+    assert "invert" in str(page.locator("[data-stage] canvas").get_attribute("style"))
     page.keyboard.press("+")
     assert page.get_by_role("group", name="Move the image").is_visible()
     page.keyboard.press("r")
@@ -273,7 +273,7 @@ def test_all_of_it_works_by_keyboard_alone(site: Site, page: Page) -> None:
 def test_fingers_go_through_the_images_and_a_film_can_be_stopped(site: Site, page: Page) -> None:
     enter(page, site, offered(site, FIRST))
     page.get_by_role("link", name="View").click()
-    page.locator("[data-stage] img:not([data-first])").wait_for()
+    page.locator("[data-stage] canvas").wait_for()
     remote = page.context.new_cdp_session(page)
     touch(page, [(180, 100), (180, 160), (180, 220), (180, 280)])
     moved = page.locator("[data-place]").inner_text()
@@ -284,7 +284,7 @@ def test_fingers_go_through_the_images_and_a_film_can_be_stopped(site: Site, pag
     page.get_by_role("button", name="Pause").click()
     page.locator("[data-preset]").select_option(label="Lung")
     page.wait_for_function(
-        "() => document.querySelector('[data-stage] img').src.includes('window=-600')"
+        "() => document.querySelector('[data-stage] canvas').dataset.shown.includes('window=-600')"
     )
     remote.send("HeapProfiler.collectGarbage")
     sizes = {one["name"]: one["value"] for one in metrics(page)}

@@ -67,6 +67,7 @@ def require_kept_to_itself(answer: httpx.Response, about: object) -> None:
         policy = fields["content-security-policy"]
         assert "default-src 'none'" in policy, about
         assert "script-src 'self' 'nonce-" in policy, about
+        assert "require-trusted-types-for 'script'; trusted-types 'none'" in policy, about
         assert "unsafe" not in policy, about
         assert fields["cross-origin-opener-policy"] == "same-origin", about
 

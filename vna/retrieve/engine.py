@@ -80,7 +80,7 @@ class RetrieveEngine:
         `what` names the sort of access for the audit trail.
         """
         require(principal, Action.RETRIEVE, ref)
-        with self._database.reading() as conn:
+        with self._database.pointing() as conn:
             found = locate.instances(conn, ref, within=principal.scope.within())
         if not found:
             raise NotFound
@@ -110,7 +110,7 @@ class RetrieveEngine:
         return found
 
     def _locate(self, listed: Sequence[Selected]) -> dict[int, Located]:
-        with self._database.reading() as conn:
+        with self._database.pointing() as conn:
             return select.located(conn, listed)
 
     def sent(

@@ -109,7 +109,7 @@ class Knowledge:
         return self._opened(self._row(located), overlay)
 
     def _row(self, located: Located) -> Sealed:
-        with self._database.reading() as conn:
+        with self._database.pointing() as conn:
             found = rows.sealed(conn, located.ref, within=None)
         if not found:
             raise NotFound
@@ -126,7 +126,7 @@ class Knowledge:
         """Read where the frames of an instance are; None when it has none."""
 
         def read() -> bytes:
-            with self._database.reading() as conn:
+            with self._database.pointing() as conn:
                 found = locate.with_frames(conn, located.ref, within=None)
             if found is None:
                 raise NotFound

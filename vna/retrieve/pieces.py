@@ -183,7 +183,7 @@ class Pieces:
 
     def _with_frames(self, principal: Principal, ref: InstanceRef) -> tuple[Located, bytes | None]:
         require(principal, Action.RETRIEVE, ref)
-        with self._database.reading() as conn:
+        with self._database.pointing() as conn:
             found = locate.with_frames(conn, ref, within=principal.scope.within())
         if found is None:
             raise NotFound

@@ -90,7 +90,7 @@ class RenderEngine:
         """Every current instance of `ref` in the archive's order. Raises `NotFound` when none."""
         require(principal, Action.RETRIEVE, ref)
         within = principal.scope.within()
-        with self._database.reading() as conn:
+        with self._database.pointing() as conn:
             if isinstance(ref, InstanceRef):  # the same query gives all its looks depend on
                 one = metadata.shown(conn, ref, within=within)
                 found = [] if one is None else [one.located]
@@ -109,7 +109,7 @@ class RenderEngine:
         require(principal, Action.RETRIEVE)
         if not principal.scope.touches(ref):
             raise NotFound
-        with self._database.reading() as conn:
+        with self._database.pointing() as conn:
             found = locate.instances(conn, ref, within=principal.scope.within())
         if not found:
             raise NotFound

@@ -17,7 +17,9 @@ from vna.web.portal.attributes import shown as read
 _HERE = Path(__file__).parent
 _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self' 'nonce-{nonce}'; img-src 'self'; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'{also}"
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
+    # no text becomes markup or script, not even by a mistake in a script of ours (Trusted Types)
+    "require-trusted-types-for 'script'; trusted-types 'none'{also}"
 )
 _FRAMED = "; frame-src 'self'; media-src 'self'"
 _FRAMING = frozenset({"light.html"})  # pages that show documents and video

@@ -1,7 +1,10 @@
 // The light viewer. The server renders frames; this shows them, fetches the neighbours ahead, and
-// keeps few enough of them that a phone's memory stays free.
+// keeps few enough bytes of them that a phone's memory stays free: pictures wait as they came, the
+// next ones decoded. They are drawn on one canvas, since what an <img> has shown stays decoded in the
+// browser, tens of megabytes of it, however soon we let go of the element.
 "use strict";
 
+if (!window.createImageBitmap) throw new Error("this browser is too old: the page works without scripts");
 const app = document.querySelector("[data-viewer]");
 const { base, here, study } = app.dataset;
 const words = JSON.parse(app.dataset.words);
@@ -9,7 +12,9 @@ const part = (name) => app.querySelector(`[data-${name}]`);
 const stage = part("stage");
 const slider = part("slider");
 const AHEAD = 5; // places fetched before and behind
-const KEPT = 12; // pictures kept: 12 of 1024 x 1024 are 48 MB once they are drawn
+const NEXT = 3; // places decoded before they are looked at
+const HELD = 4 << 20; // bytes held of pictures as they came
+const DECODED = 4 << 20; // bytes of the decoded ones that wait: one of 1024 x 1024
 const AT_ONCE = 3; // requests under way
 const MOST_SIDE = 1024;
 
@@ -20,6 +25,12 @@ let look = { window: null, bright: 1, contrast: 1, invert: false };
 let view = { scale: 1, x: 0, y: 0 };
 let playing = null;
 let shown = null; // the address that is on the stage
+
+const canvas = document.createElement("canvas");
+canvas.setAttribute("role", "img");
+canvas.width = canvas.height = MOST_SIDE; // until there is a picture, think of the largest
+// kept out of the graphics memory, where each picture drawn would stay for a while
+const paper = canvas.getContext("2d", { alpha: false, willReadFrequently: true });
 
 const say = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
 
@@ -58,55 +69,97 @@ function address(place) {
   return `${root(item)}/frames/${item.frame}/rendered?viewport=${side},${side}&quality=80&accept=image/jpeg${windowed}`;
 }
 
-// -- pictures: fetched, kept, dropped -------------------------------------------------------------
+// -- pictures: fetched, held as they came, decoded when they are next, dropped ------------------------
 
-const pictures = new Map(); // address -> image, the latest used last
-const under = new Map(); // address -> image on its way
+const held = new Map(); // address -> a Blob or the page's own <img>, the latest used last
+const under = new Map(); // address -> what ends its request
+const ready = new Map(); // address -> ImageBitmap, decoded and not looked at yet
+let decoding = false; // one after the other: each takes its bytes twice meanwhile
 const lost = new Set();
 
-function fetchPicture(url) {
-  const image = new Image();
-  under.set(url, image);
-  image.decoding = "async";
-  image.draggable = false;
-  const done = (ok) => {
-    if (under.get(url) !== image) return; // no longer wanted
-    under.delete(url);
-    if (ok) keep(url, image); else lost.add(url);
-    if (url === address(at)) draw();
-    pump();
-  };
-  image.onload = () => done(true);
-  image.onerror = () => done(false);
-  image.src = url;
+// The place so many steps on: a film goes on with its first picture.
+function along(steps) {
+  const place = at + steps;
+  return playing && place > series.places ? place - series.places : place;
 }
 
-function keep(url, image) {
-  pictures.set(url, image);
-  for (const old of pictures.keys()) {
-    if (pictures.size <= KEPT) break;
-    if (old !== shown && old !== url) pictures.delete(old);
-  }
-}
-
-// What is wanted next: this place first, then the neighbours, those ahead before those behind.
-function pump() {
-  const wanted = [address(at)];
-  for (let step = 1; step <= AHEAD; step += 1) {
-    for (const place of [at + step * direction, at - step * direction]) {
-      if (place >= 1 && place <= series.places) wanted.push(address(place));
+// The addresses of this place and of the neighbours within reach, those ahead before those behind.
+function around(reach, back) {
+  const found = [address(at)];
+  for (let step = 1; step <= reach; step += 1) {
+    for (const place of [along(step * direction), ...(back ? [along(-step * direction)] : [])]) {
+      if (place >= 1 && place <= series.places) found.push(address(place));
     }
   }
-  for (const [url, image] of under) {
+  return [...new Set(found)].filter((url) => url && !lost.has(url));
+}
+
+const weight = (urls) => [...urls].reduce((sum, url) => sum + (held.get(url)?.size || 0), 0);
+
+function pump() {
+  const wanted = around(AHEAD, true);
+  for (const [url, stop] of under) {
     if (wanted.includes(url)) continue;
     under.delete(url);
-    image.onload = image.onerror = null;
-    image.src = "";
+    stop.abort();
+  }
+  for (const url of held.keys()) { // what is wanted stays, or it would be fetched again and again
+    if (weight(held.keys()) <= HELD) break;
+    if (!wanted.includes(url)) held.delete(url);
   }
   for (const url of wanted) {
-    if (under.size >= AT_ONCE) break;
-    if (url && !pictures.has(url) && !under.has(url) && !lost.has(url)) fetchPicture(url);
+    if (under.size >= AT_ONCE || (url !== wanted[0] && weight(wanted) >= HELD)) break;
+    if (!held.has(url) && !under.has(url)) fetchPicture(url);
   }
+  decode();
+}
+
+async function fetchPicture(url) {
+  const stop = new AbortController();
+  under.set(url, stop);
+  const picture = await got(url, stop.signal).catch(() => null);
+  if (under.get(url) !== stop) return; // no longer wanted
+  under.delete(url);
+  if (picture) held.set(url, picture); else lose(url);
+  pump();
+}
+
+async function got(url, signal) {
+  const first = stage.querySelector("img[data-first]");
+  if (first && first.getAttribute("src") === url) { // it came with the page
+    await first.decode();
+    return first;
+  }
+  const answer = await fetch(url, { signal });
+  return answer.ok ? answer.blob() : null;
+}
+
+function lose(url) {
+  held.delete(url);
+  lost.add(url);
+  if (url === address(at)) draw();
+}
+
+// Decode this place and the next, as many as their bytes allow; free those passed by.
+function decode() {
+  const each = 4 * canvas.width * canvas.height; // of the last one: those beside it are as large
+  const next = around(Math.min(NEXT, Math.max(1, Math.floor(DECODED / each))), false);
+  for (const [url, bitmap] of ready) {
+    if (next.includes(url)) continue;
+    bitmap.close();
+    ready.delete(url);
+  }
+  const url = next.find((one) => held.has(one) && !ready.has(one) && one !== shown);
+  if (url && !decoding) decodePicture(url);
+}
+
+async function decodePicture(url) {
+  decoding = true;
+  const bitmap = await createImageBitmap(held.get(url)).catch(() => null);
+  decoding = false;
+  if (bitmap) ready.set(url, bitmap); else lose(url);
+  if (url === address(at)) draw();
+  decode();
 }
 
 // -- what is shown --------------------------------------------------------------------------------
@@ -124,24 +177,32 @@ function draw() {
     }
     return;
   }
-  const image = pictures.get(url);
-  if (!image) {
-    stage.classList.toggle("waits", !lost.has(url));
+  if (shown !== url && !ready.has(url)) {
+    stage.classList.toggle("waits", !lost.has(url) && !held.has(url));
     if (lost.has(url)) {
       shown = null;
       stage.replaceChildren(note(words.lost));
     }
     return;
   }
-  pictures.delete(url);
-  pictures.set(url, image); // the latest used stands last
   stage.classList.remove("waits");
-  image.alt = described();
-  if (shown !== url) {
-    shown = url;
-    stage.replaceChildren(image);
+  canvas.setAttribute("aria-label", described());
+  if (shown !== url) show(url);
+  pose();
+}
+
+function show(url) {
+  const bitmap = ready.get(url);
+  const picture = held.get(url);
+  ready.delete(url);
+  if (held.delete(url)) held.set(url, picture); // the latest used stands last
+  for (const side of ["width", "height"]) { // set only where it differs: setting takes new memory
+    if (canvas[side] !== bitmap[side]) canvas[side] = bitmap[side];
   }
-  pose(image);
+  paper.drawImage(bitmap, 0, 0);
+  bitmap.close();
+  shown = canvas.dataset.shown = url;
+  if (canvas.parentNode !== stage) stage.replaceChildren(canvas);
 }
 
 function document_(item) {
@@ -175,13 +236,13 @@ function note(text) {
   return told;
 }
 
-function pose(image) {
+function pose() {
   const filters = [];
   if (look.bright !== 1) filters.push(`brightness(${look.bright})`);
   if (look.contrast !== 1) filters.push(`contrast(${look.contrast})`);
   if (look.invert) filters.push("invert(1)");
-  image.style.filter = filters.join(" ");
-  image.style.transform = view.scale === 1 ? "" : `translate(${view.x}px, ${view.y}px) scale(${view.scale})`;
+  canvas.style.filter = filters.join(" ");
+  canvas.style.transform = view.scale === 1 ? "" : `translate(${view.x}px, ${view.y}px) scale(${view.scale})`;
 }
 
 const position = () => say(placed(at).kind === "image" ? words.image : words.document, { at, all: series.places });
@@ -195,7 +256,7 @@ function described() {
 let telling = 0;
 function go(place) {
   const next = Math.min(series.places, Math.max(1, place));
-  direction = next < at ? -1 : 1;
+  direction = next < at && !playing ? -1 : 1;
   at = next;
   slider.value = at;
   slider.setAttribute("aria-valuetext", position());
@@ -219,7 +280,7 @@ async function open(uid) {
   const isFirst = !series.places;
   series.uid = uid;
   take(await answer.json());
-  pictures.clear();
+  held.clear();
   lost.clear();
   if (!isFirst) at = 1;
   for (const link of app.querySelectorAll("[data-go]")) {
@@ -279,8 +340,7 @@ function pan(x, y) {
   view.x += x;
   view.y += y;
   settle();
-  const image = stage.querySelector("img");
-  if (image) pose(image);
+  pose();
 }
 
 function settle() { // never further than the edge
@@ -294,6 +354,7 @@ function settle() { // never further than the edge
 function play() {
   if (playing) return pause();
   playing = { timer: 0 };
+  direction = 1;
   press("play", true);
   label(words.pause);
   tick();
@@ -304,7 +365,7 @@ function tick() {
   playing.timer = setTimeout(() => {
     const next = at >= series.places ? 1 : at + 1;
     const url = address(next);
-    if (!url || pictures.has(url) || lost.has(url) || shown === null) go(next);
+    if (!url || ready.has(url) || url === shown || lost.has(url) || shown === null) go(next);
     else pump();
     tick();
   }, 1000 / Number(part("rate").value));
@@ -435,7 +496,14 @@ function spread() {
 
 // A thumbnail that cannot be made gives way to a plain field.
 for (const image of app.querySelectorAll(".strip img")) {
-  const plain = () => { image.hidden = true; image.insertAdjacentHTML("afterend", '<span class="no-picture" aria-hidden="true">–</span>'); };
+  const plain = () => {
+    const field = document.createElement("span");
+    field.className = "no-picture";
+    field.setAttribute("aria-hidden", "true");
+    field.textContent = "–";
+    image.hidden = true;
+    image.after(field);
+  };
   if (image.complete && !image.naturalWidth) plain(); else image.addEventListener("error", plain);
 }
 
