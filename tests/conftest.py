@@ -6,6 +6,7 @@ import gc
 import itertools
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -34,8 +35,10 @@ if "VNA_SHARED" in os.environ:
 for _name in [name for name in os.environ if name.startswith(("VNA_", "PG"))]:
     del os.environ[_name]
 
-# The programs tests start are compiled once, not each time.
+# The programs tests start are compiled once, not each time, and so are the tests: reading them anew
+# takes each worker three times as long as all else before the first test.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # How long an example takes says nothing where others work on the same machine.
 settings.register_profile("any machine", deadline=None)

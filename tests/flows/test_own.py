@@ -14,8 +14,9 @@ from playwright.sync_api import Browser, BrowserContext, Page
 from tests.conftest import TestPostgres
 from tests.factories import ct
 from tests.flows.axe import all_there, violations
+from tests.flows.chromium import SCREENS
 from tests.flows.test_shares import PHONE, browser, report, slices
-from tests.flows.test_viewer import SCREENS, Told
+from tests.flows.test_viewer import Told
 from tests.web.conftest import Site, serving
 from tests.web.guests import offered
 from tests.web.people import signed_in
