@@ -45,7 +45,8 @@ settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
 
 # What tests throw away is mostly databases: a thousand small files each, which cost ten times more
-# on a disk than in memory. pytest's own folders, which outlive the run, stay where they were.
+# on a disk than in memory. pytest's own folders lie there, too, and an object is stored in half the
+# time; of these only what belongs to a test that failed outlives the run.
 _MEMORY = Path("/dev/shm")  # noqa: S108 -- a folder of our own is made there, by mkdtemp
 _ROOM_BYTES = 6 << 30
 
@@ -57,8 +58,8 @@ def pytest_configure(config: pytest.Config) -> None:
     gc.disable()  # while ten thousand tests are collected: nothing of them is garbage
     if hasattr(config, "workerinput"):
         return  # it got the environment of who started it
-    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
     roomy = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= _ROOM_BYTES
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY) if roomy else tempfile.gettempdir())
     prefix = f"vna-tests-{os.getpid()}-"
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir=_MEMORY if roomy else None))
     folder.chmod(0o755)
