@@ -253,7 +253,7 @@ function described() {
   return `${app.dataset.title}, ${say(words.series, { at: number, all: links.length })}, ${position()}`;
 }
 
-let telling = 0;
+let resting = 0;
 function go(place) {
   const next = Math.min(series.places, Math.max(1, place));
   direction = next < at && !playing ? -1 : 1;
@@ -262,12 +262,17 @@ function go(place) {
   slider.setAttribute("aria-valuetext", position());
   part("place").textContent = position();
   part("tools").hidden = false;
-  clearTimeout(telling); // a reader of the screen hears where it stopped, not every step
-  if (!playing) telling = setTimeout(() => { part("told").textContent = position(); }, 600);
+  clearTimeout(resting);
+  if (!playing) resting = setTimeout(rest, 600);
   draw();
   pump();
-  const query = `?series=${series.uid}&at=${at}`;
-  history.replaceState(null, "", `${here}/${study}${query}`);
+}
+
+// A reader of the screen hears where it stopped, and the address says so, but not every step: with
+// each address Chromium makes the page's icon anew, a third of a megabyte, and Safari counts them.
+function rest() {
+  part("told").textContent = position();
+  history.replaceState(null, "", `${here}/${study}?series=${series.uid}&at=${at}`);
 }
 
 async function open(uid) {
