@@ -38,7 +38,8 @@ from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
 from vna.operate.corrections import CorrectionEngine
 from vna.operate.graveyard import Graveyard
-from vna.operate.identities import IdentityEngine, Proposal
+from vna.operate.identities import IdentityEngine
+from vna.operate.identity_views import Proposal
 from vna.operate.labels import LabelEngine
 from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.patient_accounts import PatientAccounts
@@ -113,7 +114,7 @@ class Posted:
 
 @dataclass(slots=True)
 class Archive:
-    """The rooms of one archive, put together as `vna.app` does it."""
+    """The rooms of one archive, put together as `vna.archive` does it."""
 
     settings: Settings
     store: BlobStore

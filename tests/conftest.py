@@ -6,6 +6,7 @@ import gc
 import itertools
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -34,15 +35,18 @@ if "VNA_SHARED" in os.environ:
 for _name in [name for name in os.environ if name.startswith(("VNA_", "PG"))]:
     del os.environ[_name]
 
-# The programs tests start are compiled once, not each time.
+# The programs tests start are compiled once, not each time, and so are the tests: reading them anew
+# takes each worker three times as long as all else before the first test.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # How long an example takes says nothing where others work on the same machine.
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
 
 # What tests throw away is mostly databases: a thousand small files each, which cost ten times more
-# on a disk than in memory. pytest's own folders, which outlive the run, stay where they were.
+# on a disk than in memory. pytest's own folders lie there, too, and an object is stored in half the
+# time; of these only what belongs to a test that failed outlives the run.
 _MEMORY = Path("/dev/shm")  # noqa: S108 -- a folder of our own is made there, by mkdtemp
 _ROOM_BYTES = 6 << 30
 
@@ -54,8 +58,8 @@ def pytest_configure(config: pytest.Config) -> None:
     gc.disable()  # while ten thousand tests are collected: nothing of them is garbage
     if hasattr(config, "workerinput"):
         return  # it got the environment of who started it
-    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
     roomy = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= _ROOM_BYTES
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY) if roomy else tempfile.gettempdir())
     prefix = f"vna-tests-{os.getpid()}-"
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir=_MEMORY if roomy else None))
     folder.chmod(0o755)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from vna.access.audit import Audit
-from vna.app import Archive, assembled, connected
+from vna.app import connected
+from vna.archive import Archive, assembled
 from vna.blobs.archive import Archive as Described
 from vna.blobs.backends import Backend
 from vna.blobs.lent import LentStore

@@ -163,7 +163,7 @@ class Postgres:
     url: str = ""
     schema: str = "vna"
     os_user: str = ""
-    connections: int = 8
+    connections: int = 10
     statement_s: float = 60.0
 
 

@@ -150,8 +150,8 @@ SELECT %s, u.study_uid, u.series_uid, u.instance_uid, u.blob_id, u.data_key, u.s
        AS u (study_uid, series_uid, instance_uid, blob_id, data_key, size)
 ON CONFLICT DO NOTHING;
 
--- name: add_fresh_grant
--- A grant that was not there before.
+-- name: add_grant
+-- A grant that was not there before. Guests may do this much.
 INSERT INTO share_grant
     (grant_id, share_id, parent_id, depth, recipient, locator, link_wrap, printed, printed_salt,
      printed_wrap, passcode_salt, pepper, stretch, proof, to_channel, by_channel, language,
@@ -162,27 +162,18 @@ VALUES
      %(pepper)s, %(stretch)s, %(proof)s, %(to_channel)s, %(by_channel)s, %(language)s,
      %(only_parts)s::jsonb, %(reports)s, %(download)s, %(forward)s, %(created_at)s,
      %(issued_at)s, %(ends_at)s, %(state)s)
+ON CONFLICT (grant_id) DO NOTHING
 RETURNING grant_id;
 
--- name: add_grant
--- A grant; or an old one under new secrets, unless it was issued later than that.
-INSERT INTO share_grant
-    (grant_id, share_id, parent_id, depth, recipient, locator, link_wrap, printed, printed_salt,
-     printed_wrap, passcode_salt, pepper, stretch, proof, to_channel, by_channel, language,
-     only_parts, reports, download, forward, created_at, issued_at, ends_at, state)
-VALUES
-    (%(grant_id)s, %(share_id)s, %(parent_id)s, %(depth)s, %(recipient)s, %(locator)s,
-     %(link_wrap)s, %(printed)s, %(printed_salt)s, %(printed_wrap)s, %(passcode_salt)s,
-     %(pepper)s, %(stretch)s, %(proof)s, %(to_channel)s, %(by_channel)s, %(language)s,
-     %(only_parts)s::jsonb, %(reports)s, %(download)s, %(forward)s, %(created_at)s,
-     %(issued_at)s, %(ends_at)s, %(state)s)
-ON CONFLICT (grant_id) DO UPDATE
-   SET by_channel = excluded.by_channel, locator = excluded.locator, link_wrap = excluded.link_wrap, printed = excluded.printed,
-       printed_salt = excluded.printed_salt, printed_wrap = excluded.printed_wrap,
-       passcode_salt = excluded.passcode_salt, pepper = excluded.pepper,
-       stretch = excluded.stretch, issued_at = excluded.issued_at, ends_at = excluded.ends_at,
-       state = excluded.state, wrong = 0, ended_at = NULL, ended_by = NULL, reason = NULL
- WHERE share_grant.issued_at < excluded.issued_at AND share_grant.state <> 'revoked'
+-- name: renew_grant
+-- An old grant under new secrets, unless it was issued later than that.
+UPDATE share_grant
+   SET by_channel = %(by_channel)s, locator = %(locator)s, link_wrap = %(link_wrap)s,
+       printed = %(printed)s, printed_salt = %(printed_salt)s, printed_wrap = %(printed_wrap)s,
+       passcode_salt = %(passcode_salt)s, pepper = %(pepper)s, stretch = %(stretch)s,
+       issued_at = %(issued_at)s, ends_at = %(ends_at)s, state = %(state)s,
+       wrong = 0, ended_at = NULL, ended_by = NULL, reason = NULL
+ WHERE grant_id = %(grant_id)s AND issued_at < %(issued_at)s AND state <> 'revoked'
 RETURNING grant_id;
 
 -- name: is_printed_taken

@@ -41,6 +41,7 @@ from vna.ingest import commit
 from vna.ingest.outcome import Stored
 from vna.operate.sealing import Sealer
 from vna.retrieve import engine as retrieve
+from vna.retrieve import pieces
 from vna.web import identity
 from vna.web.asgi import create
 from vna.web.identity import Identity
@@ -284,6 +285,7 @@ def _without_access() -> ExitStack:
     stack.enter_context(_replaced(Standing, "sent", sent))
     stack.enter_context(_replaced(policy, "require", _nothing))
     stack.enter_context(_replaced(retrieve, "require", _nothing))
+    stack.enter_context(_replaced(pieces, "require", _nothing))
     stack.enter_context(_replaced(principal.Scope, "within", _nothing))
     return stack
 

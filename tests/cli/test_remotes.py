@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Vna
-from tests.cli.serving import run, serving
+from tests.cli.serving import serving
 from tests.dimse.edge import wait_for
 from vna.dimse.scu import Requestor
 from vna.errors import Unavailable
@@ -70,7 +70,7 @@ def test_what_no_remote_can_be_is_refused_in_words(
     assert says in done.stderr
 
 
-def test_a_running_archive_lets_in_who_was_added(archive: Path) -> None:
+def test_a_running_archive_lets_in_who_was_added(vna: Vna, archive: Path) -> None:
     with serving(archive, dev=False) as server:
         host, port = server.state()["dicom"].split(":")
         contexts = [("1.2.840.10008.1.1", ["1.2.840.10008.1.2"])]
@@ -85,10 +85,10 @@ def test_a_running_archive_lets_in_who_was_added(archive: Path) -> None:
             call()
         # it calls itself here: the archive is a remote AE like any other
         for name in ("VNA", "CT1"):
-            done = run("remote", "add", name, host, port, "--data", archive)
+            done = vna("remote", "add", name, host, port, "--data", archive)
             assert done.returncode == 0, done.stderr
         wait_for(lambda: _is_let_in(call))
-        echoed = run("remote", "echo", "VNA", "--data", archive)
+        echoed = vna("remote", "echo", "VNA", "--data", archive)
         assert echoed.returncode == 0, echoed.stderr
         assert echoed.stdout.startswith(f"VNA at {host}:{port} answers in ")
 

@@ -23,7 +23,7 @@ from vna.errors import ConfigError, Unavailable
 ECHO = [(VERIFICATION, ["1.2.840.10008.1.2"])]
 
 
-def test_an_archive_serves_known_aes_over_tls(archive: Path, tmp_path: Path) -> None:
+def test_an_archive_serves_known_aes_over_tls(vna: Vna, archive: Path, tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     ours, ct1 = authority.sign("archive"), authority.sign("ct1")
     who = tmp_path / "identities.toml"
@@ -42,23 +42,23 @@ ca = "{authority.path}"
     )
     with serving(archive, "--config", str(config), dev=False) as server:
         server.authority = authority.path
-        done = run("remote", "add", "CT1", "127.0.0.1", "104", "--data", archive)
+        done = vna("remote", "add", "CT1", "127.0.0.1", "104", "--data", archive)
         assert done.returncode == 0, done.stderr
         ports = [address(where)[1] for where in server.state()["dicom_tls"]]
         assert len(ports) == 2
         for port in ports:
             with _remote(port, authority.settings(ct1), "CT1") as remote:
                 assert remote.echo() == 0
-                (row,) = json.loads(run("associations", "--data", archive, "--json").stdout)
+                (row,) = json.loads(vna("associations", "--data", archive, "--json").stdout)
                 assert (row["calling"], row["secured"], row["command"]) == ("CT1", True, "C-ECHO")
         with (
             pytest.raises(Unavailable, match="1/1/3"),
             _remote(ports[0], authority.settings(ours), "CT1"),
         ):
             pass
-        assert run("status", "--data", archive).stdout.count(", TLS\n") == 2
-        assert run("user", "add", "watch", "--service", "--data", archive).returncode == 0
-        made = run("token", "add", "watch", "it", "--may", "monitor", "--data", archive)
+        assert vna("status", "--data", archive).stdout.count(", TLS\n") == 2
+        assert vna("user", "add", "watch", "--service", "--data", archive).returncode == 0
+        made = vna("token", "add", "watch", "it", "--may", "monitor", "--data", archive)
         secret = made.stdout.splitlines()[1].strip()
         metrics = server.get("/metrics", authorization=f"Bearer {secret}")[1].decode()
     assert "vna_association_seconds_count 3.0" in metrics

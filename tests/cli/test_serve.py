@@ -65,11 +65,11 @@ def test_no_process_that_holds_keys_has_a_decoder_of_pictures(served: Serving, c
     assert not [name for name in mapped if name.startswith(decoders)]
 
 
-def test_other_commands_work_beside_it(served: Serving) -> None:
-    status = run("status", "--data", served.data)
+def test_other_commands_work_beside_it(vna: Vna, served: Serving) -> None:
+    status = vna("status", "--data", served.data)
     assert status.returncode == 0, status.stderr
     assert served.state()["http"] in status.stdout
-    assert run("init", "--data", served.data).stdout.startswith("nothing to do")
+    assert vna("init", "--data", served.data).stdout.startswith("nothing to do")
     assert served.get("/readyz")[0] == 200
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.archive import Archive, open_archive
 from tests.factories import ct
 from vna.access.trail import Trail
-from vna.app import Archive as Opened
+from vna.archive import Archive as Opened
 from vna.cli.children import adopt_orphans, recover
 from vna.db.pool import Database
 from vna.dicom.refs import StudyRef, uid

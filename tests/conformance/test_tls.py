@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests import prepared
 from tests.cli.serving import ROOT, run, serving
 from tests.dimse.certificates import Authority, Signed
 
@@ -51,6 +52,7 @@ def grades(authority: Authority) -> dict[str, Grade]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in _settings(ours).items():
             patch.setenv(f"VNA_{name}", value)
+        prepared.lay(folder / "data")
         begun = run("init", "--data", folder / "data")
         assert begun.returncode == 0, begun.stderr
         with serving(folder / "data", dev=False) as served:

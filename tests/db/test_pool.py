@@ -40,6 +40,17 @@ def test_readings_plan_for_their_values_and_see_the_schema(database: Database) -
     assert row == (database.schema, "force_custom_plan")
 
 
+def test_what_points_at_one_thing_is_planned_once(database: Database) -> None:
+    with database.pointing() as conn:
+        row = conn.execute("SELECT current_schema(), current_setting('plan_cache_mode')").fetchone()
+        for _ in range(8):  # five for their values, then the one that is as good
+            conn.execute("SELECT relname FROM pg_class WHERE oid = %s", [1259], prepare=True)
+        plans = conn.execute("SELECT sum(generic_plans) FROM pg_prepared_statements").fetchone()
+    assert row == (database.schema, "auto")
+    assert plans is not None
+    assert plans[0] >= 1
+
+
 def test_a_reading_past_its_time_is_given_up(database: Database) -> None:
     with pytest.raises(Unavailable, match="limit"), database.reading(statement_s=0.05) as conn:
         conn.execute("SELECT pg_sleep(30)")

@@ -107,6 +107,8 @@ def associated(
     try:
         yield assoc, got
     finally:
+        if got.answers and "Status" not in got.answers[-1]:
+            assoc.join(60.0)  # it ended: released before its thread says so, it is waited for
         assoc.release()
 
 

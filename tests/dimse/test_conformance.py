@@ -6,7 +6,7 @@ import pytest
 
 from tests.dimse.conformance import PAGE, in_page, written
 from vna.dicom.uids import IMPLEMENTATION_CLASS
-from vna.dimse.find_scp import MAX_IDENTIFIER_BYTES
+from vna.dimse.collecting import MAX_IDENTIFIER_BYTES
 from vna.dimse.messages import MAX_COMMAND_BYTES
 
 

@@ -19,7 +19,7 @@ from tests.dimse.test_store_scp import raw, status_of
 from vna.dicom.encode import decode_dataset
 from vna.dicom.matching import Name, Single
 from vna.dicom.refs import Level
-from vna.dimse.find_scp import MAX_IDENTIFIER_BYTES
+from vna.dimse.collecting import MAX_IDENTIFIER_BYTES
 from vna.dimse.messages import Field, cancel, decode_command, request
 from vna.dimse.scu import Requestor
 from vna.dimse.sop_classes import VERIFICATION

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import factories
+from tests import factories, prepared
 from tests.conftest import TestPostgres
 from tests.flows.ledger import Ledger, Sender, agrees_with_find, digest_of, everything
 from tests.flows.serving import ROOT, Serving, select_nothing
@@ -54,6 +54,7 @@ def full(top: Path) -> Path:
     made.mkdir()
     write(made / "in", [factories.ct(s, 1, n) for s in (1, 2) for n in (1, 2, 3)])
     data = made / "data"
+    prepared.lay(data)
     for words in (["init"], ["import", str(made / "in")], ["backup", str(made / "backup")]):
         assert main([*words, "--data", str(data)]) == 0
     return made

@@ -24,6 +24,7 @@ import pyotp
 import pytest
 from playwright.sync_api import Browser, Page
 
+from tests import prepared
 from tests.cli.serving import Serving, run, serving
 from tests.delivery.gateway import Gateway
 from tests.delivery.gateway import serving as gateway_serving
@@ -158,6 +159,7 @@ def journey(monkeypatch: pytest.MonkeyPatch) -> Iterator[Journey]:
         for name, value in settings.items():
             monkeypatch.setenv(f"VNA_{name}", value)
         monkeypatch.setenv("TMPDIR", str(folder / "tmp"))
+        prepared.lay(folder / "data")
         begun = run("init", "--data", folder / "data")
         assert begun.returncode == 0, begun.stderr
         with serving(folder / "data", dev=False) as served:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import factories
+from tests import factories, prepared
 from vna.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -107,6 +107,7 @@ def test_import_verify_and_reindex_from_the_blobs_alone(folder: Path) -> None:
 
 @pytest.mark.timeout(300)
 def test_deleted_stays_deleted_until_it_is_brought_back(folder: Path) -> None:
+    prepared.lay(folder / "data")
     assert vna(folder, "init").returncode == 0
     vna(folder, "import", str(samples(folder)))
     before = counts(folder)

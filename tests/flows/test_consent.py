@@ -16,15 +16,15 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from pynetdicom import AE
 
 from tests.factories import ct
+from tests.flows.chromium import SCREENS, chromium
 from tests.flows.post import Post, posting
 from tests.flows.serving import Serving, select_nothing
 from tests.flows.test_guests import glanced
 from tests.flows.test_inbox import looked_at
-from tests.flows.test_viewer import SCREENS
 
 HERS = {
     "00100010": "Adams^Ada", "00100020": "P-9", "00100030": "19700102", "00080050": "A-77",
@@ -56,13 +56,8 @@ def server(reachable_tmp: Path, post: Post) -> Iterator[Serving]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    assert chromium is not None, "the tests need Chromium: run `make tools`"
-    SCREENS.mkdir(parents=True, exist_ok=True)
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+    with chromium() as found:
         yield found
-        found.close()
 
 
 def test_the_waiting_room_the_scanner_and_the_telephone(

@@ -18,14 +18,15 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from tests.conftest import TestPostgres
 from tests.factories import ct
 from tests.flows.axe import violations
+from tests.flows.chromium import SCREENS
 from tests.flows.post import Post, posting
 from tests.flows.serving import READY_S, Serving, select_nothing
 from tests.flows.test_imports import carried_out
 from tests.flows.test_inbox import browser
-from tests.flows.test_viewer import SCREENS
 from tests.imports.conftest import PDF, iso_of, zip_of
 from tests.web.conftest import Site, serving
-from vna.app import Archive, at_work
+from vna.app import at_work
+from vna.archive import Archive
 from vna.loading import load
 
 __all__ = ["browser"]

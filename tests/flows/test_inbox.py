@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from tests.conftest import TestPostgres
 from tests.flows.axe import violations
-from tests.flows.test_viewer import SCREENS
+from tests.flows.chromium import SCREENS, chromium
 from tests.web.conftest import Site, serving
 from tests.web.test_inbox import LINK, invited, kept
 from vna.delivery.channels import email, phone
@@ -28,13 +27,8 @@ def site(postgres: TestPostgres, tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    assert chromium is not None, "the tests need Chromium: run `make tools`"
-    SCREENS.mkdir(parents=True, exist_ok=True)
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+    with chromium() as found:
         yield found
-        found.close()
 
 
 def looked_at(page: Page, name: str) -> None:

@@ -24,6 +24,7 @@ import pyotp
 import pytest
 from playwright.sync_api import Browser, Page
 
+from tests import prepared
 from tests.cli.serving import Serving, serving
 from tests.delivery.gateway import Gateway
 from tests.delivery.gateway import serving as calling
@@ -122,6 +123,7 @@ def house() -> Iterator[House]:
             f'[outbound]\nallow = "127.0.0.1"\nca = "{trusted}"\n'
         )
         data = folder / "data"
+        prepared.lay(data)
         vna("init", "--data", str(data))
         vna("remote", "add", "CT1", "127.0.0.1", "11112", "--may", "store", "--data", str(data))
         words = ("--config", str(settings), "--http", f"127.0.0.1:{http}")

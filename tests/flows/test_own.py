@@ -14,8 +14,9 @@ from playwright.sync_api import Browser, BrowserContext, Page
 from tests.conftest import TestPostgres
 from tests.factories import ct
 from tests.flows.axe import all_there, violations
+from tests.flows.chromium import SCREENS
 from tests.flows.test_shares import PHONE, browser, report, slices
-from tests.flows.test_viewer import SCREENS, Told
+from tests.flows.test_viewer import Told
 from tests.web.conftest import Site, serving
 from tests.web.guests import offered
 from tests.web.people import signed_in
@@ -111,7 +112,9 @@ def test_from_the_code_of_a_desk_to_the_images_and_who_looked(
 
     # the desk: one person over two identities, compared, and a code
     first, other = (
-        site.archive.identities.named(site.archive.who, site.archive.settings.site.issuer, one)[0]
+        site.archive.identities.views.named(
+            site.archive.who, site.archive.settings.site.issuer, one
+        )[0]
         for one in (STUDY[0].patient_id, "E-7")
     )
     site.archive.join(first.id, other.id)

@@ -15,8 +15,9 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from tests.conftest import TestPostgres
 from tests.factories import Instance
 from tests.flows.axe import violations
+from tests.flows.chromium import SCREENS
 from tests.flows.test_shares import PHONE, browser, link, report, slices
-from tests.flows.test_viewer import DESKTOP, SCREENS, Told
+from tests.flows.test_viewer import DESKTOP, Told
 from tests.web.conftest import Site, serving
 from tests.web.people import Surfer, patient_of, signed_in
 from vna.sharing.consents import Consent

@@ -7,8 +7,9 @@ import datetime as dt
 from playwright.sync_api import Browser
 from playwright.sync_api import Error as PlaywrightError
 
+from tests.flows.chromium import SCREENS
 from tests.flows.serving import Serving
-from tests.flows.test_viewer import DESKTOP, DRAWN_MS, HAS_DRAWN, SCREENS, Told, browser, served
+from tests.flows.test_viewer import DESKTOP, DRAWN_MS, HAS_DRAWN, Told, browser, served
 from vna.access.principal import developer
 from vna.app import at_work
 from vna.dicom.refs import UID, StudyRef

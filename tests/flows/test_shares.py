@@ -6,17 +6,19 @@ Screenshots are kept in build/screens for people to look at. axe-core finds noth
 from __future__ import annotations
 
 import re
-import shutil
+import time
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.conftest import TestPostgres
 from tests.factories import Instance, ct
 from tests.flows.axe import violations
+from tests.flows.chromium import SCREENS, chromium
+from tests.flows.serving import READY_S, select_nothing
 from tests.flows.test_inbox import PICTURED, WIDTHS
-from tests.flows.test_viewer import SCREENS, Told
+from tests.flows.test_viewer import Told
 from tests.web.conftest import Site, serving
 from tests.web.guests import coded, offered
 from tests.web.test_viewing import NO_IMAGE, SR
@@ -24,15 +26,6 @@ from vna.sharing.values import Offered
 
 PHONE = {"width": 360, "height": 740}
 WINDOW = {"WindowCenter": "900", "WindowWidth": "3000", "StudyDescription": "CT of the chest"}
-
-CLOSED = """async () => {
-  for (let tries = 0; tries < 5000; tries += 1) {
-    const answer = await fetch(document.querySelector('[data-stage] canvas').dataset.shown);
-    await answer.blob();
-    if ([401, 403, 404].includes(answer.status)) return true;
-  }
-  return false;
-}"""
 
 
 def slices(study: int, count: int = 12) -> list[Instance]:
@@ -76,13 +69,8 @@ def fresh_limits(site: Site) -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    assert chromium is not None, "the tests need Chromium: run `make tools`"
-    SCREENS.mkdir(parents=True, exist_ok=True)
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+    with chromium() as found:
         yield found
-        found.close()
 
 
 @pytest.fixture
@@ -230,10 +218,16 @@ def test_pages_of_what_does_not_open_say_why(site: Site, page: Page) -> None:
 def test_whoever_is_looking_when_the_share_ends_sees_nothing_more(site: Site, page: Page) -> None:
     share = offered(site, FIRST)
     enter(page, site, share)
-    page.get_by_role("link", name="View").click()
+    with page.expect_response(lambda answer: "/rendered?" in answer.url) as seen:
+        page.get_by_role("link", name="View").click()
+    frame = seen.value.url
     page.locator("[data-stage] canvas").wait_for()
+    assert page.request.get(frame).status == 200
     site.archive.sharing.revoke(site.archive.who, share.share_id, reason="over")
-    assert page.evaluate(CLOSED)  # it is believed in for half a second more
+    deadline = time.monotonic() + READY_S
+    while page.request.get(frame).status == 200:  # who comes is believed for half a second
+        assert time.monotonic() < deadline
+        select_nothing(0.05)
     for _ in range(11):  # past what was fetched ahead
         page.get_by_role("link", name="Next image").click()
     page.get_by_text("This image could not be loaded").wait_for()

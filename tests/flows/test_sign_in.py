@@ -16,12 +16,14 @@ from pathlib import Path
 
 import pyotp
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 
+from tests import prepared
 from tests.cli.serving import Serving, serving
 from tests.flows.axe import violations
+from tests.flows.chromium import SCREENS, chromium
 from tests.flows.serving import ROOT
-from tests.flows.test_viewer import DESKTOP, PHONE, SCREENS, Told
+from tests.flows.test_viewer import DESKTOP, PHONE, Told
 
 PASSPHRASE = "four green bicycles"
 
@@ -40,6 +42,7 @@ def served() -> Iterator[Serving]:
     """An archive with TLS and nobody in it yet."""
     folder = Path(tempfile.mkdtemp(prefix="vna-sign-in-"))
     folder.chmod(0o755)
+    prepared.lay(folder / "data")
     vna("init", "--data", str(folder / "data"))
     with serving(folder / "data", dev=False) as server:
         yield server
@@ -48,16 +51,9 @@ def served() -> Iterator[Serving]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    assert chromium is not None, "the tests need Chromium: run `make tools`"
-    SCREENS.mkdir(parents=True, exist_ok=True)
-    with sync_playwright() as playwright:
-        # our certificate is our own: who signs in compares its fingerprint
-        found = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--ignore-certificate-errors"]
-        )
+    # our certificate is our own: who signs in compares its fingerprint
+    with chromium("--ignore-certificate-errors") as found:
         yield found
-        found.close()
 
 
 @pytest.fixture

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import io
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,15 +15,16 @@ from pathlib import Path
 import httpx
 import pydicom
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from pydicom.data import get_testdata_file
 
+from tests import prepared
 from tests.dicom.corpus import shared
-from tests.flows.serving import ROOT, Serving
+from tests.flows.chromium import SCREENS, chromium
+from tests.flows.serving import Serving
 from tests.web.conftest import body_of
 from vna.web.multipart import multipart_type
 
-SCREENS = ROOT / "build" / "screens"
 PHONE, DESKTOP = {"width": 375, "height": 800}, {"width": 1280, "height": 800}
 DRAWN_MS = 60_000
 
@@ -62,14 +61,7 @@ def served() -> Iterator[tuple[Serving, dict[str, str]]]:
     serving = Serving(folder / "data", {"VNA_BLOBS_FREE_BYTES": "0"})
     try:
         serving.start()
-        done = subprocess.run(
-            [sys.executable, "-m", "vna", "viewer", "install", "--data", str(serving.data)],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=600,
-        )
-        assert done.returncode == 0, done.stderr
+        prepared.lay_viewer(serving.data)
         studies = {}
         for kind, name in KINDS.items():
             path = shared() / "data" / "dicom" / name if "/" in name else get_testdata_file(name)
@@ -95,16 +87,10 @@ def _store(serving: Serving, path: Path) -> str:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    assert chromium is not None, "the tests need Chromium: run `make tools`"
-    SCREENS.mkdir(parents=True, exist_ok=True)
-    with sync_playwright() as playwright:
-        # a machine without a graphics card draws in software
-        arguments = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader"]
-        arguments.append("--enable-unsafe-swiftshader")
-        found = playwright.chromium.launch(executable_path=chromium, args=arguments)
+    # a machine without a graphics card draws in software
+    drawn = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
+    with chromium(*drawn) as found:
         yield found
-        found.close()
 
 
 @pytest.mark.parametrize(("size", "name"), [(PHONE, "phone"), (DESKTOP, "desktop")])

@@ -16,9 +16,11 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Response
 from pydicom.data import get_testdata_file
 
+from tests import prepared
 from tests.cli.serving import Serving, serving
+from tests.flows.chromium import SCREENS
 from tests.flows.test_sign_in import PASSPHRASE, link, root, vna
-from tests.flows.test_viewer import DESKTOP, DRAWN_MS, HAS_DRAWN, SCREENS, Told, browser
+from tests.flows.test_viewer import DESKTOP, DRAWN_MS, HAS_DRAWN, Told, browser
 
 __all__ = ["browser"]
 
@@ -48,8 +50,9 @@ def served() -> Iterator[Serving]:
     """An archive with TLS, with the viewer, that knows nobody yet."""
     folder = Path(tempfile.mkdtemp(prefix="vna-viewer-"))
     folder.chmod(0o755)
+    prepared.lay(folder / "data")
     vna("init", "--data", str(folder / "data"))
-    vna("viewer", "install", "--data", str(folder / "data"))
+    prepared.lay_viewer(folder / "data")
     with serving(folder / "data", dev=False) as server:
         yield server
     shutil.rmtree(folder)

@@ -13,11 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from tests.factories import ct
+from tests.flows.chromium import chromium
 from tests.flows.serving import ROOT
-from tests.flows.test_viewer import DESKTOP, SCREENS
+from tests.flows.test_viewer import DESKTOP
 from tests.web.provider import SECRET, free_port, provider
 from vna.db.programs import installed
 
@@ -104,12 +105,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def page() -> Iterator[Page]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    assert chromium is not None, "the tests need Chromium: run `make tools`"
-    SCREENS.mkdir(parents=True, exist_ok=True)
-    with sync_playwright() as playwright:
-        words = ["--no-sandbox", "--ignore-certificate-errors"]  # of an authority made a minute ago
-        browser = playwright.chromium.launch(executable_path=chromium, args=words)
+    with chromium("--ignore-certificate-errors") as browser:  # of an authority made a minute ago
         context = browser.new_context(
             viewport=DESKTOP,  # type: ignore[arg-type]  # a TypedDict of the same keys
             ignore_https_errors=True,
@@ -128,7 +124,6 @@ def page() -> Iterator[Page]:
         }
         remote.send("WebAuthn.addVirtualAuthenticator", {"options": options})
         yield found
-        browser.close()
 
 
 def do(page: Page, line: str, folder: Path) -> None:

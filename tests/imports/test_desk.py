@@ -282,7 +282,7 @@ def test_what_is_confirmed_is_filed_by_the_ordinary_way_and_audited(archive: Arc
     assert (done.state, done.filed, found(archive)) == (State.FILED, 3, 3)
     ref = InstanceRef(uid(ONE.study), uid(ONE.series), uid(ONE.instance))
     (located,) = archive.retrieve.instances(archive.who, ref)
-    payload = archive.retrieve.part10(located, archive.retrieve.choose(located, None))
+    payload = archive.retrieve.forms.part10(located, archive.retrieve.forms.choose(located, None))
     assert b"".join(bytes(piece) for piece in payload.chunks).endswith(ONE.dataset())
     with archive.database.reading() as conn:
         kinds = {row[0] for row in conn.execute("SELECT DISTINCT kind FROM audit")}

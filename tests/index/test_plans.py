@@ -24,7 +24,7 @@ from vna.dicom.matching import (
 )
 from vna.dicom.refs import Level
 from vna.index.rows import Cursor
-from vna.index.search import search, statement
+from vna.index.search import names_one, search, statement
 from vna.index.select import STATEMENTS
 
 _FILL = """
@@ -138,6 +138,37 @@ def test_a_search_uses_the_index_made_for_it(large: Database, shape: str) -> Non
         found = plan(conn, Query(level=level, keys=keys))
 
     assert index in found, found
+    assert "Seq Scan on study " not in found
+    assert "Seq Scan on instance " not in found
+
+
+POINTED = [
+    name
+    for name, (_, keys, _) in SHAPES.items()
+    if names_one(Query(level=Level.STUDY, keys=keys), None)
+]
+
+
+@pytest.mark.parametrize("shape", POINTED)
+def test_one_plan_for_all_values_uses_it_too(large: Database, shape: str) -> None:
+    level, keys, index = SHAPES[shape]
+    asked = statement(Query(level=level, keys=keys), within=None, limit=100, after=None, offset=0)
+
+    with large.pointing() as conn:
+        text = sql.SQL(asked.text.as_string(conn).replace("%s", "{}")).format(
+            *(sql.SQL(f"${n}") for n in range(1, len(asked.values) + 1))
+        )
+        conn.execute("SET plan_cache_mode = force_generic_plan")
+        conn.execute(sql.SQL("PREPARE pointed AS {}").format(text))
+        try:
+            values = sql.SQL(", ").join(sql.Literal(str(value)) for value in asked.values)
+            rows = conn.execute(sql.SQL("EXPLAIN EXECUTE pointed({})").format(values)).fetchall()
+        finally:
+            conn.execute("DEALLOCATE pointed")
+            conn.execute("SET plan_cache_mode = auto")
+    found = "\n".join(line for (line,) in rows)
+    assert index in found, found
+    assert "$1" in found
     assert "Seq Scan on study " not in found
     assert "Seq Scan on instance " not in found
 

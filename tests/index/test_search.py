@@ -16,16 +16,17 @@ from tests.index.catalogues import catalogue, entities, expected, question
 from tests.index.samples import registration, store
 from vna.db.pool import Database
 from vna.dicom.matching import (
+    Condition,
     DateRange,
     MatchingKey,
     Query,
     Single,
     Wildcard,
 )
-from vna.dicom.refs import Level, SeriesRef, Within
+from vna.dicom.refs import Level, SeriesRef, Within, uid
 from vna.index.pages import Bookmarks, snapshot_of
 from vna.index.register import Registration, clear
-from vna.index.search import Cursor, Row, count, search, unsupported
+from vna.index.search import Cursor, Row, count, names_one, search, unsupported
 
 SEEDS = st.integers(0, 2**32)
 # a seed makes the catalogue: hypothesis cannot make a smaller one of it
@@ -220,3 +221,23 @@ def test_a_snapshot_changes_with_what_is_committed_and_only_then(database: Datab
 
 def _cursor() -> Cursor:
     return Cursor((dt.date(2024, 1, 1), 7))
+
+
+@pytest.mark.parametrize(
+    ("tag", "condition", "is_one"),
+    [
+        ("0020000D", Single("1.2.3"), True),
+        ("00080018", Single("1.2.3"), True),
+        ("00080050", Single("A1"), True),
+        ("00080060", Single("CT"), False),
+        ("00080050", Wildcard("A*"), False),
+    ],
+)
+def test_a_search_that_names_one_thing_is_told_from_others(
+    tag: str, condition: Condition, is_one: bool
+) -> None:
+    query = Query(level=Level.IMAGE, keys=(MatchingKey(tag, condition),))
+    assert names_one(query, None) is is_one
+    assert not names_one(
+        query, Within(studies=frozenset((uid("1.2.3"),)))
+    )  # planned for its values

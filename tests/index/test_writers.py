@@ -18,7 +18,7 @@ from vna.index.register import Registration, Verdict, register_version
 
 @pytest.fixture
 def writers(database: Database) -> Iterator[Database]:
-    pool = Database(database.dsn, schema=database.schema, connections=16)
+    pool = Database(database.dsn, schema=database.schema, connections=28)  # eight of them change
     yield pool
     pool.close()
 

@@ -53,7 +53,7 @@ def require_agreement(archive: Archive) -> set[str]:
         return set()
     visible = archive.retrieve.instances(archive.who, STUDY)
     for one in visible:
-        b"".join(archive.retrieve.dataset(one, one.transfer_syntax).chunks)
+        b"".join(archive.retrieve.forms.dataset(one, one.transfer_syntax).chunks)
     return {one.ref.instance for one in visible}
 
 

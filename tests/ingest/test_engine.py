@@ -32,7 +32,7 @@ def dataset_of(archive: Archive, made: factories.Instance) -> bytes:
         for one in archive.retrieve.instances(archive.who, ref)
         if one.ref.instance == made.instance
     ]
-    return b"".join(archive.retrieve.dataset(located, located.transfer_syntax).chunks)
+    return b"".join(archive.retrieve.forms.dataset(located, located.transfer_syntax).chunks)
 
 
 def test_a_stored_object_comes_back_byte_for_byte(archive: Archive) -> None:

@@ -96,7 +96,9 @@ def held(site: Site) -> dict[str, bytes]:
     """The data sets an archive holds of the study."""
     found = site.archive.retrieve.instances(WHO, StudyRef(STUDY))
     return {
-        one.ref.instance: b"".join(site.archive.retrieve.dataset(one, one.transfer_syntax).chunks)
+        one.ref.instance: b"".join(
+            site.archive.retrieve.forms.dataset(one, one.transfer_syntax).chunks
+        )
         for one in found
     }
 

@@ -74,7 +74,7 @@ def parent(archive: Archive, study: str, born: str) -> tuple[str, int]:
     """A parent without images of their own, signed in and acting; the cookie and the number."""
     issued = added(archive, study, Relation.PARENT, until=None)
     assert issued is not None
-    cookie = enrol(archive, archive.patient_accounts.redeem(issued.code, born, HERE))
+    cookie = enrol(archive, archive.patient_accounts.beginnings.redeem(issued.code, born, HERE))
     carer_id = number(archive, study)
     return archive.carers.switch(visitor(archive, cookie), carer_id), carer_id
 
@@ -101,7 +101,7 @@ def test_a_parent_acts_for_a_child_and_sees_what_the_child_would(archive: Archiv
     issued = added(archive, other, Relation.TRUSTED)
     assert issued is not None
     with pytest.raises(NotAuthenticated):  # the birth date is that of whom they act for
-        archive.patient_accounts.redeem(issued.code, "1.2.1970", HERE)
+        archive.patient_accounts.beginnings.redeem(issued.code, "1.2.1970", HERE)
     cookie, carer_id = parent(archive, study, f"{CHILD[:4]}-06-15")
     who = visitor(archive, cookie)
     assert who.acting is not None
@@ -328,7 +328,9 @@ def test_only_a_desk_that_was_shown_something_lets_somebody_act(archive: Archive
     with pytest.raises(InvalidRequest):
         engine.desk.end(archive.who, UID(study), carer_id, reason=" ")
     code = engine.desk.code(archive.who, UID(study), carer_id, compared=True).code
-    again = enrol(archive, archive.patient_accounts.redeem(code, f"{CHILD[:4]}-06-15", HERE))
+    again = enrol(
+        archive, archive.patient_accounts.beginnings.redeem(code, f"{CHILD[:4]}-06-15", HERE)
+    )
     assert archive.people.sessions.visitor(cookie, None) is None
     acting = engine.switch(visitor(archive, again), carer_id)
     engine.desk.end(archive.who, UID(study), carer_id, reason="The court decided otherwise")
@@ -393,7 +395,7 @@ def test_a_carer_whose_account_was_lost_gets_another_at_the_desk(archive: Archiv
     (named,) = archive.carers.desk.at(archive.who, UID(study)).carers
     assert (named.carer.account_id, named.carer.holds) == (None, True)
     issued = archive.carers.desk.code(archive.who, UID(study), carer_id, compared=True)
-    again = enrol(archive, archive.patient_accounts.redeem(issued.code, born, HERE))
+    again = enrol(archive, archive.patient_accounts.beginnings.redeem(issued.code, born, HERE))
     assert seen(archive, archive.carers.switch(visitor(archive, again), carer_id)) == {study}
     archive.recovery.reindex()
     archive.identities.keep_up()
@@ -407,7 +409,9 @@ def test_a_lost_database_leaves_persons_and_who_acts_for_them_and_a_desk_lets_th
     """Accounts come back with the database's backup only; what was done by them stays theirs."""
     study = take(archive, "P-1", born=CHILD)
     born = f"{CHILD[:4]}-06-15"
-    cookie = enrol(archive, archive.patient_accounts.redeem(code_for(archive, study), born, HERE))
+    cookie = enrol(
+        archive, archive.patient_accounts.beginnings.redeem(code_for(archive, study), born, HERE)
+    )
     mine = shared(archive, visitor(archive, cookie).principal, study)
     wish = Wish(kind=wishes.Kind.CORRECT, person=PERSON, words="It was the LEFT knee.")
     archive.sharing.requests.ask(visitor(archive, cookie).principal, wish)
@@ -423,7 +427,9 @@ def test_a_lost_database_leaves_persons_and_who_acts_for_them_and_a_desk_lets_th
         assert named.carer.account_id is None
 
         code = code_for(again, study)
-        me = visitor(again, enrol(again, again.patient_accounts.redeem(code, born, HERE)))
+        me = visitor(
+            again, enrol(again, again.patient_accounts.beginnings.redeem(code, born, HERE))
+        )
         assert me.principal.scope.studies == {study}
         own = {one.summary.share_id: one.is_own for one in again.sharing.own.shares(me.principal)}
         assert own == {mine: True, theirs: True}
@@ -432,7 +438,7 @@ def test_a_lost_database_leaves_persons_and_who_acts_for_them_and_a_desk_lets_th
         again.sharing.own.stop(me.principal, mine)
 
         code = again.carers.desk.code(again.who, UID(study), carer_id, compared=True).code
-        back = enrol(again, again.patient_accounts.redeem(code, born, HERE))
+        back = enrol(again, again.patient_accounts.beginnings.redeem(code, born, HERE))
         assert seen(again, again.carers.switch(visitor(again, back), carer_id)) == {study}
         again.carers.take_back(me, carer_id)
         assert (standing(again, mine), standing(again, theirs)) == ("revoked", "revoked")

@@ -49,7 +49,7 @@ def given_out(archive: Archive, study: str = STUDY) -> list[Dataset]:
     """The instances of a study as files."""
     out = []
     for one in archive.retrieve.instances(archive.who, StudyRef(uid(study))):
-        payload = archive.retrieve.part10(one, archive.retrieve.choose(one, ("*",)))
+        payload = archive.retrieve.forms.part10(one, archive.retrieve.forms.choose(one, ("*",)))
         out.append(dcmread(io.BytesIO(b"".join(payload.chunks))))
     return out
 
@@ -261,16 +261,16 @@ def test_whoever_keeps_an_answer_asks_again(archive: Archive) -> None:
     instance = InstanceRef(STUDY, uid(ct(1).series), uid(ct(1).instance))
     before = [archive.retrieve.revision(archive.who, one) for one in (ref, instance)]
     (located,) = archive.retrieve.instances(archive.who, ref)
-    payload = archive.retrieve.part10(located, located.transfer_syntax)
+    payload = archive.retrieve.forms.part10(located, located.transfer_syntax)
     one = correct(archive, PatientID="P-77")
     after = [archive.retrieve.revision(archive.who, one) for one in (ref, instance)]
     assert all(a != b for a, b in zip(before, after, strict=True))
     (located,) = archive.retrieve.instances(archive.who, ref)
-    corrected = archive.retrieve.part10(located, located.transfer_syntax)
+    corrected = archive.retrieve.forms.part10(located, located.transfer_syntax)
     assert corrected.revision != payload.revision
     archive.corrections.undo(archive.who, one, reason=WHY)
     (located,) = archive.retrieve.instances(archive.who, ref)
-    again = archive.retrieve.part10(located, located.transfer_syntax)
+    again = archive.retrieve.forms.part10(located, located.transfer_syntax)
     assert again.revision == payload.revision
     assert again.length == payload.length
 

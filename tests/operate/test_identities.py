@@ -19,7 +19,7 @@ from vna.access.principal import Action, Kind, Principal, Scope, system
 from vna.db.pool import Database
 from vna.dicom.refs import StudyRef, uid
 from vna.errors import Conflict, InvalidRequest, NotFound, NotPermitted, Unavailable
-from vna.operate.identities import Identity
+from vna.operate.identity_views import Identity
 
 WHY = "Asked the patient"
 NHS = "9434765919"
@@ -53,7 +53,7 @@ def take(  # noqa: PLR0917 -- a patient as a table row
 
 
 def of(archive: Archive, patient_id: str) -> list[Identity]:
-    return archive.identities.named(archive.who, archive.settings.site.issuer, patient_id)
+    return archive.identities.views.named(archive.who, archive.settings.site.issuer, patient_id)
 
 
 def one(archive: Archive, patient_id: str) -> Identity:
@@ -71,7 +71,9 @@ def persons(archive: Archive) -> set[frozenset[tuple[str, int]]]:
 
 
 def work(archive: Archive) -> list[tuple[str, str]]:
-    return [(one.case.rule, one.case.state) for one in archive.identities.worklist(archive.who)]
+    return [
+        (one.case.rule, one.case.state) for one in archive.identities.views.worklist(archive.who)
+    ]
 
 
 def test_one_id_is_one_identity_whatever_small_differs(archive: Archive) -> None:
@@ -147,7 +149,7 @@ def test_a_link_taken_back_leaves_everything_as_it_was(archive: Archive) -> None
     impact = archive.identities.part(archive.who, ids["P-3"], ids["P-2"], reason="Wrong")
     assert len(impact) == 4
     assert persons(archive) == before
-    person = archive.identities.person(archive.who, ids["P-2"])
+    person = archive.identities.views.person(archive.who, ids["P-2"])
     assert [(d.op, d.reason) for d in person.history] == [
         ("identity-link", WHY),
         ("identity-link", WHY),
@@ -269,14 +271,14 @@ def test_a_study_after_death_is_an_alert(archive: Archive) -> None:
     early, late = take(archive, "P-1", date="20190101"), take(archive, "P-1", date="20240102")
     identity = one(archive, "P-1").id
     archive.identities.deceased(archive.who, identity, dt.date(2020, 1, 1), reason="Register")
-    assert [study for study, _ in archive.identities.alerts(archive.who)] == [late]
+    assert [study for study, _ in archive.identities.views.alerts(archive.who)] == [late]
     standing = archive.identities.standing(uid(early))
     assert standing is not None
     assert standing.alert is None
     again = take(archive, "P-1", date="20240103")
     assert archive.identities.standing(uid(again)).alert == "R9"  # type: ignore[union-attr]  # it is there
     archive.identities.deceased(archive.who, identity, None, reason="Another person")
-    assert archive.identities.alerts(archive.who) == []
+    assert archive.identities.views.alerts(archive.who) == []
 
 
 def test_what_a_crash_kept_from_the_index_is_brought_in(archive: Archive) -> None:
@@ -318,8 +320,8 @@ def test_it_needs_the_right_all_of_the_archive_and_a_reason(archive: Archive) ->
     narrow = dataclasses.replace(system("x"), scope=Scope(studies=frozenset([uid("1.2")])))
     for who, refusal in ((reader, NotPermitted), (narrow, NotFound)):
         for act in (
-            engine.worklist,
-            lambda who: engine.person(who, first),
+            engine.views.worklist,
+            lambda who: engine.views.person(who, first),
             lambda who: engine.link(who, first, second, reason=WHY),
             lambda who: engine.deceased(who, first, None, reason=WHY),
         ):

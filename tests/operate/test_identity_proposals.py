@@ -25,7 +25,7 @@ from vna.errors import (
     VNAError,
 )
 from vna.operate.carers import Given, Relation
-from vna.operate.identities import Proposal
+from vna.operate.identity_views import Proposal
 from vna.sharing.values import Confirmed, Offer, Person, Protection, Purpose, Recipient
 
 WHY = "Showed us both cards"
@@ -110,7 +110,7 @@ def test_whoever_is_shown_to_others_is_linked_by_two(
     assert isinstance(made, Proposal)
     assert len(persons(archive)) == 2
     assert work(archive) == []
-    (waits,) = engine.proposed(BOB)
+    (waits,) = engine.views.proposed(BOB)
     assert (waits.proposal, waits.case.rule) == (made, "R5")
     assert {waits.first.id, waits.second.id} == {first, second}
     with pytest.raises(Conflict, match="yourself"):
@@ -165,14 +165,16 @@ def test_both_names_come_back_with_a_rebuilt_index_and_what_waits_goes_on_waitin
     archive.identities.keep_up()
     archive.identities.proposals.sweep()
     assert len(persons(archive)) == 2
-    assert [waits.proposal.proposed_by for waits in archive.identities.proposed(BOB)] == ["ann"]
+    assert [waits.proposal.proposed_by for waits in archive.identities.views.proposed(BOB)] == [
+        "ann"
+    ]
     archive.identities.agree(BOB, *pair, is_fresh=True)
     for again in (False, True):
         if again:
             archive.recovery.reindex()
             archive.identities.keep_up()
         assert len(persons(archive)) == 1
-        person = archive.identities.person(BOB, pair[0])
+        person = archive.identities.views.person(BOB, pair[0])
         (act,) = person.history
         assert (act.proposed_by, act.actor, act.reason) == ("ann", "bob", WHY)
         (case,) = person.cases
@@ -190,7 +192,7 @@ def test_who_refuses_says_why_and_it_is_open_again(
             refuse(BOB, *pair, reason=wrong)
     refuse(BOB, *pair, reason="Another mother")
     assert work(archive) == [("R5", "open")]
-    (waits,) = archive.identities.worklist(ANN)
+    (waits,) = archive.identities.views.worklist(ANN)
     assert waits.refused is not None
     assert (waits.refused.proposed_by, waits.refused.refused_by) == ("ann", "bob")
     assert waits.refused.reason == "Another mother"
@@ -254,7 +256,7 @@ def test_it_ends_by_itself_and_by_what_changes(
 ) -> None:
     pair = proposed(archive)
     happens(archive, pair)
-    assert archive.identities.proposed(BOB) == []  # at once, before anybody has cleared up
+    assert archive.identities.views.proposed(BOB) == []  # at once, before anybody has cleared up
     with pytest.raises(NotFound, match="any more"):
         archive.identities.agree(BOB, *pair, is_fresh=True)
     archive.identities.proposals.sweep()
@@ -300,7 +302,7 @@ def test_it_needs_the_right_and_all_of_the_archive(archive: Archive) -> None:
     engine = archive.identities
     for who, refusal in ((reader, NotPermitted), (narrow, NotFound)):
         for act in (
-            engine.proposed,
+            engine.views.proposed,
             lambda who: engine.agree(who, *pair, is_fresh=False),
             lambda who: engine.proposals.refuse(who, *pair, reason=WHY),
         ):

@@ -25,7 +25,7 @@ from vna.errors import (
     NotProven,
     TooMany,
 )
-from vna.operate.patient_accounts import read_day
+from vna.operate.account_beginnings import read_day
 
 BORN, TWO = "1970-01-01", ("name", "birth-date")
 HERE = Browser(address="10.0.0.9", agent="a telephone")
@@ -63,7 +63,9 @@ def enrol(archive: Archive, cookie: str) -> str:
 
 
 def patient(archive: Archive, study: str) -> str:
-    return enrol(archive, archive.patient_accounts.redeem(code_for(archive, study), BORN, HERE))
+    return enrol(
+        archive, archive.patient_accounts.beginnings.redeem(code_for(archive, study), BORN, HERE)
+    )
 
 
 def seen(archive: Archive, cookie: str) -> frozenset[str]:
@@ -96,7 +98,7 @@ def test_a_code_of_the_desk_opens_what_is_about_its_person_and_nothing_else(
     assert who.principal.actions == {Action.QUERY, Action.RETRIEVE, Action.SHARE_OWN}
     later = take(archive, "P-1")
     assert seen(archive, cookie) == {first, second, later}
-    own = archive.patient_accounts.own(who.account_id)
+    own = archive.patient_accounts.own.of(who.account_id)
     assert own is not None
     assert (own.name, own.birth_date, own.is_open) == ("Doe^Jane", dt.date(1970, 1, 1), True)
     assert "Doe" not in repr(own)
@@ -136,21 +138,21 @@ def test_a_code_is_good_once_with_the_birth_date_and_locks_after_five(archive: A
     accounts = archive.patient_accounts
     for typed, born in ((code, "1970-01-02"), ("ABCD-EFGH-JKMN", BORN), (code, ""), ("", "")):
         with pytest.raises(NotAuthenticated, match="not right"):
-            accounts.redeem(typed, born, HERE)
-    cookie = accounts.redeem(code.lower().replace("-", " "), "1.1.1970", HERE)
+            accounts.beginnings.redeem(typed, born, HERE)
+    cookie = accounts.beginnings.redeem(code.lower().replace("-", " "), "1.1.1970", HERE)
     assert visitor(archive, cookie).level is Level.ENROLLING
-    again = accounts.redeem(code, BORN, HERE)  # begun anew: whoever was in before is out
+    again = accounts.beginnings.redeem(code, BORN, HERE)  # begun anew: whoever was in before is out
     assert archive.people.sessions.visitor(cookie, None) is None
     enrol(archive, again)
     with pytest.raises(NotAuthenticated):
-        accounts.redeem(code, BORN, HERE)
+        accounts.beginnings.redeem(code, BORN, HERE)
 
     locked = code_for(archive, study)
     for _ in range(5):
         with pytest.raises(NotAuthenticated):
-            accounts.redeem(locked, "1.2.1970", Browser(address="10.0.0.10"))
+            accounts.beginnings.redeem(locked, "1.2.1970", Browser(address="10.0.0.10"))
     with pytest.raises(NotAuthenticated):
-        accounts.redeem(locked, BORN, HERE)
+        accounts.beginnings.redeem(locked, BORN, HERE)
     holder = accounts.holder(archive.who, UID(study))
     assert [code.is_locked for code in holder.codes.values()] == [True]
     told = audited(archive)
@@ -161,9 +163,9 @@ def test_a_code_is_good_once_with_the_birth_date_and_locks_after_five(archive: A
 def test_an_address_that_keeps_guessing_is_slowed_down(archive: Archive) -> None:
     for _ in range(20):
         with pytest.raises(NotAuthenticated):
-            archive.patient_accounts.redeem("ABCD-EFGH-JKMN", BORN, HERE)
+            archive.patient_accounts.beginnings.redeem("ABCD-EFGH-JKMN", BORN, HERE)
     with pytest.raises(TooMany):
-        archive.patient_accounts.redeem("ABCD-EFGH-JKMN", BORN, HERE)
+        archive.patient_accounts.beginnings.redeem("ABCD-EFGH-JKMN", BORN, HERE)
 
 
 def test_a_code_ends_with_its_time_and_is_kept_by_nobody(archive: Archive) -> None:
@@ -177,7 +179,7 @@ def test_a_code_ends_with_its_time_and_is_kept_by_nobody(archive: Archive) -> No
             "UPDATE desk_code SET issued_at = issued_at - interval '15 days', ends_at = now()"
         )
     with pytest.raises(NotAuthenticated):
-        archive.patient_accounts.redeem(code, BORN, HERE)
+        archive.patient_accounts.beginnings.redeem(code, BORN, HERE)
 
 
 def test_a_new_code_makes_the_old_ways_of_signing_in_void(archive: Archive) -> None:
@@ -186,7 +188,7 @@ def test_a_new_code_makes_the_old_ways_of_signing_in_void(archive: Archive) -> N
     (binding,) = archive.patient_accounts.holder(archive.who, UID(study)).bindings
     code = code_for(archive, study, binding.binding_id)
     assert seen(archive, cookie) == {study}  # until it is used
-    again = enrol(archive, archive.patient_accounts.redeem(code, BORN, HERE))
+    again = enrol(archive, archive.patient_accounts.beginnings.redeem(code, BORN, HERE))
     assert archive.people.sessions.visitor(cookie, None) is None
     assert seen(archive, again) == {study}
     assert len(archive.patient_accounts.holder(archive.who, UID(study)).bindings) == 1
@@ -199,14 +201,14 @@ def test_an_account_made_by_a_link_shows_nothing_before_a_desk_has_compared(
     accounts = archive.patient_accounts
     guest = Principal(kind=Kind.SHARE, name="share/AAAA-BBBB/7", actions=frozenset(), scope=Scope())
     with pytest.raises(Conflict):
-        accounts.keep(guest, 7, [study, "9.9.9"], HERE)
-    cookie = enrol(archive, accounts.keep(guest, 7, [study], HERE))
+        accounts.beginnings.keep(guest, 7, [study, "9.9.9"], HERE)
+    cookie = enrol(archive, accounts.beginnings.keep(guest, 7, [study], HERE))
     assert seen(archive, cookie) == frozenset()
-    own = accounts.own(visitor(archive, cookie).account_id)
+    own = accounts.own.of(visitor(archive, cookie).account_id)
     assert own is not None
     assert (own.is_open, own.name) == (False, "")
     with pytest.raises(Conflict, match="before"):
-        accounts.keep(guest, 7, [study], HERE)
+        accounts.beginnings.keep(guest, 7, [study], HERE)
     (waits,) = accounts.waiting(archive.who)
     assert (waits.study, waits.identity.patient_id) == (study, "P-1")
     number = waits.binding.binding_id
@@ -236,7 +238,7 @@ def test_an_account_that_is_ended_lets_nobody_in(archive: Archive) -> None:
         accounts.end(archive.who, UID(study), binding.binding_id, reason="Somebody else's papers")
     assert archive.people.sessions.visitor(cookie, None) is None
     with pytest.raises(NotAuthenticated):
-        accounts.redeem(code, BORN, HERE)
+        accounts.beginnings.redeem(code, BORN, HERE)
     with pytest.raises(NotAuthenticated):
         archive.people.signing.passphrase(used.login, PASSPHRASE, HERE)
     with pytest.raises(NotFound):
@@ -303,7 +305,7 @@ def test_a_reindex_leaves_an_account_its_person(archive: Archive) -> None:
     archive.identities.keep_up()
     assert seen(archive, cookie) == {first, second}
     identity = one(archive, "P-1")
-    history = archive.identities.person(archive.who, identity.id).history
+    history = archive.identities.views.person(archive.who, identity.id).history
     assert [decision.op for decision in history] == ["identity-bound"]
 
 
@@ -341,16 +343,16 @@ def test_what_is_not_released_is_counted_and_what_is_opened_is_not_new(archive: 
     until = dt.datetime.now(dt.UTC) + dt.timedelta(days=2)
     archive.labels.put(archive.who, UID(held), Label.EMBARGOED, reason="reading", until=until)
     accounts = archive.patient_accounts
-    own = accounts.own(who.account_id)
+    own = accounts.own.of(who.account_id)
     assert own is not None
     assert (own.not_released, own.released_by) == (1, until)
-    assert accounts.seen(who.account_id, [study, held]) == set()
-    accounts.mark_seen(who.principal, who.account_id, UID(study))
-    accounts.mark_seen(who.principal, who.account_id, UID(study))
-    assert accounts.seen(who.account_id, [study, held]) == {study}
+    assert accounts.own.seen(who.account_id, [study, held]) == set()
+    accounts.own.mark_seen(who.principal, who.account_id, UID(study))
+    accounts.own.mark_seen(who.principal, who.account_id, UID(study))
+    assert accounts.own.seen(who.account_id, [study, held]) == {study}
     with pytest.raises(NotFound):
-        accounts.mark_seen(who.principal, who.account_id, UID("9.9.9"))
-    accounts.choose_language(who.account_id, "de")
-    assert accounts.language(who.account_id) == "de"
-    accounts.choose_language(who.account_id, None)
-    assert accounts.language(who.account_id) is None
+        accounts.own.mark_seen(who.principal, who.account_id, UID("9.9.9"))
+    accounts.own.choose_language(who.account_id, "de")
+    assert accounts.own.language(who.account_id) == "de"
+    accounts.own.choose_language(who.account_id, None)
+    assert accounts.own.language(who.account_id) is None

@@ -56,14 +56,14 @@ def test_every_native_syntax_goes_out_as_explicit_little_endian(
     made = factories.ct(transfer_syntax=syntax)
     ref = store(archive, made)
     (located,) = archive.retrieve.instances(archive.who, ref)
-    chosen = archive.retrieve.choose(located, None)
-    file = data(archive.retrieve.part10(located, chosen))
+    chosen = archive.retrieve.forms.choose(located, None)
+    file = data(archive.retrieve.forms.part10(located, chosen))
     read = pydicom.dcmread(io.BytesIO(file))
     sent = pydicom.dcmread(io.BytesIO(made.part10()))
     assert chosen == EXPLICIT
     assert read.file_meta.TransferSyntaxUID == EXPLICIT
     assert read.PatientName == sent.PatientName
-    frames = archive.retrieve.frames(archive.who, ref, [1], None)
+    frames = archive.retrieve.pieces.frames(archive.who, ref, [1], None)
     assert data(frames[0]) == read.PixelData
 
 
@@ -71,23 +71,23 @@ def test_a_file_goes_out_with_the_head_it_came_with(archive: Archive) -> None:
     made = factories.ct()
     ref = store(archive, made)
     (located,) = archive.retrieve.instances(archive.who, ref)
-    assert data(archive.retrieve.part10(located, EXPLICIT)) == made.part10()
+    assert data(archive.retrieve.forms.part10(located, EXPLICIT)) == made.part10()
 
 
 def test_what_cannot_be_decoded_goes_out_as_stored_or_not_at_all(archive: Archive) -> None:
     made = factories.compressed([[factories.jpeg(1)]], transfer_syntax=factories.MPEG_4)
     ref = store(archive, made)
     (located,) = archive.retrieve.instances(archive.who, ref)
-    assert archive.retrieve.choose(located, ["*"]) == made.transfer_syntax
+    assert archive.retrieve.forms.choose(located, ["*"]) == made.transfer_syntax
     with pytest.raises(NotAcceptable, match=made.transfer_syntax):
-        archive.retrieve.choose(located, [EXPLICIT])
-    assert archive.retrieve.choose(located, None) == made.transfer_syntax
+        archive.retrieve.forms.choose(located, [EXPLICIT])
+    assert archive.retrieve.forms.choose(located, None) == made.transfer_syntax
 
 
 def test_lossy_goes_out_as_stored_when_nothing_is_said(archive: Archive) -> None:
     ref = store(archive, factories.compressed([[factories.jpeg(1)]]))
     (located,) = archive.retrieve.instances(archive.who, ref)
-    assert archive.retrieve.choose(located, None) == factories.JPEG
+    assert archive.retrieve.forms.choose(located, None) == factories.JPEG
 
 
 def test_native_frames_are_cut_where_they_lie(archive: Archive) -> None:
@@ -95,7 +95,7 @@ def test_native_frames_are_cut_where_they_lie(archive: Archive) -> None:
     pixels = bytes(i // 7 & 255 for i in range(size * 5))
     made = factories.multi_frame(5, pixels=pixels)
     ref = store(archive, made)
-    found = archive.retrieve.frames(archive.who, ref, [5, 1, 3], None)
+    found = archive.retrieve.pieces.frames(archive.who, ref, [5, 1, 3], None)
     wanted = [pixels[(n - 1) * size : n * size] for n in (5, 1, 3)]
     assert [data(p) for p in found] == wanted
 
@@ -104,7 +104,7 @@ def test_compressed_frames_are_joined_from_their_fragments(archive: Archive) -> 
     fragments = [[factories.jpeg(1)], [factories.jpeg(2)[:20], factories.jpeg(2)[20:]]]
     made = factories.compressed(fragments)
     ref = store(archive, made)
-    found = archive.retrieve.frames(archive.who, ref, [1, 2], ["*"])
+    found = archive.retrieve.pieces.frames(archive.who, ref, [1, 2], ["*"])
     assert data(found[1]) == b"".join(fragments[1])
     assert found[0].media_type == "image/jpeg"
 
@@ -113,7 +113,7 @@ def test_compressed_frames_are_joined_from_their_fragments(archive: Archive) -> 
 def test_a_frame_outside_is_not_found(archive: Archive, number: int) -> None:
     ref = store(archive, factories.multi_frame(5))
     with pytest.raises(NotFound):
-        archive.retrieve.frames(archive.who, ref, [number], None)
+        archive.retrieve.pieces.frames(archive.who, ref, [number], None)
 
 
 def test_metadata_is_every_attribute_with_bulk_data_by_uri(archive: Archive) -> None:
@@ -127,7 +127,7 @@ def test_metadata_is_every_attribute_with_bulk_data_by_uri(archive: Archive) -> 
     base = "http://host/"
     assert orjson.loads(found.json(base))["7FE00010"]["BulkDataURI"] == f"{base}bulkdata/7FE00010"
     path = members["00189999"]["BulkDataURI"].removeprefix("bulkdata/")
-    (value,) = archive.retrieve.bulkdata(archive.who, ref, path)
+    (value,) = archive.retrieve.pieces.bulkdata(archive.who, ref, path)
     assert data(value) == bytes(5000)
     assert value.stretch is not None
     assert b"".join(map(bytes, value.stretch.walk(10, 30))) == bytes(20)
@@ -158,9 +158,9 @@ def test_bulk_data_of_a_big_endian_object_is_little_endian(archive: Archive) -> 
     raw = pydicom.dcmread(io.BytesIO(made.part10())).PixelData
     little = bytearray(len(raw))
     little[0::2], little[1::2] = raw[1::2], raw[0::2]
-    (value,) = archive.retrieve.bulkdata(archive.who, ref, "7FE00010")
+    (value,) = archive.retrieve.pieces.bulkdata(archive.who, ref, "7FE00010")
     assert data(value) == bytes(little)
-    assert data(archive.retrieve.frames(archive.who, ref, [1], None)[0]) == bytes(little)
+    assert data(archive.retrieve.pieces.frames(archive.who, ref, [1], None)[0]) == bytes(little)
 
 
 def test_frames_of_an_odd_number_of_bytes_begin_inside_a_big_endian_word(archive: Archive) -> None:
@@ -176,7 +176,7 @@ def test_frames_of_an_odd_number_of_bytes_begin_inside_a_big_endian_word(archive
         values={"00280100": 8, "00280101": 8, "00280102": 7},
     )
     ref = store(archive, made)
-    found = archive.retrieve.frames(archive.who, ref, [1, 2], None)
+    found = archive.retrieve.pieces.frames(archive.who, ref, [1, 2], None)
     assert [data(frame) for frame in found] == [pixels[:9], pixels[9:]]
 
 
@@ -187,11 +187,11 @@ def test_big_endian_pixels_are_turned_round_by_whole_cells(archive: Archive, nam
     outcome = archive.take(Path(path).read_bytes())
     assert isinstance(outcome, Stored)
     (located,) = archive.retrieve.instances(archive.who, outcome.ref)
-    file = data(archive.retrieve.part10(located, EXPLICIT))
+    file = data(archive.retrieve.forms.part10(located, EXPLICIT))
     read = pydicom.dcmread(io.BytesIO(file))
-    (value,) = archive.retrieve.bulkdata(archive.who, outcome.ref, "7FE00010")
+    (value,) = archive.retrieve.pieces.bulkdata(archive.who, outcome.ref, "7FE00010")
     assert data(value) == read.PixelData
-    frame = archive.retrieve.frames(archive.who, outcome.ref, [1], None)[0]
+    frame = archive.retrieve.pieces.frames(archive.who, outcome.ref, [1], None)[0]
     assert read.PixelData.startswith(data(frame))
 
 
@@ -208,7 +208,7 @@ def test_outside_the_scope_looks_like_unknown(archive: Archive) -> None:
         with pytest.raises(NotFound):
             archive.retrieve.metadata(who, question)
     with pytest.raises(NotFound):
-        archive.retrieve.frames(who, ref, [1], None)
+        archive.retrieve.pieces.frames(who, ref, [1], None)
 
 
 def test_the_whole_of_a_study_of_which_a_part_is_seen_is_not_permitted(archive: Archive) -> None:
@@ -224,7 +224,7 @@ def test_who_may_not_retrieve_is_told_so(archive: Archive) -> None:
     ref = store(archive, factories.ct())
     sender = dataclasses.replace(archive.who, actions=frozenset({Action.STORE}))
     with pytest.raises(NotPermitted):
-        archive.retrieve.frames(sender, ref, [1], None)
+        archive.retrieve.pieces.frames(sender, ref, [1], None)
 
 
 def test_a_damaged_segment_is_never_served(archive: Archive) -> None:
@@ -236,7 +236,7 @@ def test_a_damaged_segment_is_never_served(archive: Archive) -> None:
     path.chmod(0o600)
     path.write_bytes(sealed)
     with pytest.raises(Corrupt):
-        data(archive.retrieve.frames(archive.who, ref, [1], None)[0])
+        data(archive.retrieve.pieces.frames(archive.who, ref, [1], None)[0])
     (located,) = archive.retrieve.instances(archive.who, ref)
     with pytest.raises(Corrupt):
-        data(archive.retrieve.part10(located, EXPLICIT))
+        data(archive.retrieve.forms.part10(located, EXPLICIT))

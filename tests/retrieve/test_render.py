@@ -265,3 +265,22 @@ def test_every_sample_can_be_looked_at_or_says_why_not(archive: Archive) -> None
                 assert all(sum(map(len, payload.chunks)) for payload in made), path
                 shown += 1
     assert shown > 200
+
+
+# -- what it asks the database ---------------------------------------------------------------------
+
+
+def test_a_picture_costs_one_question(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    ref = store(archive, ramp(1))
+    asked: list[str] = []
+    pointing = archive.database.pointing
+
+    def counted() -> Any:
+        asked.append("question")
+        return pointing()
+
+    monkeypatch.setattr(archive.database, "pointing", counted)
+    first = pictures(archive, ref)
+    assert len(asked) == 1
+    assert pictures(archive, ref) == first
+    assert len(asked) == 2

@@ -27,9 +27,9 @@ def given(archive: Archive, made: Instance, target: str) -> pydicom.Dataset:
     assert isinstance(archive.take(made.part10()), Stored)
     ref = InstanceRef(uid(made.study), uid(made.series), uid(made.instance))
     (located,) = archive.retrieve.instances(archive.who, ref)
-    chosen = archive.retrieve.choose(located, [target])
+    chosen = archive.retrieve.forms.choose(located, [target])
     assert chosen == target
-    payload = archive.retrieve.part10(located, chosen)
+    payload = archive.retrieve.forms.part10(located, chosen)
     return pydicom.dcmread(io.BytesIO(b"".join(payload.chunks)))
 
 
@@ -125,7 +125,7 @@ def test_what_cannot_be_decoded_fails_before_the_first_byte(archive: Archive) ->
     assert isinstance(archive.take(made.part10()), Stored)
     ref = InstanceRef(uid(made.study), uid(made.series), uid(made.instance))
     (located,) = archive.retrieve.instances(archive.who, ref)
-    payload = archive.retrieve.part10(located, EXPLICIT)
+    payload = archive.retrieve.forms.part10(located, EXPLICIT)
     with pytest.raises(Undecodable, match="stored in"):
         next(payload.chunks)
 
@@ -144,7 +144,7 @@ def test_what_has_no_other_form_says_so(archive: Archive, made: Instance) -> Non
     ref = InstanceRef(uid(made.study), uid(made.series), uid(made.instance))
     (located,) = archive.retrieve.instances(archive.who, ref)
     with pytest.raises(NotAcceptable, match=str(UID(made.transfer_syntax))):
-        archive.retrieve.choose(located, [JPEG_LS])
+        archive.retrieve.forms.choose(located, [JPEG_LS])
 
 
 def test_compressed_pixels_inside_a_sequence_keep_an_instance_as_it_is(archive: Archive) -> None:
@@ -158,7 +158,7 @@ def test_compressed_pixels_inside_a_sequence_keep_an_instance_as_it_is(archive: 
     ref = InstanceRef(uid(made.study), uid(made.series), uid(made.instance))
     (located,) = archive.retrieve.instances(archive.who, ref)
     with pytest.raises(NotAcceptable):
-        archive.retrieve.choose(located, [EXPLICIT])
+        archive.retrieve.forms.choose(located, [EXPLICIT])
 
 
 def test_an_instance_without_pixels_is_only_named_anew(archive: Archive) -> None:
@@ -173,7 +173,7 @@ def test_one_frame_is_held_at_a_time(archive: Archive) -> None:
     assert isinstance(archive.take(made.part10(), chunk=1 << 20), Stored)
     ref = InstanceRef(uid(made.study), uid(made.series), uid(made.instance))
     (located,) = archive.retrieve.instances(archive.who, ref)
-    payload = archive.retrieve.part10(located, DEFLATED_FRAMES)
+    payload = archive.retrieve.forms.part10(located, DEFLATED_FRAMES)
     next(payload.chunks)
     tracemalloc.start()
     sent = sum(len(chunk) for chunk in payload.chunks)

@@ -179,15 +179,23 @@ def house(postgres: TestPostgres, tmp_path_factory: pytest.TempPathFactory) -> I
         yield desk
 
 
+_OF_SHARES = (
+    *("contact_channel", "consent", "share", "share_item", "share_later_key", "share_grant"),
+    *("share_sending", "one_time_code", "share_session", "capability", "message", "rate"),
+    *("consent_text", "consent_plan", "kiosk", "auto_share", "share_notice", "share_draft"),
+    *("patient_request", "own_contact", "own_contact_change", "share_second", "former_channel"),
+)
+# one statement, so that it does not matter which refers to which; of so few rows it takes a sixth
+# of what it takes to truncate, which makes new files of every table and index
+_NOTHING_SHARED = "WITH {} SELECT".format(
+    ", ".join(f"of_{table} AS (DELETE FROM {table})" for table in _OF_SHARES)  # noqa: S608 -- these
+)
+
+
 @pytest.fixture
 def desk(house: Desk) -> Desk:
     """A desk at which nothing was shared yet; studies a test adds stay, numbered past these."""
-    house.run(
-        "TRUNCATE contact_channel, consent, share, share_item, share_later_key, share_grant, "
-        "share_sending, one_time_code, share_session, capability, message, rate, consent_text, "
-        "consent_plan, kiosk, auto_share, share_notice, share_draft, patient_request, own_contact, "
-        "own_contact_change, share_second, former_channel"
-    )
+    house.run(_NOTHING_SHARED)
     house.archive.posted.messages.clear()
     house.archive.posted.cancelled.clear()
     return house

@@ -47,7 +47,9 @@ def archive(tmp_path: Path, database: Database) -> Iterator[Archive]:
 def jane(archive: Archive) -> Visitor:
     """A patient with a proven mailbox and a proven telephone."""
     study = take(archive, "P-1")
-    cookie = enrol(archive, archive.patient_accounts.redeem(code_for(archive, study), BORN, HERE))
+    cookie = enrol(
+        archive, archive.patient_accounts.beginnings.redeem(code_for(archive, study), BORN, HERE)
+    )
     found = visitor(archive, cookie)
     codes = {to: begin(archive, found, to) for to in (MAIL, PHONE)}
     for to, code in codes.items():
@@ -173,7 +175,7 @@ def test_hours_there_are_not_are_refused(archive: Archive) -> None:
 def test_another_way_to_sign_in_is_told_to_every_proven_address_in_their_language(
     archive: Archive, jane: Visitor
 ) -> None:
-    archive.patient_accounts.choose_language(jane.account_id, "de")
+    archive.patient_accounts.own.choose_language(jane.account_id, "de")
     codes = archive.people.signing.renew_recovery_codes(jane)
     assert told(archive) == [("sign-in-changed", MAIL), ("sign-in-changed", PHONE)]
     with archive.database.reading() as conn:
@@ -193,7 +195,7 @@ def test_an_account_begun_anew_by_a_code_of_the_desk_is_told_once(
     (binding,) = archive.patient_accounts.holder(archive.who, UID(study)).bindings
     code = code_for(archive, study, binding.binding_id)
     assert told(archive) == [("desk-code-made", MAIL), ("desk-code-made", PHONE)]
-    enrol(archive, archive.patient_accounts.redeem(code, BORN, HERE))
+    enrol(archive, archive.patient_accounts.beginnings.redeem(code, BORN, HERE))
     assert told(archive) == [("sign-in-changed", MAIL), ("sign-in-changed", PHONE)]
 
 
@@ -213,13 +215,13 @@ def test_a_code_a_desk_was_talked_into_opens_a_day_later_and_can_be_stopped(
     first = issued()
     assert told(archive) == [("desk-code-made", MAIL), ("desk-code-made", PHONE)]
     assert first.opens_at is not None
-    assert first.opens_at == accounts.held_code(jane.account_id)
+    assert first.opens_at == accounts.own.held_code(jane.account_id)
     with pytest.raises(NotAuthenticated, match="not right"):  # as if there were no such code
-        accounts.redeem(first.code, BORN, HERE)
-    accounts.stop_code(jane.principal, jane.account_id)
+        accounts.beginnings.redeem(first.code, BORN, HERE)
+    accounts.own.stop_code(jane.principal, jane.account_id)
     with pytest.raises(NotFound):
-        accounts.stop_code(jane.principal, jane.account_id)
-    assert accounts.held_code(jane.account_id) is None
+        accounts.own.stop_code(jane.principal, jane.account_id)
+    assert accounts.own.held_code(jane.account_id) is None
 
     by_phone = issued()
     waits = [
@@ -233,11 +235,11 @@ def test_a_code_a_desk_was_talked_into_opens_a_day_later_and_can_be_stopped(
         tx.execute("UPDATE desk_code SET opens_at = opens_at - interval '1 day'")
     for stopped in (first, by_phone):
         with pytest.raises(NotAuthenticated):
-            accounts.redeem(stopped.code, BORN, HERE)
-    assert accounts.redeem(late.code, BORN, HERE)
+            accounts.beginnings.redeem(stopped.code, BORN, HERE)
+    assert accounts.beginnings.redeem(late.code, BORN, HERE)
     shown = issued("papers")
     assert shown.opens_at is None
-    assert accounts.redeem(shown.code, BORN, HERE)
+    assert accounts.beginnings.redeem(shown.code, BORN, HERE)
 
 
 def test_a_notice_about_an_account_leads_nowhere() -> None:

@@ -49,7 +49,9 @@ def jane(archive: Archive) -> Visitor:
 def patient_of(archive: Archive) -> Visitor:
     """A patient with a proven mailbox and a proven telephone."""
     code = code_for(archive, take(archive, "P-1"))
-    found = visitor(archive, enrol(archive, archive.patient_accounts.redeem(code, BORN, HERE)))
+    found = visitor(
+        archive, enrol(archive, archive.patient_accounts.beginnings.redeem(code, BORN, HERE))
+    )
     prove(archive, found, MAIL, PHONE)
     archive.posted.messages.clear()
     return found
@@ -92,7 +94,7 @@ def told(archive: Archive) -> list[tuple[str, Channel]]:
 def test_a_patient_is_told_once_that_somebody_else_was_sent_their_images(
     archive: Archive, jane: Visitor
 ) -> None:
-    archive.patient_accounts.choose_language(jane.account_id, "de")
+    archive.patient_accounts.own.choose_language(jane.account_id, "de")
     (study,) = jane.principal.scope.studies
     other = take(archive, "P-2")
     pair = one(archive, "P-1").id, one(archive, "P-2").id
@@ -152,7 +154,9 @@ def test_who_proved_no_way_or_is_not_meant_is_not_written_to(
 def test_a_site_may_leave_it_out(tmp_path: Path, database: Database) -> None:
     with open_archive(tmp_path, database, sharing={"tell_patient": False}) as archive:
         code = code_for(archive, take(archive, "P-1"))
-        jane = visitor(archive, enrol(archive, archive.patient_accounts.redeem(code, BORN, HERE)))
+        jane = visitor(
+            archive, enrol(archive, archive.patient_accounts.beginnings.redeem(code, BORN, HERE))
+        )
         prove(archive, jane, MAIL)
         (study,) = jane.principal.scope.studies
         archive.sharing.offer(CLERK, offer(study))

@@ -68,7 +68,7 @@ def test_an_id_given_to_two_is_not_shared_before_somebody_has_looked(desk: Desk)
     with pytest.raises(Conflict, match="settled"):
         desk.offer(**shared)
     desk.offer()  # of the one who had the id first
-    (waiting,) = archive.identities.worklist(archive.who)
+    (waiting,) = archive.identities.views.worklist(archive.who)
     archive.identities.part(archive.who, waiting.first.id, waiting.second.id, reason=WHY)
     desk.offer(**shared)
     assert states(desk) == ["sent", "sent"]
@@ -79,8 +79,8 @@ def test_what_was_shared_while_two_were_one_is_suspended_when_they_part(desk: De
     archive.take(factories.ct(7, patient_id="P-7", patient_name="Roe^Rita").part10())
     archive.identities.keep_up()
     issuer = archive.settings.site.issuer
-    (one,) = archive.identities.named(archive.who, issuer, "P-0001")
-    (other,) = archive.identities.named(archive.who, issuer, "P-7")
+    (one,) = archive.identities.views.named(archive.who, issuer, "P-0001")
+    (other,) = archive.identities.views.named(archive.who, issuer, "P-7")
     archive.join(one.id, other.id)
     desk.offer()
     archive.identities.part(archive.who, one.id, other.id, reason=WHY)

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from tests.factories import Instance
-from tests.web.conftest import Site
+from tests.web.conftest import NO_TLS, Site
 from vna.dicom.refs import UID, StudyRef
 from vna.sharing.values import (
     Confirmed,
@@ -94,7 +94,9 @@ def caller(site: Site) -> Caller:
     """Open a browser that knows nothing yet."""
     # many of them come from one address, which may hold only so many connections
     limits = httpx.Limits(max_keepalive_connections=0)
-    client = httpx.Client(timeout=60, headers={"user-agent": "a test's browser"}, limits=limits)
+    client = httpx.Client(
+        timeout=60, headers={"user-agent": "a test's browser"}, limits=limits, verify=NO_TLS
+    )
     return Caller(site, site.closing.enter_context(client))
 
 

@@ -169,7 +169,7 @@ def _held(site: Site, number: int) -> Holding:
     archive.corrections.correct(SHELL, study, {"StudyDescription": "Chest"}, reason="Wrong entry")
     names["correction"] = archive.corrections.history(SHELL, study)[-1].id.hex()
     archive.identities.keep_up()
-    (identity,) = archive.identities.named(SHELL, "LOCAL", one.patient_id)
+    (identity,) = archive.identities.views.named(SHELL, "LOCAL", one.patient_id)
     names["identity"] = identity.id.hex()
     names["carer"] = _carer(site, one)
     return Holding(one, names)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import httpx
 import pyotp
 
-from tests.web.conftest import Site
+from tests.web.conftest import NO_TLS, Site
 from vna.access.accounts import SERVICE
 from vna.access.people import People
 from vna.access.principal import system
@@ -49,7 +49,9 @@ def surfer(site: Site) -> Surfer:
     """Open a browser nobody has signed in with."""
     # many of them come from one address, which may hold only so many connections
     limits = httpx.Limits(max_keepalive_connections=0)
-    client = httpx.Client(timeout=60, headers={"user-agent": "a test's browser"}, limits=limits)
+    client = httpx.Client(
+        timeout=60, headers={"user-agent": "a test's browser"}, limits=limits, verify=NO_TLS
+    )
     return Surfer(site, site.closing.enter_context(client))
 
 
@@ -92,7 +94,7 @@ def patient_of(site: Site, study: str, born: str = "1970-01-01") -> Surfer:
         archive.who, UID(study), compared=compared, binding_id=None
     )
     people, here = people_of(site), Browser(address="127.0.0.1")
-    cookie = archive.patient_accounts.redeem(issued.code, born, here)
+    cookie = archive.patient_accounts.beginnings.redeem(issued.code, born, here)
     visitor = people.sessions.visitor(cookie, None)
     assert visitor is not None
     people.signing.choose_passphrase(visitor, PASSPHRASE)

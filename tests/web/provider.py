@@ -14,6 +14,8 @@ from pathlib import Path
 
 import httpx
 
+from tests.web.conftest import NO_TLS
+
 NPM = Path(__file__).parents[1] / "flows" / "npm"
 SECRET = "a secret with: signs & spaces"
 AUDIENCE = "urn:archive"
@@ -29,7 +31,11 @@ class Provider:
         """Give the program `gateway` a token."""
         form = {"grant_type": "client_credentials", "scope": scope, "resource": AUDIENCE}
         answer = httpx.post(
-            f"{self.issuer}/token", data=form, auth=("gateway", "gateway-secret"), timeout=20
+            f"{self.issuer}/token",
+            data=form,
+            auth=("gateway", "gateway-secret"),
+            timeout=20,
+            verify=NO_TLS,
         )
         found: str = answer.json()["access_token"]
         return found

@@ -21,7 +21,7 @@ from tests.web.conftest import Site, running, serving
 from tests.web.guests import caller, coded, inside, offered
 from vna.access.remotes import Remote
 from vna.apart import Given, guests_opened, lent_of
-from vna.app import Archive
+from vna.archive import Archive
 from vna.blobs.backends import connect
 from vna.blobs.journal import Journal
 from vna.blobs.store import BlobStore

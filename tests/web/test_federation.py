@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import TestPostgres
 from tests.factories import ct
-from tests.web.conftest import Site, serving
+from tests.web.conftest import NO_TLS, Site, serving
 from tests.web.people import SHELL, Surfer, bearer, people_of, signed_in, surfer
 from tests.web.provider import AUDIENCE, SECRET, Provider, free_port, provider
 from vna.access import issuers
@@ -83,7 +83,7 @@ def away(who: Surfer) -> str:
 
 def back(who: Surfer, where: str, **other: str) -> httpx.Response:
     """Come back as a browser does: without the cookie, then by the form of that page."""
-    with httpx.Client() as stranger:
+    with httpx.Client(verify=NO_TLS) as stranger:
         page = stranger.get(where)
     assert (page.status_code, "set-cookie" in page.headers) == (200, False)
     fields = dict(re.findall(r'name="(state|code)" value="([^"]*)"', page.text))
@@ -93,7 +93,7 @@ def back(who: Surfer, where: str, **other: str) -> httpx.Response:
 
 def sign_in(site: Site, idp: Provider, name: str) -> tuple[Surfer, httpx.Response]:
     who = surfer(site)
-    with httpx.Client() as there:
+    with httpx.Client(verify=NO_TLS) as there:
         return who, back(who, idp.signed_in(there, away(who), name))
 
 
@@ -147,14 +147,14 @@ def test_a_disabled_account_stays_out(site: Site, idp: Provider) -> None:
 
 def test_an_answer_counts_once_and_in_the_browser_that_asked(site: Site, idp: Provider) -> None:
     mallory, victim = surfer(site), surfer(site)
-    with httpx.Client() as there:
+    with httpx.Client(verify=NO_TLS) as there:
         where = idp.signed_in(there, away(mallory), "mal+readers")
     away(victim)
     assert back(victim, where).status_code == 401  # a planted sign-in
     first = back(mallory, where)
     assert first.status_code == 303
     assert back(mallory, where).status_code in (401, 403)
-    with httpx.Client() as there:
+    with httpx.Client(verify=NO_TLS) as there:
         other = surfer(site)
         where = idp.signed_in(there, away(other), "mal+readers")
         assert back(other, where, state="A" * 43).status_code == 401
@@ -163,7 +163,7 @@ def test_an_answer_counts_once_and_in_the_browser_that_asked(site: Site, idp: Pr
 
 def test_a_code_without_its_verifier_is_of_no_use(site: Site, idp: Provider) -> None:
     thief, owner = surfer(site), surfer(site)
-    with httpx.Client() as there:
+    with httpx.Client(verify=NO_TLS) as there:
         stolen = idp.signed_in(there, away(owner), "own+readers")
     code = parse_qs(urlsplit(stolen).query)["code"][0]
     state = parse_qs(urlsplit(away(thief)).query)["state"][0]
@@ -178,13 +178,13 @@ def test_confirming_asks_there_anew(site: Site, idp: Provider) -> None:
     assert "Sign in again" in who.get("/confirm?next=/account").text
     led = who.get("/login/sso").headers["location"]
     assert parse_qs(urlsplit(led).query)["prompt"] == ["login"]
-    with httpx.Client() as there:
+    with httpx.Client(verify=NO_TLS) as there:
         answer = back(who, idp.signed_in(there, led, "dora+readers"))
     assert answer.headers["location"] == "/account"
     assert "Make new ones" in who.get("/account").text
     with site.archive.database.transaction() as tx:
         tx.execute("UPDATE session SET proven_at = now() - interval '6 minutes'")
-    with httpx.Client() as there:
+    with httpx.Client(verify=NO_TLS) as there:
         led = who.get("/login/sso").headers["location"]
         other = back(who, idp.signed_in(there, led, "else+readers"))
     assert other.status_code == 401

@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import TestPostgres
 from tests.factories import ct
-from tests.web.conftest import Site, running, serving
+from tests.web.conftest import NO_TLS, Site, running, serving
 from tests.web.guests import inside, offered
 from tests.web.people import Surfer, bearer, signed_in, surfer, token_of
 from tests.web.test_matrix import NEEDED, PAGES
@@ -112,7 +112,9 @@ def test_what_a_browser_shows_of_a_patient_is_kept_by_nobody(site: Site) -> None
 def test_a_guest_s_browser_keeps_nothing_and_nothing_is_listed(site: Site) -> None:
     found = inside(site, offered(site, FILE))
     base = site.address.url + found.base(FILE.study)
-    for answer in dicomweb(site.closing.enter_context(httpx.Client(timeout=60)), base):
+    for answer in dicomweb(
+        site.closing.enter_context(httpx.Client(timeout=60, verify=NO_TLS)), base
+    ):
         require_kept_to_itself(answer, answer.url.path[-20:])
         assert answer.headers["cache-control"] == "no-store"
         assert answer.headers["x-robots-tag"] == "noindex"
@@ -122,7 +124,7 @@ def test_a_guest_s_browser_keeps_nothing_and_nothing_is_listed(site: Site) -> No
 
 def test_a_program_may_keep_an_answer_and_asks_whether_it_holds(site: Site) -> None:
     token = bearer(token_of(site, "gateway"))
-    client = site.closing.enter_context(httpx.Client(timeout=60))
+    client = site.closing.enter_context(httpx.Client(timeout=60, verify=NO_TLS))
     for answer in dicomweb(client, site.root, headers=token):
         require_kept_to_itself(answer, answer.url)
         assert answer.headers["cache-control"] == "private, no-cache"

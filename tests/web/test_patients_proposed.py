@@ -34,7 +34,7 @@ def test_two_of_whom_one_is_shared_are_linked_by_two_colleagues(site: Site) -> N
     pair = pair_in(page[page.index("Moe Mia") :])
 
     def persons() -> int:
-        known = [site.archive.identities.named(SHELL, "LOCAL", one) for one in ("S-1", "S-2")]
+        known = [site.archive.identities.views.named(SHELL, "LOCAL", one) for one in ("S-1", "S-2")]
         return len({found.person for some in known for found in some})
 
     told = ann.post("/patients", **pair, verdict="link", reason="Asked <b>her")

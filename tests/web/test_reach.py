@@ -104,7 +104,7 @@ def link(site: Site) -> None:
     """Make three identities one person with the patient's own, and one of them no more."""
     engine, who = site.archive.identities, site.archive.who
     engine.keep_up()
-    own, *others = (engine.named(who, "LOCAL", f"P-{n}")[0].id for n in (1, 2, 5, 3))
+    own, *others = (engine.views.named(who, "LOCAL", f"P-{n}")[0].id for n in (1, 2, 5, 3))
     for other in others:
         site.archive.join(own, other)
     engine.part(who, own, others[-1], reason="It was her sister")

@@ -18,7 +18,7 @@ import pytest
 
 from tests.conftest import TestPostgres
 from tests.factories import Instance, ct
-from tests.web.conftest import Site, body_of, serving
+from tests.web.conftest import NO_TLS, Site, body_of, serving
 from tests.web.guests import Caller, inside, offered
 from tests.web.people import signed_in
 from tests.web.test_matrix import NEEDED, PAGES
@@ -80,7 +80,7 @@ def whole(site: Site) -> Shared:
 def shared(site: Site, share: Offered, of: Instance = FIRST) -> Shared:
     found = inside(site, share)
     # programs bring no cookies: the path is all they have
-    client = site.closing.enter_context(httpx.Client(timeout=60))
+    client = site.closing.enter_context(httpx.Client(timeout=60, verify=NO_TLS))
     return Shared(site, found.base(of.study), client, share)
 
 

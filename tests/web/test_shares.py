@@ -303,10 +303,15 @@ def test_every_list_of_the_board_is_there(browser: Surfer) -> None:
     assert '<td data-of="Shares">0</td>' in browser.get("/shares?tab=figures").text
     assert path not in browser.get("/shares?tab=ended").text
     assert browser.get("/shares?tab=nothing").status_code == 400
-    assert browser.get("/shares?before=x").status_code == 400
+    for number in ("x", "9223372036854775808", "9" * 5000):
+        assert browser.get(f"/shares?before={number}").status_code == 400
 
 
-@pytest.mark.parametrize("path", ["/share/1", "/share/9223372036854775808", "/study/1.2.3/share"])
+@pytest.mark.parametrize(
+    "path",
+    ["/share/1", "/share/9223372036854775808", "/share/" + "9" * 5000, "/study/1.2.3/share"],
+    ids=["small", "large", "endless", "study"],
+)
 def test_what_is_not_there_is_said_so(site: Site, path: str) -> None:
     assert site.client.get(f"{site.address.url}{path}").status_code == 404
 

@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import TestPostgres
 from tests.factories import ct
-from tests.web.conftest import Site, body_of, running, serving
+from tests.web.conftest import NO_TLS, Site, body_of, running, serving
 from tests.web.people import (
     PASSPHRASE,
     SHELL,
@@ -329,7 +329,7 @@ def test_under_tls_the_cookie_is_bound_to_the_host_and_plain_is_over(
         for one in (answer, probe):
             assert one.headers["strict-transport-security"] == "max-age=31536000"
         with pytest.raises(httpx.TransportError):
-            httpx.get(f"{address.url}/login")
+            httpx.get(f"{address.url}/login", verify=NO_TLS)
 
 
 def test_under_development_there_is_nothing_to_sign_in_to(

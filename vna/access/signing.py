@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from vna.access import rates
 from vna.access.accounts import fold
@@ -24,6 +24,8 @@ from vna.db.pool import Connection, Database
 from vna.errors import InvalidRequest, NotAuthenticated, NotPermitted, NotProven, TooMany
 from vna.telemetry import SIGN_INS
 from vna.texts import marked
+
+T = TypeVar("T")
 
 _SQL = statements.load("access")
 
@@ -99,36 +101,20 @@ class SignIn:
     def code(self, visitor: Visitor, code: str, browser: Browser) -> str:
         """Take the second step with a code. Raises `NotAuthenticated`, `TooMany`."""
         _require(visitor, Level.PASSPHRASE)
-        limits = rates.factor(visitor.account_id)
-        factor, is_app = _factor_of(code)
-        self._count(limits, visitor.principal, factor)
-        with self._database.transaction() as tx:
-            _hold(tx, visitor)
-            is_right = self._is_code(tx, visitor.account_id, code, is_app=is_app)
-            secret = ""
-            if is_right:
-                secret = self._sessions.open(tx, visitor.account_id, Level.SIGNED_IN, browser)
-                self._shown(tx, visitor, factor)
-        if not is_right:
-            self._refuse(visitor.principal, factor, _WRONG_CODE)
-        self._rates.give_back(limits)
+
+        def enter(tx: Connection, factor: str) -> str:
+            secret = self._sessions.open(tx, visitor.account_id, Level.SIGNED_IN, browser)
+            self._shown(tx, visitor, factor)
+            return secret
+
+        secret = self._by_code(visitor, code, enter)
         SIGN_INS.labels("done").inc()
         return secret
 
     def prove(self, visitor: Visitor, code: str) -> None:
         """Show a second factor again, by a code. Raises `NotAuthenticated`, `TooMany`."""
         _require(visitor, Level.SIGNED_IN)
-        limits = rates.factor(visitor.account_id)
-        factor, is_app = _factor_of(code)
-        self._count(limits, visitor.principal, factor)
-        with self._database.transaction() as tx:
-            _hold(tx, visitor)
-            is_right = self._is_code(tx, visitor.account_id, code, is_app=is_app)
-            if is_right:
-                self._proven(tx, visitor, factor)
-        if not is_right:
-            self._refuse(visitor.principal, factor, _WRONG_CODE)
-        self._rates.give_back(limits)
+        self._by_code(visitor, code, lambda tx, factor: self._proven(tx, visitor, factor))
 
     def prove_passkey(self, visitor: Visitor, browser: Browser, site: Site, answer: bytes) -> None:
         """Show a passkey again. Raises `NotAuthenticated`, `TooMany`."""
@@ -145,6 +131,23 @@ class SignIn:
         with self._database.transaction() as tx:
             _hold(tx, visitor)
             self._proven(tx, visitor, "passkey")
+
+    def _by_code(self, visitor: Visitor, code: str, then: Callable[[Connection, str], T]) -> T:
+        """Do what a right code is for, in the transaction that uses it up; count every try.
+
+        Raises `NotAuthenticated`, `TooMany`.
+        """
+        limits = rates.factor(visitor.account_id)
+        factor, is_app = _factor_of(code)
+        self._count(limits, visitor.principal, factor)
+        with self._database.transaction() as tx:
+            _hold(tx, visitor)
+            is_right = self._is_code(tx, visitor.account_id, code, is_app=is_app)
+            done = [then(tx, factor)] if is_right else []
+        if not done:
+            self._refuse(visitor.principal, factor, _WRONG_CODE)
+        self._rates.give_back(limits)
+        return done[0]
 
     def _is_code(self, tx: Connection, account_id: int, code: str, *, is_app: bool) -> bool:
         if is_app:

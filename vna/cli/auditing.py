@@ -14,7 +14,8 @@ from vna.access.atna import messages
 from vna.access.fhir import audit_event
 from vna.access.principal import system
 from vna.access.trail import Patient, Row, Trail, Wanted
-from vna.app import Archive, at_work
+from vna.app import at_work
+from vna.archive import Archive
 from vna.cli.acts import moment, take_common
 from vna.config import Settings
 from vna.errors import ConfigError

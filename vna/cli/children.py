@@ -16,7 +16,8 @@ from pathlib import Path
 from types import FrameType
 
 from vna.access.trail import Trail
-from vna.app import Archive, opened, tls_files
+from vna.app import opened, tls_files
+from vna.archive import Archive
 from vna.cli.guest_desk import GuestDesk
 from vna.cli.memory import keep_freed_memory, settle
 from vna.config import Settings

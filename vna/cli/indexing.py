@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 
 from vna.access.principal import system
-from vna.app import Archive, at_work
+from vna.app import at_work
+from vna.archive import Archive
 from vna.cli.progress import bar
 from vna.config import Settings
 from vna.dicom.attributes import keyword_of

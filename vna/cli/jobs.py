@@ -10,7 +10,8 @@ import json
 from collections.abc import Sequence
 
 from vna.access.principal import system
-from vna.app import Archive, at_work
+from vna.app import at_work
+from vna.archive import Archive
 from vna.cli.acts import take_common
 from vna.config import Settings
 from vna.db.work import Item, State

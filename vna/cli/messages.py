@@ -8,7 +8,8 @@ import sys
 from collections.abc import Sequence
 
 from vna.access.principal import Principal, system
-from vna.app import Archive, at_work
+from vna.app import at_work
+from vna.archive import Archive
 from vna.cli.acts import take_common
 from vna.config import Settings
 from vna.delivery import channels

@@ -13,7 +13,8 @@ from vna.cli.shell import shell
 from vna.config import Settings
 from vna.dicom.moments import read_date
 from vna.errors import ConfigError, NotFound
-from vna.operate.identities import Identity, IdentityEngine, Person, Proposal, Proposed
+from vna.operate.identities import IdentityEngine
+from vna.operate.identity_views import Identity, Person, Proposal, Proposed
 from vna.patients.store import Case, Decision
 
 Row = dict[str, object]
@@ -110,9 +111,9 @@ def _id(text: str) -> bytes:
 
 
 def _show_work(engine: IdentityEngine, who: Principal, *, as_json: bool) -> None:
-    work = engine.worklist(who)
-    proposed = engine.proposed(who)
-    alerts = engine.alerts(who)
+    work = engine.views.worklist(who)
+    proposed = engine.views.proposed(who)
+    alerts = engine.views.alerts(who)
     if as_json:
         rows = [
             _case(one.case) | {"first": _identity(one.first), "second": _identity(one.second)}
@@ -141,10 +142,10 @@ def _show_work(engine: IdentityEngine, who: Principal, *, as_json: bool) -> None
 def _show(
     engine: IdentityEngine, who: Principal, issuer: str, patient_id: str, *, as_json: bool
 ) -> None:
-    found = engine.named(who, issuer, patient_id)
+    found = engine.views.named(who, issuer, patient_id)
     if not found:
         raise NotFound("There is no such patient.")
-    persons = {one.person: engine.person(who, one.id) for one in found}
+    persons = {one.person: engine.views.person(who, one.id) for one in found}
     if as_json:
         print(json.dumps([_person(one) for one in persons.values()], indent=2, ensure_ascii=False))
         return

@@ -7,7 +7,8 @@ import json
 from collections import Counter
 
 from vna.access.routes import Route
-from vna.app import Archive, at_work
+from vna.app import at_work
+from vna.archive import Archive
 from vna.cli.acts import take_common
 from vna.cli.shell import shell
 from vna.config import Settings

@@ -10,7 +10,8 @@ import time
 from collections.abc import Iterator
 
 from vna.access.principal import Principal, system
-from vna.app import Archive, at_work
+from vna.app import at_work
+from vna.archive import Archive
 from vna.cli.children import node_of
 from vna.cli.jobs import board_of
 from vna.cli.progress import bar

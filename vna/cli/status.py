@@ -10,7 +10,8 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from vna.app import Archive, at_work
+from vna.app import at_work
+from vna.archive import Archive
 from vna.blobs.store import BlobStore
 from vna.cli.quantities import in_bytes
 from vna.config import Settings

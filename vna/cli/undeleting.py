@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from vna.app import Archive, at_work
+from vna.app import at_work
+from vna.archive import Archive
 from vna.cli.deleting import add_uids, named, somebody, told
 from vna.cli.quantities import in_bytes
 from vna.config import Settings

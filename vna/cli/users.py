@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 from vna.access.accounts import PERSON, SERVICE, Account
-from vna.app import Archive, at_work
+from vna.app import at_work
+from vna.archive import Archive
 from vna.cli import links
 from vna.cli.acts import take_common
 from vna.cli.shell import shell

@@ -35,21 +35,25 @@ class Database:
     """One archive's schema in one PostgreSQL. Safe to use from many threads."""
 
     def __init__(
-        self, dsn: str, *, schema: str, connections: int = 8, statement_s: float = 60.0
+        self, dsn: str, *, schema: str, connections: int = 10, statement_s: float = 60.0
     ) -> None:
         self.dsn = dsn
         self.schema = schema
         path = f"-c search_path={_option(schema)},public -c timezone=UTC"
         limit = f"-c statement_timeout={int(statement_s * 1000)}"
         # Searches are planned for the values asked: a generic plan was 30 times slower for a date
-        # and a modality. Statements that change something have one plan, made once.
-        searching = f"{path} {limit} -c plan_cache_mode=force_custom_plan"
-        changing = max(connections // 2, 1)
+        # and a modality. What changes something, or names one thing, has one plan, made once.
+        planned, searching = (
+            f"{path} {limit}",
+            f"{path} {limit} -c plan_cache_mode=force_custom_plan",
+        )
+        short = max(connections * 3 // 10, 1)  # of either sort: they come back at once
         self._statement_s = statement_s
         self._limits: WeakKeyDictionary[Connection, float] = WeakKeyDictionary()
-        self._changing = _Pool(conninfo(dsn, f"{path} {limit}"), changing)
+        self._changing = _Pool(conninfo(dsn, planned), short)
+        self._pointing = _Pool(conninfo(dsn, planned), short, autocommit=True)
         self._reading = _Pool(
-            conninfo(dsn, searching), max(connections - changing, 1), autocommit=True
+            conninfo(dsn, searching), max(connections - 2 * short, 1), autocommit=True
         )
 
     def transaction(self) -> AbstractContextManager[Connection]:
@@ -82,6 +86,13 @@ class Database:
         """
         return self._read(self._statement_s if statement_s is None else statement_s)
 
+    def pointing(self) -> AbstractContextManager[Connection]:
+        """Lend a connection as `reading` does, for statements that name what they want by its key.
+
+        They are planned once and not each time, which takes longer than finding one row.
+        """
+        return self._point()
+
     def at_once(self) -> AbstractContextManager[Connection]:
         """Lend a connection for `run_once`: a statement that is a transaction, in one round trip.
 
@@ -92,6 +103,7 @@ class Database:
     def close(self) -> None:
         """Close the idle connections; lent ones are closed when they come back."""
         self._changing.close()
+        self._pointing.close()
         self._reading.close()
 
     @contextmanager
@@ -114,6 +126,11 @@ class Database:
                 if conn.closed:
                     raise CommitUnknown from exc
                 raise
+
+    @contextmanager
+    def _point(self) -> Iterator[Connection]:
+        with translating(), self._pointing.lend() as conn:
+            yield conn
 
     @contextmanager
     def _read(self, statement_s: float) -> Iterator[Connection]:

@@ -21,7 +21,7 @@ local replication all peer map=vna
 _FIXED = {
     "listen_addresses": "''",
     "unix_socket_permissions": "0777",  # who may enter is settled by peer, in pg_hba.conf
-    "max_connections": "200",
+    "max_connections": "300",
     "password_encryption": "scram-sha-256",
     # what is acknowledged is on the disk
     "full_page_writes": "on",

@@ -174,3 +174,8 @@ def tag_of(keyword: str) -> str | None:
     """Name the tag of an attribute given by keyword, or None."""
     tag = dictionary.tag_of(keyword)
     return None if tag is None else f"{tag:08X}"
+
+
+def shown_tag(tag: str) -> str:
+    """Write a tag as the standard does: `(0010,0020)` (PS3.5 7.1.1)."""
+    return f"({tag[:4]},{tag[4:]})"

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vna.dicom import elements as el
+from vna.dicom.attributes import shown_tag
 from vna.dicom.encode import CHARSET, UTF8
 from vna.dicom.text import encode as encode_text
 from vna.errors import MalformedInstance, TooLarge
@@ -116,32 +117,32 @@ class _Frame:
                 )
             tag = name.upper()
             if tag in found:
-                raise MalformedInstance(f"{_named(tag)} is there twice.")
+                raise MalformedInstance(f"{shown_tag(tag)} is there twice.")
             if not el.is_aside(int(tag, 16)):
                 found[tag] = self._element(tag, element, level)
         return dict(sorted(found.items()))
 
     def _element(self, tag: str, element: object, level: int) -> dict[str, Any]:
         if not isinstance(element, dict):
-            raise MalformedInstance(f"{_named(tag)} is no object with a vr.")
+            raise MalformedInstance(f"{shown_tag(tag)} is no object with a vr.")
         vr = element.get("vr") or el.dictionary_vr(int(tag, 16))
         if not isinstance(vr, str) or vr not in el.KNOWN_VRS:
-            raise MalformedInstance(f"{_named(tag)} has no VR of the standard.")
+            raise MalformedInstance(f"{shown_tag(tag)} has no VR of the standard.")
         kinds = [k for k in ("Value", "BulkDataURI", "InlineBinary") if element.get(k) is not None]
         if len(kinds) > 1:
-            raise MalformedInstance(f"{_named(tag)} has more than one kind of value.")
+            raise MalformedInstance(f"{shown_tag(tag)} has more than one kind of value.")
         if not kinds:
             return {"vr": vr}
         kind, value = kinds[0], element[kinds[0]]
         if kind != "Value":
             if not isinstance(value, str):
-                raise MalformedInstance(f"The {kind} of {_named(tag)} is no text.")
+                raise MalformedInstance(f"The {kind} of {shown_tag(tag)} is no text.")
             if kind == "InlineBinary" and vr not in el.BINARY_VRS:
-                raise MalformedInstance(f"{_named(tag)} of VR {vr} cannot be given inline.")
+                raise MalformedInstance(f"{shown_tag(tag)} of VR {vr} cannot be given inline.")
             if kind == "BulkDataURI" and vr not in el.BY_URI_VRS:
-                raise MalformedInstance(f"{_named(tag)} of VR {vr} cannot be given by URI.")
+                raise MalformedInstance(f"{shown_tag(tag)} of VR {vr} cannot be given by URI.")
         elif not isinstance(value, list):
-            raise MalformedInstance(f"The Value of {_named(tag)} is no array.")
+            raise MalformedInstance(f"The Value of {shown_tag(tag)} is no array.")
         elif vr == "SQ":
             value = [self.check({} if item is None else item, level + 1) for item in value]
         return {"vr": vr, kind: value}
@@ -170,13 +171,15 @@ class _Writer:
         try:
             value = self._value(tag, vr, element)
         except (struct.error, OverflowError, ValueError, TypeError, AttributeError) as exc:
-            raise MalformedInstance(f"{_named(tag)} has a value that is none of VR {vr}.") from exc
+            raise MalformedInstance(
+                f"{shown_tag(tag)} has a value that is none of VR {vr}."
+            ) from exc
         length = length_of(value)
         if length % 2:
             value = [*value, b"\0" if vr in _NUL_PADDED else b" "]
             length += 1
         if length > _LONGEST:
-            raise TooLarge(f"The value of {_named(tag)} is too long to be written.")
+            raise TooLarge(f"The value of {shown_tag(tag)} is too long to be written.")
         if length > _LONGEST_SHORT and vr in el.SHORT_VRS:
             vr = "UN"  # PS3.5 6.2.2: too long for its VR's length field
         return [_header(tag, vr, length), *value]
@@ -185,7 +188,9 @@ class _Writer:
         if (uri := element.get("BulkDataURI")) is not None:
             extent = self._bulk(tag, uri)
             if extent.length % _UNIT.get(vr, 1):
-                raise MalformedInstance(f"The bulk data of {_named(tag)} is no whole {vr} value.")
+                raise MalformedInstance(
+                    f"The bulk data of {shown_tag(tag)} is no whole {vr} value."
+                )
             return [extent]
         if (inline := element.get("InlineBinary")) is not None:
             return [_decoded(tag, inline)]
@@ -292,7 +297,7 @@ def _decoded(tag: str, text: str) -> bytes:
     try:
         return base64.b64decode("".join(text.split()), validate=True)
     except binascii.Error as exc:
-        raise MalformedInstance(f"The InlineBinary of {_named(tag)} is no base64.") from exc
+        raise MalformedInstance(f"The InlineBinary of {shown_tag(tag)} is no base64.") from exc
 
 
 def _plain(vr: str, value: Any) -> str:  # one value of DICOM JSON
@@ -344,7 +349,3 @@ def _tag(value: Any) -> bytes:  # one value of DICOM JSON
     if not isinstance(value, str) or not _TAG.fullmatch(value):
         raise ValueError("no tag")
     return struct.pack("<HH", int(value[:4], 16), int(value[4:], 16))
-
-
-def _named(tag: str) -> str:
-    return f"({tag[:4]},{tag[4:]})"

@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from vna.config import Limits
+from vna.dicom.attributes import shown_tag
 from vna.dicom.scan import Scanner
 from vna.dicom.text import encode as encode_text
 from vna.errors import MalformedInstance, TooLarge
@@ -136,7 +137,7 @@ def _other(
         return _numbers(vr, values)
     if vr == "AT":
         return b"".join(_tag(value) for value in values if value)
-    raise TooLarge(f"({tag[:4]},{tag[4:]}) of VR {vr} has no values that can be written.")
+    raise TooLarge(f"{shown_tag(tag)} of VR {vr} has no values that can be written.")
 
 
 def _joined(vr: str, values: list[Any]) -> str:  # JSON values
@@ -170,7 +171,7 @@ def _numbers(vr: str, values: list[Any]) -> bytes:  # JSON numbers, or their tex
 
 def _inline(tag: str, element: Any) -> bytes:  # a JSON element without Value
     if "BulkDataURI" in element:
-        raise TooLarge(f"The value of ({tag[:4]},{tag[4:]}) is too large for this data set.")
+        raise TooLarge(f"The value of {shown_tag(tag)} is too large for this data set.")
     raw = base64.b64decode(element.get("InlineBinary", ""))
     return raw + b"\0" if len(raw) & 1 else raw
 

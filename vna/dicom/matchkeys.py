@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from vna.dicom.attributes import keyword_of
+from vna.dicom.attributes import keyword_of, shown_tag
 from vna.dicom.matching import (
     AllOf,
     AnyOf,
@@ -173,7 +173,7 @@ def range_form(text: str) -> tuple[bool, bool] | None:
 
 def name_of(tag: str) -> str:
     """Give an attribute its keyword for a sentence, or its number when it has none."""
-    return keyword_of(tag) or f"({tag[:4]},{tag[4:]})"
+    return keyword_of(tag) or shown_tag(tag)
 
 
 def _condition_of(tag: str, vr: str, asked: str | Tree, options: Options) -> Condition | None:

@@ -14,6 +14,7 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
+from vna.dicom.attributes import shown_tag
 from vna.errors import MalformedInstance, TooLarge
 
 Elements = dict[str, Any]  # the DICOM JSON Model is untyped
@@ -59,13 +60,13 @@ def _dataset(node: Element, levels: int) -> Elements:
         if creator is not None and int(tag, 16) & 0x10000 and tag[4:6] == "00":
             private.append((tag, creator, element))
         elif tag in found:
-            raise MalformedInstance(f"({tag[:4]},{tag[4:]}) is there twice.")
+            raise MalformedInstance(f"{shown_tag(tag)} is there twice.")
         else:
             found[tag] = element
     for tag, creator, element in private:
         block = _block(found, tag[:4], creator)
         if found.setdefault(f"{tag[:4]}{block:02X}{tag[6:]}", element) is not element:
-            raise MalformedInstance(f"({tag[:4]},{tag[4:]}) is there twice.")
+            raise MalformedInstance(f"{shown_tag(tag)} is there twice.")
     return found
 
 

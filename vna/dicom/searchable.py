@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from vna.dicom import dictionary, privates
-from vna.dicom.attributes import ALL_INDEXED, tag_of, vr_of
+from vna.dicom.attributes import ALL_INDEXED, shown_tag, tag_of, vr_of
 from vna.dicom.matching import Path
 from vna.dicom.modules import level_of
 from vna.dicom.refs import Level
@@ -118,14 +118,14 @@ def _name(step: str, own: str | None, creator: str | None, text: str) -> str:
         raise InvalidQuery(f"{step[:64]} in {text[:256]} is no keyword of the standard.")
     if not privates.is_private(tag):
         if vr_of(tag) is None:
-            raise InvalidQuery(f"({tag[:4]},{tag[4:]}) is no attribute of the standard.")
+            raise InvalidQuery(f"{shown_tag(tag)} is no attribute of the standard.")
         return tag
     if own:  # its block does not matter, and may be left out
         return privates.name(tag, own)
     if privates.is_creator(tag):
-        raise InvalidQuery(f"({tag[:4]},{tag[4:]}) is a private creator, nothing to search.")
+        raise InvalidQuery(f"{shown_tag(tag)} is a private creator, nothing to search.")
     if not creator:
-        raise InvalidQuery(f"({tag[:4]},{tag[4:]}) is private: say its creator.")
+        raise InvalidQuery(f"{shown_tag(tag)} is private: say its creator.")
     return privates.name(tag, creator)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from vna.config import Settings
+from vna.dimse.collecting import Collected
 from vna.dimse.commitments import (
     ALL_COMMITTED,
     REQUEST,
@@ -32,7 +33,7 @@ from vna.dimse.status import (
     NOTHING_GIVEN,
     of_normalized_error,
 )
-from vna.errors import TooLarge, VNAError
+from vna.errors import VNAError
 from vna.operate.pushes import Pushed
 
 if TYPE_CHECKING:
@@ -87,25 +88,17 @@ class _Taking:
     def __init__(self, exchange: Exchange, take: Take, most: int) -> None:
         self._exchange = exchange
         self._take = take
-        self._most = most
-        self._data = bytearray()
-        self._is_too_long = False
+        self._data = Collected(most, "The data set is longer than this archive takes.")
 
     def feed(self, data: memoryview) -> None:
         """Collect it, up to the limit."""
-        if len(self._data) + len(data) > self._most:
-            self._is_too_long = True
-            self._data.clear()
-        if not self._is_too_long:
-            self._data += data
+        self._data.feed(data)
 
     def finish(self) -> None:
         """Take it in and say so."""
         status = SUCCESS
         try:
-            if self._is_too_long:
-                raise TooLarge("The data set is longer than this archive takes.")
-            self._take(self._exchange, bytes(self._data))
+            self._take(self._exchange, self._data.whole())
         except VNAError as exc:
             status = of_normalized_error(exc)
         self._exchange.respond(status, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from vna.dicom.attributes import shown_tag
 from vna.dicom.encode import decode_dataset
 from vna.dicom.refs import UID, uid
 from vna.dimse.syntaxes import encode_identifier
@@ -95,7 +96,7 @@ def _named(item: Elements) -> Named:
 def _uid(elements: Elements, tag: str) -> UID:
     values = elements.get(tag, {}).get("Value") or []
     if len(values) != 1 or not isinstance(values[0], str):
-        raise InvalidUID(f"({tag[:4]},{tag[4:]}) must be one UID.")
+        raise InvalidUID(f"{shown_tag(tag)} must be one UID.")
     return uid(values[0].strip(" \0"))
 
 

@@ -13,6 +13,7 @@ from vna.dicom.attributes import KEYS
 from vna.dicom.encode import CHARSET, decode_dataset
 from vna.dicom.identifiers import LEVEL, Model, text_of
 from vna.dicom.matchkeys import Options
+from vna.dimse.collecting import Collected
 from vna.dimse.exchange import Answer, Exchange, Service
 from vna.dimse.messages import SUCCESS, Status
 from vna.dimse.sop_classes import FIND_MODELS
@@ -30,7 +31,6 @@ from vna.query.keys import RETRIEVE_AE, Asked, from_identifier
 if TYPE_CHECKING:
     from vna.query.engine import QueryEngine
 
-MAX_IDENTIFIER_BYTES = 1 << 20
 _BATCH_BYTES = 32 << 10
 _BATCH_S = 0.05  # an answer does not wait longer for company
 
@@ -56,16 +56,11 @@ class _Finding:
         self._exchange = exchange
         self._query = query
         self._settings = settings
-        self._identifier = bytearray()
-        self._is_too_long = False
+        self._identifier = Collected.identifier()
 
     def feed(self, data: memoryview) -> None:
         """Collect it, up to the limit."""
-        if len(self._identifier) + len(data) > MAX_IDENTIFIER_BYTES:
-            self._is_too_long = True
-            self._identifier.clear()
-        if not self._is_too_long:
-            self._identifier += data
+        self._identifier.feed(data)
 
     def finish(self) -> None:
         """Answer."""
@@ -81,10 +76,8 @@ class _Finding:
         """Nothing is held."""
 
     def _answer(self) -> Status:
-        if self._is_too_long:
-            raise TooLarge("The Identifier is longer than 1 MiB.")
         context = self._exchange.context
-        elements = decode_dataset(bytes(self._identifier), context.transfer_syntax)
+        elements = decode_dataset(self._identifier.whole(), context.transfer_syntax)
         options = Options(
             relational=context.options.relational,
             combined=context.options.combined_datetime,

@@ -17,6 +17,7 @@ from vna.config import Settings
 from vna.dicom.encode import decode_dataset
 from vna.dicom.identifiers import Model
 from vna.dimse.calling import connecting
+from vna.dimse.collecting import Collected
 from vna.dimse.exchange import Answer, Exchange, Service
 from vna.dimse.messages import SUCCESS, Progress, Status
 from vna.dimse.sender import Sender
@@ -33,7 +34,7 @@ from vna.dimse.status import (
 )
 from vna.dimse.stores import Backlog, Result, Sent
 from vna.dimse.syntaxes import encode_identifier
-from vna.errors import TooLarge, Unavailable, VNAError
+from vna.errors import Unavailable, VNAError
 from vna.retrieve.keys import selection
 from vna.retrieve.retrieval import Retrieval, Tally
 
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from vna.engines import Engines
     from vna.retrieve.engine import RetrieveEngine
 
-MAX_IDENTIFIER_BYTES = 1 << 20
 FAILED_INSTANCES = "00080058"
 _PENDING_S = 0.05  # between two Pending responses; each costs the asker more than an instance us
 
@@ -139,17 +139,12 @@ class _Retrieving:
         self._carry = carry
         self._to = to
         self._what = exchange.context.service.value
-        self._identifier = bytearray()
-        self._is_too_long = False
+        self._identifier = Collected.identifier()
         self._told_at = 0.0
 
     def feed(self, data: memoryview) -> None:
         """Collect it, up to the limit."""
-        if len(self._identifier) + len(data) > MAX_IDENTIFIER_BYTES:
-            self._is_too_long = True
-            self._identifier.clear()
-        if not self._is_too_long:
-            self._identifier += data
+        self._identifier.feed(data)
 
     def finish(self) -> None:
         """Carry it out and answer."""
@@ -165,10 +160,8 @@ class _Retrieving:
         """Nothing is held."""
 
     def _answer(self) -> tuple[Status, bytes | None]:
-        if self._is_too_long:
-            raise TooLarge("The Identifier is longer than 1 MiB.")
         context, who = self._exchange.context, self._exchange.peer.asker()
-        elements = decode_dataset(bytes(self._identifier), context.transfer_syntax)
+        elements = decode_dataset(self._identifier.whole(), context.transfer_syntax)
         asked = selection(self._model, elements, relational=context.options.relational)
         found = self._retrieve.retrieval(who, asked, what=self._what)
         tally = Tally(len(found))

@@ -16,6 +16,7 @@ from types import TracebackType
 
 from vna.dicom.uids import IMPLEMENTATION_CLASS, IMPLEMENTATION_VERSION
 from vna.dimse.buffers import Buffers
+from vna.dimse.collecting import MAX_IDENTIFIER_BYTES
 from vna.dimse.link import Link, Silence, Timing
 from vna.dimse.messages import (
     RESPONSE,
@@ -46,7 +47,6 @@ from vna.retrieve.outgoing import Body
 
 _MAX_PDU_BYTES = 131072
 _MAX_ASSOCIATE_BYTES = 65536
-_MAX_IDENTIFIER_BYTES = 1 << 20
 _RELEASE_S = 5.0  # for the answer to our release
 _PENDING = frozenset((0xFF00, 0xFF01))
 
@@ -342,7 +342,7 @@ class Requestor:
                 return self.status
 
     def _response(
-        self, first: Fragment | None = None, *, most: int = _MAX_IDENTIFIER_BYTES
+        self, first: Fragment | None = None, *, most: int = MAX_IDENTIFIER_BYTES
     ) -> tuple[Command, bytes]:
         """Take one message in; `first` is the part of it that came already."""
         link, data, command = self._connected(), bytearray(), None

@@ -28,7 +28,7 @@ from vna.imports.desk import Desk
 from vna.imports.doors import opened
 from vna.imports.exchanges import narrowed
 from vna.imports.values import Import, Origin
-from vna.texts import ENGLISH
+from vna.texts import ENGLISH, marked
 
 _SQL = statements.load("imports")
 
@@ -297,7 +297,7 @@ class ImageRequests:
     def _one(conn: Connection, request: int) -> ImageRequest:
         row = conn.execute(_SQL.requests, {"request_pk": request, "most": 1}).fetchone()
         if row is None:
-            raise NotFound("There is no such request.")
+            raise NotFound(marked("There is no such request."))
         return _request(row)
 
 

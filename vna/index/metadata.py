@@ -7,7 +7,7 @@ from typing import LiteralString, NamedTuple
 
 from vna.db.pool import Connection
 from vna.dicom.refs import InstanceRef, Ref, SeriesRef, StudyRef, Within
-from vna.index.locate import SQL, covers, parameters
+from vna.index.locate import SQL, Located, covers, from_row, parameters
 
 
 class Sealed(NamedTuple):
@@ -22,6 +22,29 @@ class Sealed(NamedTuple):
     key_version: int
     sealed: bytes | None
     deriver: int
+
+
+class Shown(NamedTuple):
+    """All that is needed to show one instance: where it is, its frame table, its sealed JSON."""
+
+    located: Located
+    table: bytes | None
+    sealed: Sealed
+
+
+def shown(conn: Connection, ref: InstanceRef, *, within: Within | None) -> Shown | None:
+    """Locate one instance with its frame table and sealed JSON; None when it cannot be seen."""
+    if within is not None and not covers(within, ref):
+        return None
+    cursor = conn.cursor(binary=True)
+    row = cursor.execute(SQL.locate_shown, parameters(ref), prepare=True).fetchone()
+    if row is None:
+        return None
+    found = from_row(ref, row)
+    sealed = Sealed(
+        found.ref, found.blob_id, found.key_id, found.key_version, row[22], row[23] or 0
+    )
+    return Shown(found, row[21], sealed)
 
 
 def sealed(conn: Connection, ref: Ref, *, within: Within | None) -> list[Sealed]:

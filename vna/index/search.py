@@ -21,7 +21,7 @@ from vna.index.columns import BY_LEVEL
 from vna.index.rows import Cursor, Row
 from vna.index.sight import sight
 
-__all__ = ["Cursor", "Row", "Within", "count", "search", "unsupported"]
+__all__ = ["Cursor", "Row", "Within", "count", "names_one", "search", "unsupported"]
 
 _TABLES: dict[Level, LiteralString] = {
     Level.PATIENT: "study s JOIN study_state t USING (study_pk)",
@@ -53,6 +53,8 @@ _COLUMNS: dict[Level, LiteralString] = {
     Level.IMAGE: f"{_DATE}, s.study_pk, {_SERIES_NUMBER}, e.series_pk, {_NUMBER}, i.instance_pk,"
     " i.sop_instance_uid, i.answer, i.sop_class_uid, i.transfer_syntax_uid",
 }
+_POINTERS = frozenset(("0020000D", "00080018", "00080050"))
+"""Study and SOP Instance UID, Accession Number: what has one of a value, or few."""
 _DEPTH = {Level.STUDY: 1, Level.SERIES: 2, Level.IMAGE: 3}
 _STEPS: tuple[tuple[LiteralString, LiteralString, LiteralString], ...] = (
     (
@@ -105,6 +107,12 @@ def statement(
         sql.SQL(_order(query)),
     )
     return Clause(text, (*before.values, *where.values, limit, offset))
+
+
+def names_one(query: Query, within: Within | None) -> bool:
+    """Tell whether a search is pinned to a study or an instance: its plan needs no values."""
+    singles = {key.tag for key in query.keys if not key.added and isinstance(key.condition, Single)}
+    return within is None and not _POINTERS.isdisjoint(singles)
 
 
 def count(conn: Connection, query: Query, *, within: Within | None, most: int) -> int:

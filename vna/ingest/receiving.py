@@ -109,7 +109,7 @@ class Receiving:
         self._received_us = time.time_ns() // 1000
         self._count = 0
         self._sink = AttributesSink(limits)
-        self._head: bytearray | None = bytearray()
+        self._head = bytearray()  # until the study, and so the key, is known
         self._writer: BlobWriter | None = None
         self._part10: Part10Reader | None = None
         self._scanner: Scanner | None = None
@@ -180,7 +180,7 @@ class Receiving:
         if self._writer is not None:
             self._writer.abort()  # of no effect once finished
             self._writer = None
-        self._head = None
+        self._head = bytearray()
 
     def _after_head(self, part10: Part10Reader, data: Buffer) -> Buffer:
         rest = part10.feed(data)
@@ -197,12 +197,13 @@ class Receiving:
         if scanner is None:
             return
         scanner.feed(data)
-        if self._writer is not None:
-            self._writer.write(data)
-        elif self._head is not None:
-            self._head += data
-            if scanner.study is not None or len(self._head) > self._limits.head_bytes:
-                self._open_writer(scanner.study)
+        writer = self._writer
+        if writer is None:
+            if scanner.study is None and len(self._head) + len(data) <= self._limits.head_bytes:
+                self._head += data
+                return
+            writer = self._open_writer(scanner.study)
+        writer.write(data)
 
     def _open_writer(self, study: str | None) -> BlobWriter:
         """Choose the study's key and begin the blob with what was held back."""
@@ -222,9 +223,8 @@ class Receiving:
             owner = f"import/{self._batch}/{owner}"
         key = self._store.keys.for_study(owner)
         self._writer = self._store.writer(key)
-        if self._head is not None:
-            self._writer.write(self._head)
-            self._head = None
+        self._writer.write(self._head)
+        self._head = bytearray()
         return self._writer
 
     def _finish(self) -> Outcome:

@@ -16,8 +16,10 @@ from vna.dimse.sender import Sender
 from vna.dimse.stores import Result, Sent
 from vna.engines import Engines
 from vna.errors import NotFound
-from vna.jobs.reading import Reader, Reads, selection_of
-from vna.jobs.task import LEFT, Ending, Handler, How, Task
+from vna.jobs import attempts
+from vna.jobs.attempts import Attempt, attempted, is_out_of_resources, may_be_taken_later
+from vna.jobs.reading import Reader, Reads
+from vna.jobs.task import Ending, Handler, Task
 from vna.operate.pushes import ASK
 from vna.retrieve.retrieval import Retrieval, Tally
 
@@ -25,9 +27,6 @@ KIND = "forward"
 
 _NOTE_S = 1.0  # between two notes of how far it is
 _NOTE = 100  # instances of one note
-# answers after which the same instance may well be taken later: out of resources (PS3.4 Table
-# B.2-1), processing failure, resource limitation (PS3.7 C)
-_LATER = frozenset({0x0110, 0x0213})
 
 
 def forwarding(engines: Engines, settings: Settings) -> Handler:
@@ -62,20 +61,9 @@ def send(
     reader: Reads,
 ) -> None:
     """Send what waits of a job, each instance noted; what is taken later stays waiting."""
-    who, what = reader.principal, task.job.kind
-    found = engines.retrieve.retrieval(who, selection_of(waiting), what=what)
-    numbers = {item.instance: item.number for item in waiting}
-    there = {str(one.ref.instance) for one in found.listed}
-    task.note(reader.absent(waiting, there))
-    if not found.listed:
-        return
-    tally = Tally(len(found))
-    how = "broken off"
-    try:
-        _sent(task, _sending(remote, settings, reader, found), numbers, tally)
-        how = "done" if not tally.remaining else "left"
-    finally:
-        engines.retrieve.sent(who, found, tally, what=what, to=remote.ae_title, how=how)
+    with attempted(task, engines, waiting, reader=reader, to=remote.ae_title) as attempt:
+        if attempt.found.listed:
+            _sent(task, _sending(remote, settings, reader, attempt.found), attempt)
 
 
 def _sending(
@@ -90,14 +78,12 @@ def _sending(
     return lambda: sender.send(reader.instances(found))
 
 
-def _sent(
-    task: Task, send: Callable[[], Iterable[Sent]], numbers: dict[str, int], tally: Tally
-) -> None:
+def _sent(task: Task, send: Callable[[], Iterable[Sent]], attempt: Attempt) -> None:
     went: list[Settled] = []
     noted = time.monotonic()
     with closing(send()) as results:  # type: ignore[type-var]
         for sent in results:
-            went.append(_settled(sent, numbers[sent.outgoing.ref.instance], tally))
+            went.append(_settled(sent, attempt.numbers[sent.outgoing.ref.instance], attempt.tally))
             if len(went) >= _NOTE or time.monotonic() - noted >= _NOTE_S:
                 task.note(went)
                 went, noted = [], time.monotonic()
@@ -121,28 +107,12 @@ def _settled(sent: Sent, number: int, tally: Tally) -> Settled:
 
 def _may_be_taken_later(sent: Sent) -> bool:
     code = sent.status.code
-    return code & 0xFF00 == 0xA700 or (sent.is_answered and code in _LATER)
+    return may_be_taken_later(code) if sent.is_answered else is_out_of_resources(code)
 
 
 def ending(task: Task) -> Ending:
-    """Say how an attempt ended, by the states of the instances."""
-    found = task.items()
-    waiting = [item for item in found if item.state == "waiting"]
-    failed = [item for item in found if item.state == "failed"]
-    if waiting and task.must_leave:
-        return LEFT
-    if waiting:
-        why = next((item.cause for item in waiting if item.cause), "")
-        return Ending(
-            how=How.LATER, cause=f"{len(waiting)} of {len(found)} instances wait. {why}".strip()
-        )
-    if failed:
-        why = failed[0].cause or ""
-        return Ending(
-            how=How.FAILED,
-            cause=f"{len(failed)} of {len(found)} instances were not taken. {why}".strip(),
-        )
-    return Ending(how=How.DONE, follow=_asking(task.job, found))
+    """Say how an attempt ended; where all were taken and that is wanted, ask for commitment."""
+    return attempts.ending(task, lambda found: _asking(task.job, found))
 
 
 def _asking(job: Job, found: Sequence[Item]) -> Callable[[Connection], None] | None:

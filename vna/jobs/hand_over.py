@@ -15,6 +15,7 @@ from vna.db.work import Settled
 from vna.engines import Engines
 from vna.errors import NotFound, NotPermitted
 from vna.jobs import forward, stow
+from vna.jobs.attempts import ending
 from vna.jobs.reading import WITHHELD, Reads
 from vna.jobs.task import Ending, Handler, How, Task
 from vna.retrieve.outgoing import Outgoing
@@ -43,7 +44,7 @@ def handing_over(engines: Engines, settings: Settings) -> Handler:
         peer = stow.known(engines, reader.standing.peer)
         if waiting:
             stow.send(task, engines, settings, peer, waiting, reader=reader)
-        return stow.ending(task)
+        return ending(task)
 
     return hand_over
 

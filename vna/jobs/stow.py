@@ -6,7 +6,6 @@ One that cannot be read here spoils its request, and is left out of the next.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -17,9 +16,10 @@ from vna.dicom.part10 import group2_for
 from vna.dicom.refs import UID
 from vna.engines import Engines
 from vna.errors import NotFound, Unavailable, VNAError
-from vna.jobs.reading import Reader, Reads, selection_of
+from vna.jobs.attempts import Attempt, attempted, ending, may_be_taken_later
+from vna.jobs.reading import Reader, Reads
 from vna.jobs.stow_client import Answer, Client, Part
-from vna.jobs.task import LEFT, Ending, Handler, How, Task
+from vna.jobs.task import Ending, Handler, Task
 from vna.retrieve.outgoing import Outgoing
 from vna.retrieve.retrieval import Retrieval, Tally
 
@@ -28,8 +28,6 @@ KIND = "stow"
 _MOST = 100  # instances of one request
 _MOST_BYTES = 256 << 20
 _UNANSWERED = "The answer does not name it."
-# reasons after which the same instance may well be taken later (PS3.18 Table I.2-2)
-_LATER = frozenset((0x0110, 0x0213))
 
 
 def storing(engines: Engines, settings: Settings) -> Handler:
@@ -72,26 +70,21 @@ def send(
     reader: Reads,
 ) -> None:
     """Send what waits of a job, each instance noted; what is taken later stays waiting."""
-    who, what = reader.principal, task.job.kind
-    found = engines.retrieve.retrieval(who, selection_of(waiting), what=what)
-    numbers = {UID(item.instance): item.number for item in waiting}
-    there = {str(one.ref.instance) for one in found.listed}
-    task.note(reader.absent(waiting, there))
-    if not found.listed:
-        return
-    tally = Tally(len(found))
-    how = "broken off"
-    try:
-        with Client(peer, settings) as client:
-            for batch in _batches(reader, found):
-                if task.must_leave:
-                    break
-                went = _stored(client, batch, peer, settings)
-                _count(went, tally)
-                task.note([_settled(numbers[uid], answer) for uid, answer in went.items()])
-        how = "done" if not tally.remaining else "left"
-    finally:
-        engines.retrieve.sent(who, found, tally, what=what, to=peer.name, how=how)
+    with attempted(task, engines, waiting, reader=reader, to=peer.name) as attempt:
+        if attempt.found.listed:
+            _all_stored(task, attempt, peer, settings, reader)
+
+
+def _all_stored(
+    task: Task, attempt: Attempt, peer: Peer, settings: Settings, reader: Reads
+) -> None:
+    with Client(peer, settings) as client:
+        for batch in _batches(reader, attempt.found):
+            if task.must_leave:
+                break
+            went = _stored(client, batch, peer, settings)
+            _count(went, attempt.tally)
+            task.note([_settled(attempt.numbers[uid], answer) for uid, answer in went.items()])
 
 
 def _batches(reader: Reads, found: Retrieval) -> Iterator[list[Outgoing]]:
@@ -195,23 +188,6 @@ def _count(went: dict[UID, Answer], tally: Tally) -> None:
 def _settled(number: int, answer: Answer) -> Settled:
     code = answer.reason
     state = answer.state
-    if state == "failed" and code is not None and (code & 0xFF00 == 0xA700 or code in _LATER):
+    if state == "failed" and code is not None and may_be_taken_later(code):
         state = "waiting"
     return Settled(number, state, code, answer.cause)
-
-
-def ending(task: Task) -> Ending:
-    """Say how an attempt ended, by the states of the instances."""
-    found = task.items()
-    counts = {s: sum(1 for _ in g) for s, g in itertools.groupby(sorted(i.state for i in found))}
-    waiting, failed = counts.get("waiting", 0), counts.get("failed", 0)
-    if waiting and task.must_leave:
-        return LEFT
-    why = next((i.cause for i in found if i.cause and i.state in ("waiting", "failed")), "")
-    if waiting:
-        told = f"{waiting} of {len(found)} instances wait. {why}"
-        return Ending(how=How.LATER, cause=told.strip())
-    if failed:
-        told = f"{failed} of {len(found)} instances were not taken. {why}"
-        return Ending(how=How.FAILED, cause=told.strip())
-    return Ending(how=How.DONE)

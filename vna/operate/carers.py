@@ -39,7 +39,8 @@ from vna.index.deleted import known_to, mark_applied
 from vna.operate import carer_entries as entries
 from vna.operate.carer_book import SQL, CarerBook, Given, Named, Stop
 from vna.operate.carer_desk import CarerDesk
-from vna.operate.patient_accounts import Own, PatientAccounts
+from vna.operate.own_accounts import Own
+from vna.operate.patient_accounts import PatientAccounts
 from vna.patients import store
 from vna.patients.matching import resolve
 from vna.patients.store import Identity

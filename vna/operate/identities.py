@@ -3,18 +3,17 @@
 Rules make identities and propose; they never make two ids one person but by a number that
 identifies. A decision is in the journal before it is answered, can be turned round by the next one,
 and rewrites nothing: a link taken back leaves everything as it was before. A link that shows more
-of somebody to others takes two people (`identity_proposals`).
+of somebody to others takes two people (`identity_proposals`). How a decision takes effect is
+`identity_decisions`, what people are shown `identity_views`.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from vna.access.audit import Audit, Event
-from vna.access.principal import Principal, system
-from vna.blobs.journal import Entry, Journal
+from vna.access.principal import Principal
+from vna.blobs.journal import Journal
 from vna.blobs.layout import created_at
 from vna.blobs.store import BlobStore
 from vna.config import Settings
@@ -23,68 +22,23 @@ from vna.dicom.refs import UID, StudyRef
 from vna.errors import Conflict, InvalidRequest, NotFound, NotProven, Unavailable, VNAError
 from vna.index import deleted
 from vna.operate.corrections import Suspend
-from vna.operate.identity_entries import APART, BOUND, DECEASED, LINK, described, reading_of
+from vna.operate.identity_decisions import LATER, STATES, IdentityDecisions
+from vna.operate.identity_entries import APART, BOUND, DECEASED, LINK, described
 from vna.operate.identity_proposals import (
     IdentityProposals,
     require_reason,
     require_whole,
 )
-from vna.patients import proposals, store
-from vna.patients.matching import look_at, resolve
+from vna.operate.identity_views import IdentityViews, Studies, covered, studies_of
+from vna.patients import store
+from vna.patients.matching import look_at
 from vna.patients.numbers import read_issuers
-from vna.patients.proposals import Proposal, Refusal
+from vna.patients.proposals import Proposal
 from vna.patients.store import Case, Decision, Identity, Standing, pair_of
 
-__all__ = [
-    "Case",
-    "Identity",
-    "IdentityEngine",
-    "Person",
-    "Proposal",
-    "Proposed",
-    "Standing",
-    "Work",
-]
-
-_OPS = frozenset({LINK, APART, DECEASED, BOUND})
-
-_STATES = {LINK: "linked", APART: "apart"}
-_LATER = "This is written down and will take effect as soon as the index can be changed."
 _PARTED = "Two patients were taken for one: look at what was shared of them."
 _BATCH = 200
-_LISTED = 1000
 _AT_ONCE = 1000  # studies whose patients are looked at before what is shown of two is asked
-
-Studies = tuple[tuple[UID, bytes], ...]
-"""Studies, each with the identity it is about."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Person:
-    """One person: the identities that links hold together, their pairs, studies and history."""
-
-    id: bytes
-    identities: tuple[Identity, ...]
-    cases: tuple[Case, ...]
-    studies: tuple[tuple[UID, bytes], ...]
-    history: tuple[Decision, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
-    """One thing that waits for somebody: two identities that may be one person."""
-
-    case: Case
-    first: Identity
-    second: Identity
-    refused: Refusal | None = None  # that they are one was proposed before
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proposed(Work):
-    """What somebody has proposed of two identities: it waits for a second person."""
-
-    proposal: Proposal
 
 
 class IdentityEngine:
@@ -106,7 +60,9 @@ class IdentityEngine:
         self._database = database
         self._audit = audit
         self._issuers = read_issuers(settings.patients.identifying)
+        self._decisions = IdentityDecisions(journal=self._journal, database=database, audit=audit)
         self.proposals = IdentityProposals(database=database, audit=audit)
+        self.views = IdentityViews(database, self.proposals)
 
     def keep_up(self, most: int | None = None) -> int:
         """Look at the patients of studies that are new or say something else; count the studies."""
@@ -126,76 +82,6 @@ class IdentityEngine:
         """
         with self._database.reading() as conn:
             return store.standing(conn, study)
-
-    def worklist(self, principal: Principal) -> list[Work]:
-        """List what waits for somebody to decide, the most urgent first."""
-        require_whole(principal)
-        return self._listed(store.work)
-
-    def linked(self, principal: Principal) -> list[Work]:
-        """List which two were last said to be one person: who was mistaken takes it back here."""
-        require_whole(principal)
-        return self._listed(store.linked)
-
-    def proposed(self, principal: Principal) -> list[Proposed]:
-        """List which links wait for a second person, the longest waiting first."""
-        waiting = self.proposals.waiting(principal, _LISTED)
-        with self._database.reading() as conn:
-            known = store.find(conn, [one for held in waiting for one in held.pair])
-            cases = [(held, store.case(conn, held.pair)) for held in waiting]
-        return [
-            Proposed(case=case, first=known[one.first], second=known[one.second], proposal=one)
-            for one, case in cases
-            if case is not None and one.first in known and one.second in known
-        ]
-
-    def _listed(self, cases_of: Callable[[Connection, int], list[Case]]) -> list[Work]:
-        with self._database.reading() as conn:
-            cases = cases_of(conn, _LISTED)
-            known = store.find(conn, [one for case in cases for one in case.pair])
-            refused = proposals.refusals(conn, [case.pair for case in cases])
-        return [
-            Work(
-                case=case,
-                first=known[case.pair[0]],
-                second=known[case.pair[1]],
-                refused=refused.get(case.pair),
-            )
-            for case in cases
-            if case.pair[0] in known and case.pair[1] in known
-        ]
-
-    def alerts(self, principal: Principal) -> list[tuple[UID, Identity]]:
-        """List studies that were made after their patient had died (R9)."""
-        require_whole(principal)
-        with self._database.reading() as conn:
-            rows = store.alerts(conn, _LISTED)
-            known = store.find(conn, [identity for _, identity, _ in rows])
-        late = [(UID(study), known[one]) for study, one, _ in rows if one in known]
-        return [one for one in late if principal.scope.covers(StudyRef(one[0]))]
-
-    def named(self, principal: Principal, issuer: str, patient_id: str) -> list[Identity]:
-        """List what an issuer has given an id to: the identity, then its shadows."""
-        require_whole(principal)
-        with self._database.reading() as conn:
-            return store.named(conn, issuer, patient_id)
-
-    def person(self, principal: Principal, identity: bytes) -> Person:
-        """Show the person an identity belongs to. Raises `NotFound`."""
-        require_whole(principal)
-        with self._database.reading() as conn:
-            found = store.find(conn, [identity]).get(identity)
-            if found is None:
-                raise NotFound("There is no such identity.")
-            identities = store.of_person(conn, found.person)
-            ids = [one.id for one in identities]
-            return Person(
-                id=found.person,
-                identities=tuple(identities),
-                cases=tuple(store.cases_of(conn, ids)),
-                studies=_seen(principal, _studies(conn, [found.person])),
-                history=tuple(store.history(conn, ids)),
-            )
 
     def link(
         self, principal: Principal, one: bytes, other: bytes, *, reason: str
@@ -242,14 +128,14 @@ class IdentityEngine:
             args = {"reason": held.reason, "proposed_by": held.proposed_by}
             if not written:  # not again where the transaction is repeated
                 written.append(self._journal.append(LINK, target, args, principal.name))
-            self._take_effect(tx, self._journal.read(written[-1]), principal)
+            self._decisions.take_effect(tx, self._journal.read(written[-1]), principal)
 
         try:
             self._database.changing(work)
         except VNAError as exc:
             if not written:
                 raise
-            raise Unavailable(_LATER) from exc
+            raise Unavailable(LATER) from exc
         return self._studies_of(principal, first, second)
 
     def part(self, principal: Principal, one: bytes, other: bytes, *, reason: str) -> Studies:
@@ -290,7 +176,7 @@ class IdentityEngine:
         target = {"first": described(found)}
         args = {"died": died and died.strftime("%Y%m%d"), "reason": reason.strip()}
         entry = self._journal.append(DECEASED, target, args, principal.name)
-        self._effect(entry, principal)
+        self._decisions.effect(entry, principal)
         self.keep_up()  # the patient's studies are looked at again
 
     def bound(self, tx: Connection, principal: Principal, identity: bytes, *, account: str) -> None:
@@ -323,19 +209,11 @@ class IdentityEngine:
 
         Raises `Corrupt` when the journal cannot be read whole.
         """
-        for entry in self._journal.replay():
-            if entry.op in _OPS:
-                self._take(tx, entry)
-                deleted.mark_applied(tx, [entry.id], entry.op)
+        self._decisions.lay(tx)
 
     def catch_up(self, *, older_s: float) -> int:
         """Bring into the index what the journal says and a crash kept from it; count the acts."""
-        count = 0
-        for entry in self._journal.unknown(deleted.known_to(self._database), older_s=older_s):
-            if entry.op in _OPS:
-                self._apply(entry, system(f"recovery for {entry.actor}"))
-                count += 1
-        return count
+        return self._decisions.catch_up(older_s=older_s)
 
     def _look(self, tx: Connection) -> int:
         store.lock(tx)
@@ -355,7 +233,7 @@ class IdentityEngine:
         first, second = self._known(*pair_of(one, other))
         with self._database.reading() as conn:
             now = store.case(conn, (first.id, second.id))
-        if now is not None and now.state == _STATES[op] and now.decided_by is not None:
+        if now is not None and now.state == STATES[op] and now.decided_by is not None:
             raise Conflict(f"These two are {now.state} already.")
         return first, second, now
 
@@ -364,18 +242,18 @@ class IdentityEngine:
     ) -> Studies:
         target = {"first": described(first), "second": described(second)}
         args = {"reason": reason.strip()}
-        self._effect(self._journal.append(op, target, args, principal.name), principal)
+        self._decisions.effect(self._journal.append(op, target, args, principal.name), principal)
         return self._studies_of(principal, first, second)
 
     def _studies_of(self, principal: Principal, first: Identity, second: Identity) -> Studies:
         with self._database.reading() as conn:
             persons = {one.person for one in store.find(conn, [first.id, second.id]).values()}
-            return _seen(principal, _studies(conn, sorted(persons)))
+            return covered(principal, studies_of(conn, sorted(persons)))
 
     def _suspend_all(self, principal: Principal, *parties: Identity) -> None:
         """What was shared while two were one is shared no more until somebody has looked."""
         with self._database.reading() as conn:
-            studies = _studies(conn, sorted({one.person for one in parties}))
+            studies = studies_of(conn, sorted({one.person for one in parties}))
         for study, _ in studies:
             self._suspend(principal, StudyRef(study), _PARTED)
 
@@ -385,68 +263,3 @@ class IdentityEngine:
         if len(found) < len(ids):
             raise NotFound("There is no such identity.")
         return [found[one] for one in ids]
-
-    def _effect(self, entry: bytes, principal: Principal) -> None:
-        try:
-            self._apply(self._journal.read(entry), principal)
-        except VNAError as exc:
-            raise Unavailable(_LATER) from exc
-
-    def _apply(self, entry: Entry, principal: Principal) -> None:
-        """Let a decision take effect, unless it did before: one transaction with its audit row."""
-
-        def work(tx: Connection) -> None:
-            store.lock(tx)
-            self._take_effect(tx, entry, principal)
-
-        self._database.changing(work)
-
-    def _take_effect(self, tx: Connection, entry: Entry, principal: Principal) -> None:
-        if not deleted.mark_applied(tx, [entry.id], entry.op):
-            return
-        decision = self._take(tx, entry)
-        detail = {"act": entry.id.hex(), "first": decision.first.hex()}
-        if decision.second is not None:
-            detail["second"] = decision.second.hex()
-            outcome = "decided" if decision.proposed_by is None else "agreed"
-            pair = decision.first, decision.second
-            proposals.end(tx, pair, outcome, by=decision.actor)
-        if decision.proposed_by is not None:
-            detail["proposed_by"] = decision.proposed_by
-        kind = entry.op.replace("-", ".")
-        event = Event(kind=kind, outcome="done", detail=detail)
-        self._audit.write(tx, principal, [event])
-
-    def _take(self, tx: Connection, entry: Entry) -> Decision:
-        """Write one decision into the tables. Raises `Corrupt`."""
-        reading = reading_of(entry)
-        ids = [
-            resolve(tx, one.issuer, one.patient_id, one.said, source="journal", known_as=one.id).id
-            for one in reading.parties
-        ]
-        first, *rest = sorted(ids)
-        decision = Decision(
-            act=entry.id,
-            at=created_at(entry.id),
-            actor=entry.actor,
-            op=entry.op,
-            first=first,
-            second=rest[0] if rest else None,
-            reason=reading.reason,
-            proposed_by=reading.proposed_by,
-        )
-        store.note(tx, decision)
-        if entry.op == DECEASED:
-            store.set_death(tx, first, reading.died)
-        elif decision.second is not None and decision.second != first:
-            store.decide(tx, decision, _STATES[entry.op])
-            store.find_persons(tx, ids)
-        return decision
-
-
-def _studies(conn: Connection, persons: list[bytes]) -> Studies:
-    return tuple((UID(study), one) for study, one in store.studies_of(conn, persons))
-
-
-def _seen(principal: Principal, studies: Studies) -> Studies:
-    return tuple(one for one in studies if principal.scope.covers(StudyRef(one[0])))

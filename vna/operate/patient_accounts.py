@@ -1,41 +1,40 @@
-"""Patients' own accounts: bound to a person by a desk or by a link, confirmed, ended.
+"""Patients' own accounts at the desk: whose they are, their codes, confirmed, ended.
 
 A desk compares two things with somebody and hands over a code; who types it together with the birth
-date chooses how they sign in. Who has come by a link may make an account, too, but it shows nothing
-before a desk has compared: a link alone never opens the whole record. What an account sees is asked
-of the database at each request (`own_reach`), so that a link taken back is out of sight at once.
+date chooses how they sign in (`account_beginnings`). An account that was made from a link shows
+nothing before a desk has compared. What an account sees is asked of the database at each request
+(`own_reach`), so that a link taken back is out of sight at once; what its pages say is
+`own_accounts`.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import NoReturn
 
-from vna.access import bindings, held_changes, rates
+from vna.access import bindings, held_changes
 from vna.access.audit import Audit, Event
 from vna.access.bindings import Binding, Code, Proof
 from vna.access.people import People
 from vna.access.policy import require
 from vna.access.principal import Action, Principal
-from vna.access.rates import Rates
 from vna.access.roles import PATIENT
-from vna.access.sessions import Browser, person
 from vna.access.signing import Change, Changed
 from vna.config import Settings
 from vna.crypto.credentials import Vault
 from vna.db import statements
 from vna.db.pool import Connection, Database
 from vna.dicom.refs import UID, StudyRef
-from vna.errors import Conflict, InvalidRequest, NotAuthenticated, NotFound, TooMany
+from vna.errors import Conflict, InvalidRequest, NotFound
+from vna.operate.account_beginnings import AccountBeginnings
 from vna.operate.identities import IdentityEngine
+from vna.operate.own_accounts import OwnAccounts
 from vna.patients import store
 from vna.patients.store import Identity
 from vna.texts import marked
 
-__all__ = ["Binding", "Code", "Holder", "Issued", "Own", "PatientAccounts", "Waiting"]
+__all__ = ["Binding", "Code", "Holder", "Issued", "PatientAccounts", "Waiting"]
 
 PAPERS = "papers"
 COMPARED = ("name", "birth-date", "patient-id", "last-exam", "address", PAPERS)
@@ -44,11 +43,7 @@ CODE_S = 14 * 86400.0
 
 _SQL = statements.load("own")
 _AT_ONCE = 1000  # studies whose patients are looked at before a person is shown
-_TRIES = 20  # of an address in a quarter of an hour
 _REASON_MOST = 500
-_WRONG = marked("The code or the birth date is not right, or the code is no longer good.")
-_MADE = marked("An account was made by this link before: sign in with it.")
-_DATE = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})|(\d{1,2})[. /](\d{1,2})[. /](\d{4})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,17 +84,6 @@ class Waiting:
     study: UID
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Own:
-    """What a patient's pages say of their account."""
-
-    name: str = field(repr=False)
-    birth_date: dt.date | None = field(repr=False)
-    is_open: bool  # not open: it waits for staff
-    not_released: int  # studies under an embargo
-    released_by: dt.datetime | None
-
-
 class PatientAccounts:
     """Keeps patients' accounts. One a process, shared by its threads."""
 
@@ -122,9 +106,15 @@ class PatientAccounts:
         self._vault = vault
         self._identities = identities
         self._changed = changed
-        self._rates = Rates(database)
-
-    # ---- the desk --------------------------------------------------------------------------
+        self.own = OwnAccounts(database=database, audit=audit)
+        self.beginnings = AccountBeginnings(
+            database=database,
+            audit=audit,
+            settings=settings,
+            people=people,
+            vault=vault,
+            identities=identities,
+        )
 
     def holder(self, who: Principal, study: UID) -> Holder:
         """Show whom a study is about, and their accounts. Raises `NotPermitted`, `NotFound`."""
@@ -139,7 +129,7 @@ class PatientAccounts:
             raise NotFound(
                 marked("Nobody knows yet whom this study is about: look again in a minute.")
             )
-        found = self._identities.person(who, standing.identity)
+        found = self._identities.views.person(who, standing.identity)
         first = sorted(found.identities, key=lambda one: one.id != standing.identity)
         with self._database.reading() as conn:
             bound = bindings.of_identities(conn, [one.id for one in first])
@@ -267,125 +257,6 @@ class PatientAccounts:
             if one.identity in studies and who.scope.covers(StudyRef(studies[one.identity]))
         ]
 
-    # ---- coming in -------------------------------------------------------------------------
-
-    def redeem(self, code: str, born: str, browser: Browser) -> str:
-        """Begin to enrol by a code of the desk; return the secret of the cookie.
-
-        A wrong code and a wrong birth date look alike; five wrong birth dates lock a code. Raises
-        `NotAuthenticated`, `TooMany`.
-        """
-        limits = rates.address(browser.address, "desk-code", _TRIES)
-        if self._rates.take(limits):
-            raise TooMany
-        tried = self._database.changing(lambda tx: bindings.charge(tx, self._vault, code))
-        if tried is None or not self._is_born(tried.identity, born):
-            self._refuse(tried.login if tried else "unknown", browser)
-        self._rates.give_back(limits)
-
-        def work(tx: Connection) -> str:
-            bindings.give_back(tx, tried.account_id)
-            return bindings.let_in(tx, tried.account_id, lasts_s=self._settings.access.link_s)
-
-        return self._people.signing.follow_link(self._database.changing(work), browser)
-
-    def keep(
-        self, guest: Principal, grant_id: int, studies: Sequence[str], browser: Browser
-    ) -> str:
-        """Begin an account of somebody who came by a link and has proven what it asked.
-
-        It waits until a desk has compared. Returns the secret of the cookie. Raises `Conflict` when
-        an account was made by this link before, or the studies are not certainly one person's.
-        """
-        limits = rates.address(browser.address, "own-account", _TRIES)
-        if self._rates.take(limits):
-            raise TooMany
-        self._identities.keep_up(_AT_ONCE)  # a link may be opened moments after its study came
-        standings = [self._identities.standing(UID(study)) for study in studies]
-        of_one = {one.identity for one in standings if one is not None and not one.quarantined}
-        if len(of_one) != 1 or None in standings:
-            raise Conflict(marked("Ask at the desk for an account: this link does not say enough."))
-        (identity,) = of_one
-
-        def work(tx: Connection) -> str:
-            known = bindings.of_grant(tx, grant_id)
-            if known is not None and known.enrolled_at is not None:
-                raise Conflict(_MADE)
-            if known is None:
-                account_id, login = bindings.add(
-                    tx, identity, Proof.SHARE, by=guest.name, grant_id=grant_id
-                )
-                self._tell(tx, guest, "account.asked", {"account": login, "grant": grant_id})
-            else:
-                account_id = known.account_id
-            return bindings.let_in(tx, account_id, lasts_s=self._settings.access.link_s)
-
-        return self._people.signing.follow_link(self._database.changing(work), browser)
-
-    # ---- being in --------------------------------------------------------------------------
-
-    def own(self, account_id: int) -> Own | None:
-        """Say whose account it is, and what of theirs is yet to come; None when it is nobody's."""
-        with self._database.reading() as conn:
-            binding = bindings.of_account(conn, account_id)
-            known = {} if binding is None else store.find(conn, [binding.identity])
-            if binding is None or binding.identity not in known:
-                return None
-            count, until = conn.execute(_SQL.not_released, (account_id,)).fetchone() or (0, None)
-        said = known[binding.identity].said
-        is_open = binding.confirmed_at is not None
-        return Own(
-            name=said.name if is_open else "",
-            birth_date=said.born if is_open else None,
-            is_open=is_open,
-            not_released=count,
-            released_by=until,
-        )
-
-    def held_code(self, account_id: int) -> dt.datetime | None:
-        """Say from when on a code opens that a desk gave out for this person; None: none waits."""
-        with self._database.reading() as conn:
-            codes = bindings.codes(conn, bindings.beside(conn, account_id))
-        return min((one.opens_at for one in codes.values() if one.opens_at), default=None)
-
-    def stop_code(self, who: Principal, account_id: int) -> None:
-        """Make void what a desk gave out for one's own person and does not open yet.
-
-        Raises `NotFound`.
-        """
-
-        def work(tx: Connection) -> None:
-            if not bindings.void_held(tx, bindings.beside(tx, account_id)):
-                raise NotFound(marked("No code waits any more."))
-            self._tell(tx, who, "account.code.stopped", {"account": who.name})
-
-        self._database.changing(work)
-
-    def seen(self, account_id: int, studies: Sequence[str]) -> set[str]:
-        """Say which of some studies a patient has opened."""
-        with self._database.reading() as conn:
-            rows = conn.execute(_SQL.seen_of, (account_id, list(studies))).fetchall()
-        return {row[0] for row in rows}
-
-    def mark_seen(self, who: Principal, account_id: int, study: UID) -> None:
-        """Note that a patient has opened a study; it is new to them no more."""
-        require(who, Action.QUERY, StudyRef(study))
-        with self._database.transaction() as tx:
-            tx.execute(_SQL.mark_seen, (account_id, study))
-
-    def language(self, account_id: int) -> str | None:
-        """Say which language a patient chose."""
-        with self._database.reading() as conn:
-            row = conn.execute(_SQL.language_of, (account_id,)).fetchone()
-        return None if row is None else row[0]
-
-    def choose_language(self, account_id: int, language: str | None) -> None:
-        """Keep the language a patient chose; None: as their browser says."""
-        with self._database.transaction() as tx:
-            tx.execute(_SQL.choose_language, (account_id, language))
-
-    # ---- shared ----------------------------------------------------------------------------
-
     def _require(self, who: Principal, study: UID) -> None:
         """Accounts cross studies: who sees only some of the archive gives none."""
         require(who, Action.CORRECT, StudyRef(study))
@@ -413,34 +284,8 @@ class PatientAccounts:
             raise NotFound(marked("This person has no such account, or it ended."))
         return held
 
-    def _is_born(self, identity: bytes, typed: str) -> bool:
-        with self._database.reading() as conn:
-            found = store.find(conn, [identity]).get(identity)
-            persons = [] if found is None else store.of_person(conn, found.person)
-        day = read_day(typed)
-        return day is not None and day in {one.said.born for one in persons}
-
-    def _refuse(self, login: str, browser: Browser) -> NoReturn:
-        event = Event(kind="account.code", outcome="refused", detail={"account": login})
-        with self._database.transaction() as tx:
-            self._audit.write(tx, person(login, browser.address), [event])
-        raise NotAuthenticated(_WRONG)
-
     def _tell(self, tx: Connection, who: Principal, kind: str, detail: dict[str, object]) -> None:
         self._audit.write(tx, who, [Event(kind=kind, outcome="done", detail=detail)])
-
-
-def read_day(typed: str) -> dt.date | None:
-    """Read a birth date as people type it: year-month-day, or day.month.year."""
-    found = _DATE.fullmatch(typed.strip()[:40])
-    if found is None:
-        return None
-    year, month, day, first, second, last = found.groups()
-    numbers = (year, month, day) if year else (last, second, first)
-    try:
-        return dt.date(*(int(number) for number in numbers))
-    except ValueError:
-        return None
 
 
 def _require_compared(compared: Collection[str]) -> list[str]:

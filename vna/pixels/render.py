@@ -17,6 +17,7 @@ from vna.pixels.elements import Members, binary, text
 from vna.pixels.grey import grey
 from vna.pixels.lookup import has_palette
 from vna.pixels.rendering import MEDIA, WITH_PROFILE, Profile, Rendering, Viewport
+from vna.pixels.thinning import thinned
 
 Array = NDArray[Any]  # of integers or floats
 
@@ -25,6 +26,8 @@ def rendered(frame: FrameSource, how: Rendering, members: bytes, number: int) ->
     """Render frame `number` of its image; `members` is the DICOM JSON of what decides its looks."""
     array, photometric = decoded(frame)
     read = orjson.loads(members)
+    if how.thinned and photometric.startswith("MONOCHROME") and "state" not in read:
+        array = thinned(array, frame.description, how.viewport)
     picture = shown(array, photometric, frame, members, how)
     if how.overlays:
         picture = overlays.laid_over(picture, read, array, number)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -55,18 +55,15 @@ class Rendering:
     window: Window | None = None
     viewport: Viewport | None = None
     enlarge: bool = True
+    thinned: bool = False  # a thumbnail: some rows and columns of a large frame say enough
     overlays: bool = False
     patient: tuple[str, ...] = ()
     technique: tuple[str, ...] = ()
     profile: Profile = Profile.NO
 
-    def told(self) -> dict[str, Any]:
-        """Write it for the wire."""
-        return asdict(self)
-
     @classmethod
     def of(cls, told: dict[str, Any]) -> Rendering:
-        """Read what `told` wrote."""
+        """Read it from the wire, where it is JSON."""
         window, viewport = told.pop("window"), told.pop("viewport")
         if window is not None:
             window = Window(**window | {"function": Function(window["function"])})

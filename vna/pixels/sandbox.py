@@ -170,7 +170,7 @@ class PixelPool:
         pixels = frame.description.pixels
         if how.viewport is not None:
             pixels = max(how.viewport.width * how.viewport.height, pixels)
-        asked = request("render", frame, how=how.told(), members=members.decode(), number=number)
+        asked = request("render", frame, how=how, members=members.decode(), number=number)
         return self._call(asked, frame.data, pixels * 4 + _SLACK)
 
     def unpack(self, media: str, data: bytes) -> tuple[PixelDescription, bytes]:

@@ -91,8 +91,12 @@ class QueryEngine:
             names = [name_of(key.tag) for key in query.keys]
             self._audit.asked(principal, query.level.value, names, rows)
 
-        reading = partial(self._database.reading, statement_s=self._statement_s)
         within = principal.scope.within()
+        reading = (
+            self._database.pointing
+            if search.names_one(query, within)
+            else partial(self._database.reading, statement_s=self._statement_s)
+        )
         describe = describer(self._store, query, within)
         search_ = _Search(
             reading,

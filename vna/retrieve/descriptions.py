@@ -52,7 +52,7 @@ class Descriptions:
         require(principal, Action.RETRIEVE, ref)
         within = principal.scope.within()
         whole = principal.scope.covers(ref)
-        with self._database.reading() as conn:
+        with self._database.pointing() as conn:
             now = rows.revision(conn, ref)
             kept = self._kept.find(ref, str(now)) if whole and now else None
             found = rows.sealed(conn, ref, within=within) if kept is None and now else []
@@ -69,7 +69,7 @@ class Descriptions:
     def state(self, principal: Principal, ref: Ref) -> tuple[str, datetime]:
         """Say what state an answer is of, and since when; see `RetrieveEngine.state`."""
         require(principal, Action.RETRIEVE, ref)
-        with self._database.reading() as conn:
+        with self._database.pointing() as conn:
             found = rows.revision(conn, ref)
         if found is None:
             raise NotFound

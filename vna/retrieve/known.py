@@ -5,6 +5,8 @@ The tables and descriptions read lately are kept; an overlay of corrections make
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,15 +16,18 @@ import orjson
 from vna.blobs.store import BlobStore
 from vna.config import Limits
 from vna.db.pool import Database
-from vna.errors import NotFound, Unavailable
+from vna.dicom.corrected import Overlay
+from vna.errors import NotFound, Unavailable, VNAError
 from vna.index import locate
 from vna.index import metadata as rows
 from vna.index.locate import Located
+from vna.index.metadata import Sealed, Shown
 from vna.pixels.description import PixelDescription
 from vna.pixels.looks import Looks, looks
 from vna.retrieve import frames
 from vna.retrieve.datasets import value_bytes
 from vna.retrieve.kept import Lately
+from vna.retrieve.kinds import Kind, kind_of
 from vna.retrieve.legend import frame_ms, legend
 from vna.retrieve.metadata import unsealed
 from vna.retrieve.overlays import Overlays
@@ -60,11 +65,22 @@ class Knowledge:
     def of(self, located: Located) -> Known:
         """Read what an image's looks depend on, as corrections have it. Raises `NotFound`."""
 
+        return self._of(located, lambda: self._row(located))
+
+    def learn(self, shown: Shown) -> None:
+        """Take in what one query gave of an image, so that nothing is asked for it again."""
+        self._tables.get(shown.located.blob_id, lambda: shown.table or b"")
+        if kind_of(shown.located) is Kind.IMAGE:
+            with suppress(VNAError):  # who asks for it is told
+                self._of(shown.located, lambda: shown.sealed)
+
+    def _of(self, located: Located, row: Callable[[], Sealed]) -> Known:
+        overlay = self._overlays.of(located.ref.study, located.changed_at)
+
         def read() -> Known:
-            members, weight = self.read(located)
+            members, weight = self._opened(row(), overlay)
             return self._told(located, members, weight, self.table(located))
 
-        overlay = self._overlays.of(located.ref.study, located.changed_at)
         return self._known.get((located.blob_id, overlay and overlay.version), read)
 
     def apart(
@@ -89,26 +105,28 @@ class Knowledge:
 
     def read(self, located: Located) -> tuple[dict[str, Any], int]:
         """Read the DICOM JSON of an instance that may be seen, and its size."""
-        with self._database.reading() as conn:
+        overlay = self._overlays.of(located.ref.study, located.changed_at)
+        return self._opened(self._row(located), overlay)
+
+    def _row(self, located: Located) -> Sealed:
+        with self._database.pointing() as conn:
             found = rows.sealed(conn, located.ref, within=None)
         if not found:
             raise NotFound
         _require_same(located, found[0].blob_id)
-        data = unsealed(self._store, found[0], self._limits)
-        overlay = self._overlays.of(located.ref.study, located.changed_at)
+        return found[0]
+
+    def _opened(self, row: Sealed, overlay: Overlay | None) -> tuple[dict[str, Any], int]:
+        data = unsealed(self._store, row, self._limits)
         if overlay is not None:
             data = self._overlays.json(data, overlay)
         return orjson.loads(data), len(data)
-
-    def note_table(self, located: Located, table: bytes | None) -> None:
-        """Take note of a frame table that was read on the way."""
-        self._tables.get(located.blob_id, lambda: table or b"")
 
     def table(self, located: Located) -> bytes | None:
         """Read where the frames of an instance are; None when it has none."""
 
         def read() -> bytes:
-            with self._database.reading() as conn:
+            with self._database.pointing() as conn:
                 found = locate.with_frames(conn, located.ref, within=None)
             if found is None:
                 raise NotFound

@@ -77,7 +77,7 @@ class Mastered:
 
 def contents_of(retrieve: RetrieveEngine, found: Iterable[Located]) -> str:
     """Hash which bytes a disc is made of: a correction or a deletion makes it another one."""
-    names = sorted(retrieve.revision_of(located) for located in found)
+    names = sorted(retrieve.forms.revision_of(located) for located in found)
     return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
 
@@ -175,12 +175,12 @@ class Mastering:
         """Read a file to its end: every byte of it is authenticated on the way."""
         if self._must_leave():
             raise Left
-        return _digest(self._retrieve.whole(located))
+        return _digest(self._retrieve.forms.whole(located))
 
     # -- the files -----------------------------------------------------------------------------
 
     def _files(self, entries: Sequence[_Entry], spool: Spool) -> list[tuple[File, bytes]]:
-        made = [(File(e.path, self._retrieve.whole(e.located)), e.digest) for e in entries]
+        made = [(File(e.path, self._retrieve.forms.whole(e.located)), e.digest) for e in entries]
         studies, pictures = self._pages(entries, spool)
         written = [
             ("DICOMDIR", dicomdir([self._listed(entry) for entry in entries])),
@@ -202,7 +202,7 @@ class Mastering:
             file_id=entry.names,
             sop_class=located.sop_class,
             sop_instance=located.ref.instance,
-            transfer_syntax=self._retrieve.syntax_of(located),
+            transfer_syntax=self._retrieve.forms.syntax_of(located),
             keys=entry.members,
         )
 

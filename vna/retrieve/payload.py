@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -71,11 +73,41 @@ def collected(payload: Payload) -> bytes | bytearray:
     if payload.stretch is None:
         return b"".join(payload.chunks)
     data = bytearray(payload.stretch.length)
-    at = 0
-    for piece in payload.stretch.walk(0, len(data)):
-        data[at : at + len(piece)] = piece
-        at += len(piece)
+    _fill(memoryview(data), payload.stretch)
     return data
+
+
+class Rooms:
+    """Work space for payloads of usual size, used again: fresh memory costs more than the copy."""
+
+    def __init__(self, size: int = 1 << 20, kept: int = 4) -> None:
+        self._size = size
+        self._free: deque[bytearray] = deque(maxlen=kept)
+
+    @contextmanager
+    def collected(self, payload: Payload) -> Iterator[Buffer]:
+        """Give all of a payload in one piece, good until the context is left."""
+        stretch = payload.stretch
+        if stretch is None or stretch.length > self._size:
+            yield collected(payload)
+            return
+        try:
+            room = self._free.pop()
+        except IndexError:
+            room = bytearray(self._size)
+        try:
+            view = memoryview(room)[: stretch.length]
+            _fill(view, stretch)
+            yield view
+        finally:
+            self._free.append(room)
+
+
+def _fill(view: memoryview, stretch: Stretch) -> None:
+    at = 0
+    for piece in stretch.walk(0, stretch.length):
+        view[at : at + len(piece)] = piece
+        at += len(piece)
 
 
 def path_of(ref: InstanceRef) -> str:

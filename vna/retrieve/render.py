@@ -22,7 +22,7 @@ from vna.db.pool import Database
 from vna.dicom.refs import InstanceRef, Ref
 from vna.dicom.uids import syntax
 from vna.errors import NotAcceptable, NotFound, TooLarge, Undecodable
-from vna.index import locate
+from vna.index import locate, metadata
 from vna.index.locate import Located
 from vna.pixels.description import FrameSource
 from vna.pixels.looks import for_image
@@ -33,7 +33,7 @@ from vna.retrieve.kept import Lately
 from vna.retrieve.kinds import Kind, kind_of, offers
 from vna.retrieve.known import Knowledge, Known
 from vna.retrieve.overlays import Overlays
-from vna.retrieve.payload import Payload, collected, path_of
+from vna.retrieve.payload import Payload, Rooms, path_of
 from vna.retrieve.state import Referenced, State, referenced
 from vna.retrieve.wish import Wish
 
@@ -83,22 +83,23 @@ class RenderEngine:
             limits=settings.limits,
             overlays=Overlays(database, settings),
         )
+        self._rooms = Rooms()
         self._pictures: Lately[bytes] = Lately(settings.pixels.cache_bytes, len)
 
     def find(self, principal: Principal, ref: Ref, what: str = "rendered") -> list[Located]:
         """Every current instance of `ref` in the archive's order. Raises `NotFound` when none."""
         require(principal, Action.RETRIEVE, ref)
         within = principal.scope.within()
-        with self._database.reading() as conn:
-            if isinstance(ref, InstanceRef):  # the same query gives the frame table
-                one = locate.with_frames(conn, ref, within=within)
-                found = [] if one is None else [one[0]]
+        with self._database.pointing() as conn:
+            if isinstance(ref, InstanceRef):  # the same query gives all its looks depend on
+                one = metadata.shown(conn, ref, within=within)
+                found = [] if one is None else [one.located]
             else:
                 one, found = None, locate.instances(conn, ref, within=within)
         if not found:
             raise NotFound
         if one is not None:
-            self._stored.note_table(*one)
+            self._stored.learn(one)
         self._audit.read(principal, ref.study, what, count=len(found), size=0)
         telemetry.RETRIEVALS.labels(what).inc(len(found))
         return found
@@ -108,7 +109,7 @@ class RenderEngine:
         require(principal, Action.RETRIEVE)
         if not principal.scope.touches(ref):
             raise NotFound
-        with self._database.reading() as conn:
+        with self._database.pointing() as conn:
             found = locate.instances(conn, ref, within=principal.scope.within())
         if not found:
             raise NotFound
@@ -309,15 +310,14 @@ class RenderEngine:
         known, located, state = sight.known, sight.located, sight.state
         stored = self._stored.frame(located, known.table, number)
         self._pool.check_size(known.description, stored.length or 0)
-        source = FrameSource(
-            transfer_syntax=located.transfer_syntax,
-            data=collected(stored),
-            description=known.description,
-        )
         applied = for_image(state.looks, located.ref.instance, number) if state else None
         members = known.looks.of_frame(number, applied)
         how = wish.rendering(media, known.texts)
-        return self._pool.render(source, how, members=members, number=number)
+        with self._rooms.collected(stored) as data:
+            source = FrameSource(
+                transfer_syntax=located.transfer_syntax, data=data, description=known.description
+            )
+            return self._pool.render(source, how, members=members, number=number)
 
     # -- presentation states -------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ class Wish:
     annotation: frozenset[str] = frozenset()
     profile: Profile = Profile.NO
     enlarge: bool = True
+    thinned: bool = False
 
     def choose(self, offered: Sequence[str]) -> str | None:
         """Pick the media type to give out of those offered, the default first; None: none fits."""
@@ -45,6 +46,7 @@ class Wish:
             window=self.window,
             viewport=self.viewport,
             enlarge=self.enlarge,
+            thinned=self.thinned,
             overlays=bool(self.annotation),
             patient=texts["patient"] if "patient" in self.annotation else (),
             technique=texts["technique"] if "technique" in self.annotation else (),
@@ -72,7 +74,7 @@ class Wish:
     def looks(self) -> tuple[object, ...]:
         """Return everything that a picture of one media type depends on."""
         how = (self.quality, self.window, self.viewport, self.annotation, self.profile)
-        return (*how, self.enlarge)
+        return (*how, self.enlarge, self.thinned)
 
     def but(self, **changes: Any) -> Wish:  # any field of this class
         """Return it with something changed."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, LiteralString
 
 import orjson
 
@@ -98,8 +98,7 @@ def add(rooms: Rooms, tx: Act, terms: Terms, made: Made, *, waits: bool = False)
         "ends_at": terms.until,
         "state": "pending" if terms.to is None or waits else "invited",
     }
-    tx.execute(SQL.add_fresh_grant, row)
-    _write_down(tx, row, terms.actor)
+    _write(tx, SQL.add_grant, row, terms.actor)
     if terms.to is not None and not waits:
         send_link(
             rooms,
@@ -118,14 +117,14 @@ def add(rooms: Rooms, tx: Act, terms: Terms, made: Made, *, waits: bool = False)
         )
 
 
-def write(tx: Act, row: dict[str, Any], actor: str) -> None:
-    """Write a grant's row, and the same into the journal."""
-    if tx.execute(SQL.add_grant, row).fetchone() is None:
+def renew(tx: Act, row: dict[str, Any], actor: str) -> None:
+    """Put a grant under new secrets, in its row and in the journal. Raises `Conflict`."""
+    _write(tx, SQL.renew_grant, row, actor)
+
+
+def _write(tx: Act, statement: LiteralString, row: dict[str, Any], actor: str) -> None:
+    if tx.execute(statement, row).fetchone() is None:
         raise Conflict("This grant was changed at the same moment; look at it again.")
-    _write_down(tx, row, actor)
-
-
-def _write_down(tx: Act, row: dict[str, Any], actor: str) -> None:
     target = {"share": row["share_id"], "grant": row["grant_id"]}
     tx.write_down(records.GRANT, target, row, actor)
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from vna.sharing import granting
 from vna.sharing.consent_texts import SQL
+from vna.sharing.reminders import Link, remind
 from vna.sharing.rooms import Act, Rooms
 from vna.telemetry import SHARE_ACTS
 
 _TURN = 100
 _DAY_S = 86400.0
-_KIND, _BY = "unopened", "archive"
+_KIND = "unopened"
 
 
 class Notices:
@@ -36,18 +36,8 @@ class Notices:
         def work(tx: Act) -> bool:
             if tx.execute(SQL.add_notice, (grant_id, _KIND, issued_at)).fetchone() is None:
                 return False
-            self._rooms.outbox.post(
-                tx.tx,
-                to=granting.open_channel(self._rooms, tx, channel),
-                template=_KIND,
-                values={"number": number, "until": ends_at.date().isoformat()},
-                language=language,
-                until=ends_at,
-                channel_id=channel,
-                share_id=share_id,
-                grant_id=grant_id,
-                requested_by=_BY,
-            )
+            link = Link(grant_id, share_id, channel, language, number, ends_at)
+            remind(self._rooms, tx.tx, _KIND, link)
             return True
 
         is_sent = self._rooms.act(work)

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from dataclasses import dataclass
+
 from vna.db.pool import Connection
 from vna.sharing import granting
 from vna.sharing.rooms import SQL, Rooms
 
 _TEMPLATE = "expiring"
 _MOST = 200  # of one turn; the upkeep takes the rest at its next
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link that was sent, by whose channel, and until when it opens."""
+
+    grant_id: int
+    share_id: int
+    channel: int
+    language: str
+    number: str
+    ends_at: dt.datetime
 
 
 class Reminders:
@@ -26,16 +41,22 @@ class Reminders:
     def _sent(self, tx: Connection) -> int:
         rows = tx.execute(SQL.ending_soon, (_TEMPLATE, _MOST)).fetchall()
         for grant_id, share_id, channel, language, number, ends_at in rows:
-            self._rooms.outbox.post(
-                tx,
-                to=granting.open_channel(self._rooms, tx, channel),
-                template=_TEMPLATE,
-                values={"number": number, "until": ends_at.date().isoformat()},
-                language=language,
-                until=ends_at,
-                channel_id=channel,
-                share_id=share_id,
-                grant_id=grant_id,
-                requested_by="archive",
-            )
+            link = Link(grant_id, share_id, channel, language, number, ends_at)
+            remind(self._rooms, tx, _TEMPLATE, link)
         return len(rows)
+
+
+def remind(rooms: Rooms, tx: Connection, template: str, link: Link) -> None:
+    """Leave a message to who was sent a link, of its number and when it ends."""
+    rooms.outbox.post(
+        tx,
+        to=granting.open_channel(rooms, tx, link.channel),
+        template=template,
+        values={"number": link.number, "until": link.ends_at.date().isoformat()},
+        language=link.language,
+        until=link.ends_at,
+        channel_id=link.channel,
+        share_id=link.share_id,
+        grant_id=link.grant_id,
+        requested_by="archive",
+    )

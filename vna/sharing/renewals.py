@@ -143,7 +143,7 @@ class Renewals:
         tx.execute(SQL.end_sessions, (Longs([grant.grant_id]),))
         tx.execute(SQL.void_codes, (grant.grant_id,))
         rooms.outbox.cancel_grant(tx.tx, grant.grant_id)
-        granting.write(tx, row, who.name)
+        granting.renew(tx, row, who.name)
         if to is not None:
             granting.send_link(
                 rooms,

@@ -92,7 +92,9 @@ class Replay:
                 row[name] = channels.get(row[name], row[name])
             if entry.op == records.SHARE_HOLD and "reason" not in row:
                 statement = SQL.reinstate_share
-            tx.execute(statement, row)
+            done = tx.execute(statement, row)
+            if entry.op == records.GRANT and done.fetchone() is None:  # it has been there before
+                tx.execute(SQL.renew_grant, row)
             if entry.op == records.CHANNEL:
                 # the same address may have been taken in twice, when the first time came to nothing
                 known = tx.execute(SQL.find_channel, row).fetchone()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote_to_bytes
@@ -68,6 +68,16 @@ class Ask:
         """Return a header field, several of a name joined by commas; None when there is none."""
         found = [value for key, value in self.scope["headers"] if key == name]
         return b", ".join(found).decode("latin-1") if found else None
+
+    async def content(self) -> AsyncIterator[bytes]:
+        """Give the body in the pieces it comes in. Raises `ClientGone`."""
+        more = True
+        while more:
+            message = await self.receive()
+            if message["type"] != "http.request":
+                raise ClientGone
+            more = message.get("more_body", False)
+            yield message.get("body", b"")
 
     def query(self) -> list[tuple[str, str]]:
         """Return the query parameters in order; `+` is a plus. Raises `InvalidRequest`."""

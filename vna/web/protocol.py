@@ -14,18 +14,17 @@ take the answer away with it. The rest of a short body is dropped and the connec
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from vna import telemetry
 from vna.config import Http
 from vna.web import problems
 from vna.web.direct import EXTENSION, Direct
-from vna.web.proxies import known
+from vna.web.door import Door
+from vna.web.tempo import Flow, Tempo
 
 if TYPE_CHECKING:
     from uvicorn._types import (
@@ -44,48 +43,6 @@ _LINGER_S = 2.0
 _LINGER_BYTES = 64 << 20
 _LINGERING_MOST = 100
 _LINE_REST = len(b"  HTTP/1.1\r\n")
-
-
-class Door:
-    """Who is inside: open connections, of each address and in all."""
-
-    def __init__(self, limits: Http) -> None:
-        self._limits = limits
-        self._proxies = known(limits)  # behind each of them are many
-        self._addresses: Counter[str] = Counter()
-        self._total = 0
-
-    def enter(self, address: str) -> bool:
-        """Count a connection in; False when there is no room for it, and then it is not counted."""
-        if self._total >= self._limits.connections or (
-            address not in self._proxies
-            and self._addresses[address] >= self._limits.connections_per_address
-        ):
-            return False
-        self._total += 1
-        self._addresses[address] += 1
-        return True
-
-    def leave(self, address: str) -> None:
-        """Count a connection out."""
-        self._total -= 1
-        self._addresses[address] -= 1
-        if not self._addresses[address]:
-            del self._addresses[address]
-
-
-class _Flow(FlowControl):
-    """Remembers since when we read: silence while we do not is no fault of the peer."""
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(transport)
-        self._loop = loop
-        self.reading_since = loop.time()
-
-    def resume_reading(self) -> None:
-        if self.read_paused:
-            self.reading_since = self._loop.time()
-        super().resume_reading()
 
 
 class _Lingering:
@@ -121,13 +78,12 @@ class LimitedProtocol(HttpToolsProtocol):
         self._is_inside = False
         self._is_refused = False
         self._refusal: tuple[int, str, str] | None = None
-        self._window = (0.0, 0)  # since when the speed of a body is looked at, bytes since then
+        self._tempo = Tempo(limits)
         self._in_head = False
         self._is_plain_body = False
         self._body_bytes: int | None = 0  # of the request under way; None: nobody knows
         self._framing = 0  # bytes since a head began, or since the last content of a chunked body
         self._lingered = 0
-        self._heard = 0.0
         self._head_timer: asyncio.TimerHandle | None = None
         self._body_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
@@ -138,7 +94,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn
         """Let the connection in, or say that there is no room."""
         super().connection_made(transport)
-        self.flow = _Flow(transport, self.loop)
+        self.flow = Flow(transport, self.loop)
         self._address = self.client[0] if self.client else ""
         self._is_inside = self._door.enter(self._address)
         if self._is_inside:
@@ -234,7 +190,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if cycle.response_complete:
             return
         cycle.body += body
-        self._window = (self._window[0], self._window[1] + len(body))
+        self._tempo.add(len(body))
         if len(cycle.body) >= _WAKE_BYTES:
             self.flow.pause_reading()
             cycle.message_event.set()
@@ -301,9 +257,9 @@ class LimitedProtocol(HttpToolsProtocol):
             self._head_timer = None
         cycle = self.cycle
         if cycle is not None and cycle.more_body:
-            self._heard = self.loop.time()
+            self._tempo.hear(self.loop.time())
             if self._body_timer is None:
-                self._window = (self._heard, 0)
+                self._tempo.begin()
                 self._body_timer = self.loop.call_later(self._limits.body_idle_s, self._is_idle)
             return
         if self._body_timer is not None:
@@ -326,10 +282,8 @@ class LimitedProtocol(HttpToolsProtocol):
         cycle = self.cycle
         if cycle is None or not cycle.more_body:
             return
-        now, flow = self.loop.time(), self.flow
-        since = max(self._heard, flow.reading_since if isinstance(flow, _Flow) else 0.0)
-        left = self._limits.body_idle_s - (0.0 if flow.read_paused else now - since)
-        is_slow = self._is_slow(now)
+        now = self.loop.time()
+        left, is_slow = self._tempo.left(self.flow, now), self._tempo.is_slow(self.flow, now)
         if left > 0.001 and not is_slow:
             self._body_timer = self.loop.call_later(left, self._is_idle)
             return
@@ -342,16 +296,6 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         seconds = self._limits.body_idle_s
         self._refuse(408, "body-idle", f"Nothing arrived for {seconds:g} seconds.")
-
-    def _is_slow(self, now: float) -> bool:
-        """Whether a body only trickles in while we read: it would hold its connection for ever."""
-        flow, (begun, count) = self.flow, self._window
-        if isinstance(flow, _Flow):
-            begun = max(begun, flow.reading_since)
-        if flow.read_paused or now - begun < 0.9 * self._limits.body_idle_s:
-            return False
-        self._window = (now, 0)
-        return 0 < count < self._limits.slowest_bytes_s * (now - begun)
 
     def _watch_reader(self, before: int) -> None:
         """Give a client up that took nothing since the last look."""

@@ -17,7 +17,8 @@ from starlette.types import ASGIApp
 
 from vna.config import Http
 from vna.errors import ConfigError
-from vna.web.protocol import Door, LimitedProtocol
+from vna.web.door import Door
+from vna.web.protocol import LimitedProtocol
 
 GRACE_S = 20
 _HANDSHAKE_S = 10.0

@@ -11,7 +11,7 @@ from vna.web.dicomweb import caching
 from vna.web.dicomweb.accept import XML, Resource, Wanted, negotiate
 from vna.web.dicomweb.commitment_module import Elements, answered, asked
 from vna.web.dicomweb.xml import native_model
-from vna.web.exchange import Ask, ClientGone, Reply
+from vna.web.exchange import Ask, Reply
 from vna.web.multipart import closing, multipart_type, new_boundary, part_head
 
 
@@ -61,14 +61,10 @@ async def _body(ask: Ask, most: int) -> bytes:
     if declared is not None and declared.isdecimal() and int(declared) > most:
         raise told
     held: list[bytes] = []
-    size, more = 0, True
-    while more:
-        message = await ask.receive()
-        if message["type"] != "http.request":
-            raise ClientGone
-        more = message.get("more_body", False)
-        held.append(message.get("body", b""))
-        size += len(held[-1])
+    size = 0
+    async for piece in ask.content():
+        held.append(piece)
+        size += len(piece)
         if size > most:
             raise told
     return b"".join(held)

@@ -9,6 +9,7 @@ import orjson
 
 from vna.config import Limits
 from vna.dicom import nativexml
+from vna.dicom.attributes import shown_tag
 from vna.dicom.refs import UID, uid
 from vna.errors import InvalidRequest, InvalidUID, MalformedInstance, UnsupportedMedia
 from vna.operate.commitment import Claim, Committed, FailedRef, Verdict
@@ -141,14 +142,14 @@ def _items(data: Elements, tag: str) -> Iterator[Elements]:
     element = data.get(tag)
     items = element.get("Value", []) if isinstance(element, dict) else None
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise InvalidRequest(f"{_NAMES[tag]} ({tag[:4]},{tag[4:]}) must be a sequence of items.")
+        raise InvalidRequest(f"{_NAMES[tag]} {shown_tag(tag)} must be a sequence of items.")
     yield from items
 
 
 def _uid(data: Elements, tag: str) -> UID:
     element = data.get(tag)
     values = element.get("Value") if isinstance(element, dict) else None
-    name = f"{_NAMES[tag]} ({tag[:4]},{tag[4:]})"
+    name = f"{_NAMES[tag]} {shown_tag(tag)}"
     if not isinstance(values, list) or len(values) != 1 or not isinstance(values[0], str):
         raise InvalidRequest(f"{name} must have one value.")
     try:

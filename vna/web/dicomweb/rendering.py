@@ -62,7 +62,7 @@ def rendering(
         port = viewport(one_value(pairs, "viewport"), region=False) or Viewport(
             width=256, height=256
         )
-        wish = Wish(viewport=port, enlarge=False, quality=80)
+        wish = Wish(viewport=port, enlarge=False, thinned=True, quality=80)
         known: tuple[str, ...] = ()
         unknown: tuple[str, ...] = ()
     else:

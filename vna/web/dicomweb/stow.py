@@ -20,7 +20,7 @@ from vna.web.dicomweb.accept import XML, Resource, Wanted, negotiate
 from vna.web.dicomweb.intake import Intake, intake_for
 from vna.web.dicomweb.store_response import respond, study_of
 from vna.web.dicomweb.xml import native_model
-from vna.web.exchange import Ask, ClientGone, Reply, warning
+from vna.web.exchange import Ask, Reply, warning
 from vna.web.threads import PIECE
 
 
@@ -78,17 +78,14 @@ async def _pieces(ask: Ask) -> AsyncIterator[bytes]:
     """The body, a mebibyte or more at a time. Raises `ClientGone`."""
     held: list[bytes] = []
     size = 0
-    more = True
-    while more:
-        message = await ask.receive()
-        if message["type"] != "http.request":
-            raise ClientGone
-        more = message.get("more_body", False)
-        held.append(message.get("body", b""))
-        size += len(held[-1])
-        if size >= PIECE or not more:
+    async for piece in ask.content():
+        held.append(piece)
+        size += len(piece)
+        if size >= PIECE:
             yield b"".join(held)
             held, size = [], 0
+    if held:
+        yield b"".join(held)
 
 
 def _declared(ask: Ask) -> int | None:

@@ -130,7 +130,7 @@ async def _file(ask: Ask, asked: Asked) -> Reply:
     def retrieve() -> Reply:
         engine = ask.counter.engines.retrieve
         (located,) = engine.instances(ask.principal, asked.ref)
-        chosen = engine.choose(located, None if wanted is None else (wanted,))
-        return answering.single(ask, engine.part10(located, chosen), root)
+        chosen = engine.forms.choose(located, None if wanted is None else (wanted,))
+        return answering.single(ask, engine.forms.part10(located, chosen), root)
 
     return await ask.hop(retrieve)

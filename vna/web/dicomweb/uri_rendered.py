@@ -42,7 +42,7 @@ async def picture(ask: Ask, ref: InstanceRef, values: Values, media: Sequence[st
         kept = caching.State(parts, changed_at=found[0].changed_at)
         if caching.is_fresh(ask, kept):
             return caching.not_modified(kept)
-        wish = asked.wish(lambda: ask.counter.engines.retrieve.image_size(found[0]))
+        wish = asked.wish(lambda: ask.counter.engines.retrieve.forms.image_size(found[0]))
         try:
             made, _ = engine.rendered(
                 ask.principal,

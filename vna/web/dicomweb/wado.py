@@ -68,9 +68,9 @@ def _first_given(ask: Ask, acceptable: Acceptable, root: str, *, ref: Ref) -> Re
 def _files(ask: Ask, ref: Ref, acceptable: Acceptable, root: str) -> Reply:
     engine = ask.counter.engines.retrieve
     found = engine.instances(ask.principal, ref)
-    chosen, refused = engine.given(found, acceptable.wishes)
+    chosen, refused = engine.forms.given(found, acceptable.wishes)
     form = acceptable.form(DICOM, chosen[0][1])
-    payloads = [engine.part10(item, syntax) for item, syntax in chosen]
+    payloads = [engine.forms.part10(item, syntax) for item, syntax in chosen]
     if not form.multipart:
         return answering.single(ask, payloads[0], root)
     if any(payload.length is None for payload in payloads):
@@ -129,7 +129,7 @@ async def frames(ask: Ask) -> Reply:
 
     def retrieve() -> Reply:
         engine = ask.counter.engines.retrieve
-        payloads = engine.frames(ask.principal, ref, numbers, acceptable.wishes)
+        payloads = engine.pieces.frames(ask.principal, ref, numbers, acceptable.wishes)
         return _parts(ask, payloads, acceptable, root)
 
     return await ask.hop(retrieve)
@@ -145,7 +145,10 @@ async def one_value(ask: Ask) -> Reply:
         engine = ask.counter.engines.retrieve
         path = ask.names["path"]
         return _parts(
-            ask, engine.bulkdata(ask.principal, ref, path, acceptable.wishes), acceptable, root
+            ask,
+            engine.pieces.bulkdata(ask.principal, ref, path, acceptable.wishes),
+            acceptable,
+            root,
         )
 
     return await ask.hop(retrieve)
@@ -170,7 +173,7 @@ async def _all_values(ask: Ask, *, pixels_only: bool) -> Reply:
 
 def _bulk(ask: Ask, ref: Ref, acceptable: Acceptable, root: str, *, pixels_only: bool) -> Reply:
     engine = ask.counter.engines.retrieve
-    found = engine.bulk(ask.principal, ref, acceptable.wishes, pixels_only=pixels_only)
+    found = engine.pieces.bulk(ask.principal, ref, acceptable.wishes, pixels_only=pixels_only)
     if isinstance(found.payloads, list):
         status, fields = answering.told(root, found.refused)
         return answering.multipart(ask, found.payloads, root, status=status, fields=fields)

@@ -2,3 +2,7 @@
 
 This room must not know how an object is stored or a protocol other than HTTP.
 """
+
+from vna.web.portal import numbers
+
+__all__ = ["numbers"]  # what an address may carry is settled before any route is written

@@ -10,6 +10,7 @@ from vna.errors import InvalidRequest
 from vna.web.exchange import Counter
 from vna.web.portal.guard import Page, Visit, Whose, guarded
 from vna.web.portal.login import as_json
+from vna.web.portal.numbers import one_of
 from vna.web.portal.pages import Pages
 
 _ROOT = "/account"
@@ -50,7 +51,7 @@ async def _end(visit: Visit) -> Response:
     if which == "others":
         await visit.hop(lambda: visit.people.sessions.end_others(visit.known))
     else:
-        await visit.hop(lambda: visit.people.sessions.end(visit.known, _number(which)))
+        await visit.hop(lambda: visit.people.sessions.end(visit.known, _one(which)))
     visit.counter.identity.forget(visit.request.scope)
     return visit.go(_ROOT)
 
@@ -79,12 +80,10 @@ async def _add(visit: Visit) -> Response:
 
 async def _remove(visit: Visit) -> Response:
     form = await visit.form()
-    number = _number(form.get("passkey", ""))
+    number = _one(form.get("passkey", ""))
     await visit.hop(lambda: visit.people.signing.drop_passkey(visit.known, number))
     return visit.go(_ROOT)
 
 
-def _number(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 18:
-        raise InvalidRequest("That is not one of yours.")
-    return int(text)
+def _one(text: str) -> int:
+    return one_of(text, InvalidRequest("That is not one of yours."))

@@ -9,11 +9,12 @@ from starlette.routing import Route
 
 from vna.access.principal import Action, Principal
 from vna.delivery.channels import email, phone
-from vna.errors import InvalidRequest, NotFound
+from vna.errors import InvalidRequest
 from vna.imports.requests import Standing, Wanted
 from vna.texts import marked
 from vna.web.exchange import Counter
 from vna.web.portal.guard import Page, Visit, guarded
+from vna.web.portal.numbers import number_in
 from vna.web.portal.pages import Pages
 from vna.web.portal.shares import CAUSES
 
@@ -93,8 +94,6 @@ def _wanted(form: dict[str, str]) -> Wanted:
 async def _stop(visit: Visit) -> Response:
     who = await visit.who(Action.IMPORT)
     await visit.form()
-    number: int = visit.request.path_params["number"]
-    if number >= 1 << 63:
-        raise NotFound(marked("There is no such request."))
+    number = number_in(visit.request, "number")
     await visit.hop(lambda: visit.counter.engines.imports.requests.stop(who, number))
     return visit.go(_HERE)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from vna.web.portal.numbers import is_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ class Reading:
     def number(self, tag: str) -> int:
         """Give a count; 0 where there is none."""
         text = self.text(tag)
-        return int(text) if text.isascii() and text.isdigit() else 0
+        return int(text) if is_number(text) else 0
 
 
 def shown(value: Any) -> str:  # a value of DICOM JSON
@@ -50,3 +53,11 @@ def as_date(text: str) -> str:
 def as_time(text: str) -> str:
     """Write a DICOM time as hour:minute."""
     return f"{text[:2]}:{text[2:4]}" if len(text) >= 4 and text[:4].isdigit() else ""
+
+
+def day_of(date: str) -> dt.date | None:
+    """Read a date as `as_date` gives it; None when it is not known, or was never one."""
+    try:
+        return dt.date.fromisoformat(date)
+    except ValueError:
+        return None

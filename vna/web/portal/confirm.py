@@ -11,7 +11,7 @@ from vna.errors import NotAuthenticated, NotProven, TooMany, VNAError
 from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.portal.guard import Endpoint, Page, Visit, Whose, guarded
-from vna.web.portal.login import as_json
+from vna.web.portal.login import as_json, begin_passkey
 from vna.web.portal.pages import Pages
 
 _NEXT = frozenset({"/account", "/emergency", "/emergency/second", "/my/carers", "/patients"})
@@ -25,7 +25,7 @@ def routes(counter: Counter, pages: Pages) -> list[Route]:
 
     return [
         Route("/confirm", endpoint(_confirm), methods=["GET", "POST"]),
-        Route("/confirm/passkey/begin", endpoint(_begin), methods=["POST"]),
+        Route("/confirm/passkey/begin", endpoint(begin_passkey), methods=["POST"]),
         Route("/confirm/passkey", endpoint(_passkey), methods=["POST"]),
     ]
 
@@ -57,14 +57,6 @@ def _shown(visit: Visit, account: Account, goes_on: str, exc: VNAError | None) -
         trouble=None if exc is None else visit.said(exc),
         sso=visit.people.federation.shown_as,
     )
-
-
-async def _begin(visit: Visit) -> Response:
-    await visit.json()
-    options = await visit.hop(
-        lambda: visit.people.signing.passkey_challenge(visit.browser(), visit.site())
-    )
-    return as_json(options.encode())
 
 
 async def _passkey(visit: Visit) -> Response:

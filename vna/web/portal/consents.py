@@ -33,6 +33,7 @@ from vna.web.portal.consent_form import (
 )
 from vna.web.portal.guard import Page, Visit, guarded
 from vna.web.portal.kiosk import hand_over
+from vna.web.portal.numbers import one_of
 from vna.web.portal.pages import Pages
 from vna.web.portal.share_form import Typed
 
@@ -122,16 +123,14 @@ async def _record(visit: Visit) -> Response:
 async def _withdraw(visit: Visit) -> Response:
     who = await visit.who(Action.SHARE)
     fields = await visit.form(most_fields=_MOST_FIELDS)
-    number = fields.get("consent", "")
-    if not number.isascii() or not number.isdigit() or len(number) > 18:
-        raise InvalidRequest("That is not a number of ours.")
+    number = one_of(fields.get("consent", ""), InvalidRequest("That is not a number of ours."))
     consents = visit.counter.engines.sharing.consents
 
     def withdraw(of: Whom) -> None:
         known = consents.of_person(who, of.issuer, of.patient)
-        if int(number) not in {one.consent_id for one in known}:
+        if number not in {one.consent_id for one in known}:
             raise NotFound(marked("This person has no such consent."))
-        consents.withdraw(who, int(number))
+        consents.withdraw(who, number)
 
     return await _done(visit, who, fields, withdraw, "withdrawn")
 

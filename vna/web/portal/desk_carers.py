@@ -18,7 +18,7 @@ from vna.texts import ENGLISH, Texts, languages, marked
 from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.portal.guard import Visit, guarded
-from vna.web.portal.own_carers import RELATIONS, given_of, number_of
+from vna.web.portal.own_carers import RELATIONS, given_of, relation_of
 from vna.web.portal.pages import Pages
 
 EVIDENCE = {
@@ -69,9 +69,9 @@ def _do(visit: Visit, who: Principal, study: UID, form: Mapping[str, str]) -> Is
             )
         case "code":
             compared = form.get("compared") == "on"
-            return desk.code(who, study, number_of(form.get("carer", "")), compared=compared)
+            return desk.code(who, study, relation_of(form.get("carer", "")), compared=compared)
         case "end":
-            number = number_of(form.get("carer", ""))
+            number = relation_of(form.get("carer", ""))
             desk.end(who, study, number, reason=form.get("reason", ""))
             return None
         case _:

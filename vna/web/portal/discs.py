@@ -14,6 +14,7 @@ from vna.retrieve.papers import Printed, papers
 from vna.web.exchange import Counter
 from vna.web.portal import study
 from vna.web.portal.guard import Page, Visit, guarded
+from vna.web.portal.numbers import number_in
 from vna.web.portal.pages import Pages
 from vna.web.portal.study import Study
 from vna.web.portal.walked import Octets, walked
@@ -142,7 +143,4 @@ def _study(visit: Visit, who: Principal, disc: Disc) -> Study | None:
 
 
 def _number(visit: Visit) -> int:
-    number: int = visit.request.path_params["disc"]
-    if number >= 1 << 63:
-        raise NotFound("There is no such disc.")
-    return number
+    return number_in(visit.request, "disc")

@@ -12,6 +12,7 @@ from vna.errors import InvalidRequest, NotFound, VNAError
 from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.portal.guard import Visit, guarded
+from vna.web.portal.numbers import one_of
 from vna.web.portal.pages import Pages
 
 
@@ -95,9 +96,7 @@ async def _end(visit: Visit) -> Response:
 
 
 def _number(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 18:
-        raise InvalidRequest("That is no emergency.")
-    return int(text)
+    return one_of(text, InvalidRequest("That is no emergency."))
 
 
 async def _review(visit: Visit) -> Response:

@@ -9,15 +9,17 @@ from functools import partial
 from starlette.responses import Response
 from starlette.routing import Route
 
-from vna.errors import InvalidRequest, NotFound, TooMany
+from vna.errors import InvalidRequest, TooMany
 from vna.imports.exchanges import Side
 from vna.imports.values import Person
 from vna.web import problems
 from vna.web.exchange import Counter
-from vna.web.portal import exchange_viewing, viewing
+from vna.web.portal import exchange_viewing
 from vna.web.portal.exchange import Handover, HandoverPage, door, told
 from vna.web.portal.guest_studies import Size
 from vna.web.portal.imports import label
+from vna.web.portal.modalities import called
+from vna.web.portal.numbers import number_in
 from vna.web.portal.pages import Pages
 from vna.web.portal.passcodes import entered, secret_of
 from vna.web.portal.walked import Octets, walked
@@ -133,9 +135,7 @@ async def _everything(call: Handover) -> Response:
 
 
 async def _document(call: Handover) -> Response:
-    party, number = call.whose, call.request.path_params["number"]
-    if number >= 1 << 31:
-        raise NotFound
+    party, number = call.whose, number_in(call.request, "number")
     document, found = await call.hop(lambda: call.guests.recipients.document(party, number))
     octets = Octets(
         content=found.content,
@@ -162,13 +162,13 @@ def cards(person: Person) -> list[Card]:
         Card(
             uid=study.uid,
             title=study.description
-            or ", ".join(dict.fromkeys(viewing.called(s.modality) for s in study.series)),
+            or ", ".join(dict.fromkeys(called(s.modality) for s in study.series)),
             day=_day(study.date),
             images=study.images,
             reports=sum(series.reports for series in study.series),
-            parts=list(
-                dict.fromkeys(s.description or viewing.called(s.modality) for s in study.series)
-            )[:8],
+            parts=list(dict.fromkeys(s.description or called(s.modality) for s in study.series))[
+                :8
+            ],
         )
         for study in person.studies
     ]

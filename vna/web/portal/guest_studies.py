@@ -14,6 +14,7 @@ from vna.errors import NotAuthenticated, NotFound
 from vna.sharing.values import Person, Purpose
 from vna.web.exchange import ROOT
 from vna.web.portal import viewing
+from vna.web.portal.attributes import day_of
 from vna.web.portal.guest import Call
 from vna.web.portal.own_start import is_theirs, may_keep
 from vna.web.portal.viewing import Series
@@ -51,10 +52,7 @@ class Card:
     @property
     def day(self) -> dt.date | None:
         """Say when it was made; None when that is not known."""
-        try:
-            return dt.date.fromisoformat(self.date)
-        except ValueError:
-            return None
+        return day_of(self.date)
 
     @property
     def face(self) -> str:

@@ -8,13 +8,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from vna.access.principal import Action, Principal
-from vna.errors import Conflict, InvalidRequest, NotFound, VNAError
+from vna.errors import Conflict, InvalidRequest, VNAError
 from vna.imports.values import Confirmation, Origin, Person, State
 from vna.texts import marked
 from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.portal import files
 from vna.web.portal.guard import Page, Visit, guarded
+from vna.web.portal.numbers import is_number, number_in
 from vna.web.portal.pages import Pages
 
 _HERE = "/imports"
@@ -49,7 +50,7 @@ async def _all(visit: Visit) -> Response:
     who = await visit.who(Action.IMPORT)
     imports = visit.counter.engines.imports
     before = visit.request.query_params.get("before", "")
-    asked = int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None
+    asked = int(before) if is_number(before) else None
 
     def look() -> tuple[list[Any], list[Any]]:
         return (
@@ -177,10 +178,7 @@ async def _into(visit: Visit) -> files.Import:
 
 
 def _number(visit: Visit) -> int:
-    number: int = visit.request.path_params["number"]
-    if number >= 1 << 63:
-        raise NotFound("There is no such import.")
-    return number
+    return number_in(visit.request, "number")
 
 
 def label(person: Person) -> str:

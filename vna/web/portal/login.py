@@ -24,7 +24,9 @@ def routes(counter: Counter, pages: Pages) -> list[Route]:
     return [
         Route("/login", nobody, methods=["GET", "POST"]),
         Route("/login/factor", half, methods=["GET", "POST"]),
-        Route("/login/passkey/begin", guarded(counter, pages, _begin, None), methods=["POST"]),
+        Route(
+            "/login/passkey/begin", guarded(counter, pages, begin_passkey, None), methods=["POST"]
+        ),
         Route("/login/passkey", guarded(counter, pages, _passkey, None), methods=["POST"]),
         Route(
             "/logout", guarded(counter, pages, _logout, *Level, whose=Whose.ALL), methods=["POST"]
@@ -65,7 +67,8 @@ async def _factor(visit: Visit) -> Response:
     return visit.go(goes_on, cookie=cookie)
 
 
-async def _begin(visit: Visit) -> Response:
+async def begin_passkey(visit: Visit) -> Response:
+    """Give the challenge that a passkey signs."""
     await visit.json()
     options = await visit.hop(
         lambda: visit.people.signing.passkey_challenge(visit.browser(), visit.site())

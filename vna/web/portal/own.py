@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from vna.access.principal import Action, Principal
-from vna.operate.patient_accounts import Own
+from vna.operate.own_accounts import Own
 from vna.texts import Texts
 from vna.web.exchange import Counter
 from vna.web.portal.guard import Visit, Whose, guarded
@@ -78,8 +78,8 @@ def mine(
         acting, carers = visit.known.acting, counter.engines.carers
 
         def look() -> tuple[Own | None, str | None]:
-            own = engine.own(account_id) if acting is None else carers.own(acting)
-            return own, engine.language(account_id)
+            own = engine.own.of(account_id) if acting is None else carers.own(acting)
+            return own, engine.own.language(account_id)
 
         own, language = await visit.hop(look)
         if acting is not None and own is None and not always:

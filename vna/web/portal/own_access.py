@@ -23,8 +23,9 @@ from vna.query.keys import from_parameters
 from vna.texts import marked
 from vna.web.exchange import Counter
 from vna.web.portal.attributes import Reading
+from vna.web.portal.modalities import plain_of
+from vna.web.portal.numbers import is_number
 from vna.web.portal.own import Mine, mine
-from vna.web.portal.own_timeline import plain_of
 from vna.web.portal.pages import Pages
 
 MOST = 300  # acts on one page
@@ -196,4 +197,4 @@ def _titles(call: Mine, studies: list[str]) -> dict[str, str]:
 
 
 def _before(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
+    return int(text) if is_number(text) else None

@@ -55,7 +55,7 @@ async def _shown(call: Mine, exc: VNAError | None = None) -> Response:
         contacts={one.kind: one for one in contacts},
         changes={one.kind: one for one in changes},
         hold_hours=hold_hours(call.counter.engines.settings),
-        code_opens=await call.hop(lambda: accounts.held_code(account_id)),
+        code_opens=await call.hop(lambda: accounts.own.held_code(account_id)),
         account=account,
         sessions=sessions,
         passkeys=passkeys,
@@ -97,7 +97,7 @@ async def _code(call: Mine) -> Response:
     await call.form()
     engine, who = call.counter.engines.patient_accounts, call.principal
     try:
-        await call.hop(lambda: engine.stop_code(who, call.account_id))
+        await call.hop(lambda: engine.own.stop_code(who, call.account_id))
     except NotFound as exc:
         return await _shown(call, exc)
     return call.go(_HERE)
@@ -109,5 +109,5 @@ async def _language(call: Mine) -> Response:
     if wanted and wanted not in languages():
         raise InvalidRequest("That is no language of these pages.")
     engine = call.counter.engines.patient_accounts
-    await call.hop(lambda: engine.choose_language(call.account_id, wanted or None))
+    await call.hop(lambda: engine.own.choose_language(call.account_id, wanted or None))
     return call.go(_HERE)

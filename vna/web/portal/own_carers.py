@@ -27,6 +27,7 @@ from vna.operate.carers import Given
 from vna.texts import marked
 from vna.web import problems
 from vna.web.exchange import Counter
+from vna.web.portal.numbers import one_of
 from vna.web.portal.own import Mine, mine
 from vna.web.portal.pages import Pages
 
@@ -65,7 +66,7 @@ async def _change(call: Mine) -> Response:
                 given = given_of(form)
                 await call.hop(lambda: engine.give(visitor, form.get("login", ""), given))
             case "end":
-                number = number_of(form.get("carer", ""))
+                number = relation_of(form.get("carer", ""))
                 await call.hop(lambda: engine.take_back(visitor, number))
             case _:
                 raise InvalidRequest("Say what is to be done.")
@@ -80,7 +81,7 @@ async def _act(call: Mine) -> Response:
     """Show somebody else's pages from here on, or one's own."""
     form = await call.form()
     typed = form.get("carer", "")
-    number = number_of(typed) if typed else None
+    number = relation_of(typed) if typed else None
     engine = call.counter.engines.carers
     cookie = await call.hop(lambda: engine.switch(call.known, number))
     return call.go("/my", cookie=cookie)
@@ -134,8 +135,6 @@ def given_of(form: Mapping[str, str]) -> Given:
     )
 
 
-def number_of(typed: str) -> int:
+def relation_of(typed: str) -> int:
     """Read the number of a relation. Raises `NotFound`."""
-    if not (typed.isascii() and typed.isdigit() and len(typed) <= 19) or int(typed) >= 1 << 63:
-        raise NotFound(marked("Nobody acts for you by this number."))
-    return int(typed)
+    return one_of(typed, NotFound(marked("Nobody acts for you by this number.")))

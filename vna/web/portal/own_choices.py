@@ -10,9 +10,9 @@ from vna.dicom.refs import Level
 from vna.engines import Engines
 from vna.query.keys import from_parameters
 from vna.web.portal import viewing
-from vna.web.portal.attributes import Reading
+from vna.web.portal.attributes import Reading, day_of
+from vna.web.portal.modalities import plain_of
 from vna.web.portal.own_share_form import Steps
-from vna.web.portal.own_timeline import plain_of
 
 _MOST_LISTED = 200
 _RETURNED = ("StudyDescription", "NumberOfStudyRelatedInstances")
@@ -31,10 +31,7 @@ class Choice:
     @property
     def day(self) -> dt.date | None:
         """Say when it was made; None when that is not known."""
-        try:
-            return dt.date.fromisoformat(self.date)
-        except ValueError:
-            return None
+        return day_of(self.date)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +54,7 @@ class Picked:
     @property
     def day(self) -> dt.date | None:
         """Say when it was made; None when that is not known."""
-        try:
-            return dt.date.fromisoformat(self.study.date)
-        except ValueError:
-            return None
+        return day_of(self.study.date)
 
 
 def choices(engines: Engines, who: Principal) -> list[Choice]:

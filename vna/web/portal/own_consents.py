@@ -11,9 +11,9 @@ from vna.sharing.consent_texts import ConsentText
 from vna.sharing.consents import Recorded
 from vna.texts import marked
 from vna.web.exchange import Counter
+from vna.web.portal.numbers import number_of
 from vna.web.portal.own import Mine, mine
 from vna.web.portal.pages import Pages
-from vna.web.portal.shares import number_of
 
 PURPOSES = {
     "treatment": marked("Giving images to others who treat you"),

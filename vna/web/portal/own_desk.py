@@ -23,6 +23,7 @@ from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.portal.attributes import shown
 from vna.web.portal.guard import Visit, guarded
+from vna.web.portal.numbers import is_number
 from vna.web.portal.pages import Pages
 
 _CODE = re.compile(r"[0-9A-Z]{4}(-[0-9A-Z]{4}){2}", re.ASCII)
@@ -70,7 +71,7 @@ def _do(visit: Visit, who: Principal, study: UID, act: str, form: dict[str, str]
     engine = visit.counter.engines.patient_accounts
     compared = {name.removeprefix("compared.") for name in form if name.startswith("compared.")}
     number = form.get("binding", "")
-    if number and not (number.isascii() and number.isdigit() and len(number) <= 18):
+    if number and not is_number(number):
         raise InvalidRequest("That is no account of theirs.")
     if act == "code":
         return engine.issue(

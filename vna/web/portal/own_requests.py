@@ -14,6 +14,7 @@ from vna.sharing.wishes import MOST_WORDS, Kind, PatientRequest, Refusal, State,
 from vna.texts import marked
 from vna.web import problems
 from vna.web.exchange import Counter
+from vna.web.portal.numbers import number_in
 from vna.web.portal.own import Mine, mine
 from vna.web.portal.own_choices import Choice, choices
 from vna.web.portal.own_share import mailbox, person_of, said
@@ -92,9 +93,7 @@ async def _ask(call: Mine) -> Response:
 async def _withdraw(call: Mine) -> Response:
     who = call.principal
     await call.form()
-    number: int = call.request.path_params["number"]
-    if number >= 1 << 63:
-        raise NotFound("There is no such request.")
+    number = number_in(call.request, "number")
     await call.hop(lambda: call.counter.engines.sharing.requests.withdraw(who, number))
     return call.go(_HERE)
 

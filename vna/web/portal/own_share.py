@@ -26,6 +26,7 @@ from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.portal import viewing
 from vna.web.portal.enrol import picture
+from vna.web.portal.numbers import number_in
 from vna.web.portal.own import Mine, mine
 from vna.web.portal.own_choices import Choice, choices, picked
 from vna.web.portal.own_share_form import (
@@ -351,9 +352,7 @@ def _first_wrong(steps: Steps, zone: str) -> str | None:
 
 async def _draft(call: Mine) -> tuple[Principal, Draft]:
     who = _patient(call)
-    number: int = call.request.path_params["draft"]
-    if number >= 1 << 63:
-        raise NotFound("There is nothing here.")
+    number = number_in(call.request, "draft")
     return who, await call.hop(lambda: call.counter.engines.sharing.own.drafts.read(who, number))
 
 

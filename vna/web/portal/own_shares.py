@@ -14,12 +14,12 @@ from vna.sharing.values import GrantState, GrantSummary, Offered, ShareState
 from vna.sharing.wishes import Kind, Wish
 from vna.texts import marked
 from vna.web.exchange import Counter
+from vna.web.portal.numbers import number_in, number_of
 from vna.web.portal.own import Mine, MyPage, mine
 from vna.web.portal.own_choices import Choice, choices
 from vna.web.portal.own_share import handed, person_of
 from vna.web.portal.pages import Pages
 from vna.web.portal.share_paper import link_pdf, passcode_pdf
-from vna.web.portal.shares import number_of
 
 PAGE = 25
 
@@ -221,7 +221,4 @@ def _line(share: OwnShare, named: dict[str, Choice]) -> Line:
 
 
 def _asked(call: Mine) -> tuple[Principal, int]:
-    number: int = call.request.path_params["share"]
-    if number >= 1 << 63:
-        raise NotFound("There is no such share.")
-    return call.principal, number
+    return call.principal, number_in(call.request, "share")

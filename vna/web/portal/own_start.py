@@ -38,7 +38,7 @@ async def _start(visit: Visit) -> Response:
     engine, browser = visit.counter.engines.patient_accounts, visit.browser()
     try:
         cookie = await visit.hop(
-            lambda: engine.redeem(form.get("link", ""), form.get("born", ""), browser)
+            lambda: engine.beginnings.redeem(form.get("link", ""), form.get("born", ""), browser)
         )
     except (NotAuthenticated, TooMany) as exc:
         return _shown(visit, exc)
@@ -97,7 +97,9 @@ async def _keep(call: Call) -> Response:
     browser = replace(call.browser(), secret=secret_of(call.request.scope))
     try:
         cookie = await call.hop(
-            lambda: engine.keep(guest.principal, guest.grant_id, guest.share.studies, browser)
+            lambda: engine.beginnings.keep(
+                guest.principal, guest.grant_id, guest.share.studies, browser
+            )
         )
     except (Conflict, TooMany) as exc:
         status = problems.status_of(exc)

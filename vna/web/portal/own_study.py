@@ -40,7 +40,7 @@ async def _study(call: Mine) -> Response:
         found = listed(engines, who, (asked,))
         if not found:
             raise NotFound
-        engines.patient_accounts.mark_seen(who, call.account_id, asked)
+        engines.patient_accounts.own.mark_seen(who, call.account_id, asked)
         told, _ = own_access.listed(call, [asked])
         return found[0], made_at(call, asked), tuple(told), _kept(call, asked)
 
@@ -62,7 +62,7 @@ async def _view(call: Mine) -> Response:
     asked = uid(call.request.path_params["study"])
     shown = await viewing_pages.shown(call, _way(call))
     engine, who = call.counter.engines.patient_accounts, call.principal
-    await call.hop(lambda: engine.mark_seen(who, call.account_id, asked))
+    await call.hop(lambda: engine.own.mark_seen(who, call.account_id, asked))
     return call.show("light.html", **{**shown, "here": "/my"})
 
 

@@ -12,12 +12,11 @@ from starlette.routing import Route
 from vna.dicom.refs import UID, Level
 from vna.query.answers import Answer
 from vna.query.keys import from_parameters
-from vna.texts import marked
 from vna.web.exchange import Counter
-from vna.web.portal.attributes import Reading
+from vna.web.portal.attributes import Reading, day_of
+from vna.web.portal.modalities import REPORTS, plain_of
 from vna.web.portal.own import Mine, mine
 from vna.web.portal.pages import Pages
-from vna.web.portal.viewing import called
 
 _PAGE = 20
 _MOST_OFFSET = 100_000
@@ -25,9 +24,6 @@ _RETURNED = (
     *("StudyDescription", "NumberOfStudyRelatedSeries"),
     "NumberOfStudyRelatedInstances",
 )
-REPORTS = frozenset({"SR", "DOC"})
-# what explains images and is none: nobody calls an examination by these
-_ASIDE = REPORTS | {"KO", "PR", "REG", "SEG", "FID", "RWV"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,10 +49,7 @@ class Exam:
     @property
     def day(self) -> dt.date | None:
         """Say when it was made; None when that is not known."""
-        try:
-            return dt.date.fromisoformat(self.date)
-        except ValueError:
-            return None
+        return day_of(self.date)
 
     @property
     def year(self) -> int | None:
@@ -96,7 +89,7 @@ def _exams(call: Mine, offset: int) -> tuple[list[Exam], bool]:
     query = from_parameters(Level.STUDY, asked, most=_PAGE).query
     answers = engines.query.find(call.principal, query)
     found = list(answers.rows)
-    seen = engines.patient_accounts.seen(call.account_id, [str(one.study) for one in found])
+    seen = engines.patient_accounts.own.seen(call.account_id, [str(one.study) for one in found])
     exams = [_exam(call, one, seen) for one in found]
     return exams, bool(answers.remaining().count)
 
@@ -123,12 +116,6 @@ def _exam(call: Mine, answer: Answer, seen: set[str]) -> Exam:
         has_report=not REPORTS.isdisjoint(modalities),
         is_new=str(answer.study) not in seen,
     )
-
-
-def plain_of(modalities: tuple[str, ...]) -> tuple[str, ...]:
-    """Say in words people use what was done; they are translated where they are shown."""
-    shown = [one for one in modalities if one not in _ASIDE] or list(modalities)
-    return tuple(dict.fromkeys(map(called, shown))) or (marked("Images"),)
 
 
 def _offset(text: str) -> int:

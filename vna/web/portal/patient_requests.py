@@ -6,14 +6,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from vna.access.principal import Action, Principal
-from vna.errors import Conflict, InvalidRequest, NotFound
+from vna.errors import Conflict, InvalidRequest
 from vna.sharing.wishes import MOST_WORDS, Answer, Kind, PatientRequest, Refusal, State
 from vna.texts import marked
 from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.portal.guard import Page, Visit, guarded
+from vna.web.portal.numbers import number_in, number_of
 from vna.web.portal.pages import Pages
-from vna.web.portal.shares import number_of
 
 _HERE = "/requests/patients"
 _PAGE = 100
@@ -149,7 +149,4 @@ def _read(form: dict[str, str]) -> Answer:
 
 
 def _number(visit: Visit) -> int:
-    number: int = visit.request.path_params["number"]
-    if number >= 1 << 63:
-        raise NotFound("There is no such request.")
-    return number
+    return number_in(visit.request, "number")

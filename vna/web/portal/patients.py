@@ -11,16 +11,16 @@ from starlette.routing import Route
 from vna.access.principal import Action, Principal
 from vna.dicom.refs import UID
 from vna.errors import Conflict, InvalidRequest, NotFound, NotProven, VNAError
-from vna.operate.identities import Identity, Proposal, Proposed, Work
+from vna.operate.identity_views import Identity, Proposal, Proposed, Work
 from vna.operate.patient_accounts import Waiting
 from vna.texts import marked
 from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.portal.guard import Visit, guarded
+from vna.web.portal.numbers import one_of
 from vna.web.portal.pages import Pages
 
 _ID = re.compile(r"[0-9a-f]{32}")
-_NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
 _GROUNDS = {
     "R2": marked("One Patient ID was given to what seem to be two people."),
     "R4": marked("Both have the same number, but birth date or sex do not agree."),
@@ -112,9 +112,7 @@ def _decide(visit: Visit, who: Principal, form: dict[str, str]) -> list[UID] | P
 
 
 def _number(text: str) -> int:
-    if not _NUMBER.fullmatch(text):
-        raise InvalidRequest("That is no proposal.")
-    return int(text)
+    return one_of(text, InvalidRequest("That is no proposal."))
 
 
 async def _shown(
@@ -134,10 +132,10 @@ async def _shown(
     def look() -> _Seen:
         engine.keep_up(_AT_ONCE)
         return _Seen(
-            work=engine.worklist(who),
-            proposed=engine.proposed(who),
-            linked=engine.linked(who),
-            late=engine.alerts(who),
+            work=engine.views.worklist(who),
+            proposed=engine.views.proposed(who),
+            linked=engine.views.linked(who),
+            late=engine.views.alerts(who),
             waiting=accounts.waiting(who) if has_accounts else [],
         )
 

@@ -24,6 +24,8 @@ from vna.sharing.values import (
     channel,
 )
 from vna.texts import marked
+from vna.web.portal.attributes import day_of
+from vna.web.portal.numbers import is_number
 from vna.web.portal.study import Study
 
 PURPOSES = {
@@ -90,7 +92,7 @@ def offer_of(typed: Typed, study: Study, *, zone: str) -> Offer:
         to=way(typed.text("to")),
         proof=frozenset(proof),
         by=by,
-        until=_until(typed.text("until"), zone),
+        until=until_of(typed.text("until"), zone),
         reports=typed.has("reports"),
         download=typed.has("download"),
         forward=typed.has("forward"),
@@ -114,11 +116,7 @@ def _chosen(typed: Typed, study: Study) -> tuple[frozenset[StudyRef], frozenset[
 
 
 def _person(typed: Typed, study: Study) -> Person:
-    born = study.birth_date
-    try:
-        birth_date = dt.date.fromisoformat(born) if born else None
-    except ValueError:
-        birth_date = None  # a date that was never one is shown to nobody as one
+    birth_date = day_of(study.birth_date)  # a date that was never one is shown to nobody as one
     return Person(
         name=study.name or study.patient_id, birth_date=birth_date, confirmed=ticked(typed)
     )
@@ -145,13 +143,13 @@ def _purpose(text: str) -> Purpose:
 
 def _basis(text: str) -> tuple[int | None, str | None]:
     sort, _, value = text.partition(":")
-    if sort == "consent" and value.isascii() and value.isdigit() and len(value) < 19:
+    if sort == "consent" and is_number(value):
         return int(value), None
     return None, value if sort == "legal" else None
 
 
-def _until(text: str, zone: str) -> dt.datetime:
-    """Take a day as its end, where the archive is."""
+def until_of(text: str, zone: str) -> dt.datetime:
+    """Take a day as its end, where the archive is. Raises `InvalidRequest`."""
     try:
         day = dt.date.fromisoformat(text)
         return dt.datetime.combine(day, dt.time(23, 59, 59), ZoneInfo(zone))

@@ -16,6 +16,7 @@ from vna.errors import InvalidRequest, NotFound
 from vna.sharing.values import GrantSummary, Protection
 from vna.web.exchange import Counter
 from vna.web.portal.guard import Visit, guarded
+from vna.web.portal.numbers import number_in
 from vna.web.portal.pages import Pages
 
 _SECRET = re.compile(r"[\w-]{16,64}", re.ASCII)
@@ -78,9 +79,7 @@ async def _asked(visit: Visit) -> tuple[dict[str, str], str, GrantSummary]:
     """Read the form; give it, the number of the share, and the grant it names."""
     who = await visit.who(Action.SHARE)
     form = await visit.form()
-    share_id: int = visit.request.path_params["share"]
-    if share_id >= 1 << 63:
-        raise NotFound("There is no such share.")
+    share_id = number_in(visit.request, "share")
     detail = await visit.hop(lambda: visit.counter.engines.sharing.detail(who, share_id))
     for grant in detail.grants:
         if str(grant.grant_id) == form.get("grant", ""):

@@ -21,6 +21,7 @@ from vna.query.keys import from_parameters
 from vna.web.exchange import Counter
 from vna.web.portal.attributes import Reading
 from vna.web.portal.guard import Page, Visit, way_on
+from vna.web.portal.numbers import is_number
 
 PAGE = 25
 
@@ -126,7 +127,7 @@ def _day(asked: Mapping[str, str], field: str) -> str:
 
 def _offset(asked: Mapping[str, str]) -> int:
     text = asked.get("offset", "0")
-    return min(int(text), 1_000_000) if text.isascii() and text.isdigit() else 0
+    return min(int(text), 1_000_000) if is_number(text) else 0
 
 
 def _line(answer: Answer) -> Line:

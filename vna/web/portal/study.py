@@ -23,6 +23,7 @@ from vna.sharing.values import ShareSummary
 from vna.web.exchange import Counter
 from vna.web.portal.attributes import Reading
 from vna.web.portal.guard import Page, Visit, guarded
+from vna.web.portal.modalities import NO_PICTURES, REPORTS
 from vna.web.portal.pages import Pages
 
 _MOST_SERIES = 500
@@ -34,15 +35,6 @@ _WILD = frozenset("*?\\")
 _STUDY = ("StudyDescription", "PatientSex", "NumberOfStudyRelatedInstances", "InstitutionName")
 _SERIES = ("BodyPartExamined", "SeriesDescription", "NumberOfSeriesRelatedInstances")
 _REPORT = ("CompletionFlag", "VerificationFlag", "ContentDate", "DocumentTitle")
-
-# series of these modalities hold nothing a thumbnail could show (PS3.3 C.7.3.1.1.1)
-_NO_IMAGES = frozenset(
-    (
-        *("SR", "DOC", "KO", "PR", "REG", "FID", "RWV", "AU", "ECG", "HD", "RESP"),
-        *("RTSTRUCT", "RTPLAN", "RTRECORD", "PLAN"),
-    )
-)
-_REPORTS = frozenset(("SR", "DOC"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +51,7 @@ class Series:
     @property
     def has_images(self) -> bool:
         """Whether there can be a thumbnail."""
-        return self.modality not in _NO_IMAGES
+        return self.modality not in NO_PICTURES
 
     @property
     def title(self) -> str:
@@ -199,7 +191,7 @@ def _reports(
     """Say of each report how far it is (PS3.3 C.17.2)."""
     found: list[str] = []
     for one in series:
-        if one.modality not in _REPORTS:
+        if one.modality not in REPORTS:
             continue
         asked = [("includefield", name) for name in _REPORT]
         query = from_parameters(

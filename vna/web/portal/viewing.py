@@ -20,6 +20,7 @@ from vna.retrieve.legend import frame_ms
 from vna.retrieve.render import Found
 from vna.texts import marked
 from vna.web.portal.attributes import Reading
+from vna.web.portal.modalities import NO_PICTURES, called
 
 MOST_SERIES = 500
 
@@ -32,25 +33,6 @@ _KINDS = {
     Kind.PDF: "pdf",
     Kind.CDA: "cda",
 }
-# series of these modalities hold nothing a thumbnail could show (PS3.3 C.7.3.1.1.1)
-_NO_PICTURES = frozenset(
-    {
-        *("SR", "DOC", "KO", "PR", "REG", "RTSTRUCT", "RTPLAN", "RTRECORD", "PLAN", "FID", "RWV"),
-        *("AU", "ECG", "HD", "RESP"),
-    }
-)
-
-# what people call them; others are called by what they are (PS3.3 C.7.3.1.1.1)
-_XRAY, _DENTAL, _ULTRASOUND = marked("X-ray"), marked("Dental X-ray"), marked("Ultrasound")
-MODALITIES = {
-    "CT": marked("CT"), "MR": marked("MRI"), "US": _ULTRASOUND, "IVUS": _ULTRASOUND,
-    "CR": _XRAY, "DX": _XRAY, "IO": _DENTAL, "PX": _DENTAL, "MG": marked("Mammogram"),
-    "XA": marked("Angiography"), "RF": marked("Fluoroscopy"), "NM": marked("Nuclear medicine"),
-    "PT": marked("PET"), "ES": marked("Endoscopy"), "OP": marked("Eye photograph"),
-    "OPT": marked("Eye scan"), "ECG": marked("ECG"), "SM": marked("Microscopy"),
-    "XC": marked("Photograph"), "BMD": marked("Bone density"), "SR": marked("Report"),
-    "DOC": marked("Document"), "OT": marked("Image"),
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +48,7 @@ class Series:
     @property
     def has_picture(self) -> bool:
         """Whether there can be a thumbnail."""
-        return self.modality not in _NO_PICTURES
+        return self.modality not in NO_PICTURES
 
     @property
     def title(self) -> str:
@@ -161,11 +143,6 @@ class Reel:
             "columns": self.columns,
             "frame_ms": round(self.frame_ms, 2),
         }
-
-
-def called(modality: str) -> str:
-    """Say a modality as people do."""
-    return MODALITIES.get(modality, modality)
 
 
 def study(engines: Engines, who: Principal, uid: UID) -> Study:
