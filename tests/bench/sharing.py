@@ -47,9 +47,10 @@ _LINE = {  # 10 Mbit/s both ways, as a telephone has them
 _WADO = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 _SHOWN = """() => {
   const found = document.querySelector('[data-stage] :is(canvas, img)');
-  if (found === null || found.parentNode.classList.contains('waits')) return false;
-  return found.tagName === 'CANVAS' || (found.complete && found.naturalWidth > 0);
+  if (found === null || found.tagName === 'CANVAS') return found !== null;
+  return found.complete && found.naturalWidth > 0;
 }"""
+_SETTLED = "() => document.querySelector('[data-stage]:not(.waits) canvas') !== null"
 _PLACE = "() => document.querySelector('[data-slider]').value"
 _BUSY = "() => { const end = performance.now() + 1000; while (performance.now() < end); }"
 
@@ -236,12 +237,12 @@ def _memory(context: BrowserContext, url: str, steps: int) -> None:
     plain, drawing = _footprint(_tab(page)), _drawing()
     before = _footprint(drawing)
     page.goto(f"{url}/s/view/{factories.uid(1)}")
-    page.wait_for_function(_SHOWN)
+    page.wait_for_function(_SETTLED)
     tab, stage, most, drawn = _tab(page), page.locator("[data-stage]"), 0, 0
     for step in range(steps):
         stage.press("ArrowDown")
         if step % 10 == 9:
-            page.wait_for_function(_SHOWN)
+            page.wait_for_function(_SETTLED)
             most, drawn = max(most, _footprint(tab)), max(drawn, _footprint(drawing))
     if int(page.evaluate(_PLACE)) < min(steps, 2):
         raise SystemExit("expected another image on the stage")
