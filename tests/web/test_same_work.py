@@ -75,14 +75,22 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 def require_alike(
     monkeypatch: pytest.MonkeyPatch, *asks: Callable[[], httpx.Response]
 ) -> tuple[httpx.Response, list[str]]:
-    """Ask each once to warm up, then compare the work and the answers; give those of the first."""
-    found = []
-    for ask in asks:
-        ask()
-        with counted(monkeypatch) as done:
-            answer = ask()
-        found.append((answer.status_code, plain(answer), list(done)))
-    assert all(one == found[0] for one in found[1:])
+    """Ask each once to warm up, then compare the work and the answers; give those of the first.
+
+    What a process asks once a second can fall to any of them, so they get three rounds to be alike:
+    work that is done for one and not for another is done in every round.
+    """
+    for _ in range(3):
+        found = []
+        for ask in asks:
+            ask()
+            with counted(monkeypatch) as done:
+                answer = ask()
+            found.append((answer.status_code, plain(answer), list(done)))
+        if all(one == found[0] for one in found):
+            break
+    for one in found:
+        assert one == found[0]
     return answer, found[0][2]
 
 
