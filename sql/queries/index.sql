@@ -196,12 +196,16 @@ FROM locate_instance(%(study)s, %(series)s, %(instance)s);
 
 -- name: locate_shown
 -- The same with the sealed JSON: all that is needed to show an instance.
-SELECT
-    NULL,
-    sop_instance_uid, sop_class_uid, transfer_syntax_uid, blob_id, header, payload_len, digest,
-    size, key_id, key_version, instance_number, frame_count, pixel_tag, pixel_vr, pixel_offset,
-    pixel_length, bulk, group2, preamble, changed_at, frame_table, sealed, deriver
-FROM locate_shown(%(study)s, %(series)s, %(instance)s);
+SELECT l.*, j.sealed, j.deriver
+FROM (
+    SELECT
+        NULL,
+        sop_instance_uid, sop_class_uid, transfer_syntax_uid, blob_id, header, payload_len, digest,
+        size, key_id, key_version, instance_number, frame_count, pixel_tag, pixel_vr, pixel_offset,
+        pixel_length, bulk, group2, preamble, changed_at, frame_table
+    FROM locate_instance(%(study)s, %(series)s, %(instance)s)) l
+JOIN instance i USING (blob_id)
+LEFT JOIN instance_json j USING (instance_pk);
 
 -- name: locate_version
 -- One version of an instance, current or not.
@@ -271,8 +275,12 @@ ORDER BY COALESCE(i.instance_number, 9223372036854775807), i.instance_pk;
 
 -- name: sealed_instance
 -- The sealed JSON of one instance.
-SELECT NULL, sop_instance_uid, blob_id, key_id, key_version, sealed, deriver
-FROM sealed_instance(%(study)s, %(series)s, %(instance)s);
+SELECT NULL, i.sop_instance_uid, i.blob_id, i.key_id, i.key_version, j.sealed, j.deriver
+FROM instance i
+LEFT JOIN instance_json j USING (instance_pk)
+WHERE i.sop_instance_uid = %(instance)s AND i.current AND i.series_pk = (
+    SELECT e.series_pk FROM study s JOIN series e USING (study_pk)
+    WHERE s.study_uid = %(study)s AND e.series_uid = %(series)s);
 
 -- name: revision_study
 -- What changes whenever an answer about the study would.

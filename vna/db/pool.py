@@ -43,10 +43,8 @@ class Database:
         limit = f"-c statement_timeout={int(statement_s * 1000)}"
         # Searches are planned for the values asked: a generic plan was 30 times slower for a date
         # and a modality. What changes something, or names one thing, has one plan, made once.
-        planned, searching = (
-            f"{path} {limit}",
-            f"{path} {limit} -c plan_cache_mode=force_custom_plan",
-        )
+        planned = f"{path} {limit}"
+        searching = f"{planned} -c plan_cache_mode=force_custom_plan"
         short = max(connections * 3 // 10, 1)  # of either sort: they come back at once
         self._statement_s = statement_s
         self._limits: WeakKeyDictionary[Connection, float] = WeakKeyDictionary()

@@ -55,7 +55,7 @@ class Rendering:
     window: Window | None = None
     viewport: Viewport | None = None
     enlarge: bool = True
-    thinned: bool = False  # a thumbnail: some rows and columns of a large frame say enough
+    thinned: bool = False  # a thumbnail: averaged before it is looked up
     overlays: bool = False
     patient: tuple[str, ...] = ()
     technique: tuple[str, ...] = ()

@@ -15,8 +15,6 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from dataclasses import asdict
-from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -32,15 +30,10 @@ ROOM_BYTES = 64 << 20  # of addresses: memory is taken as it is written
 
 def request(work: str, frame: FrameSource, **more: Any) -> bytes:  # what orjson can write
     """Write what is asked of a child; the frame's bytes follow as they are."""
-    of = _written(frame.description)
-    head = orjson.dumps({"work": work, "ts": frame.transfer_syntax, "of": of, **more})
+    head = orjson.dumps(
+        {"work": work, "ts": frame.transfer_syntax, "of": frame.description, **more}
+    )
     return REQUEST.pack(len(head), len(frame.data)) + head
-
-
-@lru_cache(256)
-def _written(description: PixelDescription) -> orjson.Fragment:
-    """Write a description once: the images of a series have the same."""
-    return orjson.Fragment(orjson.dumps(asdict(description)))
 
 
 def read_request(handle: int, room: mmap.mmap) -> tuple[dict[str, Any], FrameSource] | None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
+from vna.blobs.rooms import Rooms
 from vna.dicom.refs import InstanceRef
 
 Buffer = bytes | bytearray | memoryview
@@ -77,30 +77,15 @@ def collected(payload: Payload) -> bytes | bytearray:
     return data
 
 
-class Rooms:
-    """Work space for payloads of usual size, used again: fresh memory costs more than the copy."""
-
-    def __init__(self, size: int = 1 << 20, kept: int = 4) -> None:
-        self._size = size
-        self._free: deque[bytearray] = deque(maxlen=kept)
-
-    @contextmanager
-    def collected(self, payload: Payload) -> Iterator[Buffer]:
-        """Give all of a payload in one piece, good until the context is left."""
-        stretch = payload.stretch
-        if stretch is None or stretch.length > self._size:
-            yield collected(payload)
-            return
-        try:
-            room = self._free.pop()
-        except IndexError:
-            room = bytearray(self._size)
-        try:
-            view = memoryview(room)[: stretch.length]
-            _fill(view, stretch)
-            yield view
-        finally:
-            self._free.append(room)
+@contextmanager
+def lent(payload: Payload, rooms: Rooms) -> Iterator[Buffer]:
+    """Do the same in work space that is used again; good until the context is left."""
+    if payload.stretch is None:
+        yield b"".join(payload.chunks)
+        return
+    with rooms.lend(payload.stretch.length) as view:
+        _fill(view, payload.stretch)
+        yield view
 
 
 def _fill(view: memoryview, stretch: Stretch) -> None:

@@ -16,6 +16,7 @@ from vna import telemetry
 from vna.access.audit import Audit
 from vna.access.policy import require
 from vna.access.principal import Action, Principal
+from vna.blobs.rooms import Rooms
 from vna.blobs.store import BlobStore
 from vna.config import Settings
 from vna.db.pool import Database
@@ -33,11 +34,12 @@ from vna.retrieve.kept import Lately
 from vna.retrieve.kinds import Kind, kind_of, offers
 from vna.retrieve.known import Knowledge, Known
 from vna.retrieve.overlays import Overlays
-from vna.retrieve.payload import Payload, Rooms, path_of
+from vna.retrieve.payload import Payload, lent, path_of
 from vna.retrieve.state import Referenced, State, referenced
 from vna.retrieve.wish import Wish
 
 GIF = "image/gif"
+_ROOMS = 4  # kept for frames on their way to the sandbox
 
 Found = list[Located]
 """Instances that may be seen, in the archive's order."""
@@ -83,7 +85,7 @@ class RenderEngine:
             limits=settings.limits,
             overlays=Overlays(database, settings),
         )
-        self._rooms = Rooms()
+        self._rooms = Rooms(_ROOMS)
         self._pictures: Lately[bytes] = Lately(settings.pixels.cache_bytes, len)
 
     def find(self, principal: Principal, ref: Ref, what: str = "rendered") -> list[Located]:
@@ -313,7 +315,7 @@ class RenderEngine:
         applied = for_image(state.looks, located.ref.instance, number) if state else None
         members = known.looks.of_frame(number, applied)
         how = wish.rendering(media, known.texts)
-        with self._rooms.collected(stored) as data:
+        with lent(stored, self._rooms) as data:
             source = FrameSource(
                 transfer_syntax=located.transfer_syntax, data=data, description=known.description
             )
