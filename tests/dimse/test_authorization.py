@@ -103,6 +103,16 @@ def calling(edge: Edge, title: str, got: list[str] | None = None) -> Iterator[As
             assoc.release()
 
 
+def turned_away(edge: Edge, title: str) -> bool:
+    """Whether it is told that its AE title is not known, by hand.
+
+    pynetdicom takes a rejection for a connection never made when it comes before it looked.
+    """
+    with edge.connect() as sock:
+        sock.sendall(wire.associate(calling=title))
+        return wire.answer(sock) == (3, bytes((0, 1, 1, 3)))  # PS3.8 9.3.4
+
+
 def test_every_service_has_its_row(archive: Archive) -> None:
     engines: Any = archive
     assert set(services(engines, archive.settings)) == set(NEEDED)
@@ -127,11 +137,10 @@ def test_each_service_asks_each_sort_of_ae_for_its_action(
                 action(pairs(OPEN)), 1, PUSH, WELL_KNOWN, meta_uid=None
             )
             assert int(status.Status) != SUCCESS
-    with calling(edge, "NOBODY") as assoc:
-        assert assoc.is_rejected
+    assert turned_away(edge, "NOBODY")
+    assert not turned_away(edge, "FM")
     archive.remotes.remove(WHO, "FM")
-    with calling(edge, "FM") as assoc:
-        assert assoc.is_rejected
+    assert turned_away(edge, "FM")
 
 
 def test_the_role_of_aes_narrows_what_each_was_given(
