@@ -17,6 +17,7 @@ from vna.errors import MalformedInstance, TooLarge
 
 _PREFIX = b"DICM"
 _PREAMBLE = 128
+_STEP = 1 << 10  # of most files the whole head
 _NO_DICOM = "The bytes are neither a DICOM file nor a bare data set."
 # A bare data set does not begin with a long value
 _MOST_FIRST_LENGTH = 1 << 16
@@ -50,8 +51,17 @@ class Part10Reader:
         """
         if self.meta is not None:
             return data
-        self._head += data
-        return b"" if len(self._head) < self._need else self._advance(at_end=False)
+        view = memoryview(data)
+        at = 0
+        while at < len(view):  # little by little: a data set is not copied to find its head
+            begin, at = at, at + max(self._need - len(self._head), len(self._head), _STEP)
+            self._head += view[begin:at]
+            rest = b"" if len(self._head) < self._need else self._advance(at_end=False)
+            if self._is_complete():
+                at = min(at, len(view))
+                begin = at - len(rest)
+                return view[begin:] if begin >= 0 else b"".join((rest, view[at:]))
+        return b""
 
     def finish(self) -> bytes:
         """End the file: the bytes of a data set so short that it could not be told before.
