@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import re
 import signal
@@ -179,6 +180,26 @@ def test_what_was_killed_is_started_again(archive: Path) -> None:
             assert answer[0] == 503
             assert time.monotonic() < until
         assert postmaster(archive).pid != before.pid
+
+
+def test_connections_are_spread_evenly_and_go_on_when_a_worker_dies(archive: Path) -> None:
+    with serving(archive, "--workers", "2") as server, contextlib.ExitStack() as closing:
+        port = int(server.state()["http"].rpartition(":")[2])
+        for _ in range(4):
+            conn = http.client.HTTPConnection("127.0.0.1", port, timeout=WAIT_S)
+            closing.callback(conn.close)
+            conn.request("GET", "/readyz")
+            assert conn.getresponse().read() == b'{"status":"ok"}'
+        assert [connections(server.child(f"http {n}"), port) for n in (1, 2)] == [2, 2]
+        server.child("http 1").kill()
+        for _ in range(20):
+            assert server.get("/readyz")[0] == 200
+
+
+def connections(process: psutil.Process, port: int) -> int:
+    """Count those of a process that came in at a port."""
+    held = process.net_connections("tcp")
+    return sum(one.status == psutil.CONN_ESTABLISHED and one.laddr.port == port for one in held)
 
 
 def test_after_a_killed_supervisor_a_second_start_takes_over(archive: Path) -> None:

@@ -21,6 +21,8 @@ from vna.access.principal import Label, system
 from vna.access.remotes import Remote
 from vna.db.pool import Database
 from vna.dicom.refs import StudyRef, uid
+from vna.dimse.association import Association
+from vna.dimse.callers import Standing
 from vna.dimse.messages import Command, Field
 from vna.dimse.scu import Requestor
 from vna.errors import Unavailable
@@ -113,6 +115,45 @@ def test_a_change_that_takes_no_right_cuts_nobody(edge: Edge, archive: Archive) 
 
     with sending(edge, "OTHER"), sending(edge, "ASKER") as it:
         assert it.store(CT, LARGE.instance, EXPLICIT, pieces(changed)).code == 0
+
+
+def test_while_nothing_changes_nobody_is_asked_for_again(
+    edge: Edge, archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With hundreds of idle associations that was 3 % of a processor."""
+    asked: list[Association] = []
+    may_stand = Association.may_stand
+
+    def counted(one: Association) -> bool:
+        asked.append(one)
+        return may_stand(one)
+
+    monkeypatch.setattr(Association, "may_stand", counted)
+    with sending(edge, "OTHER"), sending(edge, "ASKER") as it:
+        wait_for(lambda: len(asked) == 2)  # each once: it may have changed as they came
+        looks = Looks(edge)
+        wait_for(lambda: looks.count >= 4)
+        assert len(asked) == 2
+        archive.remotes.remove(WHO, "OTHER")
+        wait_for(lambda: len(asked) == 4)
+        wait_for(left(edge, 1))
+        small = ct(9)
+        assert it.store(CT, small.instance, EXPLICIT, [small.dataset()]).code == 0
+
+
+class Looks:
+    """Counts the looks a worker takes from now on."""
+
+    def __init__(self, edge: Edge) -> None:
+        self.count = 0
+        callers = edge.workers[0]._house.callers
+        look = callers.look
+
+        def counted(within_s: float) -> Standing | None:
+            self.count += 1
+            return look(within_s)
+
+        callers.look = counted  # type: ignore[method-assign]  # the same, and counted
 
 
 class Pulling(Puller):

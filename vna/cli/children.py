@@ -57,7 +57,7 @@ class Place:
 
 
 def speak_http(place: Place, handle: int) -> None:
-    """Serve DICOMweb on a listening socket until SIGTERM."""
+    """Serve the HTTP connections the supervisor hands over until SIGTERM."""
     keep_freed_memory()
     stop = _until_told()
     with opened(place.settings, place.dsn) as archive:

@@ -19,6 +19,7 @@ from prometheus_client import multiprocess
 from vna import app, telemetry
 from vna.cli import desk_talk, guests, sockets
 from vna.cli.children import GRACE_S, Place, do_jobs, keep_house, speak_dicom, speak_http
+from vna.cli.spread import Spread
 from vna.cli.supervisor import Supervisor
 from vna.config import Settings
 from vna.db.cluster import Cluster
@@ -37,11 +38,15 @@ logger = logging.getLogger(__name__)
 
 def serve(
     settings: Settings,
-    http: Sequence[socket.socket],
+    http: socket.socket,
+    workers: int,
     dicom: sockets.Doors,
     for_guests: Sequence[socket.socket] = (),
 ) -> None:
-    """Make what is missing, then serve on these sockets until SIGTERM or SIGINT."""
+    """Make what is missing, then serve on these sockets until SIGTERM or SIGINT.
+
+    HTTP has so many `workers`, and DICOM as well unless its settings name another number.
+    """
     telemetry.start_logging(settings.log.level)
     made = app.found(settings)
     with app.index_of(settings) as index:
@@ -53,7 +58,7 @@ def serve(
         loop = _Loop(settings, index.cluster, http, dicom, for_guests)
         guests_dsn = app.found_guest_role(settings, index) if for_guests else ""
         place = Place(settings=settings, dsn=index.dsn, guests_dsn=guests_dsn)
-        loop.populate(place, settings.dicom.workers or len(http))
+        loop.populate(place, workers, settings.dicom.workers or workers)
         loop.run()
 
 
@@ -64,19 +69,19 @@ class _Loop:
         self,
         settings: Settings,
         cluster: Cluster | None,
-        http: Sequence[socket.socket],
+        http: socket.socket,
         dicom: sockets.Doors,
         for_guests: Sequence[socket.socket],
     ) -> None:
         self._state = settings.data / "run" / STATE
         self._cluster = cluster
-        self._http = http
         self._guests = for_guests
         self._desks = [desk_talk.pair() for _ in for_guests]
-        self._web, self._dimse = sockets.name_of(http[0]), sockets.name_of(dicom.plain[0])
+        self._web, self._dimse = sockets.name_of(http), sockets.name_of(dicom.plain[0])
         self._secured = [sockets.name_of(sock) for sock in dicom.secured]
         first, *others = dicom.plain
         self._acceptor = Acceptor(settings, first, plain=others, secured=dicom.secured)
+        self._spread = Spread(http, watch=self._acceptor.watch, unwatch=self._acceptor.unwatch)
         self._supervisor = Supervisor(leave=self._leave, ended=multiprocess.mark_process_dead)
         self._settings = settings
         self._scheme = "http" if settings.dev else "https"
@@ -86,11 +91,11 @@ class _Loop:
         self._is_stopping = False
         self._look_at = self._pause_s = 0.0
 
-    def populate(self, place: Place, dicom_workers: int) -> None:
-        """Name the children: one a HTTP socket, the DICOM workers, one for jobs, one for upkeep."""
+    def populate(self, place: Place, http_workers: int, dicom_workers: int) -> None:
+        """Name the children: the workers of both protocols, one for jobs, one for upkeep."""
         add = self._supervisor.add
-        for number, sock in enumerate(self._http, 1):
-            add(f"http {number}", functools.partial(_with_socket, place, sock))
+        for number in range(1, http_workers + 1):
+            add(f"http {number}", functools.partial(self._with_connections, place))
         for number in range(1, dicom_workers + 1):
             add(f"dicom {number}", functools.partial(self._with_control, place))
         add("jobs", lambda: (functools.partial(do_jobs, place), ()))
@@ -121,17 +126,15 @@ class _Loop:
             logger.info("stopping", extra={"signal": self._asked.name})
             self._supervisor.ask_to_stop()
             self._acceptor.stop(GRACE_S + _LATE_S)
-            for sock in (
-                *self._http,
-                *self._guests,
-            ):  # theirs are closed, too: who comes now is refused
+            self._spread.close()
+            for sock in self._guests:  # theirs are closed, too: who comes now is refused
                 sock.close()
-        wait_s = self._supervisor.tend()
+        waits = [self._supervisor.tend(), self._spread.tend()]
         self._tell()
-        if self._cluster is None or self._is_stopping:
-            return wait_s
-        self._look_after(self._cluster)
-        return min(s for s in (wait_s, self._look_at - time.monotonic()) if s is not None)
+        if self._cluster is not None and not self._is_stopping:
+            self._look_after(self._cluster)
+            waits.append(self._look_at - time.monotonic())
+        return min((wait_s for wait_s in waits if wait_s is not None), default=None)
 
     def _look_after(self, cluster: Cluster) -> None:
         now = time.monotonic()
@@ -147,6 +150,10 @@ class _Loop:
                 logger.error("postgres does not start", extra={"why": str(exc)})  # noqa: TRY400 -- tried again
             self._pause_s = min(self._pause_s * 2, _RETRY_S)
         self._look_at = now + self._pause_s
+
+    def _with_connections(self, place: Place) -> tuple[Callable[[], None], tuple[int, ...]]:
+        handle = self._spread.add_worker().detach()
+        return functools.partial(speak_http, place, handle), (handle,)
 
     def _with_control(self, place: Place) -> tuple[Callable[[], None], tuple[int, ...]]:
         ours, theirs = control_pair()
@@ -167,7 +174,8 @@ class _Loop:
     def _leave(self) -> None:
         """Close in a child what is the supervisor's."""
         self._acceptor.leave_behind()
-        for sock in (*self._http, *self._guests, *(end for ends in self._desks for end in ends)):
+        self._spread.leave_behind()
+        for sock in (*self._guests, *(end for ends in self._desks for end in ends)):
             sock.close()
 
     def _tell(self) -> None:
@@ -208,8 +216,3 @@ class _Loop:
 
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
-
-
-def _with_socket(place: Place, sock: socket.socket) -> tuple[Callable[[], None], tuple[int, ...]]:
-    handle = os.dup(sock.fileno())
-    return functools.partial(speak_http, place, handle), (handle,)

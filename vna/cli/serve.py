@@ -63,9 +63,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 --
     with contextlib.ExitStack() as closing:
         # the children inherit it: nobody takes over while one of a killed supervisor still runs
         closing.enter_context(runlock.held(settings.data, "serve", exclusive=True))
-        http = sockets.open_shared(settings.http.listen, settings.http.workers or _cores())
-        for sock in http:
-            closing.enter_context(sock)
+        http = closing.enter_context(sockets.open_one(settings.http.listen))
         for_guests: list[socket.socket] = []
         if settings.sharing.listen:
             for_guests = sockets.open_shared(settings.sharing.listen, settings.sharing.workers or 1)
@@ -81,7 +79,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 --
         with importing():
             from vna.cli.processes import serve
 
-        serve(settings, http, dicom, for_guests)
+        serve(settings, http, settings.http.workers or _cores(), dicom, for_guests)
     return 0
 
 

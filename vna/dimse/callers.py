@@ -10,16 +10,16 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 
-from vna.access.identities import Verifier, watched
+from vna.access.identities import Identities, Verifier, watched
 from vna.access.labels import Labels
-from vna.access.remotes import Remotes
+from vna.access.remotes import Remote, Remotes
 from vna.config import Settings
 from vna.dimse.associate import Caller, caller_of
 from vna.dimse.negotiate import CONGESTED, NOT_AUTHENTICATED, UNKNOWN_CALLING
 from vna.dimse.pdu import AssociateRequest, UserIdentity
 from vna.dimse.secured import Certificate
 from vna.dimse.upper_layer import Rejected
-from vna.errors import NotAuthenticated
+from vna.errors import NotAuthenticated, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +36,14 @@ class Line:
     certificate: Certificate | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """All that changes who may call, as it was at one moment."""
+
+    remotes: tuple[Remote, ...]
+    identities: Identities
+
+
 class Callers:
     """Names the callers of one process."""
 
@@ -48,6 +56,7 @@ class Callers:
         self._identities = watched(settings.dicom.identities)
         self._identities.value()  # a file that cannot be read is told at the start
         self._verifier = Verifier(self._identities)
+        self._standing: Standing | None = None
 
     def named(self, request: AssociateRequest, line: Line) -> Caller | Rejected:
         """Say who asks for this association, or why nobody may."""
@@ -65,10 +74,23 @@ class Callers:
             return NOT_AUTHENTICATED
         return _with_user(caller, user, identity)
 
-    def look(self, within_s: float) -> None:
-        """Read what is registered anew when it is older than this."""
-        if self._remotes is not None:
-            self._remotes.look(within_s)
+    def look(self, within_s: float) -> Standing | None:
+        """Read what is registered anew when it is older than this; None while it is not known.
+
+        As long as nothing has changed it is the same `Standing`: what stood under it stands.
+        """
+        try:
+            if self._remotes is not None:
+                self._remotes.look(within_s)
+            found = Standing(
+                remotes=() if self._remotes is None else tuple(self._remotes.all()),
+                identities=self._identities.value(),
+            )
+        except Unavailable:
+            return None
+        if found != self._standing:
+            self._standing = found
+        return self._standing
 
     def stands(self, calling: str, line: Line, let_in: Caller) -> bool:
         """Say whether who was let in would be let in now, with no fewer rights.

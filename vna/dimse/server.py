@@ -97,6 +97,14 @@ class Acceptor:
         self._new.append(control)
         self._wake()
 
+    def watch(self, sock: socket.socket, ready: Callable[[socket.socket], None]) -> None:
+        """Have `ready` called while `run` finds something to read at a socket of somebody else."""
+        self._selector.register(sock, selectors.EVENT_READ, ready)
+
+    def unwatch(self, sock: socket.socket) -> None:
+        """Look at it no more."""
+        self._selector.unregister(sock)
+
     def leave_behind(self) -> None:
         """Close all of it in a child just forked: it stays the parent's.
 

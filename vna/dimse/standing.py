@@ -1,8 +1,9 @@
 """Associations end when who called may not call any more; what is being sent ends with them.
 
-Twice a second, and only while there are any, each association is asked for anew: is the AE title
-still registered, with the rights it came with, is its certificate still one of its own? One for
-which that is not so is cut, whatever it is doing: nothing incomplete is kept, nothing more is sent.
+Twice a second, and only while there are any, it is looked whether what decides who may call has
+changed. Then each association is asked for anew: is the AE title still registered, with the rights
+it came with, is its certificate still one of its own? One for which that is not so is cut, whatever
+it is doing: nothing incomplete is kept, nothing more is sent.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from vna.telemetry import ASSOCIATIONS_REFUSED
 
 if TYPE_CHECKING:
     from vna.dimse.association import Association
-    from vna.dimse.callers import Callers
+    from vna.dimse.callers import Callers, Standing
 
 LOOK_S = 0.4
 
@@ -35,6 +36,7 @@ class Watch:
     def __init__(self, callers: Callers, found: Callable[[], Sequence[Association]]) -> None:
         self._callers = callers
         self._found = found
+        self._stood: dict[Association, Standing] = {}  # under what each was last found to stand
         self._stopped = threading.Event()
 
     def start(self) -> None:
@@ -54,12 +56,14 @@ class Watch:
 
     def _look(self) -> None:
         found = [one for one in self._found() if one.is_open]
-        if found:
-            self._callers.look(LOOK_S)
+        standing = self._callers.look(LOOK_S) if found else None
+        if standing is None:  # nobody calls, or it is not known who may: what began stays
+            return
         for association in found:
-            if not association.may_stand():
+            if self._stood.get(association) is not standing and not association.may_stand():
                 ASSOCIATIONS_REFUSED.labels("ended").inc()
                 association.cut()
+        self._stood = dict.fromkeys(found, standing)
 
 
 def guarded(

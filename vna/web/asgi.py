@@ -129,7 +129,7 @@ def serve(
     stop: threading.Event | None = None,
     tls: tuple[Path, Path] | None = None,
 ) -> None:
-    """Serve HTTP on a listening socket until SIGTERM or `stop`; end within 20 seconds then."""
+    """Serve HTTP on a socket (`server.run`) until SIGTERM or `stop`; end in 20 seconds then."""
     server.run(create(engines), settings.http, sock, stop=stop, tls=tls)
 
 

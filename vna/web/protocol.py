@@ -14,6 +14,7 @@ take the answer away with it. The rest of a short body is dropped and the connec
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,10 @@ class _Lingering:
         self.close = protocol.close_gently
 
 
+def _nobody_counts() -> None:
+    """Say nothing when a connection ends."""
+
+
 class _PastLimitError(Exception):
     """Stops the parser; the refusal stands in the protocol."""
 
@@ -72,6 +77,7 @@ class LimitedProtocol(HttpToolsProtocol):
         door: Door,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self.ended: Callable[[], None] = _nobody_counts
         self._limits = limits
         self._door = door
         self._address = ""
@@ -107,6 +113,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Count the connection out."""
         super().connection_lost(exc)
+        self.ended()
         if self._is_inside:
             self._door.leave(self._address)
         for timer in (self._head_timer, self._body_timer, self._write_timer, self._linger_timer):

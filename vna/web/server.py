@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 from vna.config import Http
 from vna.errors import ConfigError
 from vna.web.door import Door
+from vna.web.handed import Handed
 from vna.web.protocol import LimitedProtocol
 
 GRACE_S = 20
@@ -48,9 +49,13 @@ class Loop(uvloop.Loop):
     """uvloop that does not wait long for a TLS handshake: nobody is counted before it is over."""
 
     async def create_server(self, *args: Any, **named: Any) -> Any:  # as asyncio declares it
-        """Listen, with a short time for handshakes where there are any."""
-        if named.get("ssl") is not None:
+        """Listen, or take what the supervisor accepts; a short time for handshakes."""
+        tls, sock = named.get("ssl"), named.get("sock")
+        if tls is not None:
             named.setdefault("ssl_handshake_timeout", _HANDSHAKE_S)
+        if sock is not None and sock.family == socket.AF_UNIX:
+            late_s = named.get("ssl_handshake_timeout")
+            return Handed(self, args[0], sock, tls=tls, handshake_s=late_s)
         return await super().create_server(*args, **named)
 
 
@@ -91,6 +96,8 @@ def run(
     tls: tuple[Path, Path] | ssl.SSLContext | None = None,
 ) -> None:
     """Serve `app` on a listening socket until told to stop, then finish what is under way.
+
+    Instead of one that listens it may be the supervisor's, which hands connections over (`Handed`).
 
     `stop` ends it within a tenth of a second; without it SIGTERM and SIGINT do. No new connection
     is taken then, and requests have 20 seconds to finish. The socket is closed at the end.

@@ -39,18 +39,24 @@ async def store(ask: Ask) -> Reply:
     intake = intake_for(ask, ask.uid("study") if "study" in ask.names else None)
     root = ask.root()
     if declared is not None and declared <= PIECE:
-        body = b"".join([piece async for piece in _pieces(ask)])
+        body = [piece async for piece in ask.content()]
         return await ask.hop(lambda: _written(ask, _taken(intake, body), root, form))
     return _written(ask, await _stream(ask, intake), root, form)
 
 
-def _taken(intake: Intake, body: bytes) -> list[Outcome]:
+def _taken(intake: Intake, body: Sequence[bytes]) -> list[Outcome]:
     """Take a whole body."""
     try:
-        intake.feed(body)
+        _feed(intake, body)
         return intake.finish()
     finally:
         intake.abort()
+
+
+def _feed(intake: Intake, pieces: Sequence[bytes]) -> None:
+    """Feed pieces as they came: putting them together would be one more copy of all."""
+    for piece in pieces:
+        intake.feed(piece)
 
 
 async def _stream(ask: Ask, intake: Intake) -> list[Outcome]:
@@ -58,12 +64,12 @@ async def _stream(ask: Ask, intake: Intake) -> list[Outcome]:
     pool = ask.counter.threads.streams
     work: asyncio.Future[None] | None = None
     try:
-        async for piece in _pieces(ask):
+        async for pieces in _together(ask):
             if work is not None:
                 await asyncio.shield(work)
             if intake.is_over:
                 break
-            work = pool.start(functools.partial(intake.feed, piece))
+            work = pool.start(functools.partial(_feed, intake, pieces))
         if work is not None:
             await asyncio.shield(work)
         return await pool.call(intake.finish)
@@ -74,7 +80,7 @@ async def _stream(ask: Ask, intake: Intake) -> list[Outcome]:
         raise
 
 
-async def _pieces(ask: Ask) -> AsyncIterator[bytes]:
+async def _together(ask: Ask) -> AsyncIterator[list[bytes]]:
     """The body, a mebibyte or more at a time. Raises `ClientGone`."""
     held: list[bytes] = []
     size = 0
@@ -82,10 +88,10 @@ async def _pieces(ask: Ask) -> AsyncIterator[bytes]:
         held.append(piece)
         size += len(piece)
         if size >= PIECE:
-            yield b"".join(held)
+            yield held
             held, size = [], 0
     if held:
-        yield b"".join(held)
+        yield held
 
 
 def _declared(ask: Ask) -> int | None:

@@ -1,0 +1,159 @@
+"""HTTP connections, each to the worker that has the fewest: accepted here, served there.
+
+    supervisor -> worker   a byte, with the accepted socket
+    worker -> supervisor   t for each connection it took, e for each that ended
+
+What a worker had not taken when it died goes to another. Listening sockets of their own
+(SO_REUSEPORT) would spread connections by chance: of the four of a client all are with one worker
+of two in one case of eight (docs/decisions/0015).
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from vna.telemetry import HTTP_REFUSED
+
+log = logging.getLogger(__name__)
+
+_AT_ONCE = 64  # connections accepted before others are looked at
+_BREATH_S = 0.2  # after accept() failed for want of descriptors
+
+Ready = Callable[[socket.socket], None]
+
+
+@dataclass(eq=False, slots=True)
+class _Worker:
+    control: socket.socket
+    connections: int = 0
+    given: deque[socket.socket] = field(default_factory=deque)  # not taken yet
+
+
+class Spread:
+    """One listening socket and those who serve what comes to it. Not for threads."""
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        *,
+        watch: Callable[[socket.socket, Ready], None],
+        unwatch: Callable[[socket.socket], None],
+    ) -> None:
+        """`watch` has a function called while a socket can be read; the listener becomes ours."""
+        self._listener = listener
+        self._watch = watch
+        self._unwatch = unwatch
+        self._workers: list[_Worker] = []
+        self._waiting: list[socket.socket] = []  # accepted just as the last worker had died
+        self._is_listening = False
+        self._resume_at: float | None = None  # accepting pauses until then
+        listener.setblocking(False)
+
+    def add_worker(self) -> socket.socket:
+        """Take in a worker; what is returned is its end, `vna.web.handed` reads it."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        ours.setblocking(False)
+        self._workers.append(_Worker(ours))
+        self._watch(ours, self._hear)
+        waiting, self._waiting = self._waiting, []
+        for sock in waiting:
+            self._place(sock)
+        self._listen()
+        return theirs
+
+    def tend(self) -> float | None:
+        """Accept again after a pause; say in how many seconds to come again, if at all."""
+        if self._resume_at is None:
+            return None
+        left = self._resume_at - time.monotonic()
+        if left > 0:
+            return left
+        self._resume_at = None
+        self._listen()
+        return None
+
+    def close(self) -> None:
+        """Take no more connections: who comes now is refused."""
+        self._pause()
+        self.leave_behind()
+
+    def leave_behind(self) -> None:
+        """Close it in a child just forked; what is watched is closed by who watches."""
+        given = (sock for worker in self._workers for sock in worker.given)
+        for sock in (self._listener, *self._waiting, *given):
+            sock.close()
+
+    def _listen(self) -> None:
+        is_open = self._listener.fileno() >= 0 and self._resume_at is None
+        if is_open and self._workers and not self._is_listening:
+            self._watch(self._listener, self._accept)
+            self._is_listening = True
+
+    def _pause(self) -> None:
+        if self._is_listening:
+            self._unwatch(self._listener)
+            self._is_listening = False
+
+    def _accept(self, listener: socket.socket) -> None:
+        for _ in range(_AT_ONCE):
+            if not self._is_listening:
+                return  # closed, or nobody is left: they wait for who is started next
+            try:
+                sock, _where = listener.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError as exc:
+                # out of descriptors or memory: wait for connections to end instead of spinning
+                log.warning("cannot accept", extra={"errno": exc.errno})
+                self._pause()
+                self._resume_at = time.monotonic() + _BREATH_S
+                return
+            self._place(sock)
+
+    def _place(self, sock: socket.socket) -> None:
+        for worker in sorted(self._workers, key=lambda w: w.connections):
+            try:
+                socket.send_fds(worker.control, [b"c"], [sock.fileno()])
+            except BlockingIOError:
+                continue  # it has not taken hundreds yet
+            except OSError:
+                self._drop(worker)
+                continue
+            worker.connections += 1
+            worker.given.append(sock)
+            return
+        if self._workers:
+            HTTP_REFUSED.labels("no-worker").inc()
+            sock.close()
+        else:
+            self._waiting.append(sock)
+
+    def _hear(self, control: socket.socket) -> None:
+        worker = next((w for w in self._workers if w.control is control), None)
+        if worker is None:
+            return  # dropped since the selector looked
+        try:
+            data = control.recv(4096)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        worker.connections -= data.count(b"e")
+        for _ in range(data.count(b"t")):
+            worker.given.popleft().close()
+        if not data:
+            self._drop(worker)
+
+    def _drop(self, worker: _Worker) -> None:
+        self._workers.remove(worker)
+        self._unwatch(worker.control)
+        worker.control.close()
+        if not self._workers:
+            self._pause()
+        for sock in worker.given:
+            self._place(sock)
