@@ -171,3 +171,28 @@ def test_out_of_descriptors_it_takes_a_breath(house: House) -> None:
     found = handed(control)
     assert len(found) == 1
     close(found)
+
+
+def test_several_that_died_at_once_lose_nothing(house: House) -> None:
+    dead = [house.worker() for _ in range(3)]
+    clients = house.connected(6)
+    for control in dead:
+        control.close()
+    alive = house.worker()
+    clients += house.connected(1)
+    for _ in dead:
+        house.watching.turn(0.1)
+    found = handed(alive)
+    assert {s.getpeername() for s in found} == {client.getsockname() for client in clients}
+    close(found)
+
+
+def test_after_its_end_it_listens_to_nobody(house: House) -> None:
+    control, other = house.worker(), house.worker()
+    house.connected(2)
+    house.spread.close()
+    close(handed(control))
+    house.watching.turn()
+    other.close()
+    house.watching.turn()
+    assert house.spread.tend() is None

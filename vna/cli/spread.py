@@ -84,9 +84,11 @@ class Spread:
 
     def leave_behind(self) -> None:
         """Close it in a child just forked; what is watched is closed by who watches."""
-        given = (sock for worker in self._workers for sock in worker.given)
-        for sock in (self._listener, *self._waiting, *given):
-            sock.close()
+        self._listener.close()
+        for held in (self._waiting, *(worker.given for worker in self._workers)):
+            for sock in held:
+                sock.close()
+            held.clear()
 
     def _listen(self) -> None:
         is_open = self._listener.fileno() >= 0 and self._resume_at is None
@@ -144,12 +146,14 @@ class Spread:
         except OSError:
             data = b""
         worker.connections -= data.count(b"e")
-        for _ in range(data.count(b"t")):
+        for _ in range(min(data.count(b"t"), len(worker.given))):  # none are left after `close`
             worker.given.popleft().close()
         if not data:
             self._drop(worker)
 
     def _drop(self, worker: _Worker) -> None:
+        if worker not in self._workers:
+            return  # while what another had not taken was placed
         self._workers.remove(worker)
         self._unwatch(worker.control)
         worker.control.close()

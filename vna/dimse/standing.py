@@ -56,8 +56,11 @@ class Watch:
 
     def _look(self) -> None:
         found = [one for one in self._found() if one.is_open]
-        standing = self._callers.look(LOOK_S) if found else None
-        if standing is None:  # nobody calls, or it is not known who may: what began stays
+        if not found:
+            self._stood.clear()
+            return
+        standing = self._callers.look(LOOK_S)
+        if standing is None:  # it is not known who may call: what began stays
             return
         for association in found:
             if self._stood.get(association) is not standing and not association.may_stand():
