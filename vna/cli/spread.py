@@ -10,19 +10,14 @@ of two in one case of eight (docs/decisions/0015).
 
 from __future__ import annotations
 
-import logging
 import socket
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from vna.dimse.accepting import BREATH_S, Exhausted, accepted
 from vna.telemetry import HTTP_REFUSED
-
-log = logging.getLogger(__name__)
-
-_AT_ONCE = 64  # connections accepted before others are looked at
-_BREATH_S = 0.2  # after accept() failed for want of descriptors
 
 Ready = Callable[[socket.socket], None]
 
@@ -102,20 +97,16 @@ class Spread:
             self._is_listening = False
 
     def _accept(self, listener: socket.socket) -> None:
-        for _ in range(_AT_ONCE):
-            if not self._is_listening:
-                return  # closed, or nobody is left: they wait for who is started next
-            try:
-                sock, _where = listener.accept()
-            except (BlockingIOError, ConnectionAbortedError):
-                return
-            except OSError as exc:
-                # out of descriptors or memory: wait for connections to end instead of spinning
-                log.warning("cannot accept", extra={"errno": exc.errno})
-                self._pause()
-                self._resume_at = time.monotonic() + _BREATH_S
-                return
-            self._place(sock)
+        if not self._is_listening:
+            return  # closed or paused since the selector looked
+        try:
+            for sock, _ in accepted(listener):
+                self._place(sock)
+                if not self._workers:
+                    return  # who comes now waits for who is started next
+        except Exhausted:
+            self._pause()
+            self._resume_at = time.monotonic() + BREATH_S
 
     def _place(self, sock: socket.socket) -> None:
         for worker in sorted(self._workers, key=lambda w: w.connections):

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from vna.config import Settings, address
+from vna.dimse.accepting import BREATH_S, Exhausted, accepted
 from vna.dimse.admission import Admission
 from vna.dimse.handoff import (
     ASK,
@@ -36,8 +37,6 @@ from vna.telemetry import ASSOCIATIONS_REFUSED
 log = logging.getLogger(__name__)
 
 _BACKLOG = 512
-_AT_ONCE = 64  # connections accepted before others are looked at
-_BREATH_S = 0.2  # after accept() failed for want of descriptors
 _WORKER_S = 1  # a worker that does not take a nine-byte record in this time is given up
 
 
@@ -197,18 +196,12 @@ class Acceptor:
     def _accept(self, kind: bytes, listener: socket.socket) -> None:
         if listener.fileno() < 0 or self._resume_at is not None:
             return  # closed or paused since the selector looked
-        for _ in range(_AT_ONCE):
-            try:
-                sock, where = listener.accept()
-            except (BlockingIOError, ConnectionAbortedError):
-                return
-            except OSError as exc:
-                # out of descriptors or memory: wait for associations to end instead of spinning
-                log.warning("cannot accept", extra={"errno": exc.errno})
-                self._pause()
-                self._resume_at = time.monotonic() + _BREATH_S
-                return
-            self._place(kind, sock, _plain(str(where[0])))
+        try:
+            for sock, peer in accepted(listener):
+                self._place(kind, sock, _plain(peer))
+        except Exhausted:
+            self._pause()
+            self._resume_at = time.monotonic() + BREATH_S
 
     def _place(self, kind: bytes, sock: socket.socket, peer: str) -> None:
         number = self._admission.enter(peer)
