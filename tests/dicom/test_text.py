@@ -200,6 +200,18 @@ def test_what_is_written_is_read_back(name: str, text: str, vr: str) -> None:
         assert decode(raw, name, vr) == (text, False)
 
 
+@pytest.mark.parametrize("vr", ["PN", "LO", "LT"])
+@pytest.mark.parametrize("between", ["^", "=", "\\", "^a="])
+def test_a_set_is_designated_anew_where_only_some_vrs_restore_the_initial_one(
+    vr: str, between: str
+) -> None:
+    """PS3.5 6.1.2.5.3: `^` and `=` restore it in PN alone, a backslash not in LT."""
+    name, text = "ISO 2022 IR 100\\ISO 2022 IR 144", f"Ж{between}éЖ"
+    raw = encode(text, name)
+    assert raw is not None
+    assert decode(raw, name, vr) == (text, False)
+
+
 @given(st.sampled_from([*SETS, "", "NONSENSE"]), st.binary(max_size=40))
 @settings(max_examples=400, deadline=None)
 def test_any_bytes_are_read(name: str, raw: bytes) -> None:

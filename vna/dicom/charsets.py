@@ -180,8 +180,10 @@ class Charset:
                     out += self._g0.escape
                     g0 = self._g0
                 out += character.encode("ascii")
-                if character in "\\^=" or character < " ":
-                    g0, g1 = self._g0, self._g1
+                if character < " ":
+                    g1 = self._g1
+                elif character in "\\^=" and g1 is not self._g1:
+                    g1 = None  # whether the reader starts anew here hangs on the VR: say it again
                 continue
             for element in (g0, g1, *self._extensions):
                 code = None if element is None else _encode_one(character, element)
