@@ -334,6 +334,23 @@ def test_names_match_without_accents(text: str, stored: str) -> None:
     assert holds("PN", text, {"Alphabetic": stored})
 
 
+@pytest.mark.parametrize("text", ["SMITH^*", "smith^*^*", "Smith^^*", "smith^*=*", "*mith^*"])
+@pytest.mark.parametrize("stored", ["Smith", "SMITH^", "Smith^^^^"])
+def test_trailing_components_that_are_null_may_be_omitted(text: str, stored: str) -> None:
+    """PS3.5 6.2 PN: `Smith`, `Smith^` and `Smith^^^^` are one name."""
+    assert holds("PN", text, {"Alphabetic": stored})
+    assert not holds("PN", text, {"Alphabetic": "Smithson^John"})
+
+
+def test_components_that_are_asked_for_must_be_there() -> None:
+    assert holds("PN", "smith^*", {"Alphabetic": "Smith^John"})
+    assert not holds("PN", "smith^*^q", {"Alphabetic": "Smith"})
+    assert not holds("PN", "smith^j*", {"Alphabetic": "Smith"})
+    assert holds("PN", "smith^*=山田^*", {"Alphabetic": "Smith", "Ideographic": "山田"})
+    assert not holds("PN", "smith^*=山田^*", {"Alphabetic": "Smith", "Ideographic": "山"})
+    assert not holds("PN", "a^*=b^*=c^*=d^*", {"Alphabetic": "A"})
+
+
 @pytest.mark.parametrize("text", ["*", "*^*", "^^", "*=*"])
 def test_a_name_of_wild_cards_alone_is_universal(text: str) -> None:
     assert condition("PN", text) is None

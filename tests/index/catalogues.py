@@ -182,7 +182,8 @@ def _key(rng: Random, level: Level) -> MatchingKey:
     choices = [MatchingKey(rng.choice(TEXT_TAGS[level]), _text(rng)) for _ in range(2)]
     for tag in NAME_TAGS[level]:
         name = Name(rng.choice(NAME_PATTERNS), rng.random() < 0.4)
-        choices += [MatchingKey(tag, rng.choice([name, name, name, Empty()]))]
+        either = AnyOf((Name("smith^*"), Name("smith")))
+        choices += [MatchingKey(tag, rng.choice([name, name, name, either, Empty()]))]
     for date, time in MOMENT_TAGS[level]:
         choices.append(MatchingKey(date, rng.choice([_dates(rng), _dates(rng), Empty()])))
         choices.append(MatchingKey(time, rng.choice([_times(rng), _times(rng), Empty()])))

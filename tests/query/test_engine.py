@@ -166,6 +166,7 @@ def test_all_gives_everything_of_the_level(whole: Archive) -> None:
     [
         ([("PatientName", "muller*")], [2, 1]),
         ([("PatientName", "smith^john")], [3]),
+        ([("PatientName", "smith^john^*")], [3]),
         ([("PatientName", "smith"), ("fuzzymatching", "true")], [4, 3]),
         ([("PatientName", '""'), ("emptyvaluematching", "true")], [6]),
         ([("AccessionNumber", '""'), ("emptyvaluematching", "true")], [6, 4, 2]),

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import TypeVar
 
 from vna.dicom.attributes import keyword_of, shown_tag
@@ -235,10 +236,22 @@ def _all_of(vr: str, text: str, name: str) -> AllOf:
     return AllOf(tuple(_normal(vr, value, name) for value in values))
 
 
-def _name(text: str, *, fuzzy: bool) -> Name | None:
-    """Fold a name; `SMITH*^*`, as forms with a field a component send it, is `SMITH*`."""
+def _name(text: str, *, fuzzy: bool) -> Condition | None:
+    """Fold a name; `SMITH*^*`, as forms with a field a component send it, is `SMITH*`.
+
+    Trailing null components may be omitted (PS3.5 6.2 PN): `SMITH^*` asks for `SMITH`, too.
+    """
     groups = [_OPEN_END.sub("*", _STARS.sub("*", group)) for group in fold_name(text).split("=")]
-    return Name("=".join(groups), fuzzy) if any(g not in ("", "*") for g in groups) else None
+    if all(group in ("", "*") for group in groups):
+        return None
+    readings = [_readings(group) for group in groups[:3]] + [(group,) for group in groups[3:]]
+    names = tuple(Name("=".join(one), fuzzy) for one in product(*readings))
+    return names[0] if len(names) == 1 else AnyOf(names)
+
+
+def _readings(group: str) -> tuple[str, ...]:
+    bare = group.rstrip("^*")
+    return (group, bare) if bare and group[len(bare) :].startswith("^") else (group,)
 
 
 def _value(vr: str, text: str, name: str) -> Condition:
