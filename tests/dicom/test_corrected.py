@@ -49,13 +49,17 @@ def given_out(made: Instance, over: Overlay, *, chunk: int = 1 << 16) -> Dataset
     data = made.dataset()
     pieces = [data[at : at + chunk] for at in range(0, len(data), chunk)]
     out = b"".join(corrected(pieces, made.transfer_syntax, Limits(), over, system="VNA"))
+    return dcmread(io.BytesIO(_meta(made) + out))
+
+
+def _meta(made: Instance) -> bytes:
     group2 = group2_for(
         sop_class=made.sop_class,
         sop_instance=made.instance,
         transfer_syntax=made.transfer_syntax,
         source_ae="VNA",
     )
-    return dcmread(io.BytesIO(file_head(group2=group2, preamble=b"") + out))
+    return file_head(group2=group2, preamble=b"")
 
 
 def without(ds: Dataset, over: Overlay) -> Dataset:
@@ -77,6 +81,27 @@ def test_what_is_asked_for_stands_and_all_else_is_as_it_was(syntax: str, endless
     assert {keyword: str(after[keyword].value or "") for keyword in CHANGES} == CHANGES
     assert without(after, over) == without(before, over)
     assert after.PixelData == before.PixelData
+
+
+@pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT])
+@pytest.mark.parametrize("twice", [False, True])
+def test_what_stands_out_of_order_or_twice_is_corrected_as_well(syntax: str, twice: bool) -> None:
+    """Readers take the last one: it must not be what was wrong."""
+    made, over = ct(transfer_syntax=syntax), overlay(PatientName="Right^Name")
+    data = made.dataset()
+    name, rows = (_element_at(data, tag) for tag in (b"\x10\0\x10\0", b"\x28\0\x10\0"))
+    wrong = data[name : name + 8 + len("Doe^Jane")]
+    ahead = data[:rows] if twice else data[:rows].replace(wrong, b"")
+    out = b"".join(corrected([ahead + wrong + data[rows:]], syntax, Limits(), over, system="VNA"))
+    after = dcmread(io.BytesIO(_meta(made) + out))
+    assert after.PatientName == "Right^Name"
+    (item,) = after.OriginalAttributesSequence
+    assert item.ModifiedAttributesSequence[0].PatientName == "Doe^Jane"
+
+
+def _element_at(data: bytes, tag: bytes) -> int:
+    assert data.count(tag) == 1
+    return data.index(tag)
 
 
 def test_compressed_frames_stay_as_they_are() -> None:

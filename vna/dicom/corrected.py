@@ -159,7 +159,8 @@ class _Corrector(Rewriter):
                 yield self._written(tag)
 
     def _is_changed(self, tag: int, length: int) -> bool:
-        return len(self._open) == 1 and length != el.UNDEFINED and tag in self._left
+        ours = tag in self._left or tag in self._texts
+        return len(self._open) == 1 and length != el.UNDEFINED and ours
 
     def _drop(self, tag: int, vr: str, length: int) -> None:
         if length > _KEPT_MOST:
@@ -168,7 +169,7 @@ class _Corrector(Rewriter):
         raw = self._source.take(length)
         if tag == _CHARSET:
             self._charset = raw.decode("ascii", "replace").strip(" \0")
-        elif tag in self._texts:
+        elif tag in self._texts and raw.rstrip(b" \0") != self._encoded(tag).rstrip(b" "):
             self._old[tag] = vr, raw
 
     def _nested(self, frame: Frame, header: Header, vr: str) -> Iterator[bytes]:
@@ -190,11 +191,8 @@ class _Corrector(Rewriter):
         if tag == _ORIGINAL:
             items = self._items()
             return _sequence(tag, items) if items else b""
-        vr, text = self._texts[tag]
-        raw = self._encoded(text)
-        if tag in self._old and self._old[tag][1].rstrip(b" \0") == raw.rstrip(b" "):
-            del self._old[tag]
-        return element_head(tag, vr, len(raw)) + raw
+        raw = self._encoded(tag)
+        return element_head(tag, self._texts[tag][0], len(raw)) + raw
 
     def _settle_charset(self) -> bytes:
         carries = all(encode(text, self._charset) is not None for _, text in self._texts.values())
@@ -203,7 +201,8 @@ class _Corrector(Rewriter):
         raw = _even(self._charset.encode("ascii", "replace"))
         return element_head(_CHARSET, "CS", len(raw)) + raw if raw else b""
 
-    def _encoded(self, text: str) -> bytes:
+    def _encoded(self, tag: int) -> bytes:
+        text = self._texts[tag][1]
         raw = encode(text, self._charset)
         if raw is None:
             kept = (c if encode(c, self._charset) is not None else "?" for c in text)

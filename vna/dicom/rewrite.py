@@ -151,6 +151,7 @@ class Rewriter:
     ) -> None:
         self._source = source
         self._changes = None if changes is None else dict(changes)
+        self._changed = frozenset(changes or ())
         self._explicit = explicit
         self._limits = limits
         self._elements = 0
@@ -191,9 +192,8 @@ class Rewriter:
                 yield self._changes.pop(tag) or b""
 
     def _is_changed(self, tag: int, length: int) -> bool:
-        if not self._changes or len(self._open) > 1 or length == el.UNDEFINED:
-            return False
-        return tag in self._changes
+        # one that stands out of order or twice must not come behind what was put in its place
+        return len(self._open) == 1 and length != el.UNDEFINED and tag in self._changed
 
     def _drop(self, _tag: int, _vr: str, length: int) -> None:
         """Pass over the value that is changed."""
