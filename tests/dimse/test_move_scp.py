@@ -28,6 +28,7 @@ from tests.flows.serving import free_port
 from vna.access.principal import system
 from vna.access.remotes import Remote
 from vna.db.pool import Database
+from vna.dimse import retrieve_scp
 from vna.dimse.pdu import (
     AnsweredContext,
     AssociateAccept,
@@ -230,6 +231,29 @@ def test_pending_answers_count_down(edge: Edge, archive: Archive, serve: Serve) 
     assert {answer.Status for answer in pending} == {0xFF00}
     assert counts(pending[0]) == (5, 0, 0, 0)
     assert (last.Status, counts(last)) == (0, (None, 5, 0, 0))
+
+
+def test_the_asker_is_told_now_and_then_while_one_object_takes_long(
+    edge: Edge, archive: Archive, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PS3.4 C.4.2.3.1: an asker that hears nothing for long would give up on a large object."""
+    monkeypatch.setattr(retrieve_scp, "_SILENCE_S", 0.1)
+    fill(archive, ct(1, 1, 1), ct(1, 1, 2))
+    patient = threading.Event()
+
+    def slowly() -> Outcome:
+        assert patient.wait(10)
+        return Stored(ref=None, sop_class=CT)  # type: ignore[arg-type]
+
+    shelf_at(archive, serve, slowly)
+    with associated(edge.port, STUDY_MOVE) as (assoc, got):
+        answers = assoc.send_c_move(identifier(**STUDY), "DEST", STUDY_MOVE, 9)
+        got.answers += [next(answers)[0] for _ in range(4)]
+        assert {counts(answer) for answer in got.answers} == {(2, 0, 0, 0)}
+        assert {answer.Status for answer in got.answers} == {0xFF00}
+        patient.set()
+        got.answers += [status for status, _ in answers]
+    assert (got.status, got.counts) == (0, (None, 2, 0, 0))
 
 
 def test_an_unknown_destination_is_a801(edge: Edge, archive: Archive) -> None:

@@ -7,9 +7,10 @@ C-MOVE the associations of a sender to a registered AE.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Generator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from typing import TYPE_CHECKING
 
 from vna.access.remotes import Remote, Remotes
@@ -20,6 +21,7 @@ from vna.dimse.calling import connecting
 from vna.dimse.collecting import Collected
 from vna.dimse.exchange import Answer, Exchange, Service
 from vna.dimse.messages import SUCCESS, Progress, Status
+from vna.dimse.recurring import Recurring
 from vna.dimse.sender import Sender
 from vna.dimse.sop_classes import GET_MODELS, MOVE_MODELS
 from vna.dimse.standing import guarded
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 
 FAILED_INSTANCES = "00080058"
 _PENDING_S = 0.05  # between two Pending responses; each costs the asker more than an instance us
+_SILENCE_S = 10.0  # many an asker gives up after thirty; one large object may take minutes
 
 Carry = Callable[[Retrieval], Generator[Sent, None, None]]
 """What sends the instances of a retrieval, and says of each how it went."""
@@ -68,6 +71,7 @@ def moving(engines: Engines, settings: Settings) -> Callable[[Exchange], Service
             MOVE_MODELS[exchange.context.sop_class],
             _sending(exchange, remote, settings, engines.remotes),
             to=remote.ae_title,
+            elsewhere=True,
         )
 
     return begin
@@ -84,7 +88,8 @@ def getting(engines: Engines) -> Callable[[Exchange], Service]:
         def carry(found: Retrieval) -> Generator[Sent, None, None]:
             return exchange.stores().run(Backlog(guarded(found.instances(), exchange.peer)))
 
-        return _Retrieving(exchange, engines.retrieve, model, carry, to=exchange.peer.calling)
+        to = exchange.peer.calling
+        return _Retrieving(exchange, engines.retrieve, model, carry, to=to, elsewhere=False)
 
     return begin
 
@@ -122,7 +127,11 @@ def _sending(exchange: Exchange, remote: Remote, settings: Settings, remotes: Re
 
 
 class _Retrieving:
-    """One request: its Identifier is small and collected, then answered while it is carried out."""
+    """One request: its Identifier is small and collected, then answered while it is carried out.
+
+    `elsewhere`: it is carried out on other associations, so that on this one the asker can be told
+    at any time how far it is. What is said and heard on it, and the tally, is under the lock.
+    """
 
     def __init__(
         self,
@@ -132,6 +141,7 @@ class _Retrieving:
         carry: Carry,
         *,
         to: str,
+        elsewhere: bool,
     ) -> None:
         self._exchange = exchange
         self._retrieve = retrieve
@@ -140,7 +150,9 @@ class _Retrieving:
         self._to = to
         self._what = exchange.context.service.value
         self._identifier = Collected.identifier()
+        self._elsewhere = elsewhere
         self._told_at = 0.0
+        self._lock = threading.Lock()
 
     def feed(self, data: memoryview) -> None:
         """Collect it, up to the limit."""
@@ -179,18 +191,32 @@ class _Retrieving:
         if not tally.total:
             return False
         self._tell(tally)
-        with closing(self._carry(found)) as results:
+        with self._not_silent(tally), closing(self._carry(found)) as results:
             for sent in results:
-                _count(tally, sent)
-                if not tally.remaining:
-                    continue  # to the end of the walk, which tells whether the association stands
-                if self._exchange.is_cancelled():
-                    return True
-                if time.monotonic() - self._told_at >= _PENDING_S:
-                    self._tell(tally)
+                with self._lock:
+                    _count(tally, sent)
+                    if not tally.remaining:
+                        continue  # to the end of the walk: does the association stand?
+                    if self._exchange.is_cancelled():
+                        return True
+                    self._tell_after(_PENDING_S, tally)
         if self._exchange.peer.is_ended():
             raise ConnectionAbortedError("The association was ended.")
         return False
+
+    def _not_silent(self, tally: Tally) -> AbstractContextManager[None]:
+        """Tell the asker now and then while one large object, or a slow answer, takes its time."""
+
+        def tell() -> None:
+            with self._lock:
+                if tally.remaining:
+                    self._tell_after(_SILENCE_S, tally)
+
+        return Recurring(_SILENCE_S / 2, tell) if self._elsewhere else nullcontext()
+
+    def _tell_after(self, silence_s: float, tally: Tally) -> None:
+        if time.monotonic() - self._told_at >= silence_s:
+            self._tell(tally)
 
     def _tell(self, tally: Tally) -> None:
         """Say how far it is (PS3.4 C.4.2.3.1): optional, and not for every instance."""
