@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 from pynetdicom import AE, build_role, evt
 
 from tests.archive import Archive, open_archive
+from tests.dimse.certificates import Authority
 from tests.dimse.committer import PUSH, WELL_KNOWN, Peer, Told, action, ask, pairs, references
 from tests.dimse.conftest import serve
 from tests.dimse.edge import Edge, wait_for
@@ -23,12 +24,15 @@ from vna.access.remotes import Remote
 from vna.blobs.layout import blob_name
 from vna.db.pool import Database
 from vna.db.work import State
-from vna.dimse import commit_scu
+from vna.dimse import commit_scu, tls
+from vna.dimse.commitments import write_report, write_request
 from vna.dimse.messages import Field, notice
+from vna.dimse.pdu import Role, UserIdentity
 from vna.dimse.scu import Requestor
 from vna.jobs.board import Board
 from vna.jobs.kinds import handlers
 from vna.jobs.worker import Worker
+from vna.operate.pushes import Named, Report
 
 __all__ = ["serve"]
 
@@ -550,6 +554,70 @@ def test_who_asks_may_not_report(edge: Edge, archive: Archive) -> None:
     ) as remote:
         status = remote.notify(Field.N_EVENT_REPORT, PUSH, WELL_KNOWN, 1, lambda _: b"")
         assert status.code == 0x0122
+
+
+# PS3.7 D.3.3.7: a user of an AE asks, the AE is told
+
+
+@pytest.fixture
+def as_user(archive: Archive, serve: Serve, tmp_path: Path) -> Callable[..., Requestor]:
+    """Call under TLS as a user whom the archive verifies."""
+    authority = Authority(tmp_path)
+    path = tmp_path / "identities.toml"
+    path.write_text('[[user]]\nname = "jdoe"\n')
+    settings = authority.settings(authority.sign("archive"))
+    edge = served(archive, serve, dev=False, tls=settings, identities=str(path))
+    context = tls.requestor(authority.settings(authority.sign("modality"))).value()
+
+    def requestor(title: str, *roles: Role) -> Requestor:
+        return Requestor(
+            "localhost",
+            edge.secured,
+            calling=title,
+            called="VNA",
+            contexts=[(PUSH, [EXPLICIT])],
+            tls=context,
+            identity=UserIdentity(kind=1, wants_response=False, primary=b"jdoe"),
+            roles=roles,
+        )
+
+    return requestor
+
+
+def test_a_request_of_a_user_is_reported_to_the_ae(
+    as_user: Callable[..., Requestor], archive: Archive, board: Board
+) -> None:
+    fill(archive, ct(1))
+    asked = [Named(*pair) for pair in pairs(ct(1))]
+    with Peer().listening() as peer:
+        register(archive, peer.port)
+        with as_user("CT1") as remote:
+            status = remote.notify(
+                Field.N_ACTION, PUSH, WELL_KNOWN, 1, lambda s: write_request("1.2.3", asked, s)
+            )
+            assert status.code == 0x0000
+        _given_back(board)
+        assert worker_of(archive).do_one()
+        told = peer.told()
+    assert (told.event_type, told.committed) == (1, pairs(ct(1)))
+    assert newest(board) == (State.DONE, None)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_report_of_a_user_is_that_of_the_ae(
+    as_user: Callable[..., Requestor], archive: Archive, board: Board
+) -> None:
+    with Safe(later=True) as safe:
+        _sent(archive, board, safe)
+        transaction, instances = safe.asked[-1]
+        committed = tuple(Named(*pair) for pair in instances)
+        what = Report(transaction=transaction, committed=committed, failed=())
+        with as_user("SAFE", Role(sop_class=PUSH, scu=False, scp=True)) as remote:
+            status = remote.notify(
+                Field.N_EVENT_REPORT, PUSH, WELL_KNOWN, 1, lambda s: write_report(what, s)
+            )
+    assert status.code == 0x0000
+    assert newest(board) == (State.DONE, None)
 
 
 def _given_back(board: Board, jobs: int = 1) -> None:

@@ -46,7 +46,8 @@ def asking(engines: Engines, settings: Settings) -> Callable[[Exchange], Service
 
     def take(exchange: Exchange, data: bytes) -> None:
         transaction, claims = read_request(data, exchange.context.transfer_syntax, most=most)
-        pushed = engines.pushes.request(exchange.peer.principal, transaction, claims)
+        peer = exchange.peer
+        pushed = engines.pushes.request(peer.principal, peer.calling, transaction, claims)
         if pushed is not None:
             exchange.follow(_Reporting(pushed, exchange.context))
 
@@ -59,7 +60,7 @@ def reporting(engines: Engines, settings: Settings) -> Callable[[Exchange], Serv
 
     def take(exchange: Exchange, data: bytes) -> None:
         report = read_report(data, exchange.context.transfer_syntax, most=most)
-        engines.pushes.reported(exchange.peer.principal, report)
+        engines.pushes.reported(exchange.peer.principal, exchange.peer.calling, report)
 
     known = {ALL_COMMITTED: take, SOME_FAILED: take}
     return lambda exchange: _begun(exchange, known, NO_SUCH_EVENT, most)

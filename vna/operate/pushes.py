@@ -75,9 +75,9 @@ class CommitmentPushes:
         self._lease_s = settings.jobs.lease_s
 
     def request(
-        self, principal: Principal, transaction: UID, claims: Sequence[Claim]
+        self, principal: Principal, remote: str, transaction: UID, claims: Sequence[Claim]
     ) -> Pushed | None:
-        """Take a request in: on return it is in the queue, whatever happens now.
+        """Take a request of a remote AE in: on return it is in the queue, whatever happens now.
 
         Returns it when the caller is to do it, and may: it is small. Raises `TooLarge`,
         `Unavailable`.
@@ -89,7 +89,7 @@ class CommitmentPushes:
         small = len(claims) <= _READY and self._engine.bytes_of(claims) <= self._limits.ready_bytes
         held_s = _HELD_S if small else None
         job = self._database.changing(
-            lambda tx: self._take_in(tx, principal, transaction, claims, held_s)
+            lambda tx: self._take_in(tx, principal, remote, transaction, claims, held_s=held_s)
         )
         return None if job is None else Pushed(self, job)
 
@@ -97,8 +97,10 @@ class CommitmentPushes:
         self,
         tx: Connection,
         principal: Principal,
+        remote: str,  # who is told: the AE, whichever of its users asked
         transaction: UID,
         claims: Sequence[Claim],
+        *,
         held_s: float | None,
     ) -> Job | None:
         payload: dict[str, Any] = {"transaction": transaction, "address": principal.address}
@@ -110,7 +112,7 @@ class CommitmentPushes:
                 REPORT,
                 payload,
                 requested_by=principal.name,
-                remote=principal.name,
+                remote=remote,
                 token=token,
                 subjects=subjects,
                 held_s=held_s,
@@ -118,7 +120,7 @@ class CommitmentPushes:
 
         job_id = ask(transaction)
         if job_id is None:
-            if _is_underway(tx, principal.name, transaction, claims):
+            if _is_underway(tx, remote, transaction, claims):
                 return None  # asked again before it was answered: one report answers both
             payload["duplicate"] = True
             job_id = ask(None)
@@ -131,7 +133,7 @@ class CommitmentPushes:
         return Job(
             job_id=job_id,
             kind=REPORT,
-            remote=principal.name,
+            remote=remote,
             token=transaction,
             payload=payload,
             requested_by=principal.name,
@@ -183,18 +185,16 @@ class CommitmentPushes:
         with self._database.transaction() as tx:
             work.put_off(tx, job, 0.0, cause, counts=False)
 
-    def reported(self, principal: Principal, report: Report) -> None:
+    def reported(self, principal: Principal, remote: str, report: Report) -> None:
         """Take in what a remote AE says about a request of ours. Raises `NotFound`.
 
         It needs no right but to be the one that was asked.
         """
 
         def take(tx: Connection) -> None:
-            job = work.claim_named(
-                tx, ASK, principal.name, report.transaction, lease_s=self._lease_s
-            )
+            job = work.claim_named(tx, ASK, remote, report.transaction, lease_s=self._lease_s)
             if job is None:
-                if work.is_named(tx, ASK, principal.name, report.transaction):
+                if work.is_named(tx, ASK, remote, report.transaction):
                     return  # told twice: the answer to the first time was lost
                 raise NotFound("Nothing was asked for under this Transaction UID.")
             found = work.items(tx, job.job_id)
