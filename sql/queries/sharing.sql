@@ -94,11 +94,41 @@ SELECT consent_id, issuer, patient_id, purpose, allowed, modalities, studied_fro
  ORDER BY consent_id
    FOR SHARE;
 
+-- name: consents_now
+-- What of a person's consents counts now, not held: what is given stands already.
+SELECT consent_id, issuer, patient_id, purpose, allowed, modalities, studied_from, studied_to,
+       accession, text_version, way, recorded_by, valid_from, valid_to, state, ended_at, ended_by
+  FROM consent
+ WHERE issuer = %s AND patient_id = %s AND state = 'active'
+   AND valid_from <= now() AND (valid_to IS NULL OR valid_to > now())
+ ORDER BY consent_id;
+
+-- name: facts_of_share
+-- What a consent may limit, of each series a share has something of.
+SELECT s.study_uid, NULLIF(s.study_date, '-infinity'), s.accession, e.modality
+  FROM study s
+  JOIN series e USING (study_pk)
+ WHERE s.study_uid = ANY (%(studies)s)
+   AND EXISTS (SELECT FROM share_item f
+                WHERE f.share_id = %(share_id)s AND f.study_uid = s.study_uid
+                  AND f.series_uid = e.series_uid);
+
 -- name: shares_on_consent
--- What rests on a consent, held.
+-- What rests on a consent, or on one of the same question whose place it took, held.
 SELECT share_id, number
   FROM share
- WHERE consent_id = %s AND state NOT IN ('suspended', 'revoked')
+ WHERE consent_id IN (
+           SELECT o.consent_id
+             FROM consent c
+             JOIN consent o
+               ON o.issuer = c.issuer AND o.patient_id = c.patient_id AND o.purpose = c.purpose
+              AND o.accession IS NOT DISTINCT FROM c.accession
+              AND o.modalities IS NOT DISTINCT FROM c.modalities
+              AND o.studied_from IS NOT DISTINCT FROM c.studied_from
+              AND o.studied_to IS NOT DISTINCT FROM c.studied_to
+            WHERE c.consent_id = %s
+              AND (o.consent_id = c.consent_id OR o.state = 'superseded'))
+   AND state NOT IN ('suspended', 'revoked')
  ORDER BY share_id
    FOR UPDATE;
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.sharing.conftest import CLERK, B, Desk, in_days
+from tests.sharing.conftest import CLERK, B, Desk, in_days, study
 from vna.errors import Conflict, InvalidRequest, NotFound
 from vna.sharing.consents import Consent
 from vna.sharing.rules import Facts, Limits, covers
@@ -92,6 +92,61 @@ def test_a_later_no_to_the_same_question_takes_the_place_of_a_yes(desk: Desk) ->
         (first, "superseded"),
     ]
     assert desk.rows("SELECT state FROM share") == [("suspended",)]
+
+
+@pytest.mark.parametrize("is_taken_back", [True, False], ids=["withdrawn", "no"])
+def test_what_rests_on_an_earlier_yes_ends_with_the_one_that_took_its_place(
+    desk: Desk, is_taken_back: bool
+) -> None:
+    first = desk.engine.consents.record(CLERK, consent())
+    offered = desk.offer(consent_id=first, legal_basis=None)
+    session, _ = desk.proven()
+    other = desk.engine.consents.record(CLERK, consent(modalities=frozenset({"CT"})))
+    second = desk.engine.consents.record(CLERK, consent())
+    if is_taken_back:
+        assert desk.engine.consents.withdraw(CLERK, other).shares == ()  # another question
+        assert desk.rows("SELECT state FROM share") == [("active",)]
+        assert desk.engine.consents.withdraw(CLERK, second).shares == (offered.number,)
+    else:
+        desk.engine.consents.record(CLERK, consent(allowed=False))
+    assert desk.rows("SELECT state FROM share") == [("suspended",)]
+    desk.a_second_later()
+    assert desk.engine.resume(session) is None
+
+
+@pytest.mark.parametrize("limits", [{}, {"modalities": frozenset({"CT"})}], ids=["all", "ct"])
+def test_what_somebody_forbade_since_is_not_sent_anew_prolonged_or_let_go_on(
+    desk: Desk, limits: dict[str, Any]
+) -> None:
+    engine, ref = desk.engine, study(desk.made[0])
+    offered = desk.offer()
+    exempt = desk.offer(purpose=Purpose.EMERGENCY, legal_basis="vital-interest")
+    held = desk.offer()
+    engine.suspend_study(CLERK, ref, "whose is it?")
+    engine.reinstate(CLERK, offered.share_id)
+    engine.reinstate(CLERK, exempt.share_id)
+    engine.consents.record(CLERK, consent(allowed=False, **limits))
+    for act in (
+        lambda: engine.renew(CLERK, offered.grant_id),
+        lambda: engine.extend(CLERK, offered.share_id, in_days(60)),
+        lambda: engine.reinstate(CLERK, held.share_id),
+    ):
+        with pytest.raises(Conflict, match="says no"):
+            act()
+    engine.renew(CLERK, exempt.grant_id)
+    engine.extend(CLERK, exempt.share_id, in_days(60))
+    number = engine.consents.record(CLERK, consent(**limits))
+    engine.reinstate(CLERK, held.share_id)
+    engine.consents.withdraw(CLERK, number)
+    engine.renew(CLERK, offered.grant_id)
+
+
+def test_a_no_of_something_else_is_in_nobodys_way(desk: Desk) -> None:
+    offered = desk.offer()
+    desk.engine.consents.record(CLERK, consent(allowed=False, modalities=frozenset({"US"})))
+    desk.engine.consents.record(CLERK, consent(allowed=False, purpose="research"))
+    desk.engine.renew(CLERK, offered.grant_id)
+    desk.engine.extend(CLERK, offered.share_id, in_days(60))
 
 
 @pytest.mark.parametrize(

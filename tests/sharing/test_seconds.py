@@ -96,6 +96,27 @@ def test_a_new_address_waits_for_a_colleague_and_nothing_is_sent_before(
     assert "share.agreed" in kinds
 
 
+def test_nobody_agrees_to_what_somebody_forbade_while_it_waited(
+    archive: Archive, jane: Visitor
+) -> None:
+    made = asked(archive, jane)
+    with archive.database.reading() as conn:
+        issuer, patient_id = conn.execute("SELECT issuer, patient_id FROM share").fetchone() or ""
+    for purpose in ("treatment", "patient-request"):
+        said = consent(
+            issuer=issuer,
+            patient_id=patient_id,
+            purpose=purpose,
+            allowed=False,
+            accession=None,
+        )
+        archive.sharing.consents.record(CLERK, said)
+    with pytest.raises(Conflict, match="says no"):
+        archive.sharing.seconds.agree(COLLEAGUE, made.share_id)
+    assert went_out(archive) == []
+    archive.sharing.seconds.refuse(COLLEAGUE, made.share_id, "she says no")
+
+
 def test_nobody_agrees_to_what_they_share_themselves(archive: Archive, jane: Visitor) -> None:
     seconds = archive.sharing.seconds
     made = asked(archive, jane)

@@ -18,6 +18,7 @@ from vna.sharing import records
 from vna.sharing.ends import suspend
 from vna.sharing.ids import new_id
 from vna.sharing.plans import Lane, Plan, check_plan, seal_plan
+from vna.sharing.refusals import limits_of
 from vna.sharing.rooms import SQL, Act, Rooms, Runs, now
 from vna.sharing.rules import MOST_NAME, Limits
 from vna.telemetry import SHARE_ACTS
@@ -95,8 +96,9 @@ class Consents:
         """Record what a person said; return its number. Raises `InvalidRequest`.
 
         It takes the place of what the same person said before for the same purpose, accession and
-        limits. A "no" suspends what rests on the consent whose place it takes. With a plan what it
-        allows goes out by itself; `also` is done in the same transaction, before the rest.
+        limits. A "no" suspends what rests on the consent whose place it takes, or on those that one
+        had taken the place of. With a plan what it allows goes out by itself; `also` is done in the
+        same transaction, before the rest.
         """
         require_person(self._rooms, who, consent.issuer, consent.patient_id)
         _check(consent)
@@ -141,6 +143,7 @@ class Consents:
     def withdraw(self, who: Principal, consent_id: int) -> Withdrawn:
         """End a consent; what rests on it is suspended in the same transaction, guests are out.
 
+        So is what rests on an earlier answer to the same question, which it had taken the place of.
         Raises `NotFound`, for one that is over, too.
         """
         require(who, Action.SHARE)
@@ -237,7 +240,7 @@ def require_person(rooms: Rooms, who: Principal, issuer: str, patient_id: str) -
 def hold(tx: Runs, issuer: str, patient_id: str) -> list[Limits]:
     """Hold what of a person's consents counts now."""
     rows = tx.execute(SQL.hold_consents, (issuer, patient_id)).fetchall()
-    return [_limits(row) for row in rows]
+    return [limits_of(row) for row in rows]
 
 
 def _is_same_question(old: Limits, new: Consent) -> bool:
@@ -271,25 +274,13 @@ def _check(consent: Consent) -> None:
         raise InvalidRequest(marked("A consent ends in the future."))
 
 
-def _limits(row: tuple[Any, ...]) -> Limits:
-    return Limits(
-        consent_id=row[0],
-        purpose=row[3],
-        allowed=row[4],
-        modalities=None if row[5] is None else frozenset(row[5]),
-        studied_from=row[6],
-        studied_to=row[7],
-        accession=row[8],
-    )
-
-
 def recorded(row: tuple[Any, ...]) -> Recorded:
     """Read a consent as it stands."""
     return Recorded(
         consent_id=row[0],
         purpose=row[3],
         allowed=row[4],
-        limits=_limits(row),
+        limits=limits_of(row),
         text_version=row[9],
         way=row[10],
         recorded_by=row[11],

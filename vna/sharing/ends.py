@@ -12,6 +12,7 @@ from vna.errors import Conflict, InvalidRequest, NotFound
 from vna.index.arrays import Longs
 from vna.sharing import granting, records
 from vna.sharing.held import hold_share
+from vna.sharing.refusals import require_not_refused
 from vna.sharing.rooms import SQL, Act, Rooms, now
 from vna.telemetry import SHARE_ACTS
 
@@ -116,6 +117,7 @@ class Ends:
                 row = tx.execute(SQL.consent_state, (share.consent_id,)).fetchone()
                 if row is None or not row[0]:
                     raise Conflict("The consent this rests on does not hold: share anew.")
+            require_not_refused(tx, share)
             said = {"share_id": share_id}
             if tx.execute(SQL.reinstate_share, said).fetchone() is None:
                 raise Conflict("This share is not suspended.")

@@ -14,6 +14,7 @@ from vna.index.arrays import Longs
 from vna.sharing import granting, records
 from vna.sharing.held import GrantRow, ShareRow, hold_both, hold_share
 from vna.sharing.keys import Made
+from vna.sharing.refusals import require_not_refused
 from vna.sharing.rooms import SQL, Act, Rooms, now
 from vna.sharing.rules import are_one, check_compared, default_until
 from vna.sharing.values import Confirmed, Offered, Purpose
@@ -74,6 +75,7 @@ class Renewals:
             share = hold_share(tx, who, share_id)
             if share.state in ("revoked", "suspended"):
                 raise Conflict("This share does not hold any more.")
+            require_not_refused(tx, share)
             self._extend(tx, who, share, until)
 
         self._rooms.act(work)
@@ -90,6 +92,7 @@ class Renewals:
     ) -> Offered:
         grant, share = hold_both(tx, who, grant_id)
         _require_renewable(grant, only_locked=only_locked)
+        require_not_refused(tx, share)
         if grant.why == "expired":
             until = default_until(self._rooms.settings.sharing, Purpose(share.purpose), now())
             self._extend(tx, who, share, until)

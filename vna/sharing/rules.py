@@ -128,31 +128,35 @@ def are_one(one: Channel, other: Channel) -> bool:
 
 
 def check_consents(offer: Offer, consents: Iterable[Limits], studies: Sequence[Facts]) -> None:
-    """Refuse what a person forbade, or what the named consent does not cover. Raises `Conflict`.
+    """Refuse what a person forbade, or what the named consent does not cover. Raises `Conflict`."""
+    valid = list(consents)
+    check_refusals(offer.purpose, valid, studies)
+    if offer.consent_id is None:
+        return
+    named = next((one for one in valid if one.consent_id == offer.consent_id), None)
+    if named is None or not named.allowed:
+        raise Conflict("This consent is not one of this person's that is valid now.")
+    if named.purpose != _PURPOSES[offer.purpose]:
+        raise Conflict("This consent was given for another purpose.")
+    if not all(covers(named, study) for study in studies):
+        raise Conflict("This consent does not cover all that was chosen.")
 
-    A "no" stands above everything but an emergency.
+
+def check_refusals(purpose: Purpose, consents: Iterable[Limits], studies: Sequence[Facts]) -> None:
+    """Refuse what a person forbade: a "no" stands above everything but an emergency.
+
+    Raises `Conflict`.
     """
-    asked = _PURPOSES[offer.purpose]
-    named = None
+    if purpose is Purpose.EMERGENCY:
+        return
     for consent in consents:
-        if consent.consent_id == offer.consent_id:
-            named = consent
-        is_about = any(covers(consent, study) for study in studies)
-        is_no = not consent.allowed and consent.purpose == asked and is_about
-        if is_no and offer.purpose is not Purpose.EMERGENCY:
+        is_no = not consent.allowed and consent.purpose == _PURPOSES[purpose]
+        if is_no and any(covers(consent, study) for study in studies):
             raise Conflict(
                 marked(
                     "The person does not want this to be shared: there is a consent that says no."
                 )
             )
-    if offer.consent_id is None:
-        return
-    if named is None or not named.allowed:
-        raise Conflict("This consent is not one of this person's that is valid now.")
-    if named.purpose != asked:
-        raise Conflict("This consent was given for another purpose.")
-    if not all(covers(named, study) for study in studies):
-        raise Conflict("This consent does not cover all that was chosen.")
 
 
 def default_until(settings: Sharing, purpose: Purpose, now: dt.datetime) -> dt.datetime:

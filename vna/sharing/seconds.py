@@ -19,6 +19,7 @@ from vna.index.locate import Located
 from vna.sharing import granting, records, telling
 from vna.sharing.ends import Ends, check_reason
 from vna.sharing.held import GrantRow, ShareRow, hold_grant, hold_share, may_see
+from vna.sharing.refusals import require_not_refused
 from vna.sharing.rooms import SQL, Act, Rooms, now
 from vna.sharing.values import Doubt, Offer, Person
 from vna.telemetry import SHARE_ACTS
@@ -125,7 +126,7 @@ class Seconds:
         """Let a share go out that somebody else made.
 
         Raises `NotFound`, `NotPermitted` for who asked, and `Conflict` when it does not wait, or
-        what it rests on ended meanwhile.
+        what it rests on ended meanwhile, or the person said no to it.
         """
 
         def work(tx: Act) -> None:
@@ -134,6 +135,7 @@ class Seconds:
             self._decide(tx, who, share_id, reason=None)
             if hold_grant(tx, grant.grant_id).why is not None:
                 raise Conflict(marked("What this rests on has ended meanwhile: share anew."))
+            require_not_refused(tx, share)
             self._send(tx, who, share, grant, sealed)
 
         self._rooms.act(work)
