@@ -94,6 +94,17 @@ SELECT consent_id, issuer, patient_id, purpose, allowed, modalities, studied_fro
  ORDER BY consent_id
    FOR SHARE;
 
+-- name: identities_beside
+-- The other identities of the persons some are of: what somebody forbids stands under any of them.
+SELECT i.issuer, i.patient_id
+  FROM unnest(%(issuers)s::text[], %(ids)s::text[]) AS u (issuer, patient_id)
+  JOIN identity me ON me.issuer = u.issuer AND me.patient_id = u.patient_id
+  JOIN identity i ON i.person_id = me.person_id
+ WHERE NOT me.quarantined AND NOT i.quarantined
+EXCEPT
+SELECT * FROM unnest(%(issuers)s::text[], %(ids)s::text[])
+ ORDER BY issuer, patient_id;
+
 -- name: consents_now
 -- What of a person's consents counts now, not held: what is given stands already.
 SELECT consent_id, issuer, patient_id, purpose, allowed, modalities, studied_from, studied_to,

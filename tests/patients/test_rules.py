@@ -156,6 +156,9 @@ def test_names_of_other_scripts_are_compared_where_both_have_one() -> None:
         ("mod11", "", False),
         ("luhn", "7²27398713", False),
         ("other", "79927398713", False),
+        ("mod11", "0000000000", False),  # what is filled in when nobody knows
+        ("mod11", "9999999999", False),
+        ("luhn", "0000000000", False),
     ],
 )
 def test_a_number_that_identifies_has_its_check_digit(

@@ -228,11 +228,17 @@ def test_two_identities_of_one_person_are_shared_together_until_they_part(own_de
     said = desk.engine.consents.record(CLERK, no)
     with pytest.raises(Conflict, match="says no"):  # of either identity
         own.rehearse(who, both)
+    alone = wanted(desk, studies=frozenset({study(here)}))
+    with pytest.raises(Conflict, match="says no"):  # though it is under the other one
+        own.offer(who, alone)
+    with pytest.raises(Conflict, match="says no"):
+        own.renew(who, offered.share_id, offered.grant_id)
     assert [one.consent_id for one in own.consents(who)] == [said]
     identities.part(clerk, first, second, reason="two persons after all")
     assert own.detail(who, offered.share_id).share.summary.state is ShareState.SUSPENDED
     with pytest.raises(Conflict, match="not of one patient"):
         own.rehearse(who, both)
+    own.offer(who, alone)  # who said no is somebody else
 
 
 def test_a_person_is_shown_by_what_the_account_stands_for(desk: Desk) -> None:

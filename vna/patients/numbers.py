@@ -8,9 +8,14 @@ from vna.errors import ConfigError
 
 
 def is_number(check: str, number: str) -> bool:
-    """Tell whether a number can be one of a kind. An unknown kind has none."""
+    """Tell whether a number can be one of a kind. An unknown kind has none.
+
+    One digit again and again is what forms are filled in with when nobody knows, and many such
+    numbers pass their check: 0000000000 and 9999999999 do as NHS numbers.
+    """
     found = _CHECKS.get(check)
-    return found is not None and 4 <= len(number) <= 64 and number.isascii() and found(number)
+    is_written = 4 <= len(number) <= 64 and number.isascii() and len(set(number)) > 1
+    return found is not None and is_written and found(number)
 
 
 def read_issuers(text: str) -> Mapping[str, str]:

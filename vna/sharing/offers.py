@@ -13,7 +13,7 @@ from vna.crypto import shares
 from vna.errors import Conflict
 from vna.index.arrays import Blobs, Longs, Texts
 from vna.patients import store as patients
-from vna.sharing import choosing, consents, granting, records, seconds, telling
+from vna.sharing import choosing, consents, granting, records, refusals, seconds, telling
 from vna.sharing.ids import new_id
 from vna.sharing.keys import Made
 from vna.sharing.known_ways import doubt_of
@@ -244,6 +244,8 @@ def allow(tx: Act, offer: Offer, chosen: choosing.Chosen) -> None:
         patients.lock(tx.tx)
         choosing.identities_of(tx, chosen.studies)
     valid = [one for identity in chosen.identities for one in consents.hold(tx, *identity)]
+    others = refusals.beside(tx, chosen.identities)
+    valid += [one for identity in others for one in consents.hold(tx, *identity) if not one.allowed]
     check_consents(offer, valid, chosen.facts)
 
 

@@ -6,6 +6,7 @@ What was given already goes on or ends by the consent it rests on; this is of ac
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection
 from typing import Any
 
 from vna.index.arrays import Texts
@@ -17,9 +18,10 @@ from vna.sharing.values import Purpose
 
 def require_not_refused(tx: Runs, share: ShareRow) -> None:
     """Make sure that nobody whom a share shows says no to it by now. Raises `Conflict`."""
+    identities = _identities(tx, share)
     valid = [
         limits_of(row)
-        for identity in sorted(_identities(tx, share))
+        for identity in [*sorted(identities), *beside(tx, identities)]
         for row in tx.execute(SQL.consents_now, identity).fetchall()
     ]
     check_refusals(Purpose(share.purpose), valid, _facts(tx, share))
@@ -36,6 +38,16 @@ def limits_of(row: tuple[Any, ...]) -> Limits:
         studied_to=row[7],
         accession=row[8],
     )
+
+
+def beside(tx: Runs, identities: Collection[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Name the other identities of the same persons: a "no" under one of them is theirs, too."""
+    asked = {
+        "issuers": Texts(issuer for issuer, _ in identities),
+        "ids": Texts(patient_id for _, patient_id in identities),
+    }
+    rows = tx.execute(SQL.identities_beside, asked).fetchall()
+    return [(issuer, patient_id) for issuer, patient_id in rows]
 
 
 def _identities(tx: Runs, share: ShareRow) -> set[tuple[str, str]]:
