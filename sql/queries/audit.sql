@@ -31,9 +31,12 @@ SELECT a.id, a.at, a.kind, a.outcome, a.principal, a.actor_kind, a.address, a.st
  LIMIT %(most)s;
 
 -- name: studies_of
--- The studies held of a patient, or the one study of that UID.
-SELECT s.study_uid FROM study s JOIN patient p USING (patient_pk)
- WHERE p.patient_id = %(of)s OR s.study_uid = %(of)s
+-- The studies held of a patient of an issuer, or of any with none named, or the one study of that
+-- UID; with whose they are, where the patient was asked for.
+SELECT s.study_uid, CASE WHEN p.patient_id = %(of)s THEN p.issuer END
+  FROM study s JOIN patient p USING (patient_pk)
+ WHERE (p.patient_id = %(of)s AND (%(issuer)s::text IS NULL OR p.issuer = %(issuer)s))
+    OR s.study_uid = %(of)s
  ORDER BY 1;
 
 -- name: patients_of

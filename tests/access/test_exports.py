@@ -26,7 +26,8 @@ from vna.access.fhir import audit_event
 from vna.access.principal import developer, system
 from vna.access.trail import Patient, Row, Trail, Wanted
 from vna.db.pool import Database
-from vna.errors import NotFound, NotPermitted
+from vna.errors import InvalidRequest, NotFound, NotPermitted
+from vna.ingest.outcome import Source
 
 AT = dt.datetime(2026, 11, 22, 6, 0, tzinfo=dt.UTC)
 KINDS = [
@@ -355,6 +356,30 @@ def test_disclosures_of_a_patient_and_of_a_study(trail: tuple[Trail, str]) -> No
         reader.disclosures(developer(), "PAT-2")
     written = list(reader.search(developer(), Wanted(kinds=["audit.read"]), act="search"))
     assert "PAT-1" not in "".join(found.event for found in written)
+
+
+def test_one_id_of_two_issuers_is_two_patients(tmp_path: Path, database: Database) -> None:
+    with open_archive(tmp_path, database) as archive:
+        here, there = ct(1, patient_id="PAT-1"), ct(2, patient_id="PAT-1")
+        archive.take(here.part10())
+        brought = Source(proto="stow", issuer="ELSEWHERE")
+        receiving = archive.ingest.receive(archive.who, brought)
+        receiving.feed(there.part10())
+        receiving.finish()
+        with database.transaction() as tx:
+            read = [
+                Event(kind="read", outcome="first", study=one.study) for one in (here, there, here)
+            ]
+            archive.audit.write(tx, system("reader"), read)
+        reader = Trail(database, archive.audit)
+        with pytest.raises(InvalidRequest, match="Several issuers"):
+            reader.disclosures(developer(), "PAT-1")
+        for issuer, one, count in (("LOCAL", here, 2), ("ELSEWHERE", there, 1)):
+            rows = list(reader.disclosures(developer(), "PAT-1", issuer=issuer))
+            assert [row.study for row in rows] == [one.study] * count
+        assert kinds(reader.disclosures(developer(), there.study)) == ["read"]
+        with pytest.raises(NotFound):
+            reader.disclosures(developer(), "PAT-1", issuer="NOWHERE")
 
 
 def test_who_may_not_manage_may_not_look(trail: tuple[Trail, str]) -> None:

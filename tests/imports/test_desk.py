@@ -12,6 +12,7 @@ from tests.archive import Archive, open_archive
 from tests.factories import BROKEN, broken, ct
 from tests.imports.conftest import PDF, disc, give, iso_of, mark, zip_of
 from vna.access.principal import Action, Kind, Principal
+from vna.blobs.store import BlobStore
 from vna.db.pool import Database
 from vna.dicom.refs import InstanceRef, Level, StudyRef, uid
 from vna.errors import (
@@ -22,7 +23,9 @@ from vna.errors import (
     TooLarge,
     Unavailable,
 )
+from vna.imports import taking
 from vna.imports.values import Confirmation, Import, Result, State
+from vna.ingest import engine as ingest
 from vna.ingest.outcome import Stored
 from vna.ingest.quarantine import RELEASE
 from vna.query.keys import from_parameters
@@ -151,6 +154,43 @@ def test_on_a_full_disk_nothing_is_begun(tmp_path: Path, database: Database) -> 
         number = archive.imports.begin(archive.who)
         with pytest.raises(Unavailable, match="disk space"):
             give(archive, number, "a", ONE.part10())
+
+
+@pytest.mark.parametrize("what", ["disk", "import"])
+def test_what_fills_up_while_a_file_comes_ends_it(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setattr(taking, "_LOOK_BYTES", 4096)
+    monkeypatch.setattr(ingest, "_SPACE_S", 0.0)
+    large = ct(1, 1, 2, rows=64, columns=64).part10()
+    most = {"bytes": len(large) + 1000}
+    with open_archive(tmp_path, database, imports=most, blobs={"free_bytes": 1}) as archive:
+        number = archive.imports.begin(archive.who)
+        intake = archive.imports.intake
+        begun = intake.take(archive.who, number, name="a", mark=None, digest=None)
+        begun.feed(large[:4000])
+        if what == "disk":
+            monkeypatch.setattr(BlobStore, "free_bytes", lambda _: (0, 1 << 40))
+            wrong: type[Exception] = Unavailable
+        else:  # sent beside it, when there was room for either
+            give(archive, number, "b", ct(1, 1, 3, rows=64, columns=64).part10())
+            wrong = TooLarge
+        try:
+            with pytest.raises(wrong):
+                begun.feed(large[4000:])
+        finally:
+            begun.abort()
+        assert blobs(archive) == (what == "import")
+
+
+def test_a_file_of_all_that_an_import_may_hold_is_taken(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(taking, "_LOOK_BYTES", 1)
+    whole = ONE.part10()
+    with open_archive(tmp_path, database, imports={"bytes": len(whole)}) as archive:
+        number = archive.imports.begin(archive.who)
+        assert give(archive, number, "a", whole).result is Result.KEPT
 
 
 def test_who_may_not_import_may_nothing_of_it(archive: Archive) -> None:

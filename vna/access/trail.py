@@ -13,7 +13,7 @@ from vna.access.principal import Action, Principal
 from vna.db import statements
 from vna.db.pool import Database
 from vna.dicom.refs import UID, StudyRef
-from vna.errors import NotFound
+from vna.errors import InvalidRequest, NotFound
 
 DISCLOSING = ("read", "sent", "export", "share")
 """Kinds of acts by which something of a patient left the archive."""
@@ -104,14 +104,20 @@ class Trail:
             self._audit.write(tx, principal, [event])
         return self._rows(wanted)
 
-    def disclosures(self, principal: Principal, of: str) -> Iterator[Row]:
+    def disclosures(
+        self, principal: Principal, of: str, *, issuer: str | None = None
+    ) -> Iterator[Row]:
         """Give every act by which something of a patient, or of a study, left the archive.
 
-        Raises `NotPermitted`; `NotFound` when neither such a patient nor such a study is known.
+        Raises `NotPermitted`; `NotFound` when neither such a patient nor such a study is known, and
+        `InvalidRequest` when several issuers gave the id: what was shown of one patient is told
+        nobody else.
         """
         require(principal, Action.AUDIT)
         with self._database.reading() as conn:
-            rows = conn.execute(_SQL.studies_of, {"of": of}).fetchall()
+            rows = conn.execute(_SQL.studies_of, {"of": of, "issuer": issuer}).fetchall()
+        if len({row[1] for row in rows if row[1] is not None}) > 1:
+            raise InvalidRequest("Several issuers use this Patient ID: say which is meant.")
         studies = [row[0] for row in rows]
         if not studies:
             studies = [of]  # a study that was deleted is still in the trail

@@ -45,6 +45,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     accepting.add_argument("--reason", required=True, help="why, without a patient's data")
     disclosing = words.add_parser("disclosures", help="who was given what of a patient or a study")
     disclosing.add_argument("of", metavar="PATIENT_ID|STUDY")
+    disclosing.add_argument("--issuer", help="of the Patient ID, where several gave it")
     for inner in (words.choices["verify"], searching, disclosing):
         inner.add_argument("--json", action="store_true", help="JSON, for programs")
     for inner in words.choices.values():
@@ -69,7 +70,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
             return 0
         trail = Trail(archive.database, archive.audit)
         if args.act == "disclosures":
-            rows = trail.disclosures(who, args.of)
+            rows = trail.disclosures(who, args.of, issuer=args.issuer)
         else:
             rows = trail.search(who, _wanted(args), act=args.act)
         if args.act == "export":

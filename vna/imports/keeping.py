@@ -96,14 +96,17 @@ class Keeping:
         with self._database.transaction() as tx:
             return self._hold(tx, number)
 
-    def require_room(self, number: int, terms: Terms) -> None:
-        """Make sure that an import may hold more. Raises `TooLarge`, `Unavailable`."""
+    def require_room(self, number: int, terms: Terms, *, coming: int = 0) -> None:
+        """Make sure that an import may hold more, beside the bytes of a file that is `coming`.
+
+        Raises `TooLarge`, `Unavailable`.
+        """
         if not self._has_space():
             raise Unavailable("The archive is out of disk space.")
         with self._database.reading() as conn:
             row = conn.execute(_SQL.how_much, (number,)).fetchone()
         files, size = row or (0, 0)
-        if files >= terms.files or size >= terms.bytes:
+        if files >= terms.files or size + max(coming, 1) > terms.bytes:
             raise TooLarge("An import may not hold more than that: begin another one.")
 
     def spool(self) -> Spool:

@@ -28,6 +28,7 @@ _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _PREFIX = b"DICM"
 _DIRECTORY = b"1.2.840.10008.1.3.10"
 _AGAIN = (Cause.OUT_OF_RESOURCES, Cause.FAILED)
+_LOOK_BYTES = 64 << 20  # that came since it was looked whether there is room for more
 _ENDING = 4  # objects that are made durable beside the one that is read
 
 
@@ -47,6 +48,7 @@ class Taking:
         self._sent = sent
         self._head = bytearray()
         self._size = 0
+        self._looked = 0  # at which size there was room
         self._object: _Object | None = None
         self._spool: Spool | None = None
         self._is_zip = False
@@ -56,6 +58,9 @@ class Taking:
         self._size += len(data)
         if self._size > self._terms.bytes:
             raise TooLarge("An import may not hold more than that: begin another one.")
+        if self._size - self._looked >= _LOOK_BYTES:  # others come beside it
+            self._keeping.require_room(self._into.number, self._terms, coming=self._size)
+            self._looked = self._size
         if self._object is not None:
             self._object.feed(data)
         elif self._spool is not None:
