@@ -16,8 +16,9 @@ from tests.dimse.edge import wait_for
 from tests.factories import ct, ct_of_bytes
 from tests.imports.conftest import mark
 from tests.imports.test_requests import WANTED
+from tests.jobs.conftest import worker_of
 from tests.web.conftest import Site, body_of, running, serving
-from tests.web.people import SHELL, enrolled, people_of, signed_in, surfer, token_of
+from tests.web.people import SHELL, Surfer, enrolled, people_of, signed_in, surfer, token_of
 from vna.access.care import Whom
 from vna.access.principal import Label
 from vna.crypto import certificates
@@ -50,8 +51,8 @@ class Download:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             sock = context.wrap_socket(sock)
         self.sock = sock
-        path = path or f"/studies/{FILE.study}"
-        asked = f"GET /dicom-web{path} HTTP/1.1", "host: localhost", "connection: close", fields
+        path = path or f"/dicom-web/studies/{FILE.study}"
+        asked = f"GET {path} HTTP/1.1", "host: localhost", "connection: close", fields
         sock.sendall("\r\n".join((*asked, "", "")).encode())
         self.head = b""
         while b"\r\n\r\n" not in self.head:
@@ -112,6 +113,35 @@ def test_a_package_ends_too(site: Site) -> None:
     accept = "accept: application/zip\r\n"
     download = Download(site.address.port, accept + by_token(site, "c"))
     cut_off(site, download, lambda: people_of(site).accounts.disable(SHELL, "c"))
+
+
+def disc_of(site: Site, browser: Surfer) -> str:
+    """Have a disc of the study made; return the path of its image."""
+    made = browser.post(f"/study/{FILE.study}/disc", page=f"/study/{FILE.study}")
+    while worker_of(site.archive).do_one():
+        pass
+    return f"{made.headers['location']}/image.iso"
+
+
+def test_the_image_of_a_disc_ends_with_the_session(site: Site) -> None:
+    eve = signed_in(site, "eve", "radiologist")
+    download = Download(site.address.port, f"cookie: vna={eve.cookie()}", path=disc_of(site, eve))
+    cut_off(site, download, lambda: eve.post("/logout", page="/account"))
+
+
+def test_the_image_of_a_disc_ends_when_what_is_on_it_is_withheld(site: Site) -> None:
+    fay = signed_in(site, "fay", "records-clerk")
+    download = Download(site.address.port, f"cookie: vna={fay.cookie()}", path=disc_of(site, fay))
+    study = uid(FILE.study)
+    try:
+        cut_off(
+            site,
+            download,
+            lambda: site.archive.labels.put(SHELL, study, Label.SENSITIVE, reason="a test"),
+        )
+    finally:
+        site.archive.labels.take(SHELL, study, Label.SENSITIVE)
+        people_of(site).labels._looked = float("-inf")  # the next test is not to wait for it
 
 
 def test_what_is_labelled_now_is_not_given_to_its_end(site: Site) -> None:

@@ -80,6 +80,7 @@ class Image:
     """The bytes of a disc, any part of which can be walked."""
 
     content: Stretch
+    studies: tuple[str, ...]
     revision: str
     changed_at: dt.datetime
 
@@ -200,6 +201,7 @@ class DiscEngine:
 
         return Image(
             content=Stretch(reader.payload_len, walk),
+            studies=disc.studies,
             revision=disc.blob_id.hex(),
             changed_at=disc.finished_at or disc.created_at,
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -65,17 +65,17 @@ class Standing:
         self._bodies: set[_Body] = set()
         self._watch: asyncio.Task[None] | None = None
 
-    def of_request(self, scope: Scope, principal: Principal, study: UID | None = None) -> Stands:
+    def of_request(self, scope: Scope, principal: Principal, studies: Sequence[UID] = ()) -> Stands:
         """Say that a body goes on while its request's credential stands for as much as it did.
 
-        With a study, while some of it may be seen, too.
+        With studies, while some of each may be seen, too.
         """
 
         async def stands() -> bool:
             now = await self._identity.again(scope, LOOK_S)
             if now is None or not principal.actions <= now.actions:
                 return False
-            return study is None or now.scope.touches(StudyRef(study))
+            return all(now.scope.touches(StudyRef(study)) for study in studies)
 
         return stands
 
@@ -83,11 +83,11 @@ class Standing:
         self,
         scope: Scope,
         principal: Principal,
-        study: UID | None,
+        studies: Sequence[UID],
         send: Callable[[], Awaitable[None]],
     ) -> bool:
         """Send a body; False when it was cut off because it may not be had any more."""
-        body = _Body(principal, self.of_request(scope, principal, study), _current())
+        body = _Body(principal, self.of_request(scope, principal, studies), _current())
         self._begin(body)
         try:
             await send()

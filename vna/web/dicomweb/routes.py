@@ -217,7 +217,7 @@ class DicomWeb:
         if reply.rest is None or asker is None:
             await sending()
             return
-        await self._counter.standing.sent(scope, asker, _study(names), sending)
+        await self._counter.standing.sent(scope, asker, _studies(names), sending)
 
     def _find(self, scope: Scope) -> tuple[Route, dict[str, str]]:
         if scope.get("root_path", "").endswith(URI_ROOT):
@@ -276,11 +276,11 @@ class DicomWeb:
             return await endpoint(ask)
 
 
-def _study(names: dict[str, str]) -> UID | None:
+def _studies(names: dict[str, str]) -> list[UID]:
     try:
-        return uid(names["study"])
+        return [uid(names["study"])]
     except (KeyError, InvalidUID):
-        return None
+        return []
 
 
 def _allowed(route: Route) -> str:

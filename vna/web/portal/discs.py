@@ -77,7 +77,8 @@ async def _image(visit: Visit) -> Response:
         revision=image.revision,
         changed_at=image.changed_at,
     )
-    return await walked(visit.request, visit.counter, who, octets, resource="disc")
+    studies = [uid(study) for study in image.studies]
+    return await walked(visit.request, visit.counter, who, octets, resource="disc", studies=studies)
 
 
 async def _papers(visit: Visit) -> Response:
