@@ -9,6 +9,8 @@ import pyotp
 import pytest
 
 from tests.access.conftest import PASSPHRASE, B, House
+from vna.access import signing
+from vna.access.passkeys import Passkeys, Site
 from vna.access.sessions import Browser, Level
 from vna.access.signing import check_passphrase
 from vna.errors import InvalidRequest, NotAuthenticated, NotPermitted, TooMany
@@ -219,3 +221,22 @@ def test_what_was_done_stands_in_the_trail_without_a_secret(house: House) -> Non
         everything = str(conn.execute("SELECT a::text FROM audit a").fetchall())
     assert PASSPHRASE not in everything
     assert cookie not in everything
+
+
+def test_who_signs_in_by_a_passkey_does_not_count_with_those_who_only_begin(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signing, "_CEREMONIES", 2)
+    people, site = house.people.signing, Site(name="a.example", origin="https://a.example")
+    _, visitor = house.signed_in("ada")
+    monkeypatch.setattr(Passkeys, "recognise", lambda *_: visitor.account_id)
+    for _ in range(4):
+        people.passkey_challenge(B, site)
+        people.passkey(B, site, b"{}")
+    for _ in range(4):
+        people.passkey_challenge(B, site)
+        people.prove_passkey(visitor, B, site, b"{}")
+    for _ in range(2):
+        people.passkey_challenge(B, site)
+    with pytest.raises(TooMany):
+        people.passkey_challenge(B, site)

@@ -18,7 +18,7 @@ from tests.factories import ct
 from tests.web.conftest import NO_TLS, Site, serving
 from tests.web.people import SHELL, Surfer, bearer, people_of, signed_in, surfer
 from tests.web.provider import AUDIENCE, SECRET, Provider, free_port, provider
-from vna.access import issuers
+from vna.access import federation, issuers
 from vna.access.accounts import SERVICE
 from vna.errors import ConfigError, Conflict, NotPermitted
 from vna.web import identity
@@ -128,6 +128,17 @@ def test_who_has_a_group_gets_an_account_and_who_has_none_does_not(
     assert (none.status_code, "None of your groups" in none.text) == (401, True)
     _, again = sign_in(site, idp, "bob+clinic+unheard-of")
     assert again.status_code == 303
+
+
+def test_what_is_begun_and_not_ended_is_limited_and_who_comes_back_does_not_count(
+    site: Site, idp: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(federation, "_FLOWS", 2)
+    for number in range(4):
+        assert sign_in(site, idp, f"n{number}+clinic")[1].status_code == 303
+    for _ in range(2):
+        away(surfer(site))
+    assert surfer(site).get("/login/sso").status_code == 429
 
 
 def test_a_local_account_of_the_same_login_is_not_taken_over(site: Site, idp: Provider) -> None:

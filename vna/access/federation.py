@@ -23,7 +23,7 @@ from vna.access.audit import Audit, Event
 from vna.access.issuers import Remote
 from vna.access.policy import require
 from vna.access.principal import Action, Principal
-from vna.access.rates import Rates, address
+from vna.access.rates import Limit, Rates, address
 from vna.access.roles import Roles
 from vna.access.sessions import FRESH_S, Browser, Level, Sessions, Visitor, person
 from vna.access.tokens import valid_subject
@@ -45,7 +45,7 @@ _SQL = statements.load("federation")
 _ACCESS = statements.load("access")
 
 _FLOW_S = 600.0
-_FLOWS = 60  # begun by an address without signing in
+_FLOWS = 60  # begun by an address that nobody came back from
 _PURPOSE = "federation"
 _OVER = "That took too long, or was answered before; sign in again."
 
@@ -142,7 +142,7 @@ class Federation:
         `Unavailable`, `NotPermitted`.
         """
         provider = self._known_provider()
-        if self._rates.take(address(browser.address, "federation", _FLOWS)):
+        if self._rates.take(_flows(browser)):
             raise TooMany
         where = provider.endpoints().authorization
         state = random_bytes()
@@ -177,6 +177,7 @@ class Federation:
         nobody = person("unknown", browser.address)
         try:
             found = self._vouched(browser, back, state, code)
+            self._rates.give_back(_flows(browser))
             if visitor is not None and visitor.is_signed_in:
                 self._confirm(visitor, found)
                 return None
@@ -378,6 +379,11 @@ def _roles_of(settings: Oidc, roles: Roles) -> dict[str, str]:
         elif pair.strip():
             raise ConfigError("oidc.roles_of is written GROUP=role, with roles there are.")
     return found
+
+
+def _flows(browser: Browser) -> tuple[Limit, ...]:
+    """Limit what is begun and not ended: a house behind one address signs in all morning."""
+    return address(browser.address, "federation", _FLOWS)
 
 
 def _drawn(browser: Browser, what: bytes, state: bytes) -> str:

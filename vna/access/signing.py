@@ -128,6 +128,7 @@ class SignIn:
         if account_id != visitor.account_id:
             self._refuse(visitor.principal, "passkey", "This passkey is somebody else's.")
         self._rates.give_back(limits)
+        self._rates.give_back(_ceremonies(browser))
         with self._database.transaction() as tx:
             _hold(tx, visitor)
             self._proven(tx, visitor, "passkey")
@@ -166,7 +167,7 @@ class SignIn:
 
     def passkey_challenge(self, browser: Browser, site: Site) -> str:
         """Begin signing in with a passkey. Raises `TooMany`."""
-        if self._rates.take(rates.address(browser.address, "ceremony", _CEREMONIES)):
+        if self._rates.take(_ceremonies(browser)):
             raise TooMany
         return self._passkeys.challenge(browser.secret or "", site)
 
@@ -179,6 +180,7 @@ class SignIn:
         except NotAuthenticated as exc:
             self._refuse(person("unknown", browser.address), "passkey", str(exc))
         self._rates.give_back(limits)
+        self._rates.give_back(_ceremonies(browser))
         with self._database.transaction() as tx:
             row = tx.execute(_SQL.find_handle, (account_id,)).fetchone()
             secret = self._sessions.open(tx, account_id, Level.SIGNED_IN, browser)
@@ -348,6 +350,11 @@ def check_passphrase(passphrase: str, login: str) -> None:
     plain = passphrase.lower()
     if len(set(plain)) < _LEAST_KINDS or (len(login) > 3 and login in plain):
         raise InvalidRequest("That is too easy to guess: repeat less, and leave your login out.")
+
+
+def _ceremonies(browser: Browser) -> tuple[Limit, ...]:
+    """Limit what is begun without signing in: a house behind one address signs in all morning."""
+    return rates.address(browser.address, "ceremony", _CEREMONIES)
 
 
 def _factor_of(code: str) -> tuple[str, bool]:
