@@ -9,6 +9,9 @@ from typing import Any
 
 from vna.web.portal.numbers import is_number
 
+# embeddings, overrides and isolates (UAX #9 2.1 to 2.4); letters know their own direction
+_TURNING = dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)))
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -36,7 +39,15 @@ class Reading:
 
 
 def shown(value: Any) -> str:  # a value of DICOM JSON
-    """Write one value; a Person Name by the first group that is there (PS3.5 6.2.1)."""
+    """Write one value; a Person Name by the first group that is there (PS3.5 6.2.1).
+
+    It turns nothing round that stands beside it: a name that somebody wrote must not show a birth
+    date, or an id, as another one.
+    """
+    return _text(value).translate(_TURNING)
+
+
+def _text(value: Any) -> str:  # a value of DICOM JSON
     if isinstance(value, dict):
         name = next((value[g] for g in ("Alphabetic", "Ideographic", "Phonetic") if g in value), "")
         family, _, rest = str(name).partition("^")

@@ -14,6 +14,7 @@ from vna.texts import marked
 from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.portal import files
+from vna.web.portal.attributes import shown
 from vna.web.portal.guard import Page, Visit, guarded
 from vna.web.portal.numbers import is_number, number_in
 from vna.web.portal.pages import Pages
@@ -183,9 +184,7 @@ def _number(visit: Visit) -> int:
 
 def label(person: Person) -> str:
     """Write a name as people do: family name, others."""
-    family, _, others = person.name.partition("^")
-    rest = " ".join(others.replace("^", " ").split())
-    return ", ".join(part for part in (family.strip(), rest) if part) or "No name"
+    return shown({"Alphabetic": person.name}) or "No name"
 
 
 def day(text: str) -> str:
