@@ -27,6 +27,14 @@ SELECT message_id, channel, masked, template, language, state, via, attempts, ca
 -- How many there are of each state.
 SELECT state, count(*) FROM message GROUP BY state;
 
+-- name: leave_message
+-- Not sent after all: its share or grant ended while an attempt was under way, which then failed.
+UPDATE message m
+   SET state = 'cancelled', sealed = NULL, next_at = NULL, changed_at = now()
+ WHERE m.message_id = %s AND m.state IN ('queued', 'failed', 'sending')
+   AND EXISTS (SELECT FROM grant_standing(m.grant_id) st WHERE st.why IN ('revoked', 'refused'))
+RETURNING m.message_id;
+
 -- name: begin_message
 -- An attempt begins; no row when there is nothing to send any more.
 UPDATE message

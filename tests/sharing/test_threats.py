@@ -612,6 +612,19 @@ def test_ends_do_not_end_twice(desk: Desk) -> None:
         desk.engine.test(CLERK, offered.share_id)
 
 
+def test_a_link_that_was_revoked_while_it_was_being_sent_is_not_sent_again(desk: Desk) -> None:
+    messages, offered = desk.archive.messages, desk.offer()
+    other = desk.offer()
+    ids = dict(desk.rows("SELECT grant_id, message_id FROM message ORDER BY message_id"))
+    desk.run("UPDATE message SET state = 'sending', next_at = NULL, attempts = 1")
+    desk.engine.revoke(CLERK, offered.share_id, reason="to somebody else")
+    for share in (offered, other):  # what was under way failed, or its process did
+        messages.attempt(ids[share.grant_id], most_s=1e9)
+    states = dict(desk.rows("SELECT grant_id, state FROM message"))
+    assert states == {offered.grant_id: "cancelled", other.grant_id: "accepted"}
+    assert desk.rows("SELECT sealed FROM message WHERE state = 'cancelled'") == [(None,)]
+
+
 def test_a_lost_telephone_is_replaced_and_its_codes_are_dead(desk: Desk) -> None:
     offered = desk.offer()
     session, _ = desk.opened()

@@ -106,6 +106,8 @@ class Sender:
         return Attempt(is_over=again_s is None, cause=result.cause, again_s=again_s)
 
     def _begun(self, tx: Connection, message_id: int) -> _Begun | Attempt:
+        if tx.execute(_SQL.leave_message, (message_id,)).fetchone() is not None:
+            return Attempt()
         row = tx.execute(_SQL.begin_message, (message_id,)).fetchone()
         if row is None:
             expired = tx.execute(_SQL.expire_message, (message_id,)).fetchone()
