@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vna.imports.values import Person as Brought
-from vna.web.portal.attributes import Reading, shown
+from vna.web.portal.attributes import Reading, shown, straight
 from vna.web.portal.imports import label
 from vna.web.portal.pages import person
 
@@ -17,6 +17,7 @@ def test_what_somebody_wrote_turns_nothing_round_that_stands_beside_it(mark: str
     name = f"Do{mark}e^Jane{mark}"
     assert shown({"Alphabetic": name}) == "Doe, Jane"
     assert person(name) == "Doe, Jane"
+    assert straight(name) == "Doe^Jane"
     read = Reading({"00081030": {"vr": "LO", "Value": [f"{mark}Chest"]}})
     assert read.text("00081030") == "Chest"
     brought = Brought(key="a", name=name, patient_id="P", birth_date="19700101", sex="F")

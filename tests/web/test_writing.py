@@ -72,7 +72,11 @@ class Kept:
 
     def now(self) -> set[tuple[str, str]]:
         """Read every row, every file's name, and every act that was done."""
-        done = "SELECT 'audit', a::text FROM audit a WHERE outcome = 'done' AND kind <> 'query'"
+        # who only looked is written down a second later, and changed nothing
+        done = (
+            "SELECT 'audit', a::text FROM audit a WHERE outcome = 'done' AND kind <> 'query'"
+            " AND kind NOT LIKE '%.seen'"
+        )
         with self._archive.database.reading() as conn:
             found = set(conn.execute(f"{self._all} UNION ALL {done}").fetchall())
         for folder, _, names in os.walk(self._archive.settings.data / "blobs"):

@@ -62,7 +62,7 @@ class IdentityEngine:
         self._issuers = read_issuers(settings.patients.identifying)
         self._decisions = IdentityDecisions(journal=self._journal, database=database, audit=audit)
         self.proposals = IdentityProposals(database=database, audit=audit)
-        self.views = IdentityViews(database, self.proposals)
+        self.views = IdentityViews(database, audit, self.proposals)
 
     def keep_up(self, most: int | None = None) -> int:
         """Look at the patients of studies that are new or say something else; count the studies."""

@@ -1,6 +1,7 @@
 """What people are shown of identities: what waits for them, and one person as a whole.
 
-Identities cross studies: who sees only some of the archive is shown none of them.
+Identities cross studies: who sees only some of the archive is shown none of them. Whoever is shown
+what somebody is called leaves a row in the trail, as who searches for studies does.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from vna.access.audit import Audit, Event
 from vna.access.principal import Principal
 from vna.db.pool import Connection, Database
 from vna.dicom.refs import UID, StudyRef
@@ -56,19 +58,20 @@ class Proposed(Work):
 class IdentityViews:
     """Shows identities. One a process, shared by its threads."""
 
-    def __init__(self, database: Database, proposed: IdentityProposals) -> None:
+    def __init__(self, database: Database, audit: Audit, proposed: IdentityProposals) -> None:
         self._database = database
+        self._audit = audit
         self._proposals = proposed
 
     def worklist(self, principal: Principal) -> list[Work]:
         """List what waits for somebody to decide, the most urgent first."""
         require_whole(principal)
-        return self._listed(store.work)
+        return self._listed(principal, "worklist", store.work)
 
     def linked(self, principal: Principal) -> list[Work]:
         """List which two were last said to be one person: who was mistaken takes it back here."""
         require_whole(principal)
-        return self._listed(store.linked)
+        return self._listed(principal, "linked", store.linked)
 
     def proposed(self, principal: Principal) -> list[Proposed]:
         """List which links wait for a second person, the longest waiting first."""
@@ -76,18 +79,25 @@ class IdentityViews:
         with self._database.reading() as conn:
             known = store.find(conn, [one for held in waiting for one in held.pair])
             cases = [(held, store.case(conn, held.pair)) for held in waiting]
-        return [
+        found = [
             Proposed(case=case, first=known[one.first], second=known[one.second], proposal=one)
             for one, case in cases
             if case is not None and one.first in known and one.second in known
         ]
+        self._seen(principal, "proposed", len(found))
+        return found
 
-    def _listed(self, cases_of: Callable[[Connection, int], list[Case]]) -> list[Work]:
+    def _listed(
+        self,
+        principal: Principal,
+        name: str,
+        cases_of: Callable[[Connection, int], list[Case]],
+    ) -> list[Work]:
         with self._database.reading() as conn:
             cases = cases_of(conn, _LISTED)
             known = store.find(conn, [one for case in cases for one in case.pair])
             refused = proposals.refusals(conn, [case.pair for case in cases])
-        return [
+        found = [
             Work(
                 case=case,
                 first=known[case.pair[0]],
@@ -97,6 +107,8 @@ class IdentityViews:
             for case in cases
             if case.pair[0] in known and case.pair[1] in known
         ]
+        self._seen(principal, name, len(found))
+        return found
 
     def alerts(self, principal: Principal) -> list[tuple[UID, Identity]]:
         """List studies that were made after their patient had died (R9)."""
@@ -105,13 +117,17 @@ class IdentityViews:
             rows = store.alerts(conn, _LISTED)
             known = store.find(conn, [identity for _, identity, _ in rows])
         late = [(UID(study), known[one]) for study, one, _ in rows if one in known]
-        return [one for one in late if principal.scope.covers(StudyRef(one[0]))]
+        found = [one for one in late if principal.scope.covers(StudyRef(one[0]))]
+        self._seen(principal, "alerts", len(found))
+        return found
 
     def named(self, principal: Principal, issuer: str, patient_id: str) -> list[Identity]:
         """List what an issuer has given an id to: the identity, then its shadows."""
         require_whole(principal)
         with self._database.reading() as conn:
-            return store.named(conn, issuer, patient_id)
+            found = store.named(conn, issuer, patient_id)
+        self._seen(principal, "named", len(found))
+        return found
 
     def person(self, principal: Principal, identity: bytes) -> Person:
         """Show the person an identity belongs to. Raises `NotFound`."""
@@ -122,13 +138,20 @@ class IdentityViews:
                 raise NotFound("There is no such identity.")
             identities = store.of_person(conn, found.person)
             ids = [one.id for one in identities]
-            return Person(
+            shown = Person(
                 id=found.person,
                 identities=tuple(identities),
                 cases=tuple(store.cases_of(conn, ids)),
                 studies=covered(principal, studies_of(conn, [found.person])),
                 history=tuple(store.history(conn, ids)),
             )
+        self._seen(principal, "person", len(ids), identity=identity.hex())
+        return shown
+
+    def _seen(self, principal: Principal, what: str, count: int, **more: str) -> None:
+        if count:
+            detail = {"list": what, "count": count, **more}
+            self._audit.note(principal, Event(kind="identity.seen", outcome="done", detail=detail))
 
 
 def studies_of(conn: Connection, persons: list[bytes]) -> Studies:

@@ -251,11 +251,15 @@ class PatientAccounts:
             studies: dict[bytes, UID] = {}
             for study, identity in store.studies_of(conn, {one.person for one in known.values()}):
                 studies.setdefault(identity, UID(study))
-        return [
+        found = [
             Waiting(binding=one, identity=known[one.identity], study=studies[one.identity])
             for one in waits
             if one.identity in studies and who.scope.covers(StudyRef(studies[one.identity]))
         ]
+        if found:
+            detail = {"list": "accounts", "count": len(found)}
+            self._audit.note(who, Event(kind="identity.seen", outcome="done", detail=detail))
+        return found
 
     def _require(self, who: Principal, study: UID) -> None:
         """Accounts cross studies: who sees only some of the archive gives none."""

@@ -22,6 +22,7 @@ from vna.access.policy import require
 from vna.access.principal import Action, Principal, system
 from vna.dicom.refs import StudyRef, uid
 from vna.errors import Conflict, NotFound, Unavailable, VNAError
+from vna.sharing.board import note_seen
 from vna.sharing.consent_texts import SQL
 from vna.sharing.ends import Ends
 from vna.sharing.offers import Offers
@@ -111,7 +112,9 @@ class Automation:
         with self._rooms.database.reading() as conn:
             rows = conn.execute(SQL.list_auto, (_MOST_LISTED,)).fetchall()
         found = (self._listed(row) for row in rows)
-        return [one for one in found if who.scope.covers(StudyRef(uid(one.study)))]
+        seen = [one for one in found if who.scope.covers(StudyRef(uid(one.study)))]
+        note_seen(self._rooms, who, "automatic", len(seen))
+        return seen
 
     def count_blocked(self, who: Principal) -> int:
         """Count what somebody must see to."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from vna.access.audit import Event
 from vna.access.policy import require
 from vna.access.principal import Action, Principal
 from vna.db.pool import Connection
@@ -59,7 +60,9 @@ class Board:
         }
         with self._rooms.database.reading() as conn:
             rows = conn.execute(SQL.list_shares, asked).fetchall()
-        return [summary_of(self._rooms, row) for row in rows if may_see(who, row[6])]
+        found = [summary_of(self._rooms, row) for row in rows if may_see(who, row[6])]
+        note_seen(self._rooms, who, tab.value, len(found))
+        return found
 
     def detail(self, who: Principal, share_id: int) -> ShareDetail:
         """Tell all about one; see `SharingEngine.detail`."""
@@ -79,6 +82,7 @@ class Board:
                 raise NotFound("There is no such share.")
             grants = grant_summaries(self._rooms, conn, share_id)
             happened = conn.execute(SQL.share_events, (str(share_id), MOST)).fetchall()
+        note_seen(self._rooms, who, "one", 1, number=row[1])
         return ShareDetail(
             summary=summary_of(self._rooms, row),
             grants=tuple(grants),
@@ -107,6 +111,16 @@ class Board:
             seen = series_of(conn, share_id, detail.summary.studies, reports=detail.reports)
         scope = scope_of(seen, ())
         return [*map(StudyRef, scope.studies), *scope.series, *scope.instances]
+
+
+def note_seen(rooms: Rooms, who: Principal, what: str, count: int, **more: str) -> None:
+    """Leave a row of who was shown whose images were shared, and with whom.
+
+    It names no share as acts of one do: it is none.
+    """
+    if count:
+        detail = {"list": what, "count": count, **more}
+        rooms.audit.note(who, Event(kind="share.seen", outcome="done", detail=detail))
 
 
 def summary_of(rooms: Rooms, row: tuple[Any, ...]) -> ShareSummary:

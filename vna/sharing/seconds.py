@@ -17,6 +17,7 @@ from vna.db import statements
 from vna.errors import Conflict, NotFound, NotPermitted
 from vna.index.locate import Located
 from vna.sharing import granting, records, telling
+from vna.sharing.board import note_seen
 from vna.sharing.ends import Ends, check_reason
 from vna.sharing.held import GrantRow, ShareRow, hold_grant, hold_share, may_see
 from vna.sharing.refusals import require_not_refused
@@ -76,7 +77,7 @@ class Seconds:
         require(who, Action.SHARE)
         with self._rooms.database.reading() as conn:
             rows = conn.execute(_SQL.seconds_waiting, (_MOST,)).fetchall()
-        return [
+        found = [
             Waiting(
                 share_id=share_id,
                 number=number,
@@ -89,6 +90,8 @@ class Seconds:
             for share_id, number, person, studies, asked_by, asked_at, why, until in rows
             if may_see(who, studies)
         ]
+        note_seen(self._rooms, who, "second", len(found))
+        return found
 
     def count(self, who: Principal) -> int:
         """Count what waits of what this principal sees."""

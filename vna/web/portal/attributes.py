@@ -39,12 +39,16 @@ class Reading:
 
 
 def shown(value: Any) -> str:  # a value of DICOM JSON
-    """Write one value; a Person Name by the first group that is there (PS3.5 6.2.1).
+    """Write one value; a Person Name by the first group that is there (PS3.5 6.2.1)."""
+    return straight(_text(value))
 
-    It turns nothing round that stands beside it: a name that somebody wrote must not show a birth
-    date, or an id, as another one.
+
+def straight(text: str) -> str:
+    """Take from a text what turns round what stands beside it.
+
+    A name that somebody wrote must not show a birth date, or an id, as another one.
     """
-    return _text(value).translate(_TURNING)
+    return text.translate(_TURNING)
 
 
 def _text(value: Any) -> str:  # a value of DICOM JSON

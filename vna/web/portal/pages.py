@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from vna.texts import ENGLISH, Texts, marked
 from vna.web.portal.attributes import shown as read
+from vna.web.portal.attributes import straight
 
 _HERE = Path(__file__).parent
 _POLICY = (
@@ -66,6 +67,7 @@ class Pages:
         self._templates.globals.update(always)
         self._templates.filters["browser"] = browser
         self._templates.filters["person"] = person
+        self._templates.filters["straight"] = straight
 
     def page(
         self, name: str, *, status: int = 200, language: str = ENGLISH, **shown: Any
