@@ -233,6 +233,7 @@ def open_archive(
         vault=Vault(keyring, CHEAP),
         identities=identities,
         changed=sharing.account_notices.changed,
+        suspend=sharing.own.suspend_all,
     )
     carers = CarerEngine(
         **rooms,

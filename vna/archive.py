@@ -94,7 +94,7 @@ def assembled(
     labels = LabelEngine(store=store, database=database, audit=audit, labels=known.labels)
     corrections = CorrectionEngine(**stores, suspend=sharing.suspend_study)
     identities = IdentityEngine(**stores, suspend=sharing.suspend_study)
-    accounts = _patient_accounts(stores, known, identities, sharing.account_notices.changed)
+    accounts = _patient_accounts(stores, known, identities, sharing)
     carers = _carers(stores, known, accounts, sharing)
     graveyard = Graveyard(**stores)
     derived = (corrections.lay, identities.lay, labels.lay, carers.lay, sharing.lay)
@@ -156,7 +156,7 @@ def _people(stores: _Stores, messages: Messages, changed: Changed) -> People:
 
 
 def _patient_accounts(
-    stores: _Stores, known: People, identities: IdentityEngine, changed: Changed
+    stores: _Stores, known: People, identities: IdentityEngine, sharing: SharingEngine
 ) -> PatientAccounts:
     return PatientAccounts(
         database=stores["database"],
@@ -165,7 +165,8 @@ def _patient_accounts(
         people=known,
         vault=Vault(stores["store"].keyring),
         identities=identities,
-        changed=changed,
+        changed=sharing.account_notices.changed,
+        suspend=sharing.own.suspend_all,
     )
 
 

@@ -62,6 +62,15 @@ SELECT share_id
  WHERE owner = %s AND state <> 'revoked' AND ends_at > now()
  ORDER BY share_id;
 
+-- name: shares_to_suspend
+-- The shares somebody made by an account of their own that may still be opened, held.
+SELECT share_id
+  FROM share
+ WHERE owner = %s AND consent_id IS NULL AND legal_basis = 'patient-request'
+   AND state NOT IN ('suspended', 'revoked') AND ends_at > now()
+ ORDER BY share_id
+   FOR UPDATE;
+
 -- name: consents_of_some
 -- What was allowed or forbidden under some identities, the latest first.
 SELECT consent_id, c.issuer, c.patient_id, purpose, allowed, modalities, studied_from, studied_to,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pyotp
@@ -26,6 +27,18 @@ from vna.errors import (
     TooMany,
 )
 from vna.operate.account_beginnings import read_day
+from vna.sharing.values import (
+    Confirmed,
+    Offer,
+    Person,
+    Protection,
+    Purpose,
+    Reason,
+    Recipient,
+    Refused,
+    ShareState,
+    channel,
+)
 
 BORN, TWO = "1970-01-01", ("name", "birth-date")
 HERE = Browser(address="10.0.0.9", agent="a telephone")
@@ -244,6 +257,45 @@ def test_an_account_that_is_ended_lets_nobody_in(archive: Archive) -> None:
     with pytest.raises(NotFound):
         accounts.end(archive.who, UID(study), used.binding_id, reason="Again")
     assert [kind for kind, *_ in audited(archive)].count("account.unbound") == 2
+
+
+def test_what_an_account_shared_is_out_when_it_is_ended_until_somebody_has_looked(
+    archive: Archive,
+) -> None:
+    study = take(archive, "P-1")
+    who = visitor(archive, patient(archive, study)).principal
+    offer = Offer(
+        studies=frozenset({StudyRef(UID(study))}),
+        person=Person(name="Doe, Jane"),
+        recipient=Recipient(name="Dr Kim"),
+        purpose=Purpose.PATIENT_REQUEST,
+        to=channel("email", "kim@example.org"),
+        by=channel("sms", "+44 20 7946 0018"),
+        proof=frozenset({Protection.SMS}),
+        until=dt.datetime.now(dt.UTC) + dt.timedelta(days=9),
+    )
+    sharing, accounts = archive.sharing, archive.patient_accounts
+    theirs = sharing.own.offer(who, offer).share_id
+    of_staff = replace(
+        offer,
+        legal_basis="patient-request",
+        person=Person(name="Doe, Jane", confirmed=frozenset(Confirmed) - {Confirmed.ACCOUNT}),
+    )
+    other = sharing.offer(archive.who, of_staff).share_id
+    secret = next(m for m in archive.posted.messages if "link" in m.values).values["link"]
+    (binding,) = accounts.holder(archive.who, UID(study)).bindings
+    accounts.end(archive.who, UID(study), binding.binding_id, reason="Somebody else was in it")
+    states = {one: sharing.detail(archive.who, one).summary.state for one in (theirs, other)}
+    assert states == {theirs: ShareState.SUSPENDED, other: ShareState.SENT}
+    found = sharing.open(secret.partition("#")[2], HERE)
+    assert isinstance(found, Refused)
+    assert found.reason is Reason.SUSPENDED
+    sharing.reinstate(archive.who, theirs)
+    with pytest.raises(NotFound):  # and it stays so
+        accounts.end(archive.who, UID(study), binding.binding_id, reason="Again")
+    assert sharing.detail(archive.who, theirs).summary.state is ShareState.SENT
+    with pytest.raises(NotPermitted):
+        sharing.own.suspend_all(who, who.name)
 
 
 def test_only_who_corrects_gives_accounts_and_never_where_there_is_doubt(archive: Archive) -> None:

@@ -10,7 +10,7 @@ nothing before a desk has compared. What an account sees is asked of the databas
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from vna.access import bindings, held_changes
@@ -37,6 +37,9 @@ from vna.texts import marked
 __all__ = ["Binding", "Code", "Holder", "Issued", "PatientAccounts", "Waiting"]
 
 PAPERS = "papers"
+Suspend = Callable[[Principal, str], int]
+"""Suspends what an account of this name has shared; counts the shares."""
+
 COMPARED = ("name", "birth-date", "patient-id", "last-exam", "address", PAPERS)
 LEAST_COMPARED = 2
 CODE_S = 14 * 86400.0
@@ -97,8 +100,13 @@ class PatientAccounts:
         vault: Vault,
         identities: IdentityEngine,
         changed: Changed,
+        suspend: Suspend,
     ) -> None:
-        """`changed` tells an account that a desk made a code for its person."""
+        """`changed` tells an account that a desk made a code for its person.
+
+        `suspend` lets nobody in any more whom an account that is ended has shared with.
+        """
+        self._suspend = suspend
         self._database = database
         self._audit = audit
         self._settings = settings
@@ -208,7 +216,10 @@ class PatientAccounts:
         self._database.changing(work)
 
     def end(self, who: Principal, study: UID, binding_id: int, *, reason: str) -> None:
-        """Let nobody in by an account any more; who is in is out within a second."""
+        """Let nobody in by an account any more; who is in is out within a second.
+
+        It may have been somebody else's: what it shared is suspended until somebody has looked.
+        """
         holder = self.holder(who, study)
         if not reason.strip() or len(reason) > _REASON_MOST or not reason.isprintable():
             raise InvalidRequest(f"Say why, in a line of at most {_REASON_MOST} characters.")
@@ -218,7 +229,16 @@ class PatientAccounts:
             bindings.end(tx, held, by=who.name, reason=reason.strip())
             self._tell(tx, who, "account.unbound", {"account": held.login})
 
+        logins = [
+            one.login
+            for one in holder.bindings
+            if one.binding_id == binding_id and one.ended_at is None
+        ]
+        for login in logins:
+            self._suspend(who, login)
         self._database.changing(work)
+        for login in logins:  # once more: a share may have been under way
+            self._suspend(who, login)
 
     def keep_ways(self, who: Principal, study: UID, binding_id: int) -> None:
         """Leave an account as it was: who called asked for no code, and no other address.

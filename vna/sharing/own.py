@@ -24,7 +24,7 @@ from vna.index.arrays import Texts
 from vna.sharing.board import grants_of_each, summary_of
 from vna.sharing.consents import Consents, Recorded, Withdrawn, recorded
 from vna.sharing.drafts import Drafts, use
-from vna.sharing.ends import Ends
+from vna.sharing.ends import Ends, suspend
 from vna.sharing.offers import Offers
 from vna.sharing.previews import Previews
 from vna.sharing.rehearsing import Rehearsals
@@ -47,6 +47,7 @@ _OWN = statements.load("own_shares")
 BASIS = "patient-request"
 STOPPED = "Stopped by the patient"
 NO_LONGER = "Whoever shared this acts for the patient no more"
+ACCOUNT_ENDED = "The account that shared this was ended: look whose it was."
 MOST = 100
 _MOST_HAPPENED = 200
 _RENEWALS = 20  # of an account in a quarter of an hour
@@ -179,6 +180,20 @@ class Own:
             with contextlib.suppress(Conflict):  # somebody was faster
                 self._ends.revoke(ending, share_id, grant_id=None, reason=NO_LONGER)
         return len(found)
+
+    def suspend_all(self, who: Principal, owner: str) -> int:
+        """Suspend everything that an account shared, which is ended now; count the shares.
+
+        Somebody else may have been in it. Raises `NotPermitted`.
+        """
+        require(who, Action.CORRECT)
+
+        def work(tx: Act) -> int:
+            found = [row[0] for row in tx.execute(_OWN.shares_to_suspend, (owner,)).fetchall()]
+            suspend(self._rooms, tx, who, found, ACCOUNT_ENDED)
+            return len(found)
+
+        return self._rooms.act(work)
 
     def renew(self, who: Principal, share_id: int, grant_id: int) -> Offered:
         """Issue new secrets for a grant of one's own share; one that expired lasts again.

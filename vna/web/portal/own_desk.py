@@ -32,7 +32,9 @@ _REFUSED = (Conflict, InvalidRequest, NotFound)
 _DONE = {
     "confirm": marked("The account is confirmed: they see what is about them."),
     "keep": marked("It stays as it was: messages go where they went. Nothing waits any more."),
-    "end": marked("The account is ended. Who was signed in is out."),
+    "end": marked(
+        "The account is ended. Who was signed in is out, and what it has shared is paused."
+    ),
 }
 _STATES = {
     "open": (marked("In use"), "is-good"),
