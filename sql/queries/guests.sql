@@ -80,6 +80,12 @@ INSERT INTO guest_item (exchange_pk, item)
 SELECT %s, item FROM unnest(%s::bytea[]) AS item
 ON CONFLICT DO NOTHING;
 
+-- name: sent_to_whom
+-- How many exchanges went to the recipient of this one within a day.
+SELECT count(*)
+FROM guest_exchange e JOIN guest_exchange o USING (recipient_mac)
+WHERE e.exchange_pk = %s AND o.sent_at > now() - interval '1 day';
+
 -- name: send
 -- The exchange is sent: from here on a link and a passcode open it.
 UPDATE guest_exchange SET

@@ -140,6 +140,23 @@ def test_a_mailbox_sends_so_many_in_a_day(tmp_path: Path, database: Database) ->
             begun(archive)
 
 
+def test_a_mailbox_is_sent_so_many_in_a_day_however_many_were_begun_before(
+    tmp_path: Path, database: Database
+) -> None:
+    with open_archive(tmp_path, database, guests={"daily": 2}) as archive:
+        sessions = [proven(archive, f"s{n}@example.net") for n in range(3)]
+        for session in sessions:
+            give(archive, session, "one.dcm", ct().part10())
+        for session in sessions[:2]:
+            sent(archive, session)
+        with pytest.raises(TooMany):
+            sent(archive, sessions[2])
+        assert standing(archive, sessions[2]) is Standing.FILLING
+        with database.transaction() as tx:
+            tx.execute("UPDATE guest_exchange SET sent_at = sent_at - interval '25 hours'")
+        sent(archive, sessions[2])
+
+
 def test_nothing_comes_before_the_code_and_five_wrong_ones_make_it_void(archive: Archive) -> None:
     senders = archive.imports.guests.senders
     session = begun(archive)

@@ -209,7 +209,7 @@ class GuestSenders:
     def send(self, party: Party) -> Sent:
         """Send what came: a link goes to the recipient, the passcode to nobody but who is asked.
 
-        Raises `Conflict` when there is no image in it, or it was sent, and `TooLarge`.
+        Raises `Conflict` when there is no image in it, or it was sent, `TooLarge`, and `TooMany`.
         """
         rooms, exchange = self._rooms, party.exchange
         rooms.require(party, Standing.FILLING)
@@ -222,6 +222,7 @@ class GuestSenders:
             _, _, _, _, _, sent, stopped, sender, recipient = self._hold(tx, exchange)
             if sent is not None or stopped is not None:
                 raise Conflict("This was sent before, or stopped.")
+            self._require_few(tx, exchange)
             number = rooms.import_of(exchange)
             found = rooms.desk.finish_in(tx, party.principal, number)
             self._check_size(found)
@@ -318,6 +319,12 @@ class GuestSenders:
             return True
 
         return self._rooms.database.changing(work)
+
+    def _require_few(self, tx: Connection, exchange: Exchange) -> None:
+        """Count what a mailbox was sent when it is sent: much could be begun before. `TooMany`."""
+        row = tx.execute(SQL.sent_to_whom, (exchange.exchange,)).fetchone()
+        if row is not None and row[0] >= self._rooms.settings.guests.daily:
+            raise TooMany("This mailbox was sent too much today; try again tomorrow.")
 
     def _check_size(self, found: Import) -> None:
         most = self._rooms.settings.guests.bytes
