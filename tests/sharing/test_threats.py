@@ -27,6 +27,7 @@ from vna.errors import (
     VNAError,
 )
 from vna.query.keys import from_parameters
+from vna.sharing.keys import ShareKeys
 from vna.sharing.values import (
     Confirmed,
     Guest,
@@ -114,6 +115,32 @@ def test_passcodes_guessed_at_once_count_as_if_one_after_the_other(desk: Desk) -
     assert refused == Refused(reason=Reason.LOCKED, number=offered.number)
     with pytest.raises(NotAuthenticated):
         desk.engine.prove(sessions[0], Protection.PASSCODE, offered.passcode)
+
+
+def test_who_leaves_before_the_answer_has_guessed_all_the_same(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offered = desk.offer(to=None, by=None, proof=frozenset({Protection.PASSCODE}), notify=MAIL)
+    assert offered.secret is not None
+    asked = ShareKeys.stretch
+    sessions: list[str] = []
+
+    def left(self: ShareKeys, typed: str, salt: bytes, said: str) -> bytes:
+        desk.engine.leave(sessions[-1])
+        return asked(self, typed, salt, said)
+
+    monkeypatch.setattr(ShareKeys, "stretch", left)
+    for _ in range(20):
+        sessions.append(desk.opened(offered.secret)[0])
+        found = desk.engine.prove(sessions[-1], Protection.PASSCODE, "AAAA-AAAA-AA")
+        assert isinstance(found, Wrong)
+    assert found.left == 0
+    told = "SELECT kind FROM audit WHERE detail ->> 'share' = %s"
+    kinds = [row[0] for row in desk.rows(told, str(offered.share_id))]
+    assert (kinds.count("grant.factor"), kinds.count("grant.locked")) == (20, 1)
+    assert desk.archive.posted.messages[-1].template == "locked"
+    answer = desk.engine.open(offered.secret, B)
+    assert answer == Refused(reason=Reason.LOCKED, number=offered.number)
 
 
 def test_wrong_secrets_of_all_sorts_count_for_life_and_the_owner_unlocks(desk: Desk) -> None:

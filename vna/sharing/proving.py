@@ -18,6 +18,7 @@ from vna.delivery.channels import Channel
 from vna.errors import InvalidRequest, NotAuthenticated, TooMany
 from vna.sharing import granting
 from vna.sharing.guests import KEY, MOST_WRONG, ROOT, Guests
+from vna.sharing.held import hold_grant
 from vna.sharing.rooms import SQL, Act, Rooms, guest_named
 from vna.sharing.values import Guest, Level, Protection, Reason, Refused, Sent, Wrong
 from vna.telemetry import SHARE_ACTS
@@ -155,9 +156,9 @@ class Proving:
         share_key = self._rooms.keys.open(root, wrapped, pepper, stretched=stretched)
 
         def settle(tx: Act) -> Wrong | Refused | None:
-            proof = self._hold(tx, secret)
             if share_key is None:
-                return Wrong(self._guests.wrong(tx, proof.who(), proof.grant_id, "passcode"))
+                return self._wrong_passcode(tx, charged)
+            proof = self._hold(tx, secret)
             tx.execute(SQL.give_try_back, (proof.grant_id,))
             if not proof.needs(Protection.PASSCODE):
                 return None
@@ -165,6 +166,13 @@ class Proving:
             return self._proven(tx, proof, Protection.PASSCODE, sealed)
 
         return self._rooms.act(settle)
+
+    def _wrong_passcode(self, tx: Act, charged: _Proof) -> Wrong:
+        """Note it whatever became of the session: who leaves before the answer has guessed, too."""
+        tx.execute(SQL.hold_share, (charged.share_id,))
+        if hold_grant(tx, charged.grant_id).why is not None:
+            raise NotAuthenticated("This session is over; open the link again.")
+        return Wrong(self._guests.wrong(tx, charged.who(), charged.grant_id, "passcode"))
 
     def _charge(self, tx: Act, secret: str) -> _Proof | None:
         proof = self._hold(tx, secret)
