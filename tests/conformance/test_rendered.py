@@ -11,6 +11,7 @@ from io import BytesIO
 import httpx
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import ImageCms
 
 from tests.conftest import TestPostgres
@@ -33,6 +34,7 @@ from tests.web.pictures import (
     without_pixels,
 )
 
+Cells = NDArray[np.uint8]
 PARTS = 'multipart/related; type="image/jpeg"'
 
 
@@ -444,6 +446,59 @@ def test_n_2_1_window_area_rotation_flip_and_shutter_of_a_presentation_state(sit
     shown[:2], shown[9:], shown[:, :5], shown[:, 12:] = 0, 0, 0, 0  # what the shutter covers
     wanted = np.rot90(shown[2:6, 4:12], -1)[:, ::-1]
     np.testing.assert_array_equal(cells(answer.content), wanted)
+
+
+def overlay(group: str, bits: Cells, layer: str | None) -> dict[str, object]:
+    """An overlay plane; a presentation state shows it in a layer."""
+    activated = {} if layer is None else {f"{group}1001": layer}
+    return activated | {
+        f"{group}0010": bits.shape[0],
+        f"{group}0011": bits.shape[1],
+        f"{group}0040": "G",
+        f"{group}0050": [1, 1],
+        f"{group}0100": 1,
+        f"{group}0102": 0,
+        f"{group}3000": np.packbits(bits.reshape(-1), bitorder="little").tobytes(),
+    }
+
+
+def row(number: int) -> Cells:
+    """Bits of a plane in which one row is set."""
+    bits = np.zeros((32, 32), np.uint8)
+    bits[number] = 1
+    return bits
+
+
+def test_c_11_7_a_presentation_state_shows_the_overlays_it_activates(site: Site) -> None:
+    image = deep(75, **overlay("6000", row(3), None), **overlay("6002", row(6), None))
+    layers = {"60001001": "HERE", "60021001": None}  # of the image: one shown, one not
+    own = overlay("6004", row(9), "HERE") | overlay("6006", row(12), "")
+    path = kept(site, state(75, image, **layers, **own), image)
+    shown = cells(site.get(f"{path}/rendered", "image/png").content)
+    white = [number for number in range(32) if (shown[number] == 255).all()]
+    assert white == [3, 9]
+
+
+def test_c_11_7_the_overlay_of_a_presentation_state_stands_for_that_of_the_image(
+    site: Site,
+) -> None:
+    image = deep(76, **overlay("6000", row(3), None))
+    path = kept(site, state(76, image, **overlay("6000", row(9), "HERE")), image)
+    shown = cells(site.get(f"{path}/rendered", "image/png").content)
+    assert [number for number in range(32) if (shown[number] == 255).all()] == [9]
+
+
+def test_c_7_6_15_a_bitmap_shutter_covers_and_is_not_drawn(site: Site) -> None:
+    image = deep(77)
+    more = {"00181600": "BITMAP", "00181622": 0, "00181623": 0x6004}
+    path = kept(site, state(77, image, **more, **overlay("6004", row(30), None)), image)
+    wanted = cells(site.get(f"{path_of(image)}/rendered", "image/png").content).copy()
+    assert (wanted[30] > 0).all()
+    wanted[30] = 0
+    shown = cells(site.get(f"{path}/rendered", "image/png").content)
+    np.testing.assert_array_equal(shown, wanted)
+    annotated = cells(site.get(f"{path}/rendered?annotation=technique", "image/png").content)
+    assert (annotated[30, 24:] == 0).all()  # right of the letters
 
 
 def test_n_2_only_the_frames_a_presentation_state_names(site: Site) -> None:

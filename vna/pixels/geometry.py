@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from vna.pixels import overlays
 from vna.pixels.elements import Members, integer, items, numbers, text, values
 
 Array = NDArray[Any]  # uint8, (rows, columns) or (rows, columns, 3)
@@ -29,7 +30,7 @@ def presented(picture: Array, members: Members) -> Array:
 
 
 def _shuttered(picture: Array, members: Members) -> Array:
-    """Cover what lies outside the shutters (PS3.3 C.7.6.11, C.11.12)."""
+    """Cover what lies outside the shutters (PS3.3 C.7.6.11, C.7.6.15, C.11.12)."""
     shapes = {str(value).strip() for value in values(members, _SHUTTER_SHAPE)}
     rows, columns = picture.shape[:2]
     outside = np.zeros((rows, columns), bool)
@@ -46,6 +47,8 @@ def _shuttered(picture: Array, members: Members) -> Array:
     if "POLYGONAL" in shapes and len(points := numbers(members, _VERTICES)) >= 6:
         corners = [(x - 1, y - 1) for y, x in zip(points[::2], points[1::2], strict=False)]
         outside |= ~_drawn(picture, lambda draw: draw.polygon(corners, fill=1, outline=1))
+    if "BITMAP" in shapes:
+        outside |= overlays.covered(members, picture)
     if not outside.any():
         return picture
     out = picture.copy()
