@@ -501,6 +501,21 @@ def test_c_7_6_15_a_bitmap_shutter_covers_and_is_not_drawn(site: Site) -> None:
     assert (annotated[30, 24:] == 0).all()  # right of the letters
 
 
+def test_n_2_a_copy_of_a_presentation_state_is_not_good_when_its_image_came_later(
+    site: Site,
+) -> None:
+    images = [deep(78, number) for number in (1, 2)]
+    named = [item({"00081150": one.sop_class, "00081155": one.instance}) for one in images]
+    series = item({"0020000E": images[0].series, "00081140": named})
+    path = kept(site, state(78, images[0], **{"00081115": [series]}), images[0])
+    first = site.get(f"{path}/rendered", "*/*")
+    assert first.headers["content-type"] == "image/jpeg"
+    kept(site, images[1])
+    told = {"if_none_match": first.headers.get("etag", '"none"')}
+    told |= {"if_modified_since": first.headers.get("last-modified", first.headers["date"])}
+    assert len(parts_of(site.get(f"{path}/rendered", "*/*", **told))) == 2
+
+
 def test_n_2_only_the_frames_a_presentation_state_names(site: Site) -> None:
     image = moving(72, 4)
     path = kept(site, state(72, image, "2,4"), image)

@@ -596,6 +596,12 @@ def test_8_4_head_is_get_without_the_payload(site: Site, tail: str, accept: str)
     assert length in (None, get.headers.get("content-length"))
 
 
+SETS = [
+    *(("", DICOM), ("", "application/zip"), ("/bulkdata", OCTETS), ("/pixeldata", OCTETS)),
+    *(("/rendered", "*/*"), ("/thumbnail", "*/*")),
+]
+
+
 @pytest.mark.parametrize(("tail", "accept"), KINDS)
 def test_8_5_a_copy_that_is_good_is_304(site: Site, tail: str, accept: str) -> None:
     path = kept(site, ct(61))["instance"] + tail
@@ -605,6 +611,22 @@ def test_8_5_a_copy_that_is_good_is_304(site: Site, tail: str, accept: str) -> N
     assert (again.status_code, again.content) == (304, b"")
     since = site.get(path, accept, if_modified_since=first.headers["last-modified"])
     assert since.status_code == 304
+
+
+@pytest.mark.parametrize("level", ["study", "series"])
+@pytest.mark.parametrize(("tail", "accept"), SETS)
+def test_8_5_a_copy_with_something_deleted_in_it_is_not_good(
+    site: Site, level: str, tail: str, accept: str
+) -> None:
+    number = 6100 + 10 * SETS.index((tail, accept)) + LEVELS.index(level)
+    made = [ct(number, 1, instance) for instance in (1, 2)]
+    path = kept(site, *made)[level] + tail
+    first = site.get(path, accept)
+    since = first.headers.get("last-modified", first.headers["date"])
+    deleted = f"/studies/{made[0].study}/series/{made[0].series}/instances/{made[1].instance}"
+    assert site.client.delete(f"{site.root}{deleted}").status_code == 204
+    assert site.get(path, accept, if_modified_since=since).status_code == 200
+    assert site.get(path, accept, if_none_match=first.headers["etag"]).status_code == 200
 
 
 def test_8_6_1_content_location_says_where_a_single_part_is(site: Site) -> None:

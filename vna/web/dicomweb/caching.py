@@ -37,6 +37,17 @@ class State:
         self.changed_at = changed_at
 
 
+def since(ask: Ask, changed_at: Iterable[dt.datetime | None]) -> dt.datetime | None:
+    """Say since when an answer stands: of one instance, when it changed last.
+
+    Of a study or series nothing is said: what was deleted of it leaves no time behind, and a
+    client that asks by time alone would keep it (RFC 9110 8.8.2).
+    """
+    if "instance" not in ask.names:
+        return None
+    return max((moment for moment in changed_at if moment is not None), default=None)
+
+
 def headers(state: State | None) -> Headers:
     """Return the header fields that carry a state."""
     if state is None:

@@ -44,7 +44,7 @@ async def rendered(ask: Ask) -> Reply:
         found = engine.find(ask.principal, ref)
         _refuse_state(found, asked, numbers)
         state = _state(found, ask)
-        if caching.is_fresh(ask, state):
+        if state is not None and caching.is_fresh(ask, state):
             return caching.not_modified(state)
         made, left_out = engine.rendered(ask.principal, found, asked.wish, numbers=numbers)
         fields = [*caching.headers(state), *_warnings(asked, left_out)]
@@ -64,7 +64,7 @@ async def thumbnail(ask: Ask) -> Reply:
         engine = ask.counter.engines.render
         found = engine.find(ask.principal, ref, "thumbnail")
         state = _state(found, ask)
-        if caching.is_fresh(ask, state):
+        if state is not None and caching.is_fresh(ask, state):
             return caching.not_modified(state)
         number = numbers[0] if numbers else None
         made = engine.thumbnail(ask.principal, found, asked.wish, number=number)
@@ -110,10 +110,15 @@ def _refuse_state(found: Found, asked: Rendered, numbers: list[int] | None) -> N
         raise InvalidRequest("The parameter viewport is vw,vh for a presentation state.")
 
 
-def _state(found: Found, ask: Ask) -> caching.State:
+def _state(found: Found, ask: Ask) -> caching.State | None:
+    """None where a presentation state is shown: its images may change, and it does not."""
+    if any(kind_of(located) is Kind.STATE for located in found):
+        return None
     parts = [f"{located.blob_id.hex()}{located.changed_at}" for located in found]
     parts += [ask.scope["query_string"].decode("latin-1"), ask.url(), ask.header(b"accept") or ""]
-    return caching.State(parts, changed_at=max(located.changed_at for located in found))
+    return caching.State(
+        parts, changed_at=caching.since(ask, (located.changed_at for located in found))
+    )
 
 
 def _warnings(asked: Rendered, left_out: int) -> Headers:

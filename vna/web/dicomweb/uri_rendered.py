@@ -39,7 +39,7 @@ async def picture(ask: Ask, ref: InstanceRef, values: Values, media: Sequence[st
         shown = (*found, *((state,) if state else ()))
         parts = [f"{located.blob_id.hex()}{located.changed_at}" for located in shown]
         parts += [ask.scope["query_string"].decode("latin-1"), *media]
-        kept = caching.State(parts, changed_at=found[0].changed_at)
+        kept = caching.State(parts, changed_at=max(located.changed_at for located in shown))
         if caching.is_fresh(ask, kept):
             return caching.not_modified(kept)
         wish = asked.wish(lambda: ask.counter.engines.retrieve.forms.image_size(found[0]))
