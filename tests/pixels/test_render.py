@@ -329,6 +329,28 @@ def test_floating_pixels_are_spread_and_what_is_no_number_is_black(kind: str) ->
     assert windowed.tolist()[0][:3] == [0, 128, 255]
 
 
+@pytest.mark.parametrize(
+    ("kind", "tags"), [("<f4", ("00280122", "00280124")), ("<f8", ("00280123", "00280125"))]
+)
+def test_c_7_6_24_padding_of_floating_pixels_is_black_and_spreads_nothing(
+    kind: str, tags: tuple[str, str]
+) -> None:
+    frame = made(np.array([[-9999.5, -9000.0, 1.0, 1.5, 2.0]], kind))
+    ends = dict(zip(tags, (-9999.5, -9000.0), strict=True))
+    padding = {tag: {"vr": "FD", "Value": [end]} for tag, end in ends.items()}
+    other = {"00280120": {"vr": "US", "Value": [2]}}  # of integers
+    array, photometric = decoded(frame)
+    members = looks(padding | other, lambda _: b"").of_frame(1)
+    got = shown(array, photometric, frame, members, HOW)
+    assert got.tolist() == [[0, 0, 0, 128, 255]]
+
+
+def test_c_7_5_1_1_2_padding_of_wide_pixels_spreads_nothing() -> None:
+    frame = made(np.array([[60000, 100, 200, 300]], "<u4"))
+    got = show(frame, dataset_of(frame, PixelPaddingValue=60000))
+    assert got.tolist() == [[0, 0, 128, 255]]
+
+
 def test_luma_and_chroma_become_rgb_as_pydicom_rounds_but_for_ties() -> None:
     chroma = np.stack(np.meshgrid(np.arange(256), np.arange(256), indexing="ij"), -1)
     ties = 0

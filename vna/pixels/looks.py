@@ -25,7 +25,8 @@ Fetch = Callable[[str], bytes]
 
 _MODALITY = ("00283000", "00281052", "00281053")
 _VOI = ("00283010", "00281050", "00281051", "00281056")
-_OTHER = ("00280120", "00280121", "00089205", "20500010", "20500020", "00282000")
+_PADDING = tuple(f"002801{number}" for number in range(20, 26))
+_OTHER = ("00089205", "20500010", "20500020", "00282000")
 _PALETTE = (
     *("00281101", "00281102", "00281103", "00281201", "00281202", "00281203"),
     *("00281221", "00281222", "00281223"),
@@ -33,7 +34,7 @@ _PALETTE = (
 _OVERLAY = ("0010", "0011", "0015", "0050", "0051", "0100", "0102", "3000")
 _OVERLAYS = tuple(group + element for group in OVERLAY_GROUPS for element in _OVERLAY)
 _LAYER = "1001"  # of an overlay group: the layer a presentation state shows it in
-_KEPT = (*_MODALITY, *_VOI, *_OTHER, *_PALETTE)
+_KEPT = (*_MODALITY, *_VOI, *_PADDING, *_OTHER, *_PALETTE)
 _SHARED, _PER_FRAME = "52009229", "52009230"
 # functional group -> what of it counts here
 _GROUPS = {
@@ -101,7 +102,7 @@ def _fetched(members: Members, fetch: Fetch) -> dict[str, Any]:
 
 def state_of(members: Members, fetch: Fetch) -> dict[str, Any]:
     """Read what a presentation state says of looks; large values are fetched."""
-    kept = (*_MODALITY, *_OTHER[3:], *_SHUTTER, *_STATE, *_OVERLAYS)
+    kept = (*_MODALITY, *_OTHER[1:], *_SHUTTER, *_STATE, *_OVERLAYS)
     kept += tuple(group + _LAYER for group in OVERLAY_GROUPS)
     kept += (_AREAS, _ANNOTATIONS, _STATE_VOI)
     return _fetched({tag: members[tag] for tag in kept if tag in members}, fetch)
@@ -149,7 +150,7 @@ def under(image: Members, state: Members) -> dict[str, Any]:
 
     Overlays are shown as the state says, which may be those of the image.
     """
-    left_out = (*_MODALITY, *_VOI, *_OTHER[3:], *_OVERLAYS)
+    left_out = (*_MODALITY, *_VOI, *_OTHER[1:], *_OVERLAYS)
     kept = {tag: element for tag, element in image.items() if tag not in left_out}
     if any(tag in state for tag in _VOI):
         kept |= {tag: state[tag] for tag in _VOI if tag in state}
