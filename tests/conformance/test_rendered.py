@@ -164,6 +164,33 @@ def test_table_8_7_4_1_video_is_given_as_it_is_stored(site: Site) -> None:
     assert (answer.headers["content-type"], answer.content) == ("video/mp4", stream)
 
 
+@pytest.mark.parametrize("stored", ["video", "document", "large document"])
+def test_8_6_1_1_a_range_of_video_and_of_a_document_can_be_asked_for(
+    site: Site, stored: str
+) -> None:
+    data = bytes(range(64))
+    made = compressed([[data]], transfer_syntax=MPEG_4, count=9, study=131)
+    if stored != "video":
+        data = b"%PDF" + bytes(range(256)) * (40 if stored == "document" else 1 << 16) + b"."
+        made = document(132 + len(data) % 97, PDF, data, "application/pdf")
+    path = kept(site, made)
+    whole = site.get(f"{path}/rendered")
+    assert (whole.content == data, whole.headers["accept-ranges"]) == (True, "bytes")
+    tag = whole.headers["etag"]
+    assert not tag.startswith("W/")
+    study, series, instance = path.split("/")[2::2]
+    query = f"requestType=WADO&studyUID={study}&seriesUID={series}&objectUID={instance}"
+    for url in (f"{site.root}{path}/rendered", f"{site.root[: -len('/dicom-web')]}/wado?{query}"):
+        told = {"accept": "*/*", "range": "bytes=1-5"}
+        part = site.client.get(url, headers=told)
+        assert (part.status_code, part.content) == (206, data[1:6])
+        assert part.headers["content-range"] == f"bytes 1-5/{len(data)}"
+    for condition, status in ((tag, 206), ('"other"', 200)):
+        answer = site.get(f"{path}/rendered", range="bytes=0-1", if_range=condition)
+        assert answer.status_code == status
+    assert site.get(f"{path}/rendered", range=f"bytes={len(data)}-").status_code == 416
+
+
 def test_table_8_7_4_1_reports_are_html_or_plain_text_with_every_value_escaped(
     site: Site,
 ) -> None:
