@@ -543,6 +543,34 @@ def test_n_2_a_copy_of_a_presentation_state_is_not_good_when_its_image_came_late
     assert len(parts_of(site.get(f"{path}/rendered", "*/*", **told))) == 2
 
 
+AREAS: list[tuple[dict[str, object], tuple[int, int | None]]] = [
+    ({}, (24, 8)),
+    ({"00700042": 90}, (24, 8)),
+    ({"00700042": 270, "00700041": "Y"}, (24, 8)),
+    ({"0070005A": [item({"00700052": [17, 17], "00700053": [32, 32]})]}, (12, 4)),
+    ({"0070005A": [item({"00700052": [-31, 1], "00700053": [32, 32]})]}, (24, None)),
+    ({"0070005A": [item({"00700052": [1, 1], "00700053": [64, 32]})]}, (24, 16)),
+    ({"0070005A": [item({"00700052": [64, 1], "00700053": [1, 32]})], "00700041": "Y"}, (24, None)),
+]
+"""What a state says of its displayed area, and where in what is shown its point then is."""
+
+
+@pytest.mark.parametrize("number", range(len(AREAS)))
+def test_c_10_5_display_units_are_of_the_displayed_area_whatever_is_turned(
+    site: Site, number: int
+) -> None:
+    more, (row, column) = AREAS[number]
+    image = deep(800 + number)
+    point = {"00700005": "DISPLAY", "00700022": [0.25, 0.75], "00700023": "POINT"}
+    drawn = {"00700020": 2, "00700021": 1, "00700024": "N"}
+    marked = [item({"00700002": "HERE", "00700009": [item(point | drawn)]})]
+    window = [item({"WindowCenter": "9000", "WindowWidth": "2"})]  # the image itself is black
+    made = state(800 + number, image, **{"00700001": marked, "00283110": window}, **more)
+    shown = cells(site.get(f"{kept(site, made, image)}/rendered", "image/png").content)
+    found = [] if column is None else [(row, column)]
+    assert list(zip(*np.nonzero(shown), strict=True)) == found
+
+
 def test_n_2_only_the_frames_a_presentation_state_names(site: Site) -> None:
     image = moving(72, 4)
     path = kept(site, state(72, image, "2,4"), image)
