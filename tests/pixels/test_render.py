@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import math
 import warnings
@@ -327,6 +328,23 @@ def test_floating_pixels_are_spread_and_what_is_no_number_is_black(kind: str) ->
         frame, dataset_of(frame), Window(center=0.5, width=1, function=Function.LINEAR_EXACT)
     )
     assert windowed.tolist()[0][:3] == [0, 128, 255]
+
+
+@pytest.mark.parametrize("vr", ["OW", "US", "SS"])
+def test_c_11_2_1_1_a_table_whose_vr_is_signed_has_unsigned_entries(vr: str) -> None:
+    frame = made(np.array([[-20000, -10000, 0, 19999]], "<i2"))
+    entries = np.linspace(65535, 0, 40000).astype("<u2")
+    data = {"vr": vr, "Value": entries.view("<i2" if vr == "SS" else "<u2").tolist()}
+    if vr == "OW":
+        data = {"vr": vr, "InlineBinary": base64.b64encode(entries.tobytes()).decode()}
+    item = {
+        "00283002": {"vr": "SS", "Value": [40000 - (1 << 16), -20000, 16]},
+        "00283006": data,
+    }
+    array, photometric = decoded(frame)
+    members = orjson.dumps({"00283010": {"vr": "SQ", "Value": [item]}})
+    got = shown(array, photometric, frame, members, HOW)
+    assert got.tolist() == [[255, 191, 127, 0]]
 
 
 @pytest.mark.parametrize(
