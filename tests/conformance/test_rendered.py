@@ -11,6 +11,7 @@ from io import BytesIO
 import httpx
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import ImageCms
 
 from tests.conftest import TestPostgres
@@ -33,6 +34,7 @@ from tests.web.pictures import (
     without_pixels,
 )
 
+Cells = NDArray[np.uint8]
 PARTS = 'multipart/related; type="image/jpeg"'
 
 
@@ -160,6 +162,33 @@ def test_table_8_7_4_1_video_is_given_as_it_is_stored(site: Site) -> None:
     path = kept(site, compressed([[stream]], transfer_syntax=MPEG_4, count=9, study=13))
     answer = site.get(f"{path}/rendered")
     assert (answer.headers["content-type"], answer.content) == ("video/mp4", stream)
+
+
+@pytest.mark.parametrize("stored", ["video", "document", "large document"])
+def test_8_6_1_1_a_range_of_video_and_of_a_document_can_be_asked_for(
+    site: Site, stored: str
+) -> None:
+    data = bytes(range(64))
+    made = compressed([[data]], transfer_syntax=MPEG_4, count=9, study=131)
+    if stored != "video":
+        data = b"%PDF" + bytes(range(256)) * (40 if stored == "document" else 1 << 16) + b"."
+        made = document(132 + len(data) % 97, PDF, data, "application/pdf")
+    path = kept(site, made)
+    whole = site.get(f"{path}/rendered")
+    assert (whole.content == data, whole.headers["accept-ranges"]) == (True, "bytes")
+    tag = whole.headers["etag"]
+    assert not tag.startswith("W/")
+    study, series, instance = path.split("/")[2::2]
+    query = f"requestType=WADO&studyUID={study}&seriesUID={series}&objectUID={instance}"
+    for url in (f"{site.root}{path}/rendered", f"{site.root[: -len('/dicom-web')]}/wado?{query}"):
+        told = {"accept": "*/*", "range": "bytes=1-5"}
+        part = site.client.get(url, headers=told)
+        assert (part.status_code, part.content) == (206, data[1:6])
+        assert part.headers["content-range"] == f"bytes 1-5/{len(data)}"
+    for condition, status in ((tag, 206), ('"other"', 200)):
+        answer = site.get(f"{path}/rendered", range="bytes=0-1", if_range=condition)
+        assert answer.status_code == status
+    assert site.get(f"{path}/rendered", range=f"bytes={len(data)}-").status_code == 416
 
 
 def test_table_8_7_4_1_reports_are_html_or_plain_text_with_every_value_escaped(
@@ -444,6 +473,102 @@ def test_n_2_1_window_area_rotation_flip_and_shutter_of_a_presentation_state(sit
     shown[:2], shown[9:], shown[:, :5], shown[:, 12:] = 0, 0, 0, 0  # what the shutter covers
     wanted = np.rot90(shown[2:6, 4:12], -1)[:, ::-1]
     np.testing.assert_array_equal(cells(answer.content), wanted)
+
+
+def overlay(group: str, bits: Cells, layer: str | None) -> dict[str, object]:
+    """An overlay plane; a presentation state shows it in a layer."""
+    activated = {} if layer is None else {f"{group}1001": layer}
+    return activated | {
+        f"{group}0010": bits.shape[0],
+        f"{group}0011": bits.shape[1],
+        f"{group}0040": "G",
+        f"{group}0050": [1, 1],
+        f"{group}0100": 1,
+        f"{group}0102": 0,
+        f"{group}3000": np.packbits(bits.reshape(-1), bitorder="little").tobytes(),
+    }
+
+
+def row(number: int) -> Cells:
+    """Bits of a plane in which one row is set."""
+    bits = np.zeros((32, 32), np.uint8)
+    bits[number] = 1
+    return bits
+
+
+def test_c_11_7_a_presentation_state_shows_the_overlays_it_activates(site: Site) -> None:
+    image = deep(75, **overlay("6000", row(3), None), **overlay("6002", row(6), None))
+    layers = {"60001001": "HERE", "60021001": None}  # of the image: one shown, one not
+    own = overlay("6004", row(9), "HERE") | overlay("6006", row(12), "")
+    path = kept(site, state(75, image, **layers, **own), image)
+    shown = cells(site.get(f"{path}/rendered", "image/png").content)
+    white = [number for number in range(32) if (shown[number] == 255).all()]
+    assert white == [3, 9]
+
+
+def test_c_11_7_the_overlay_of_a_presentation_state_stands_for_that_of_the_image(
+    site: Site,
+) -> None:
+    image = deep(76, **overlay("6000", row(3), None))
+    path = kept(site, state(76, image, **overlay("6000", row(9), "HERE")), image)
+    shown = cells(site.get(f"{path}/rendered", "image/png").content)
+    assert [number for number in range(32) if (shown[number] == 255).all()] == [9]
+
+
+def test_c_7_6_15_a_bitmap_shutter_covers_and_is_not_drawn(site: Site) -> None:
+    image = deep(77)
+    more = {"00181600": "BITMAP", "00181622": 0, "00181623": 0x6004}
+    path = kept(site, state(77, image, **more, **overlay("6004", row(30), None)), image)
+    wanted = cells(site.get(f"{path_of(image)}/rendered", "image/png").content).copy()
+    assert (wanted[30] > 0).all()
+    wanted[30] = 0
+    shown = cells(site.get(f"{path}/rendered", "image/png").content)
+    np.testing.assert_array_equal(shown, wanted)
+    annotated = cells(site.get(f"{path}/rendered?annotation=technique", "image/png").content)
+    assert (annotated[30, 24:] == 0).all()  # right of the letters
+
+
+def test_n_2_a_copy_of_a_presentation_state_is_not_good_when_its_image_came_later(
+    site: Site,
+) -> None:
+    images = [deep(78, number) for number in (1, 2)]
+    named = [item({"00081150": one.sop_class, "00081155": one.instance}) for one in images]
+    series = item({"0020000E": images[0].series, "00081140": named})
+    path = kept(site, state(78, images[0], **{"00081115": [series]}), images[0])
+    first = site.get(f"{path}/rendered", "*/*")
+    assert first.headers["content-type"] == "image/jpeg"
+    kept(site, images[1])
+    told = {"if_none_match": first.headers.get("etag", '"none"')}
+    told |= {"if_modified_since": first.headers.get("last-modified", first.headers["date"])}
+    assert len(parts_of(site.get(f"{path}/rendered", "*/*", **told))) == 2
+
+
+AREAS: list[tuple[dict[str, object], tuple[int, int | None]]] = [
+    ({}, (24, 8)),
+    ({"00700042": 90}, (24, 8)),
+    ({"00700042": 270, "00700041": "Y"}, (24, 8)),
+    ({"0070005A": [item({"00700052": [17, 17], "00700053": [32, 32]})]}, (12, 4)),
+    ({"0070005A": [item({"00700052": [-31, 1], "00700053": [32, 32]})]}, (24, None)),
+    ({"0070005A": [item({"00700052": [1, 1], "00700053": [64, 32]})]}, (24, 16)),
+    ({"0070005A": [item({"00700052": [64, 1], "00700053": [1, 32]})], "00700041": "Y"}, (24, None)),
+]
+"""What a state says of its displayed area, and where in what is shown its point then is."""
+
+
+@pytest.mark.parametrize("number", range(len(AREAS)))
+def test_c_10_5_display_units_are_of_the_displayed_area_whatever_is_turned(
+    site: Site, number: int
+) -> None:
+    more, (row, column) = AREAS[number]
+    image = deep(800 + number)
+    point = {"00700005": "DISPLAY", "00700022": [0.25, 0.75], "00700023": "POINT"}
+    drawn = {"00700020": 2, "00700021": 1, "00700024": "N"}
+    marked = [item({"00700002": "HERE", "00700009": [item(point | drawn)]})]
+    window = [item({"WindowCenter": "9000", "WindowWidth": "2"})]  # the image itself is black
+    made = state(800 + number, image, **{"00700001": marked, "00283110": window}, **more)
+    shown = cells(site.get(f"{kept(site, made, image)}/rendered", "image/png").content)
+    found = [] if column is None else [(row, column)]
+    assert list(zip(*np.nonzero(shown), strict=True)) == found
 
 
 def test_n_2_only_the_frames_a_presentation_state_names(site: Site) -> None:

@@ -416,6 +416,54 @@ def test_8_7_6_q_values_order_syntaxes(site: Site) -> None:
     assert dataset(site.get(path, wishes).content).file_meta.TransferSyntaxUID == JPEG_LS
 
 
+EVERYTHING = ", ".join(
+    f'multipart/related; type="{media}"; transfer-syntax={syntax}'
+    for media, syntax in (
+        *(("image/jls", JPEG_LS), ("image/jpeg", JPEG), ("image/jpeg", JPEG_LOSSLESS)),
+        *(("image/jp2", JPEG_2000), ("image/jphc", HTJ2K), ("image/dicom-rle", RLE)),
+        ("application/octet-stream", "*"),
+    )
+)
+"""All a viewer can decode, as dicomweb-client writes it: nothing is preferred."""
+
+
+@pytest.mark.parametrize("stored", SAMPLES)
+def test_8_7_8_of_what_is_equally_welcome_the_stored_goes_out(site: Site, stored: str) -> None:
+    path, _ = sample(site, SAMPLES[stored])
+    whole = site.get(f"{path}/bulkdata/7FE00010", f"{OCTETS}; transfer-syntax=*")
+    as_stored = [(head["content-type"], content) for head, content in parts_of(whole)]
+    answer = site.get(f"{path}/frames/1", EVERYTHING)
+    ((head, content),) = parts_of(answer)
+    assert (head["content-type"], content) == as_stored[0]
+
+
+@pytest.mark.parametrize("stored", [JPEG_2000, IMPLICIT])
+def test_8_7_8_of_equally_welcome_syntaxes_no_codec_comes_first(site: Site, stored: str) -> None:
+    path, _ = sample(site, SAMPLES[stored])
+    named = ", ".join(
+        f"application/dicom; transfer-syntax={s}" for s in (JPEG_LS, JPEG_2000, EXPLICIT)
+    )
+    found = dataset(site.get(path, named).content).file_meta.TransferSyntaxUID
+    assert found == (EXPLICIT if stored == IMPLICIT else stored)
+    preferred = (
+        f"application/dicom; transfer-syntax={stored}; q=0.9,"
+        f"application/dicom; transfer-syntax={JPEG_LS}"
+    )
+    assert dataset(site.get(path, preferred).content).file_meta.TransferSyntaxUID == JPEG_LS
+
+
+def test_8_7_8_a_range_of_images_is_answered_with_an_image(site: Site) -> None:
+    path = kept(site, ct(43))["instance"]
+    for accept in ("image/*", "image/*; transfer-syntax=*"):
+        answer = site.get(f"{path}/frames/1", accept)
+        assert answer.headers["content-type"].startswith("image/jpeg; transfer-syntax=")
+    path, _ = sample(site, SAMPLES[JPEG_2000])
+    answer = site.get(f"{path}/frames/1", 'multipart/related; type="image/*"')
+    assert parts_of(answer)[0][0]["content-type"].startswith("image/jp2")
+    answer = site.get(f"{path}/frames/1", "application/*")
+    assert answer.headers["content-type"] == "application/octet-stream"
+
+
 def test_8_7_5_dicom_and_rendered_types_in_one_request_are_400(site: Site) -> None:
     path = kept(site, ct(42))["instance"]
     assert site.get(path, f"{DICOM}, image/png").status_code == 400
@@ -548,6 +596,12 @@ def test_8_4_head_is_get_without_the_payload(site: Site, tail: str, accept: str)
     assert length in (None, get.headers.get("content-length"))
 
 
+SETS = [
+    *(("", DICOM), ("", "application/zip"), ("/bulkdata", OCTETS), ("/pixeldata", OCTETS)),
+    *(("/rendered", "*/*"), ("/thumbnail", "*/*")),
+]
+
+
 @pytest.mark.parametrize(("tail", "accept"), KINDS)
 def test_8_5_a_copy_that_is_good_is_304(site: Site, tail: str, accept: str) -> None:
     path = kept(site, ct(61))["instance"] + tail
@@ -557,6 +611,22 @@ def test_8_5_a_copy_that_is_good_is_304(site: Site, tail: str, accept: str) -> N
     assert (again.status_code, again.content) == (304, b"")
     since = site.get(path, accept, if_modified_since=first.headers["last-modified"])
     assert since.status_code == 304
+
+
+@pytest.mark.parametrize("level", ["study", "series"])
+@pytest.mark.parametrize(("tail", "accept"), SETS)
+def test_8_5_a_copy_with_something_deleted_in_it_is_not_good(
+    site: Site, level: str, tail: str, accept: str
+) -> None:
+    number = 6100 + 10 * SETS.index((tail, accept)) + LEVELS.index(level)
+    made = [ct(number, 1, instance) for instance in (1, 2)]
+    path = kept(site, *made)[level] + tail
+    first = site.get(path, accept)
+    since = first.headers.get("last-modified", first.headers["date"])
+    deleted = f"/studies/{made[0].study}/series/{made[0].series}/instances/{made[1].instance}"
+    assert site.client.delete(f"{site.root}{deleted}").status_code == 204
+    assert site.get(path, accept, if_modified_since=since).status_code == 200
+    assert site.get(path, accept, if_none_match=first.headers["etag"]).status_code == 200
 
 
 def test_8_6_1_content_location_says_where_a_single_part_is(site: Site) -> None:

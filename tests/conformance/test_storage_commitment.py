@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -415,6 +416,21 @@ def test_j_2_a_request_by_study_is_answered_by_study(site: Site) -> None:
     (failed,) = of_class["0008114A"]["Value"]
     assert failed["00081155"] == ui(unknown.instance)
     assert failed["00081197"] == {"vr": "US", "Value": [0x0112]}
+
+
+@pytest.mark.parametrize("write", [by_instance, by_study])
+def test_f_2_2_the_tags_of_an_answer_ascend(site: Site, write: Any) -> None:
+    made = stored(site)
+    unknown = factories.ct(1, 1, 99)
+    unknown.study, unknown.series = made[0].study, made[0].series
+
+    def ascending(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, _ in pairs if name not in ("vr", "Value")]
+        assert names == sorted(names)
+        return dict(pairs)
+
+    answer = ask(site, write([*made, unknown]))
+    assert len(json.loads(answer.text, object_pairs_hook=ascending)) == 2
 
 
 def test_j_1_an_instance_of_another_study_is_not_the_one_asked_for(site: Site) -> None:

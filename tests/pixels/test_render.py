@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import math
 import warnings
@@ -327,6 +328,45 @@ def test_floating_pixels_are_spread_and_what_is_no_number_is_black(kind: str) ->
         frame, dataset_of(frame), Window(center=0.5, width=1, function=Function.LINEAR_EXACT)
     )
     assert windowed.tolist()[0][:3] == [0, 128, 255]
+
+
+@pytest.mark.parametrize("vr", ["OW", "US", "SS"])
+def test_c_11_2_1_1_a_table_whose_vr_is_signed_has_unsigned_entries(vr: str) -> None:
+    frame = made(np.array([[-20000, -10000, 0, 19999]], "<i2"))
+    entries = np.linspace(65535, 0, 40000).astype("<u2")
+    data = {"vr": vr, "Value": entries.view("<i2" if vr == "SS" else "<u2").tolist()}
+    if vr == "OW":
+        data = {"vr": vr, "InlineBinary": base64.b64encode(entries.tobytes()).decode()}
+    item = {
+        "00283002": {"vr": "SS", "Value": [40000 - (1 << 16), -20000, 16]},
+        "00283006": data,
+    }
+    array, photometric = decoded(frame)
+    members = orjson.dumps({"00283010": {"vr": "SQ", "Value": [item]}})
+    got = shown(array, photometric, frame, members, HOW)
+    assert got.tolist() == [[255, 191, 127, 0]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "tags"), [("<f4", ("00280122", "00280124")), ("<f8", ("00280123", "00280125"))]
+)
+def test_c_7_6_24_padding_of_floating_pixels_is_black_and_spreads_nothing(
+    kind: str, tags: tuple[str, str]
+) -> None:
+    frame = made(np.array([[-9999.5, -9000.0, 1.0, 1.5, 2.0]], kind))
+    ends = dict(zip(tags, (-9999.5, -9000.0), strict=True))
+    padding = {tag: {"vr": "FD", "Value": [end]} for tag, end in ends.items()}
+    other = {"00280120": {"vr": "US", "Value": [2]}}  # of integers
+    array, photometric = decoded(frame)
+    members = looks(padding | other, lambda _: b"").of_frame(1)
+    got = shown(array, photometric, frame, members, HOW)
+    assert got.tolist() == [[0, 0, 0, 128, 255]]
+
+
+def test_c_7_5_1_1_2_padding_of_wide_pixels_spreads_nothing() -> None:
+    frame = made(np.array([[60000, 100, 200, 300]], "<u4"))
+    got = show(frame, dataset_of(frame, PixelPaddingValue=60000))
+    assert got.tolist() == [[0, 0, 128, 255]]
 
 
 def test_luma_and_chroma_become_rgb_as_pydicom_rounds_but_for_ties() -> None:

@@ -246,6 +246,20 @@ def test_results_are_compressed_when_asked(searched: Site) -> None:
     assert gzip.decompress(raw) == searched.get("/studies", accept_encoding="identity").content
 
 
+@pytest.mark.parametrize(
+    ("accepted", "is_zipped"),
+    [
+        *(("gzip", True), ("*", True), ("x-gzip;q=0.5", True), ("br, GZIP;q=0.1, *;q=0", True)),
+        *(("gzip;q=0, *", False), ("*;q=0", False), ("identity, *;q=0", False), ("br", False)),
+    ],
+)
+def test_12_5_3_a_coding_that_is_refused_is_not_taken(
+    searched: Site, accepted: str, is_zipped: bool
+) -> None:
+    answer = searched.get("/studies", accept_encoding=accepted)
+    assert answer.headers.get("content-encoding") == ("gzip" if is_zipped else None)
+
+
 def test_head_of_a_search_sends_no_body(searched: Site) -> None:
     head = searched.client.head(f"{searched.root}/studies", headers={"accept-encoding": "identity"})
     get = searched.get("/studies", accept_encoding="identity")

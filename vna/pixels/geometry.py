@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from vna.pixels import overlays
 from vna.pixels.elements import Members, integer, items, numbers, text, values
 
 Array = NDArray[Any]  # uint8, (rows, columns) or (rows, columns, 3)
@@ -22,14 +24,13 @@ _ROTATION, _FLIP = "00700042", "00700041"
 def presented(picture: Array, members: Members) -> Array:
     """Apply shutter, displayed area and spatial transformation, in this order (PS3.4 N.2.1)."""
     out = _area(_shuttered(picture, members), members)
-    turns = round(integer(members, _ROTATION) / 90) % 4  # clockwise (PS3.3 C.10.6)
-    if turns:
+    if turns := _turns(members):
         out = np.rot90(out, -turns)
     return out[:, ::-1] if text(members, _FLIP) == "Y" else out
 
 
 def _shuttered(picture: Array, members: Members) -> Array:
-    """Cover what lies outside the shutters (PS3.3 C.7.6.11, C.11.12)."""
+    """Cover what lies outside the shutters (PS3.3 C.7.6.11, C.7.6.15, C.11.12)."""
     shapes = {str(value).strip() for value in values(members, _SHUTTER_SHAPE)}
     rows, columns = picture.shape[:2]
     outside = np.zeros((rows, columns), bool)
@@ -46,6 +47,8 @@ def _shuttered(picture: Array, members: Members) -> Array:
     if "POLYGONAL" in shapes and len(points := numbers(members, _VERTICES)) >= 6:
         corners = [(x - 1, y - 1) for y, x in zip(points[::2], points[1::2], strict=False)]
         outside |= ~_drawn(picture, lambda draw: draw.polygon(corners, fill=1, outline=1))
+    if "BITMAP" in shapes:
+        outside |= overlays.covered(members, picture)
     if not outside.any():
         return picture
     out = picture.copy()
@@ -59,17 +62,60 @@ def _drawn(picture: Array, draw: Any) -> Array:  # a function of an ImageDraw
     return np.asarray(mask)
 
 
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle in pixels; may reach beyond the picture it is in."""
+
+    left: int
+    top: int
+    wide: int
+    high: int
+
+
+def display_space(members: Members, picture: Array) -> Box:
+    """Tell where in what `presented` makes of a picture its displayed area is (PS3.3 C.10.4).
+
+    Annotations in DISPLAY units are fractions of that, whatever of it lies beyond the image.
+    """
+    rows, columns = picture.shape[:2]
+    box = _specified(members) or Box(0, 0, columns, rows)
+    cut = _inside(box, rows, columns) or Box(0, 0, columns, rows)
+    wide, high = cut.wide, cut.high
+    box = Box(box.left - cut.left, box.top - cut.top, box.wide, box.high)
+    for _ in range(_turns(members)):
+        box = Box(high - box.top - box.high, box.left, box.high, box.wide)
+        wide, high = high, wide
+    if text(members, _FLIP) == "Y":
+        box = Box(wide - box.left - box.wide, box.top, box.wide, box.high)
+    return box
+
+
 def _area(picture: Array, members: Members) -> Array:
-    """Cut out the displayed area; what it has beyond the image is black (PS3.3 C.10.4)."""
+    """Cut out the displayed area, as far as there is an image (PS3.3 C.10.4)."""
+    box = _specified(members)
+    cut = box and _inside(box, *picture.shape[:2])
+    if not cut:
+        return picture
+    return picture[cut.top : cut.top + cut.high, cut.left : cut.left + cut.wide]
+
+
+def _specified(members: Members) -> Box | None:
     for area in items(members, _AREA)[:1]:
         first, last = numbers(area, _TOP_LEFT), numbers(area, _BOTTOM_RIGHT)
-        if len(first) != 2 or len(last) != 2:
-            continue
-        left, right = sorted((int(first[0]) - 1, int(last[0]) - 1))
-        top, bottom = sorted((int(first[1]) - 1, int(last[1]) - 1))
-        rows, columns = picture.shape[:2]
-        left, top = max(left, 0), max(top, 0)
-        right, bottom = min(right, columns - 1), min(bottom, rows - 1)
-        if right >= left and bottom >= top:
-            return picture[top : bottom + 1, left : right + 1]
-    return picture
+        if len(first) == len(last) == 2:
+            left, right = sorted((int(first[0]) - 1, int(last[0]) - 1))
+            top, bottom = sorted((int(first[1]) - 1, int(last[1]) - 1))
+            return Box(left, top, right - left + 1, bottom - top + 1)
+    return None
+
+
+def _inside(box: Box, rows: int, columns: int) -> Box | None:
+    left, top = max(box.left, 0), max(box.top, 0)
+    wide = min(box.left + box.wide, columns) - left
+    high = min(box.top + box.high, rows) - top
+    return Box(left, top, wide, high) if wide > 0 and high > 0 else None
+
+
+def _turns(members: Members) -> int:
+    """How many quarters it is turned clockwise (PS3.3 C.10.6)."""
+    return round(integer(members, _ROTATION) / 90) % 4

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 
 from vna.pixels.canvas import letters
 from vna.pixels.elements import Members, items, numbers, text
+from vna.pixels.geometry import Box
 
 Array = NDArray[Any]  # uint8, (rows, columns) or (rows, columns, 3)
 
@@ -21,8 +22,12 @@ _TEXT_UNITS, _TEXT, _CORNER, _ANCHOR_UNITS, _ANCHOR = (
 _MOST_POINTS, _MOST_LETTERS = 20_000, 2000
 
 
-def annotated(picture: Array, members: Members) -> Array:
-    """Draw what the presentation state says, in white."""
+def annotated(picture: Array, members: Members, space: Box | None = None) -> Array:
+    """Draw what the presentation state says, in white.
+
+    What is placed by pixels is turned with them; what is placed in the displayed area, which lies
+    in `space`, is drawn when that is done (PS3.3 C.10.5).
+    """
     listed = items(members, _ANNOTATIONS)
     if not listed:
         return picture
@@ -31,9 +36,9 @@ def annotated(picture: Array, members: Members) -> Array:
     ink = 255 if picture.ndim == 2 else (255, 255, 255)
     for annotation in listed:
         for graphic in items(annotation, _GRAPHICS):
-            _draw(draw, graphic, ink)
+            _draw(draw, graphic, ink, space)
         for line in items(annotation, _TEXTS):
-            _write(draw, line, ink)
+            _write(draw, line, ink, space)
     return np.asarray(image)
 
 
@@ -41,17 +46,19 @@ Ink = int | tuple[int, int, int]
 Point = tuple[float, float]
 
 
-def _points(draw: ImageDraw.ImageDraw, members: Members, tag: str, units: str) -> list[Point]:
+def _points(members: Members, tag: str, units: str, space: Box | None) -> list[Point]:
+    """Read points; none where they are in other units than those drawn now."""
+    if (units == "DISPLAY") is not (space is not None):
+        return []
     found = numbers(members, tag)[:_MOST_POINTS]
     pairs = list(zip(found[::2], found[1::2], strict=False))
-    if units == "DISPLAY":
-        wide, high = draw.im.size
-        return [(x * wide, y * high) for x, y in pairs]
+    if space is not None:
+        return [(space.left + x * space.wide, space.top + y * space.high) for x, y in pairs]
     return [(x - 0.5, y - 0.5) for x, y in pairs]  # the corner of the first pixel is 0.0
 
 
-def _draw(draw: ImageDraw.ImageDraw, graphic: Members, ink: Ink) -> None:
-    points = _points(draw, graphic, _POINTS, text(graphic, _UNITS))
+def _draw(draw: ImageDraw.ImageDraw, graphic: Members, ink: Ink, space: Box | None) -> None:
+    points = _points(graphic, _POINTS, text(graphic, _UNITS), space)
     kind, is_filled = text(graphic, _KIND), text(graphic, _FILLED) == "Y"
     if not points:
         return
@@ -87,9 +94,9 @@ def _ellipse(draw: ImageDraw.ImageDraw, points: list[Point], ink: Ink, *, is_fil
         draw.line(drawn, fill=ink)
 
 
-def _write(draw: ImageDraw.ImageDraw, line: Members, ink: Ink) -> None:
+def _write(draw: ImageDraw.ImageDraw, line: Members, ink: Ink, space: Box | None) -> None:
     shown = text(line, _TEXT)[:_MOST_LETTERS]
-    at = _points(draw, line, _CORNER, text(line, _TEXT_UNITS))
-    at = at or _points(draw, line, _ANCHOR, text(line, _ANCHOR_UNITS))
+    tag, units = (_CORNER, _TEXT_UNITS) if numbers(line, _CORNER) else (_ANCHOR, _ANCHOR_UNITS)
+    at = _points(line, tag, text(line, units), space)
     if shown and at:
         draw.multiline_text(at[0], shown, fill=ink, font=letters(draw.im.size[1]))

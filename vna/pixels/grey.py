@@ -23,7 +23,8 @@ Array = NDArray[Any]  # of integers or floats
 
 _SLOPE, _INTERCEPT, _MODALITY_LUT = "00281053", "00281052", "00283000"
 _CENTER, _WIDTH, _FUNCTION, _VOI_LUT = "00281050", "00281051", "00281056", "00283010"
-_PADDING, _PADDING_LIMIT = "00280120", "00280121"
+_PADDING = ("00280120", "00280121")  # the value, and the other end of a range of them
+_FLOAT_PADDING, _DOUBLE_PADDING = ("00280122", "00280124"), ("00280123", "00280125")
 _LOOKED_UP = 1 << 17  # pixels at a time: their indices stay in the processor's cache
 _SHAPE, _PRESENTATION_LUT = "20500020", "20500010"
 
@@ -199,11 +200,13 @@ def is_inverse(description: PixelDescription, members: Members) -> bool:
 
 
 def _padding(description: PixelDescription, members: Members) -> tuple[float, float] | None:
-    """The values that are no picture (PS3.3 C.7.5.1.1.2)."""
-    value = number(members, _PADDING)
+    """The values that are no picture (PS3.3 C.7.5.1.1.2, C.7.6.24, C.7.6.25)."""
+    tags = _PADDING
+    if description.floating:
+        tags = _FLOAT_PADDING if description.bits_allocated == 32 else _DOUBLE_PADDING
+    value, limit = (number(members, tag) for tag in tags)
     if value is None or description.bits_stored == 1:
         return None
-    limit = number(members, _PADDING_LIMIT)
     ends = [value if end is None else end for end in (value, limit)]
     if description.is_signed:
         ends = [
@@ -260,7 +263,19 @@ def _computed(
     shown = modality(array, members, is_signed=description.is_signed)
     spread = _spread(description, members, window)
     if spread is None:
-        finite = shown[np.isfinite(shown)] if shown.dtype.kind == "f" else shown
-        ends = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+        seen = shown[_is_picture(array, shown, description, members)]
+        ends = (float(seen.min()), float(seen.max())) if seen.size else (0.0, 1.0)
         spread = Spread(ends=ends)
     return finished(spread_over(shown, spread), array, description, members)
+
+
+def _is_picture(
+    array: Array, shown: Array, description: PixelDescription, members: Members
+) -> Array:
+    """Tell which cells show a number and are no padding; all that show one if none is left."""
+    finite = np.isfinite(shown)
+    padding = _padding(description, members)
+    if padding is None:
+        return finite
+    inside = finite & ~((array >= padding[0]) & (array <= padding[1]))
+    return inside if inside.any() else finite

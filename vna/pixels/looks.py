@@ -13,23 +13,28 @@ from typing import Any
 
 import orjson
 
-from vna.pixels.elements import Members, item, items, text
+from vna.pixels.elements import Members, integer, item, items, text, values
 
 OVERLAY_GROUPS = tuple(f"60{number:02X}" for number in range(0, 0x20, 2))
+
+SHUTTER_GROUP = "00181623"
+"""Shutter Overlay Group: whose overlay is no graphic, but covers the image (PS3.3 C.7.6.15)."""
 
 Fetch = Callable[[str], bytes]
 """Reads the value behind a relative BulkDataURI."""
 
 _MODALITY = ("00283000", "00281052", "00281053")
 _VOI = ("00283010", "00281050", "00281051", "00281056")
-_OTHER = ("00280120", "00280121", "00089205", "20500010", "20500020", "00282000")
+_PADDING = tuple(f"002801{number}" for number in range(20, 26))
+_OTHER = ("00089205", "20500010", "20500020", "00282000")
 _PALETTE = (
     *("00281101", "00281102", "00281103", "00281201", "00281202", "00281203"),
     *("00281221", "00281222", "00281223"),
 )
 _OVERLAY = ("0010", "0011", "0015", "0050", "0051", "0100", "0102", "3000")
 _OVERLAYS = tuple(group + element for group in OVERLAY_GROUPS for element in _OVERLAY)
-_KEPT = (*_MODALITY, *_VOI, *_OTHER, *_PALETTE)
+_LAYER = "1001"  # of an overlay group: the layer a presentation state shows it in
+_KEPT = (*_MODALITY, *_VOI, *_PADDING, *_OTHER, *_PALETTE)
 _SHARED, _PER_FRAME = "52009229", "52009230"
 # functional group -> what of it counts here
 _GROUPS = {
@@ -40,8 +45,9 @@ _GROUPS = {
 }
 _SHUTTER = (
     *("00181600", "00181602", "00181604", "00181606", "00181608", "00181610", "00181612"),
-    *("00181620", "00181622"),
+    *("00181620", "00181622", SHUTTER_GROUP),
 )
+_SHUTTER_SHAPE = _SHUTTER[0]
 _STATE = ("00700042", "00700041")
 _AREAS, _ANNOTATIONS, _STATE_VOI = "0070005A", "00700001", "00283110"
 _IMAGES, _INSTANCE, _FRAME = "00081140", "00081155", "00081160"
@@ -96,7 +102,8 @@ def _fetched(members: Members, fetch: Fetch) -> dict[str, Any]:
 
 def state_of(members: Members, fetch: Fetch) -> dict[str, Any]:
     """Read what a presentation state says of looks; large values are fetched."""
-    kept = (*_MODALITY, *_OTHER[3:], *_SHUTTER, *_STATE, *_OVERLAYS)
+    kept = (*_MODALITY, *_OTHER[1:], *_SHUTTER, *_STATE, *_OVERLAYS)
+    kept += tuple(group + _LAYER for group in OVERLAY_GROUPS)
     kept += (_AREAS, _ANNOTATIONS, _STATE_VOI)
     return _fetched({tag: members[tag] for tag in kept if tag in members}, fetch)
 
@@ -139,9 +146,32 @@ def _frames_of(image: Members, default: int) -> Iterator[int]:
 
 
 def under(image: Members, state: Members) -> dict[str, Any]:
-    """Lay a presentation state over an image's looks: what it leaves out is identity (N.2.1)."""
-    left_out = (*_MODALITY, *_VOI, *_OTHER[3:], *_OVERLAYS)
+    """Lay a presentation state over an image's looks: what it leaves out is identity (N.2.1).
+
+    Overlays are shown as the state says, which may be those of the image.
+    """
+    left_out = (*_MODALITY, *_VOI, *_OTHER[1:], *_OVERLAYS)
     kept = {tag: element for tag, element in image.items() if tag not in left_out}
     if any(tag in state for tag in _VOI):
         kept |= {tag: state[tag] for tag in _VOI if tag in state}
-    return kept | dict(state) | {"state": {}}
+    kept |= {tag: element for tag, element in state.items() if tag not in _OVERLAYS}
+    return kept | _activated(image, state) | {"state": {}}
+
+
+def _activated(image: Members, state: Members) -> dict[str, Any]:
+    """Choose the overlays that have a layer: the state's own before the image's (PS3.3 C.11.7)."""
+    found: dict[str, Any] = {}
+    for group in OVERLAY_GROUPS:
+        tags = [group + element for element in _OVERLAY]
+        is_own = any(tag in state for tag in tags)
+        if text(state, group + _LAYER) or (is_own and shutter_group(state) == group):
+            source = state if is_own else image
+            found |= {tag: source[tag] for tag in tags if tag in source}
+    return found
+
+
+def shutter_group(members: Members) -> str:
+    """Name the overlay group that is a shutter; empty where none is."""
+    if "BITMAP" not in values(members, _SHUTTER_SHAPE):
+        return ""
+    return f"{integer(members, SHUTTER_GROUP):04X}"

@@ -41,14 +41,17 @@ def table(members: Members, *, is_signed: bool) -> Table | None:
 
 
 def descriptor(members: Members, tag: str, *, is_signed: bool) -> tuple[int, int, int] | None:
-    """Read a LUT Descriptor: number of entries, first value mapped, bits of an entry."""
+    """Read a LUT Descriptor: number of entries, first value mapped, bits of an entry.
+
+    The number is unsigned even where the VR of all three is SS (PS3.3 C.11.1.1.1, C.11.2.1.1).
+    """
     read = [int(number) for number in numbers(members, tag)]
     if len(read) != 3:
         return None
-    count, first, bits = read
+    count, first, bits = read[0] % _MOST, read[1], read[2]
     if is_signed and first > 0x7FFF:
         first -= _MOST
-    if not 0 <= count <= _MOST or not 1 <= bits <= 16:
+    if not 1 <= bits <= 16:
         return None
     return count or _MOST, first, bits
 
@@ -57,7 +60,8 @@ def words(members: Members, tag: str, count: int) -> Array:
     """Read LUT Data: numbers of the JSON, or bytes, two an entry unless there are too few."""
     listed = values(members, tag)
     if listed:
-        return np.array([value for value in listed if isinstance(value, int)][:count], np.uint16)
+        found = [value & 0xFFFF for value in listed if isinstance(value, int)]  # SS was allowed
+        return np.array(found[:count], np.uint16)
     data = binary(members, tag)
     if len(data) < count * 2:
         return np.frombuffer(data[:count], np.uint8).astype(np.uint16)

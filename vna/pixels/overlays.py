@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vna.pixels.elements import Members, binary, integer, numbers
-from vna.pixels.looks import OVERLAY_GROUPS
+from vna.pixels.looks import OVERLAY_GROUPS, shutter_group
 
 Array = NDArray[Any]  # of integers
 _MOST = 65535
@@ -20,18 +20,33 @@ _MOST = 65535
 
 def planes(members: Members, array: Array, frame: int) -> Iterator[tuple[int, int, Array]]:
     """Give each overlay of a frame, from 1: top and left (from 0, may be outside), and its bits."""
+    shutter = shutter_group(members)
     for group in OVERLAY_GROUPS:
-        rows, columns = integer(members, group + "0010"), integer(members, group + "0011")
-        if not 0 < rows <= _MOST or not 0 < columns <= _MOST:
-            continue
-        bits = _own_bits(members, group, rows * columns, frame)
-        if bits is None:
-            bits = _spare_bits(members, group, array)
-            if bits is None or bits.size != rows * columns:
-                continue
-        origin = [int(number) for number in numbers(members, group + "0050")] or [1, 1]
-        top, left = (*origin, 1)[:2]
-        yield top - 1, left - 1, bits.reshape(rows, columns)
+        if group != shutter and (plane := _plane(members, group, array, frame)) is not None:
+            yield plane
+
+
+def covered(members: Members, picture: Array) -> Array:
+    """Tell which pixels of a picture a bitmap shutter covers (PS3.3 C.7.6.15)."""
+    mask = np.zeros(picture.shape[:2], np.uint8)
+    plane = _plane(members, shutter_group(members), mask, 1)
+    if plane is not None:
+        _draw(mask, *plane)
+    return mask.astype(bool)
+
+
+def _plane(members: Members, group: str, array: Array, frame: int) -> tuple[int, int, Array] | None:
+    rows, columns = integer(members, group + "0010"), integer(members, group + "0011")
+    if not 0 < rows <= _MOST or not 0 < columns <= _MOST:
+        return None
+    bits = _own_bits(members, group, rows * columns, frame)
+    if bits is None:
+        bits = _spare_bits(members, group, array)
+        if bits is None or bits.size != rows * columns:
+            return None
+    origin = [int(number) for number in numbers(members, group + "0050")] or [1, 1]
+    top, left = (*origin, 1)[:2]
+    return top - 1, left - 1, bits.reshape(rows, columns)
 
 
 def _own_bits(members: Members, group: str, size: int, frame: int) -> Array | None:
@@ -61,14 +76,16 @@ def _spare_bits(members: Members, group: str, array: Array) -> Array | None:
 def laid_over(shown: Array, members: Members, array: Array, frame: int) -> Array:
     """Draw every overlay in white; what lies outside the image is cut off."""
     out = shown
-    for top, left, bits in planes(members, array, frame):
-        rows, columns = shown.shape[:2]
-        inside = bits[max(-top, 0) : max(rows - top, 0), max(-left, 0) : max(columns - left, 0)]
-        if not inside.size:
-            continue
+    for plane in planes(members, array, frame):
         if out is shown:
             out = shown.copy()
-        down, across = max(top, 0), max(left, 0)
-        part = out[down : down + inside.shape[0], across : across + inside.shape[1]]
-        part[inside.astype(bool)] = 255
+        _draw(out, *plane)
     return out
+
+
+def _draw(out: Array, top: int, left: int, bits: Array) -> None:
+    rows, columns = out.shape[:2]
+    inside = bits[max(-top, 0) : max(rows - top, 0), max(-left, 0) : max(columns - left, 0)]
+    down, across = max(top, 0), max(left, 0)
+    part = out[down : down + inside.shape[0], across : across + inside.shape[1]]
+    part[inside.astype(bool)] = 255

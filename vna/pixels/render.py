@@ -29,10 +29,12 @@ def rendered(frame: FrameSource, how: Rendering, members: bytes, number: int) ->
     if how.thinned and photometric.startswith("MONOCHROME") and "state" not in read:
         array = thinned(array, frame.description, how.viewport)
     picture = shown(array, photometric, frame, members, how)
-    if how.overlays:
+    if how.overlays or "state" in read:  # a state says itself which of them are shown
         picture = overlays.laid_over(picture, read, array, number)
     if "state" in read:
+        space = geometry.display_space(read, picture)
         picture = geometry.presented(graphics.annotated(picture, read), read)
+        picture = graphics.annotated(picture, read, space)
     picture = canvas.fitted(picture, how.viewport, enlarge=how.enlarge)
     picture = canvas.written_on(picture, how.patient, how.technique)
     return canvas.encoded(picture, how, _own_profile(read))

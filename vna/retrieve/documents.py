@@ -2,46 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from vna.errors import NotFound
 from vna.index.locate import Located
 from vna.pixels.elements import binary, integer
-from vna.pixels.looks import Fetch
 from vna.retrieve import report
-from vna.retrieve.payload import Payload, path_of
+from vna.retrieve.payload import Payload, Stretch, path_of, ready
 
 _DOCUMENT, _LENGTH = "00420011", "00420015"
 
+Values = Callable[[str], Payload | None]
+"""Gives the value behind a relative BulkDataURI."""
 
-def document(located: Located, members: dict[str, Any], media: str, fetch: Fetch) -> Payload:
+
+def document(located: Located, members: dict[str, Any], media: str, values: Values) -> Payload:
     """Give a report as HTML or plain text, or the document an instance encapsulates."""
     if media == "text/html":
-        data = report.as_html(members).encode()
+        content = ready(report.as_html(members).encode())
     elif media == "text/plain":
-        data = report.as_text(members).encode()
+        content = ready(report.as_text(members).encode())
     else:
-        data = _encapsulated(members, fetch)
+        content = _encapsulated(members, values)
     told = f"{media}; charset=utf-8" if media in ("text/html", "text/plain") else media
+    is_stored = told is media
     return Payload(
         ref=located.ref,
         media_type=told,
         transfer_syntax=None,
-        length=len(data),
-        chunks=iter((data,)),
+        length=content.length,
+        chunks=map(bytes, content.walk(0, content.length)),
+        stretch=content if is_stored else None,
         location=path_of(located.ref),
         revision=located.blob_id.hex(),
     )
 
 
-def _encapsulated(members: dict[str, Any], fetch: Fetch) -> bytes:
-    """Read the document, without the byte that may pad it."""
+def _encapsulated(members: dict[str, Any], values: Values) -> Stretch:
+    """Find the document, without the byte that may pad it."""
     element = members.get(_DOCUMENT)
     uri = element.get("BulkDataURI") if isinstance(element, dict) else None
-    data = fetch(uri) if isinstance(uri, str) else binary(members, _DOCUMENT)
-    if not data:
+    found = values(uri) if isinstance(uri, str) else None
+    if found is None:
+        content = ready(binary(members, _DOCUMENT))
+    else:
+        content = found.stretch or ready(b"".join(found.chunks))
+    if not content.length:
         raise NotFound("There is no document in this instance.")
-    length = integer(members, _LENGTH)
-    if 0 < length <= len(data):
-        return data[:length]
-    return data[:-1] if data.endswith(b"\0") else data
+    return Stretch(_length(members, content), content.walk)
+
+
+def _length(members: dict[str, Any], content: Stretch) -> int:
+    told = integer(members, _LENGTH)
+    if 0 < told <= content.length:
+        return told
+    last = b"".join(content.walk(content.length - 1, content.length))
+    return content.length - (last == b"\0")

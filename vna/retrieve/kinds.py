@@ -26,6 +26,11 @@ class Kind(enum.Enum):
     STATE = enum.auto()
     NONE = enum.auto()
 
+    @property
+    def is_as_stored(self) -> bool:
+        """Whether what is shown are bytes of the instance."""
+        return self in (Kind.VIDEO, Kind.PDF, Kind.CDA)
+
 
 def kind_of(located: Located) -> Kind:
     """Tell what an instance is, by its SOP Class, its pixels and their Transfer Syntax."""

@@ -24,8 +24,7 @@ from vna.index.locate import Located
 from vna.index.metadata import Sealed, Shown
 from vna.pixels.description import PixelDescription
 from vna.pixels.looks import Looks, looks
-from vna.retrieve import frames
-from vna.retrieve.datasets import value_bytes
+from vna.retrieve import bulk, frames
 from vna.retrieve.kept import Lately
 from vna.retrieve.kinds import Kind, kind_of
 from vna.retrieve.legend import frame_ms, legend
@@ -147,14 +146,16 @@ class Knowledge:
         )
 
     def fetch(self, located: Located, uri: str) -> bytes:
-        """Read the value behind a relative BulkDataURI; empty when there is none."""
-        path = uri.removeprefix("bulkdata/")
-        for found, vr, offset, length in orjson.loads(located.bulk or b"[]"):
-            if found == path and length <= self._limits.metadata_bytes:
-                return b"".join(
-                    value_bytes(self._store, located, (vr, offset, length), self._limits)
-                )
-        return b""
+        """Read the value behind a relative BulkDataURI; empty when there is none of this size."""
+        found = self.value(located, uri)
+        if found is None or (found.length or 0) > self._limits.metadata_bytes:
+            return b""
+        return b"".join(found.chunks)
+
+    def value(self, located: Located, uri: str) -> Payload | None:
+        """Give the value behind a relative BulkDataURI, however large; None when there is none."""
+        place = bulk.place_of(located, uri.removeprefix("bulkdata/"))
+        return None if place is None else bulk.value(self._store, located, place, self._limits)
 
 
 def _require_same(located: Located, blob_id: bytes) -> None:

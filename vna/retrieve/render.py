@@ -221,7 +221,7 @@ class RenderEngine:
         wish.require_profile(media)
         if kind in (Kind.REPORT, Kind.PDF, Kind.CDA):
             return documents.document(
-                located, one.members, media, partial(self._stored.fetch, located)
+                located, one.members, media, partial(self._stored.value, located)
             )
         if kind is Kind.VIDEO:
             return self._stored.frame(located, one.table, 1)
@@ -246,8 +246,8 @@ class RenderEngine:
         kind = kind_of(located)
         if kind in (Kind.REPORT, Kind.PDF, Kind.CDA):
             members = self._stored.read(located)[0]
-            fetch = partial(self._stored.fetch, located)
-            return iter((documents.document(located, members, media, fetch),))
+            values = partial(self._stored.value, located)
+            return iter((documents.document(located, members, media, values),))
         if kind is Kind.STATE:
             return self._presented(principal, located, media, wish)
         if kind is Kind.VIDEO:

@@ -24,9 +24,9 @@ def choose(stored: str, acceptable: Wishes | None, targets: Targets = frozenset)
     """Pick the Transfer Syntax to send an object stored in `stored`.
 
     `acceptable` are Transfer Syntax UIDs by preference, `ANY` and `EASY` among them, and tuples of
-    such as are equally welcome: the stored one then, else the first. None is nothing said: then
-    Explicit VR Little Endian, or as stored where only lossy compressed Pixel Data is held (PS3.18
-    8.7.3). Raises `NotAcceptable` naming what there is.
+    such as are equally welcome: what takes no codec then, else the first. None is nothing said:
+    then Explicit VR Little Endian, or as stored where only lossy compressed Pixel Data is held
+    (PS3.18 8.7.3). Raises `NotAcceptable` naming what there is.
     """
     held = syntax(stored)
     if acceptable is None:
@@ -50,7 +50,16 @@ def _in_order(acceptable: Wishes, stored: str) -> Iterator[str]:
         if isinstance(wish, str):
             yield wish
         else:
-            yield from (stored,) if stored in wish else wish
+            yield from _without_codec(wish, stored) or wish
+
+
+def _without_codec(wish: tuple[str, ...], stored: str) -> tuple[str, ...]:
+    """Choose of what is equally welcome that which needs no codec; `ANY` may mean just octets."""
+    if stored in wish:
+        return (stored,)
+    if stored in REWRITTEN and EXPLICIT_LITTLE in wish:
+        return (EXPLICIT_LITTLE,)
+    return (stored,) if ANY in wish and not syntax(stored).encapsulated else ()
 
 
 def is_converted(stored: str, target: str) -> bool:

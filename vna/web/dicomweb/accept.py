@@ -10,7 +10,8 @@ import enum
 import functools
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from itertools import chain, groupby
 
 from vna.dicom.uids import DEFAULT_BY_FRAME_TYPE, EXPLICIT_LITTLE, TRANSFER_SYNTAXES
 from vna.errors import InvalidRequest, NotAcceptable
@@ -51,13 +52,15 @@ Wish = str | tuple[str, ...]
 class Wanted:
     """One acceptable representation. `syntaxes` None: no Transfer Syntax was named.
 
-    `directory` is for a ZIP file: whether a DICOMDIR is to be in it.
+    `directory` is for a ZIP file: whether a DICOMDIR is to be in it. Those of one `rank` are
+    equally welcome.
     """
 
     media: str
     multipart: bool
     syntaxes: tuple[str, ...] | None = None
     directory: bool = False
+    rank: tuple[float, ...] = field(default=(), compare=False)
 
     @property
     def is_bulk(self) -> bool:
@@ -86,11 +89,18 @@ class Acceptable:
 
     @property
     def wishes(self) -> tuple[Wish, ...] | None:
-        """The same, those of one media type named without any together: the stored one is first."""
+        """The same, those that are equally welcome together: the stored one of them is first.
+
+        Clients name all they can decode in one header; nothing is converted then (8.7.8).
+        """
         if all(wanted.syntaxes is None for wanted in self.wanted):
             return None
-        named = (w.syntaxes or (EXPLICIT_LITTLE,) for w in self.wanted)
-        return tuple(dict.fromkeys(one[0] if len(one) == 1 else one for one in named))
+        wishes: list[Wish] = []
+        for _, alike in groupby(self.wanted, lambda wanted: wanted.rank):
+            named = chain.from_iterable(w.syntaxes or (EXPLICIT_LITTLE,) for w in alike)
+            syntaxes = tuple(dict.fromkeys(named))
+            wishes.append(syntaxes[0] if len(syntaxes) == 1 else syntaxes)
+        return tuple(dict.fromkeys(wishes))
 
     def kinds(self) -> Iterator[Acceptable]:
         """Split by what is made: DICOM files, a ZIP file of them, or bulk data; best first."""
@@ -208,7 +218,7 @@ def _negotiated(
         if not entry.is_wildcard and _is_covered(entry, ranges)
     ]
     _refuse_mixture(resource, (*asked, *ranges))
-    wanted = [*_wanted(resource, asked), *_wanted(resource, ranges)]
+    wanted = [*_wanted(resource, asked, 0), *_wanted(resource, ranges, 1)]
     if not wanted:
         raise NotAcceptable(_possible(resource))
     return Acceptable(tuple(dict.fromkeys(wanted)))
@@ -260,22 +270,24 @@ def _refuse_mixture(resource: Resource, ranges: Iterable[_Range]) -> None:
         raise InvalidRequest("DICOM and rendered media types must not be mixed in one request.")
 
 
-def _wanted(resource: Resource, ranges: Iterable[_Range]) -> Iterator[Wanted]:
+def _wanted(resource: Resource, ranges: Iterable[_Range], source: int) -> Iterator[Wanted]:
     given = _OFFERS[resource]
     ordered = sorted(ranges, key=lambda r: -r.q)
     refused = {(r.media, r.multipart) for r in ordered if r.q == 0}
     for entry in ordered:
         if entry.q == 0:
             continue
+        rank = (source, -entry.q, entry.is_wildcard)
         if not entry.is_wildcard:
             if (entry.media, bool(entry.multipart)) in given:
                 named = _named(entry)
-                yield Wanted(entry.media, bool(entry.multipart), named, entry.directory)
+                yield Wanted(entry.media, bool(entry.multipart), named, entry.directory, rank)
             continue
         for media, multipart in given:
             if (media, multipart) not in refused and entry.covers(media, multipart):
-                yield Wanted(media, multipart, _unnamed(resource, entry))
-                break
+                yield Wanted(media, multipart, _unnamed(resource, entry, media), rank=rank)
+                if entry.media == "*/*" or media not in COMPRESSED:
+                    break
 
 
 def _named(entry: _Range) -> tuple[str, ...] | None:
@@ -287,8 +299,13 @@ def _named(entry: _Range) -> tuple[str, ...] | None:
     return (entry.syntax,) if entry.syntax and entry.media in (DICOM, ZIP, *COMPRESSED) else None
 
 
-def _unnamed(resource: Resource, entry: _Range) -> tuple[str, ...] | None:
-    """Transfer Syntaxes of a wildcard: anything will do, uncompressed rather than as stored."""
+def _unnamed(resource: Resource, entry: _Range, media: str) -> tuple[str, ...] | None:
+    """Transfer Syntaxes of a wildcard: anything will do, uncompressed rather than as stored.
+
+    Of `image/*` and the like only what is of that kind.
+    """
+    if entry.media != "*/*" and (resource in _PIXELS or media in COMPRESSED):
+        return _named(replace(entry, media=media))
     if entry.syntax:
         return (entry.syntax,)
     if resource in _PIXELS:

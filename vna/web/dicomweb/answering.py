@@ -73,10 +73,8 @@ def multipart(
     parts = [
         f"{p.revision}{p.location}{p.transfer_syntax}" for p in payloads if p.revision is not None
     ]
-    since = [payload.changed_at for payload in payloads if payload.changed_at is not None]
-    state = caching.State(
-        [root, *parts], is_strong=is_same, changed_at=max(since) if since else None
-    )
+    since = caching.since(ask, (payload.changed_at for payload in payloads))
+    state = caching.State([root, *parts], is_strong=is_same, changed_at=since)
     if parts and caching.is_fresh(ask, state):
         return caching.not_modified(state)
     told = [*(fields or ()), *caching.headers(state if parts else None)]

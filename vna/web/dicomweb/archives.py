@@ -27,7 +27,7 @@ def zipped(ask: Ask, ref: Ref, wanted: Wanted) -> Reply:
     state = caching.State(
         ["zip", str(has_directory), "" if seal is None else seal.name, *found.revisions],
         is_strong=True,
-        changed_at=found.changed_at,
+        changed_at=caching.since(ask, (found.changed_at,)),
     )
     if caching.is_fresh(ask, state):
         return caching.not_modified(state)

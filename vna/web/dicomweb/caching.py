@@ -37,6 +37,17 @@ class State:
         self.changed_at = changed_at
 
 
+def since(ask: Ask, changed_at: Iterable[dt.datetime | None]) -> dt.datetime | None:
+    """Say since when an answer stands: of one instance, when it changed last.
+
+    Of a study or series nothing is said: what was deleted of it leaves no time behind, and a
+    client that asks by time alone would keep it (RFC 9110 8.8.2).
+    """
+    if "instance" not in ask.names:
+        return None
+    return max((moment for moment in changed_at if moment is not None), default=None)
+
+
 def headers(state: State | None) -> Headers:
     """Return the header fields that carry a state."""
     if state is None:
@@ -72,12 +83,11 @@ def not_modified(state: State) -> Reply:
 
 
 def takes_gzip(ask: Ask) -> bool:
-    """Whether the client wants the answer compressed (RFC 9110 12.5.3)."""
+    """Whether the client wants the answer compressed: `*` is what it does not name (12.5.3)."""
     asked = ask.header(b"accept-encoding") or ""
-    return any(
-        (found := _CODING.fullmatch(entry.strip())) is not None and float(found[2] or 1) > 0
-        for entry in asked.split(",")
-    )
+    entries = (_CODING.fullmatch(entry.strip()) for entry in asked.split(","))
+    weights = {found[1].lower(): float(found[2] or 1) for found in entries if found}
+    return weights.get("gzip", weights.get("x-gzip", weights.get("*", 0.0))) > 0
 
 
 def gzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:

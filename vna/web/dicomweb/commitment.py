@@ -81,8 +81,11 @@ def _reply(ask: Ask, transaction: UID, found: Result | Working, form: Wanted) ->
 
 
 def _written(elements: Elements, form: Wanted) -> tuple[str, bytes]:
-    """One object, not a list of them, as B.27 to B.29 show it."""
-    document = native_model(elements) if form.media == XML else orjson.dumps(elements)
+    """One object, not a list of them, as B.27 to B.29 show it; tags ascend (F.2.2)."""
+    if form.media == XML:
+        document = native_model(elements)
+    else:
+        document = orjson.dumps(elements, option=orjson.OPT_SORT_KEYS)
     if not form.multipart:
         return form.media, document
     boundary = new_boundary()

@@ -37,18 +37,16 @@ async def rendered(ask: Ask) -> Reply:
     if numbers is None and not isinstance(ref, InstanceRef) and _wants_zip(ask):
         return await ask.counter.threads.streams.start(lambda: _zipped(ask, ref))
     asked = _asked(ask)
-    root = ask.root()
 
     def render() -> Reply:
         engine = ask.counter.engines.render
         found = engine.find(ask.principal, ref)
         _refuse_state(found, asked, numbers)
         state = _state(found, ask)
-        if caching.is_fresh(ask, state):
+        if state is not None and caching.is_fresh(ask, state):
             return caching.not_modified(state)
         made, left_out = engine.rendered(ask.principal, found, asked.wish, numbers=numbers)
-        fields = [*caching.headers(state), *_warnings(asked, left_out)]
-        return _reply(made, root, asked, fields)
+        return _reply(ask, made, asked, state, _warnings(asked, left_out))
 
     return await ask.counter.threads.streams.start(render)  # it waits for a child
 
@@ -64,11 +62,11 @@ async def thumbnail(ask: Ask) -> Reply:
         engine = ask.counter.engines.render
         found = engine.find(ask.principal, ref, "thumbnail")
         state = _state(found, ask)
-        if caching.is_fresh(ask, state):
+        if state is not None and caching.is_fresh(ask, state):
             return caching.not_modified(state)
         number = numbers[0] if numbers else None
         made = engine.thumbnail(ask.principal, found, asked.wish, number=number)
-        return single(made, f"{root}{_path(ref)}", caching.headers(state))
+        return single(ask, made, f"{root}{_path(ref)}", state)
 
     return await ask.counter.threads.streams.start(render)  # it waits for a child
 
@@ -110,10 +108,17 @@ def _refuse_state(found: Found, asked: Rendered, numbers: list[int] | None) -> N
         raise InvalidRequest("The parameter viewport is vw,vh for a presentation state.")
 
 
-def _state(found: Found, ask: Ask) -> caching.State:
+def _state(found: Found, ask: Ask) -> caching.State | None:
+    """None where a presentation state is shown: its images may change, and it does not."""
+    if any(kind_of(located) is Kind.STATE for located in found):
+        return None
     parts = [f"{located.blob_id.hex()}{located.changed_at}" for located in found]
     parts += [ask.scope["query_string"].decode("latin-1"), ask.url(), ask.header(b"accept") or ""]
-    return caching.State(parts, changed_at=max(located.changed_at for located in found))
+    return caching.State(
+        parts,
+        is_strong=len(found) == 1 and kind_of(found[0]).is_as_stored,
+        changed_at=caching.since(ask, (located.changed_at for located in found)),
+    )
 
 
 def _warnings(asked: Rendered, left_out: int) -> Headers:
@@ -127,24 +132,45 @@ def _warnings(asked: Rendered, left_out: int) -> Headers:
     return found
 
 
-def _reply(made: Iterator[Payload], root: str, asked: Rendered, fields: Headers) -> Reply:
+def _reply(
+    ask: Ask,
+    made: Iterator[Payload],
+    asked: Rendered,
+    state: caching.State | None,
+    fields: Headers,
+) -> Reply:
+    root = ask.root()
     first = next(made, None)
     if first is None:
         raise InvalidRequest("There is nothing to be rendered.")
     second = next(made, None)
     if second is None and not asked.multipart:
-        return single(first, f"{root}{first.location}", fields)
+        return single(ask, first, f"{root}{first.location}", state, fields)
     following = made if second is None else chain((second,), made)
     boundary = new_boundary()
     parts = _parts(chain((first,), following), boundary, root)
-    return Reply(media=multipart_type(first.media_type, boundary), headers=fields, rest=parts)
+    told = [*caching.headers(state), *fields]
+    return Reply(media=multipart_type(first.media_type, boundary), headers=told, rest=parts)
 
 
-def single(made: Payload, location: str, fields: Headers) -> Reply:
-    """One picture by itself; Content-Location names what it is a picture of."""
-    told = [*fields, (b"content-location", location.encode("latin-1"))]
+def single(
+    ask: Ask,
+    made: Payload,
+    location: str,
+    state: caching.State | None = None,
+    fields: Headers | None = None,
+) -> Reply:
+    """One picture by itself; Content-Location names what it is a picture of.
+
+    Of video and documents a range can be asked for: some browsers play no video without.
+    """
+    told = [*caching.headers(state), *(fields or ())]
+    told.append((b"content-location", location.encode("latin-1")))
     if made.media_type.startswith("text/"):
         told.append(_SANDBOX)
+    if made.stretch is not None:
+        known = state or caching.State([made.revision or location], is_strong=True)
+        return answering.walked(ask, made.media_type, made.stretch, known, told)
     if made.length is None:
         return Reply(media=made.media_type, headers=told, rest=made.chunks)
     if made.length > _READY:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from vna.dicom.refs import InstanceRef, uid
 from vna.errors import InvalidRequest, InvalidUID, NotFound
 from vna.pixels.rendering import Viewport, Window
+from vna.retrieve.kinds import kind_of
 from vna.retrieve.wish import Wish
 from vna.web.dicomweb import answering, caching
 from vna.web.dicomweb.rendering import MOST_SIDE, annotation
@@ -39,7 +40,11 @@ async def picture(ask: Ask, ref: InstanceRef, values: Values, media: Sequence[st
         shown = (*found, *((state,) if state else ()))
         parts = [f"{located.blob_id.hex()}{located.changed_at}" for located in shown]
         parts += [ask.scope["query_string"].decode("latin-1"), *media]
-        kept = caching.State(parts, changed_at=found[0].changed_at)
+        kept = caching.State(
+            parts,
+            is_strong=kind_of(found[0]).is_as_stored,
+            changed_at=max(located.changed_at for located in shown),
+        )
         if caching.is_fresh(ask, kept):
             return caching.not_modified(kept)
         wish = asked.wish(lambda: ask.counter.engines.retrieve.forms.image_size(found[0]))
@@ -61,6 +66,8 @@ async def picture(ask: Ask, ref: InstanceRef, values: Values, media: Sequence[st
             text = f"The following annotation values are not supported: {asked.unknown}"
             fields.append(warning(root, text))
         fields.append((b"content-location", f"{root}{first.location}".encode("latin-1")))
+        if first.stretch is not None:
+            return answering.walked(ask, first.media_type, first.stretch, kept, fields)
         return answering.streamed(ask, first.media_type, first.chunks, fields, first.length)
 
     return await ask.hop(render)

@@ -75,7 +75,7 @@ def _files(ask: Ask, ref: Ref, acceptable: Acceptable, root: str) -> Reply:
         return answering.single(ask, payloads[0], root)
     if any(payload.length is None for payload in payloads):
         told = [f"{payload.revision}{payload.transfer_syntax}" for payload in payloads]
-        since = max(item.changed_at for item, _ in chosen)
+        since = caching.since(ask, (item.changed_at for item, _ in chosen))
         state = caching.State([root, *told], changed_at=since)
         return answering.converted(ask, payloads, root, state, refused=refused)
     status, fields = answering.told(root, refused)
@@ -179,7 +179,7 @@ def _bulk(ask: Ask, ref: Ref, acceptable: Acceptable, root: str, *, pixels_only:
         return answering.multipart(ask, found.payloads, root, status=status, fields=fields)
     state = caching.State(
         [root, str(pixels_only), repr(acceptable.wishes), *found.revisions],
-        changed_at=found.changed_at,
+        changed_at=caching.since(ask, (found.changed_at,)),
     )
     return answering.converted(ask, found.payloads, root, state, refused=found.refused)
 

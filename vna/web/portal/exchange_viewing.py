@@ -155,7 +155,7 @@ async def _given(call: Handover, ask: Ask, render: Callable[[], Payload]) -> Res
         fields = []
         if not made.media_type.startswith(_SHOWN):  # nothing of a stranger's opens by itself
             fields.append((b"content-disposition", b"attachment"))
-        return single(made, ask.url(), fields)
+        return single(ask, made, ask.url(), fields=fields)
 
     # it waits for a child
     answer = await call.counter.threads.streams.start(reply)
