@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import json
 from collections.abc import Iterator
 from itertools import islice
@@ -12,11 +11,11 @@ import orjson
 
 from vna.access.atna import messages
 from vna.access.fhir import audit_event
-from vna.access.principal import system
 from vna.access.trail import Patient, Row, Trail, Wanted
 from vna.app import at_work
 from vna.archive import Archive
 from vna.cli.acts import moment, take_common
+from vna.cli.shell import shell
 from vna.config import Settings
 from vna.errors import ConfigError
 from vna.operate.accepting import Acceptance
@@ -54,7 +53,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """Do one act; `verify` gives 1 when the trail is not whole."""
-    who = system(f"audit:{getpass.getuser()}")
+    who = shell("audit")
     with at_work(settings, "audit") as archive:
         if args.act == "verify":
             return _verify(archive, as_json=args.json)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
-from vna.access.principal import Principal, system
+from vna.access.principal import Principal
 from vna.app import at_work
 from vna.cli.progress import Bar, bar
+from vna.cli.shell import shell
 from vna.config import Settings
 from vna.ingest.engine import IngestEngine
 from vna.ingest.files import Member, members, take
@@ -30,7 +30,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     """Import; 0 when everything was taken, 1 when something was refused."""
     counts: Counter[str] = Counter()
     with at_work(settings, "import") as archive, bar("import", None) as shown:
-        who = system(f"import:{getpass.getuser()}")
+        who = shell("import")
         _import_all(archive.engines.ingest, who, args.paths, counts, shown)
     print(
         f"{counts['stored']} stored, {counts['known']} known already, {counts['refused']} refused"

@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import datetime as dt
-import getpass
 import json
 from collections.abc import Sequence
 
-from vna.access.principal import system
 from vna.app import at_work
 from vna.archive import Archive
 from vna.cli.acts import take_common
+from vna.cli.shell import shell
 from vna.config import Settings
 from vna.db.work import Item, State
 from vna.jobs.board import Board, Entry
@@ -44,7 +43,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """Do one act; 0 when it is done, 1 when there is no such job or it is not to be changed."""
-    who = system(f"jobs:{getpass.getuser()}")
+    who = shell("jobs")
     with at_work(settings, "jobs") as archive:
         board = board_of(archive)
         if args.act == "show":

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import sys
 from collections.abc import Sequence
 
-from vna.access.principal import Principal, system
+from vna.access.principal import Principal
 from vna.app import at_work
 from vna.archive import Archive
 from vna.cli.acts import take_common
+from vna.cli.shell import shell
 from vna.config import Settings
 from vna.delivery import channels
 from vna.delivery.bounces import MOST_BYTES
@@ -51,7 +51,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """Do one act; 0 when it is done, 1 when there is no such message or a test did not go out."""
-    who = system(f"messages:{getpass.getuser()}")
+    who = shell("messages")
     to = _address(args.to) if args.act == "test" else None
     with at_work(settings, "messages") as archive:
         messages = archive.engines.messages

@@ -61,14 +61,22 @@ _LATE_S = 2.0
 @contextmanager
 def bar(what: str, total: int | None = None) -> Iterator[Bar]:
     """Show a bar while the block runs."""
-    with _progress() as progress:
-        yield Bar(progress, progress.add_task(what, total=total))
+    progress = _progress()
+    shown = Bar(progress, progress.add_task(what, total=total))
+    if not progress.console.is_interactive:
+        yield shown
+        return
+    with progress:
+        yield shown
 
 
 @contextmanager
 def later_bar(what: str, total: int | None = None) -> Iterator[Bar]:
     """Show a bar for the rest of the block once that has taken two seconds."""
     progress = _progress()
+    if not progress.console.is_interactive:
+        yield Bar(progress, progress.add_task(what, total=total))
+        return
     try:
         yield _LateBar(progress, progress.add_task(what, total=total))
     finally:

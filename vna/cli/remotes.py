@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import getpass
 import json
 import time
 
-from vna.access.principal import system
 from vna.access.remotes import Remote, Remotes
 from vna.app import at_work
 from vna.cli.acts import take_common
+from vna.cli.shell import shell
 from vna.config import Settings
 from vna.dicom.uids import EXPLICIT_LITTLE, IMPLICIT_LITTLE, TRANSFER_SYNTAXES
 from vna.dimse.calling import context_for
@@ -65,7 +64,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     """Do one act; 0 when it is done, 1 when there is no such AE or it does not answer."""
     wanted = _remote(args) if args.act == "add" else None
     with at_work(settings, "remote") as archive:
-        remotes, who = archive.engines.remotes, system(f"remote:{getpass.getuser()}")
+        remotes, who = archive.engines.remotes, shell("remote")
         if wanted is not None:
             is_new = remotes.add(who, wanted)
             print(f"{wanted.ae_title} {'added' if is_new else 'changed'}: {_line(wanted)}")

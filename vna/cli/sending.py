@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import getpass
 import threading
 import time
 from collections.abc import Iterator
 
-from vna.access.principal import Principal, system
+from vna.access.principal import Principal
 from vna.app import at_work
 from vna.archive import Archive
 from vna.cli.children import node_of
 from vna.cli.jobs import board_of
 from vna.cli.progress import bar
+from vna.cli.shell import shell
 from vna.config import Settings
 from vna.db import runlock
 from vna.db.work import State
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     """Ask for it; 0 when it is asked for or, with --wait, sent; 1 when it failed."""
     at_it = runlock.holder(settings.data)  # before we are at work ourselves
     is_serving = at_it is not None and at_it[0] == runlock.BESIDE
-    who = system(f"send:{getpass.getuser()}")
+    who = shell("send")
     with at_work(settings, "send") as archive:
         board = board_of(archive)
         job_id = board.send(who, uid(args.study), args.remote, commit=args.commit)

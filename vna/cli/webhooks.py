@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 
-from vna.access.principal import system
 from vna.app import at_work
 from vna.cli.acts import take_common
+from vna.cli.shell import shell
 from vna.config import Settings
 
 
@@ -33,7 +32,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """Do one act; 0 when it is done, 1 when there is no such webhook or it may not be called."""
-    who = system(f"webhook:{getpass.getuser()}")
+    who = shell("webhook")
     with at_work(settings, "webhook") as archive:
         webhooks = archive.engines.messages.webhooks
         if args.act == "add":

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import lzma
+import os
 import stat
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +23,10 @@ from vna.ingest.outcome import Cause, Outcome, Refused, Source
 _CHUNK = 1 << 20
 _ENTRIES = 100_000
 _RATIO = 200
+_PREAMBLE = 128
+_ARCHIVES = (b"PK", b"MZ")  # the second: an archive that unpacks itself
+# what the readers of ZIP raise beside OSError on bytes that are none, or by a way they do not know
+_DAMAGED = (EOFError, RuntimeError, ValueError, struct.error, zlib.error, lzma.LZMAError)
 
 
 class Stream(Protocol):
@@ -39,13 +47,13 @@ class Member:
 
 
 def members(paths: list[Path]) -> Iterator[Member]:
-    """Every object below the paths. Links are not followed; a ZIP archive is looked into."""
+    """Every object below the paths. Links are not followed; a ZIP archive is looked into.
+
+    What cannot be read, a folder too, is a member with its `problem`: nothing is passed over.
+    """
     for path in paths:
-        if path.is_dir() and not path.is_symlink():
-            for inner in sorted(path.rglob("*")):
-                if inner.is_symlink() or not inner.is_file():
-                    continue
-                yield from _of_file(inner)
+        if os.path.isdir(path) and not os.path.islink(path):
+            yield from _below(path)
         else:
             yield from _of_file(path)
 
@@ -61,32 +69,74 @@ def take(engine: IngestEngine, principal: Principal, member: Member) -> Outcome:
                 receiving.feed(chunk)
                 if receiving.refused is not None:
                     break
-    except (OSError, zipfile.BadZipFile, RuntimeError, TooLarge) as exc:
+    except (OSError, zipfile.BadZipFile, TooLarge) as exc:
         receiving.abort()
         return Refused(cause=Cause.CANNOT_UNDERSTAND, message=f"It cannot be read: {exc}.")
     return receiving.finish()
+
+
+def _below(folder: Path) -> Iterator[Member]:
+    closed: list[OSError] = []
+    for at, folders, names in os.walk(folder, onerror=closed.append):
+        folders.sort()
+        for name in sorted(names):
+            if _may_be_file(inner := Path(at, name)):
+                yield from _of_file(inner)
+    for exc in closed:
+        yield _unread(Path(exc.filename or folder), exc)
+
+
+def _may_be_file(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return True  # said when it is opened
 
 
 def _of_file(path: Path) -> Iterator[Member]:
     try:
         about = path.stat()
         if not stat.S_ISREG(about.st_mode):
-            yield Member(str(path), 0, lambda: path.open("rb"), problem="It is not a file.")
-        elif zipfile.is_zipfile(path):
+            yield _refused(path, "It is not a file.")
+        elif _is_zip(path):
             yield from _of_zip(path)
         else:
             yield Member(str(path), about.st_size, lambda: path.open("rb"))
-    except OSError as exc:
-        reason = exc.strerror or "unreadable"
-        yield Member(str(path), 0, lambda: path.open("rb"), problem=f"It cannot be read: {reason}.")
+    except (OSError, zipfile.BadZipFile) as exc:
+        yield _unread(path, exc)
+
+
+def _is_zip(path: Path) -> bool:
+    """Whether it begins and ends as an archive: pixels may hold by chance what ends one."""
+    with path.open("rb") as file:
+        head = file.read(_PREAMBLE + 4)
+    if not head.startswith(_ARCHIVES) or head[_PREAMBLE:] == b"DICM":
+        return False
+    return zipfile.is_zipfile(path)
+
+
+def _unread(path: Path, exc: OSError | zipfile.BadZipFile) -> Member:
+    return _refused(path, f"It cannot be read: {getattr(exc, 'strerror', None) or exc}.")
+
+
+def _refused(path: Path, problem: str) -> Member:
+    return Member(str(path), 0, lambda: path.open("rb"), problem=problem)
+
+
+@contextmanager
+def _reading_zip() -> Iterator[None]:
+    """Turn whatever damaged bytes made of the readers into `zipfile.BadZipFile`."""
+    try:
+        yield
+    except _DAMAGED as exc:
+        raise zipfile.BadZipFile(str(exc) or "the archive is damaged") from exc
 
 
 def _of_zip(path: Path) -> Iterator[Member]:
-    with zipfile.ZipFile(path) as archive:
+    with _reading_zip(), zipfile.ZipFile(path) as archive:
         entries = [e for e in archive.infolist() if not e.is_dir()]
     if len(entries) > _ENTRIES:
-        problem = f"The archive has more than {_ENTRIES} entries."
-        yield Member(str(path), 0, lambda: path.open("rb"), problem=problem)
+        yield _refused(path, f"The archive has more than {_ENTRIES} entries.")
         return
     for entry in entries:
         yield Member(f"{path}!{entry.filename}", entry.file_size, partial(_Entry, path, entry))
@@ -99,9 +149,11 @@ class _Entry:
     """
 
     def __init__(self, path: Path, entry: zipfile.ZipInfo) -> None:
-        self._archive = zipfile.ZipFile(path)
+        with _reading_zip():
+            self._archive = zipfile.ZipFile(path)
         try:
-            self._stream = self._archive.open(entry)
+            with _reading_zip():
+                self._stream = self._archive.open(entry)
         except BaseException:
             self._archive.close()
             raise
@@ -109,7 +161,8 @@ class _Entry:
 
     def read(self, size: int, /) -> bytes:
         """Read on. Raises `TooLarge` when it inflates beyond all reason."""
-        data = self._stream.read(size)
+        with _reading_zip():
+            data = self._stream.read(size)
         self._left -= len(data)
         if self._left < 0:
             raise TooLarge("the entry inflates beyond the limit")

@@ -1,0 +1,124 @@
+"""`vna import`: what cannot be read is a line with its reason, and the rest is taken."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Vna
+from tests.factories import ct
+from vna.ingest.files import members
+
+_NAME = "IM1"
+
+
+def zipped() -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(_NAME, ct(1, 1, 1).part10())
+    return out.getvalue()
+
+
+def changed(data: bytes, at: int, by: bytes) -> bytes:
+    return data[:at] + by + data[at + len(by) :]
+
+
+def no_directory() -> bytes:
+    whole = zipped()
+    return changed(whole, whole.index(b"PK\x01\x02"), b"XXXX")
+
+
+def no_name() -> bytes:
+    """A name that says it is UTF-8 (bit 11 of its flags) and is not."""
+    whole = zipped()
+    entry = whole.index(b"PK\x01\x02")
+    return changed(changed(whole, entry + 9, b"\x08"), entry + 46, b"\xff\xfe")
+
+
+def no_deflate() -> bytes:
+    return changed(zipped(), 30 + len(_NAME) + 20, b"\xff" * 60)
+
+
+@pytest.mark.usefixtures("held")
+def test_damaged_archives_are_refused_and_what_is_beside_them_is_taken(
+    vna: Vna, archive: Path, tmp_path: Path
+) -> None:
+    for name, damaged in (("a", no_directory()), ("b", no_name()), ("c", no_deflate())):
+        (tmp_path / f"{name}.zip").write_bytes(damaged)
+    (tmp_path / "d.dcm").write_bytes(ct(1, 1, 2).part10())
+    done = vna("import", tmp_path, "--data", archive)
+    assert done.returncode == 1
+    assert done.stdout == "1 stored, 0 known already, 3 refused\n"
+    lines = done.stderr.splitlines()
+    assert [line.split(".zip")[0] for line in lines] == [
+        f"refused  {tmp_path}/{name}" for name in "abc"
+    ]
+    assert all("It cannot be read: " in line for line in lines)
+
+
+@pytest.mark.usefixtures("held")
+def test_an_object_whose_last_bytes_could_end_an_archive_is_an_object(
+    vna: Vna, archive: Path, tmp_path: Path
+) -> None:
+    """Compressed pixels hold any four bytes by chance, once in some 65,000 objects these."""
+    padded = ct(1, 1, 1, values={"DataSetTrailingPadding": b"PK\x05\x06" + bytes(18)})
+    (tmp_path / "one.dcm").write_bytes(padded.part10())
+    assert zipfile.is_zipfile(tmp_path / "one.dcm")
+    done = vna("import", tmp_path, "--data", archive)
+    assert (done.stdout, done.returncode) == ("1 stored, 0 known already, 0 refused\n", 0)
+
+
+@pytest.mark.usefixtures("held")
+def test_nothing_of_the_bar_stands_in_a_pipe(vna: Vna, archive: Path, tmp_path: Path) -> None:
+    (tmp_path / "one.dcm").write_bytes(ct(1, 1, 1).part10())
+    assert vna("import", tmp_path, "--data", archive).stderr == ""
+    assert vna("verify", "--data", archive).stderr == ""
+
+
+def test_a_folder_that_cannot_be_read_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Root may read every folder, so the error is made here."""
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open" / "one.dcm").write_bytes(b"x")
+    scandir = os.scandir
+
+    def refusing(path: str | Path) -> Any:
+        if str(path).endswith("closed"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    found = {member.name: member.problem for member in members([tmp_path])}
+    assert found == {
+        str(tmp_path / "open" / "one.dcm"): None,
+        str(tmp_path / "closed"): "It cannot be read: Permission denied.",
+    }
+
+
+def test_links_and_what_is_no_file_are_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "one").write_bytes(b"x")
+    (tmp_path / "link").symlink_to(tmp_path / "one")
+    (tmp_path / "round").symlink_to(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    assert [Path(member.name).name for member in members([tmp_path])] == ["one"]
+    (only,) = members([tmp_path / "pipe"])
+    assert only.problem == "It is not a file."
+
+
+@pytest.mark.usefixtures("held")
+def test_the_trail_names_the_user_and_not_a_variable(
+    vna: Vna, archive: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "one.dcm").write_bytes(ct(1, 1, 1).part10())
+    vna("import", tmp_path, "--data", archive, LOGNAME="somebody-else")
+    found = vna("audit", "search", "--kind", "instance.stored", "--json", "--data", archive)
+    assert "somebody-else" not in found.stdout
+    assert "import:" in found.stdout
