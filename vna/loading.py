@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import tomllib
 from collections.abc import Mapping
@@ -27,6 +28,14 @@ _CHOICES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("corrections", "outgoing"): ("corrected", "received"),
     ("log", "level"): ("DEBUG", "INFO", "WARNING", "ERROR"),
 }
+_PLAIN = frozenset({str, int, float, type(Path())})
+_KINDS = {
+    bool: "true or false",
+    int: "a whole number, without a unit",
+    float: "a number, without a unit",
+    Path: "a text, in quotes",
+    str: "a text, in quotes; several values stand in one, separated by commas",
+}
 
 
 def load(
@@ -44,11 +53,11 @@ def load(
     if path is not None:
         try:
             values = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, tomllib.TOMLDecodeError) as exc:
+        except (OSError, ValueError) as exc:  # not TOML, or not UTF-8
             raise ConfigError(f"The configuration file {path} cannot be read: {exc}.") from exc
     for name, text in environ.items():
         if name.startswith("VNA_") and name not in _NOT_SETTINGS:
-            _put(values, _from_variable(name), text)
+            _put(values, _known(name), text)
     for name, value in (flags or {}).items():
         if value is not None:
             _put(values, tuple(name.split(".")), value)
@@ -71,9 +80,24 @@ def _from_variable(name: str) -> tuple[str, ...]:
     return section, key
 
 
+def _known(variable: str) -> tuple[str, ...]:
+    """Give the setting of a variable. Raises `ConfigError` naming the variable: others set them."""
+    wanted, at = _from_variable(variable), Settings
+    for part in wanted:
+        if part not in {f.name for f in dataclasses.fields(at)}:
+            raise ConfigError(
+                f"The variable {variable} names no setting (VNA_<SECTION>_<KEY>); "
+                "conf/vna.toml lists them all."
+            )
+        at = get_type_hints(at)[part]
+    return wanted
+
+
 def _put(values: dict[str, Any], name: tuple[str, ...], value: Any) -> None:  # any TOML value
     for part in name[:-1]:
         values = values.setdefault(part, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"The setting {part} is a section, not a value.")
     values[name[-1]] = value
 
 
@@ -98,23 +122,29 @@ def _build(cls: Any, values: Any, where: tuple[str, ...]) -> Any:  # a dataclass
 def _value(kind: type, value: Any, where: tuple[str, ...]) -> Any:  # TOML value or text
     name = ".".join(where)
     try:
-        if kind is bool:
-            read: Any = _boolean(value)
-        elif kind is Path:
-            read = Path(str(value))
-        elif kind in (int, float):
-            if isinstance(value, bool):
-                raise ValueError
-            read = kind(value)
-        else:
-            read = str(value)
-    except (TypeError, ValueError) as exc:
-        raise ConfigError(f"The setting {name} must be a {kind.__name__}.") from exc
+        read = _read(kind, value)
+    except (TypeError, ValueError, OverflowError) as exc:
+        raise ConfigError(f"The setting {name} must be {_KINDS[kind]}.") from exc
     if kind in (int, float) and read < 0:
         raise ConfigError(f"The setting {name} must not be negative.")
     choices = _CHOICES.get(where)
     if choices and read not in choices:
         raise ConfigError(f"The setting {name} must be one of {', '.join(choices)}.")
+    return read
+
+
+def _read(kind: type, value: Any) -> Any:  # TOML value or text
+    if kind is bool:
+        return _boolean(value)
+    if type(value) not in _PLAIN:
+        raise TypeError
+    if kind is Path:
+        return Path(str(value))
+    if kind not in (int, float):
+        return str(value)
+    read: float = kind(value)  # of a text, or of a number
+    if not math.isfinite(read) or (kind is int and read != value and not isinstance(value, str)):
+        raise ValueError
     return read
 
 

@@ -68,6 +68,12 @@ def test_the_environment_is_over_the_file_and_flags_are_over_both(tmp_path: Path
         '[dicom]\nworkers = "many"\n',
         'dicom = "x"\n',
         '[versions]\npolicy = "last"\n',
+        "[dicom]\nworkers = 1.5\n",
+        "[dicom]\nworkers = inf\n",
+        "[jobs]\nlease_s = nan\n",
+        '[blobs]\nfree_bytes = "2 GiB"\n',
+        '[http]\ncors_origins = ["https://a.example.org", "https://b.example.org"]\n',
+        'data = ["./var"]\n',
         "not toml",
     ],
 )
@@ -76,6 +82,26 @@ def test_a_setting_that_is_wrong_is_named(tmp_path: Path, text: str) -> None:
     file.write_text(text)
     with pytest.raises(ConfigError):
         load(file, environ={})
+
+
+def test_a_file_that_is_not_utf_8_cannot_be_read(tmp_path: Path) -> None:
+    file = tmp_path / "vna.toml"
+    file.write_bytes('[site]\nname = "Münster"\n'.encode("latin-1"))
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load(file, environ={})
+
+
+@pytest.mark.parametrize("name", ["VNA_PORT", "VNA_SERVICE_HOST", "VNA_HTTP", "VNA_DICOM_TITLE"])
+def test_a_variable_that_names_no_setting_is_named_itself(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"variable {name} names no setting"):
+        load(environ={name: "tcp://192.0.2.7:80"})
+
+
+def test_a_variable_below_a_section_that_is_none_in_the_file_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "vna.toml"
+    file.write_text("http = 5\n")
+    with pytest.raises(ConfigError, match="http is a section"):
+        load(file, environ={"VNA_HTTP_WORKERS": "1"})
 
 
 @pytest.mark.parametrize(
