@@ -156,14 +156,13 @@ def found_guest_role(settings: Settings, index: Index) -> str:
     return wanted
 
 
-def require_administrator(settings: Settings, index: Index) -> None:
+def require_administrator(archive: Archive) -> None:
     """Make sure that somebody can let people in before others reach us. Raises `ConfigError`."""
-    with opened(settings, index.dsn) as archive:
-        if not archive.engines.people.accounts.has_administrator():
-            raise ConfigError(
-                f"http.listen is {settings.http.listen}, and there is no administrator yet: "
-                "`vna init` prints the link of the first one."
-            )
+    if not archive.engines.people.accounts.has_administrator():
+        raise ConfigError(
+            f"http.listen is {archive.settings.http.listen}, and there is no administrator yet: "
+            "`vna init` prints the link of the first one."
+        )
 
 
 def connected(settings: Settings, dsn: str) -> Database:

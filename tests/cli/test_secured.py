@@ -83,6 +83,7 @@ def _remote(port: int, mine: Tls, calling: str) -> Requestor:
         ("VNA_DICOM_IDENTITIES", "/nowhere.toml"),
         ("VNA_TLS_PROFILE", "ancient"),
         ("VNA_DICOM_LISTEN", ","),
+        ("VNA_DICOM_AE_TITLE", "ATITLEOF17LETTERS"),
     ],
 )
 def test_what_cannot_work_is_told_before_anything_is_made(
@@ -93,6 +94,28 @@ def test_what_cannot_work_is_told_before_anything_is_made(
     done = vna("serve", "--data", data, "--http", "127.0.0.1:0", **variables)
     assert done.returncode == 2
     assert not (data / "keys").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("VNA_SITE_TIMEZONE", "Mars/Phobos", "site.timezone"),
+        ("VNA_ACCESS_ROLES", "/nowhere.toml", "/nowhere.toml"),
+        ("VNA_TLS_CERTIFICATE", "/nowhere.pem", "/nowhere.pem"),
+        ("VNA_SYSLOG_TO", "audit.example.org", "HOST:PORT"),
+        ("VNA_MAIL_HOST", "relay.example.org", "mail.sender"),
+    ],
+)
+def test_what_no_process_could_work_with_is_told_once_and_nothing_serves(
+    vna: Vna, archive: Path, name: str, value: str, says: str
+) -> None:
+    where = ("--data", archive, "--http", "127.0.0.1:0", "--dicom", "127.0.0.1:0")
+    done = run("serve", *where, **{name: value})
+    assert done.returncode == 2
+    assert says in done.stderr.splitlines()[-1]
+    assert "serving" not in done.stderr
+    assert "child" not in done.stderr
+    assert "not serving" in vna("status", "--data", archive).stdout
 
 
 def test_plain_dicom_leaves_loopback_only_where_that_is_allowed() -> None:

@@ -21,6 +21,7 @@ from vna.cli import desk_talk, guests, sockets
 from vna.cli.children import GRACE_S, Place, do_jobs, keep_house, speak_dicom, speak_http
 from vna.cli.spread import Spread
 from vna.cli.supervisor import Supervisor
+from vna.cli.usable import require_usable
 from vna.config import Settings
 from vna.db.cluster import Cluster
 from vna.dimse.handoff import control_pair
@@ -53,8 +54,7 @@ def serve(
         made += app.found_index(settings, index)
         for line in made:
             print(f"made: {line}", file=sys.stderr)
-        if not settings.dev and not sockets.is_loopback(settings.http.listen):
-            app.require_administrator(settings, index)
+        require_usable(settings, index)
         loop = _Loop(settings, index.cluster, http, dicom, for_guests)
         guests_dsn = app.found_guest_role(settings, index) if for_guests else ""
         place = Place(settings=settings, dsn=index.dsn, guests_dsn=guests_dsn)

@@ -7,7 +7,7 @@ import socket
 from dataclasses import dataclass
 
 from vna.config import Settings, address, addresses
-from vna.errors import ConfigError
+from vna.errors import ConfigError, InvalidRequest
 
 _BACKLOG = 512
 
@@ -45,8 +45,13 @@ def require_loopback(settings: Settings) -> None:
 def open_doors(settings: Settings) -> Doors:
     """Open every listening socket of DICOM. Raises `ConfigError`, for certificates, too."""
     from vna.access import identities
+    from vna.access.remotes import require_title
     from vna.dimse import tls
 
+    try:
+        require_title(settings.dicom.ae_title)
+    except InvalidRequest as exc:
+        raise ConfigError(f"dicom.ae_title: {exc}") from exc
     if not addresses(settings.dicom.listen):
         raise ConfigError("dicom.listen names no address.")
     if addresses(settings.dicom.tls_listen):

@@ -1,0 +1,28 @@
+"""What no process of `vna serve` could work with is told once, before any of them is started.
+
+Told by the processes it would be a log of children that end and begin anew, below a line that says
+that the archive serves.
+"""
+
+from __future__ import annotations
+
+from vna import app
+from vna.access.trail import Trail
+from vna.app import Index
+from vna.cli import sockets
+from vna.config import Settings
+from vna.jobs.kinds import handlers
+from vna.operate.syslog import Syslog
+from vna.web import server
+
+
+def require_usable(settings: Settings, index: Index) -> None:
+    """Open the archive as its processes do, and let go of it. Raises `ConfigError`."""
+    if not settings.dev:
+        server.context(app.tls_files(settings))
+    with app.opened(settings, index.dsn) as archive:
+        if not settings.dev and not sockets.is_loopback(settings.http.listen):
+            app.require_administrator(archive)
+        handlers(archive.engines, settings)
+        trail = Trail(archive.database, archive.audit)
+        Syslog(database=archive.database, trail=trail, settings=settings)
