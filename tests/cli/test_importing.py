@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import io
 import os
+import signal
+import subprocess
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Vna
+from tests.cli.serving import WAIT_S, command
 from tests.factories import ct
 from vna.ingest.files import members
 
@@ -79,6 +83,23 @@ def test_nothing_of_the_bar_stands_in_a_pipe(vna: Vna, archive: Path, tmp_path: 
     (tmp_path / "one.dcm").write_bytes(ct(1, 1, 1).part10())
     assert vna("import", tmp_path, "--data", archive).stderr == ""
     assert vna("verify", "--data", archive).stderr == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_command_that_is_ended_leaves_no_postgresql_behind(
+    archive: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    for instance in range(1, 401):
+        (tmp_path / f"{instance}.dcm").write_bytes(ct(1, 1, instance).part10())
+    importing = subprocess.Popen(command("import", tmp_path, "--data", archive))
+    server = archive / "pg" / "postmaster.pid"
+    until = time.monotonic() + WAIT_S
+    while not server.exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    time.sleep(0.1)
+    importing.send_signal(number)
+    assert importing.wait(WAIT_S) == 128 + number
+    assert not server.exists()
 
 
 def test_a_folder_that_cannot_be_read_is_told(

@@ -9,11 +9,15 @@ import argparse
 import dataclasses
 import importlib
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
+from typing import NoReturn
 
 from vna import __version__
 from vna.cli.memory import importing
@@ -67,6 +71,8 @@ COMMANDS = (
     Command("doctor", "doctor", "look for what is wrong with this machine or folder"),
 )
 
+_ENDINGS = (signal.SIGTERM, signal.SIGHUP)
+
 # the flag of a command -> the settings it sets
 _FLAGS = {
     "data": ("data",),
@@ -88,7 +94,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 2
     try:
-        code = int(module.run(args, _settings(args)))
+        with _ending_in_order():
+            code = int(module.run(args, _settings(args)))
         sys.stdout.flush()  # here, where a closed pipe can still be told apart
     except BrokenPipeError:  # `vna ... | head`: nobody reads on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -100,6 +107,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return code
+
+
+@contextmanager
+def _ending_in_order() -> Iterator[None]:
+    """Let SIGTERM and a closed terminal end a command as Ctrl-C does: what it started is stopped.
+
+    PostgreSQL would be left behind. What is ignored, by `nohup`, stays so.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    ours = [number for number in _ENDINGS if signal.getsignal(number) is signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, _end)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 -- a signal handler's
+    raise SystemExit(128 + number)
 
 
 def _parser(asked: str | None) -> tuple[argparse.ArgumentParser, ModuleType | None]:

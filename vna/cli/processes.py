@@ -44,7 +44,7 @@ def serve(
     dicom: sockets.Doors,
     for_guests: Sequence[socket.socket] = (),
 ) -> None:
-    """Make what is missing, then serve on these sockets until SIGTERM or SIGINT.
+    """Make what is missing, then serve on these sockets until SIGTERM, SIGINT or SIGHUP.
 
     HTTP has so many `workers`, and DICOM as well unless its settings name another number.
     """
@@ -106,8 +106,9 @@ class _Loop:
             add(f"guests {number}", functools.partial(self._with_guests, sock, theirs))
 
     def run(self) -> None:
-        """Work until asked to stop, then stop in order."""
-        handlers = {number: signal.signal(number, self._note) for number in _SIGNALS}
+        """Work until asked to stop, or the terminal is closed, then stop in order."""
+        ignored = {n for n in _OF_TERMINALS if signal.getsignal(n) is signal.SIG_IGN}  # by nohup
+        handlers = {n: signal.signal(n, self._note) for n in _SIGNALS if n not in ignored}
         before = signal.set_wakeup_fd(self._acceptor.wakeup_fd, warn_on_full_buffer=False)
         try:
             self._acceptor.run(self._turn)
@@ -215,4 +216,5 @@ class _Loop:
             self._asked = signal.Signals(number)
 
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
+_OF_TERMINALS = frozenset({signal.SIGHUP})
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, *_OF_TERMINALS)

@@ -157,7 +157,8 @@ class Supervisor:
         code = 1
         try:
             signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the parent passes it on
+            for number in (signal.SIGINT, signal.SIGHUP):  # of a terminal: the parent passes it on
+                signal.signal(number, signal.SIG_IGN)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             os.close(self._held)
             self._leave()
