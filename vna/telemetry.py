@@ -10,10 +10,12 @@ import logging
 import os
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 import orjson
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram, values
+from prometheus_client.mmap_dict import MmapedDict
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({})).keys()) | {"message", "asctime", "taskName"}
 
@@ -58,6 +60,61 @@ def share_metrics(folder: str) -> None:
     """
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
 
+
+class RoomyDict(MmapedDict):
+    """The file a process counts in, with the room it takes beforehand.
+
+    It is mapped into memory: a page a full disk has no room for would end the process (SIGBUS),
+    and with it storing, searching and retrieving. Without room it is kept in memory, and the other
+    processes do not see it.
+    """
+
+    _ROOM = 1 << 16
+    _OVERHEAD = 64  # of an entry beyond its key: length, padding, two numbers
+
+    def __init__(self, filename: str, read_mode: bool = False) -> None:
+        """Open or make the file."""
+        if read_mode or self._allocate(filename):
+            super().__init__(filename, read_mode)  # type: ignore[no-untyped-call]
+            return
+        memory = os.memfd_create("vna metrics")
+        super().__init__(f"/proc/self/fd/{memory}", read_mode)  # type: ignore[no-untyped-call]
+        os.close(memory)
+
+    def _init_value(self, key: str) -> None:
+        if self._used + len(key.encode()) + self._OVERHEAD > self._capacity:
+            self._grow()
+        super()._init_value(key)  # type: ignore[no-untyped-call]
+
+    def _grow(self) -> None:
+        try:
+            os.posix_fallocate(self._f.fileno(), 0, 2 * self._capacity)
+        except OSError:
+            memory = os.fdopen(os.memfd_create("vna metrics"), "r+b")
+            memory.write(self._m[:])
+            memory.flush()
+            self._f.close()
+            self._f = memory
+
+    @classmethod
+    def _allocate(cls, filename: str) -> bool:
+        try:
+            handle = os.open(filename, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError:
+            return False
+        try:
+            os.posix_fallocate(handle, 0, cls._ROOM)
+        except OSError:
+            with suppress(OSError):
+                os.unlink(filename)  # one without a head could not be read
+            return False
+        finally:
+            os.close(handle)
+        return True
+
+
+# before the first metric is declared
+values.MmapedDict = RoomyDict  # type: ignore[attr-defined]
 
 _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 

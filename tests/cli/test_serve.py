@@ -159,6 +159,22 @@ def test_it_stops_in_order(archive: Path, number: signal.Signals) -> None:
     assert not any('"level":"ERROR"' in line or "Traceback" in line for line in server.lines)
 
 
+def test_a_state_that_cannot_be_written_ends_nothing_and_is_written_later(archive: Path) -> None:
+    """As on a full disk, where what was stored is to be found and sent all the same."""
+    with serving(archive) as server:
+        before = server.child("http 1")
+        (archive / "run" / "serve.part").mkdir()
+        before.kill()
+        server.wait_for("state not written")
+        assert server.get("/readyz")[0] == 200
+        assert server.state()["children"]["http 1"] == before.pid
+        (archive / "run" / "serve.part").rmdir()
+        until = time.monotonic() + WAIT_S
+        while server.state()["children"]["http 1"] == before.pid and time.monotonic() < until:
+            time.sleep(0.05)
+        assert server.child("http 1").is_running()
+
+
 def test_what_was_killed_is_started_again(archive: Path) -> None:
     with serving(archive) as server:
         assert server.get("/readyz")[0] == 200

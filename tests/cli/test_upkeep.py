@@ -57,6 +57,13 @@ def test_later_what_may_be_on_its_way_is_left_alone(archive: Archive) -> None:
     assert rows(archive) == 0
 
 
+def test_a_mark_a_full_disk_does_not_take_ends_nothing(archive: Archive, tmp_path: Path) -> None:
+    """What comes after it in the same turn makes room: purging."""
+    (tmp_path / "run").rmdir()
+    adopt_orphans(archive.recovery, archive.settings, now())
+    assert rows(archive) == 1
+
+
 def test_days_looked_at_are_not_looked_at_again(archive: Archive) -> None:
     mark = archive.settings.data / "run" / "adopted"
     mark.write_text((now() + dt.timedelta(days=3)).isoformat())

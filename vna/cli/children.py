@@ -300,8 +300,11 @@ def adopt_orphans(recovery: Recovery, settings: Settings, begun: dt.datetime | N
     )
     done_to = now - dt.timedelta(seconds=older_s)
     part = mark.with_suffix(f".{os.getpid()}")
-    part.write_text(done_to.isoformat(), encoding="ascii")
-    part.replace(mark)
+    try:
+        part.write_text(done_to.isoformat(), encoding="ascii")
+        part.replace(mark)
+    except OSError as exc:  # a full disk: purging, which makes room, comes after this
+        logger.warning("mark not written", extra={"errno": exc.errno})
 
 
 def _since(mark: Path) -> dt.date | None:

@@ -86,6 +86,7 @@ class _Loop:
         self._settings = settings
         self._scheme = "http" if settings.dev else "https"
         self._told: dict[str, object] = {}
+        self._is_untold = False
         self._begun = dt.datetime.now(dt.UTC)
         self._asked: signal.Signals | None = None
         self._is_stopping = False
@@ -199,8 +200,16 @@ class _Loop:
             "children": children,
         }
         part = self._state.with_suffix(".part")
-        part.write_text(json.dumps(self._told), encoding="utf-8")
-        part.replace(self._state)
+        try:
+            part.write_text(json.dumps(self._told), encoding="utf-8")
+            part.replace(self._state)
+        except OSError as exc:  # a full disk ends nothing; written at a later turn
+            if not self._is_untold:
+                logger.warning("state not written", extra={"errno": exc.errno})
+            self._is_untold = True
+            self._told.pop("children")
+        else:
+            self._is_untold = False
         if is_first:
             print(
                 f"serving {self._settings.data}: DICOMweb {self._scheme}://{self._web}/dicom-web, "
