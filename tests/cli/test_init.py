@@ -149,6 +149,22 @@ def test_status_tells_what_the_archive_holds(vna: Vna, archive: Path) -> None:
     assert facts["archive"] in text
 
 
+def test_status_says_when_nothing_is_taken_in(vna: Vna, archive: Path) -> None:
+    """As the page on operations promises under Space."""
+    enough, full = (
+        vna(
+            "status",
+            "--data",
+            archive,
+            VNA_BLOBS_FREE_BYTES=least,
+            VNA_BLOBS_FREE_PERCENT="0",
+        ).stdout
+        for least in ("0", str(1 << 60))
+    )
+    assert "nothing is taken in" not in enough
+    assert "too little: nothing is taken in" in full
+
+
 def test_a_dropped_database_is_made_again_by_reindex(vna: Vna, archive: Path) -> None:
     shutil.rmtree(archive / "pg")
     done = vna("reindex", "--data", archive)

@@ -316,3 +316,12 @@ def _clean(data: Path) -> None:
             return
         if psutil.pid_exists(pid) and psutil.Process(pid).name() == "postgres":
             os.kill(pid, signal.SIGKILL)
+
+
+def test_of_a_complaint_the_line_that_says_why_is_told() -> None:
+    """As pg_basebackup ends on a full disk: what it removes comes last."""
+    why = "pg_basebackup: error: could not write to file: No space left on device"
+    said = f"{why}\npg_basebackup: removing contents of data directory\n"
+    assert programs.telling(said) == why
+    assert programs.telling("only this\n\n") == "only this"
+    assert programs.telling("") == "it said nothing"

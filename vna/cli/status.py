@@ -52,6 +52,7 @@ def _facts(archive: Archive, at_it: tuple[str, int] | None) -> Facts:
         "holds": {name: int(value) for name, value in zip(_NAMES, row, strict=True)},
         "deleted": {name: int(value) for name, value in zip(_DELETED, gone, strict=True)},
         "space": free and {"free": free[0], "total": free[1]},
+        "takes_in": archive.engines.ingest.has_space(),
         "index_space": _space_of(settings),
         "at_work": at_it and {"command": at_it[0], "pid": at_it[1]},
         "serving": _serving(settings) if at_it and at_it[0] == runlock.BESIDE else None,
@@ -119,6 +120,8 @@ def _lines(facts: Facts) -> list[str]:
     lines.append(f"space      {_space(facts['space'], 'blobs')}")
     if facts["index_space"] != facts["space"]:
         lines.append(f"           {_space(facts['index_space'], 'index')}")
+    if not facts["takes_in"]:
+        lines.append("           too little: nothing is taken in (blobs.free_bytes, free_percent)")
     lines.append(
         f"keys       root from {keys['root']}, archive key {keys['archive_key'][:8]}, "
         f"{keys['study_keys']} study keys"

@@ -196,7 +196,9 @@ class Cluster:
             **where.account.switch(),
         )
         if made.returncode != 0:
-            raise ConfigError(f"PostgreSQL's cluster cannot be made: {_last_line(made.stderr)}.")
+            raise ConfigError(
+                f"PostgreSQL's cluster cannot be made: {programs.telling(made.stderr)}."
+            )
         with (part / "postgresql.conf").open("a", encoding="utf-8") as out:
             out.write(tuning.INCLUDE)
             out.flush()
@@ -259,7 +261,7 @@ class Cluster:
             time.sleep(0.5)
             return
         raise Unavailable(
-            f"PostgreSQL does not start: {_last_line(text)} (more in {self.files / 'log'})."
+            f"PostgreSQL does not start: {programs.telling(text)} (more in {self.files / 'log'})."
         )
 
     def _prepare(self) -> None:
@@ -316,9 +318,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _last_line(text: str) -> str:
-    lines = [line for line in text.splitlines() if line.strip()]
-    telling = [line for line in lines if "FATAL" in line or "error:" in line] or lines
-    return telling[-1].strip() if telling else "it said nothing"

@@ -146,9 +146,7 @@ def _run(command: list[str], environment: Mapping[str, str], look: Callable[[], 
             child.terminate()
             raise
     if child.returncode != 0:
-        lines = [line for line in said.splitlines() if line.strip()]
-        why = lines[-1].strip() if lines else "it said nothing"
-        raise Unavailable(f"{name} ended with {child.returncode}: {why}")
+        raise Unavailable(f"{name} ended with {child.returncode}: {programs.telling(said)}")
 
 
 def _unpack(archive: Path, target: Path, account: Account) -> None:

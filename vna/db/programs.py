@@ -109,3 +109,10 @@ def _copy(site: Path, target: Path) -> None:
         part.rename(target)
     except OSError:  # another process was first: its copy is the same
         shutil.rmtree(part)
+
+
+def telling(text: str) -> str:
+    """Give the line of a program's complaint that says why; it may go on about what it removes."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    errors = [line for line in lines if "FATAL" in line or "error:" in line] or lines
+    return errors[-1].strip() if errors else "it said nothing"
