@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from pathlib import Path
@@ -102,6 +103,28 @@ def test_a_relative_data_folder_is_below_the_working_directory(
     monkeypatch.chdir(tmp_path)
     assert main(["status", "--data", "here"]) == 2
     assert str(tmp_path / "here") in capsys.readouterr().err
+
+
+def test_a_working_directory_that_is_gone_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert main(["status"]) == 2
+    assert "working directory" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, vna: Vna, archive: Path
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", full)  # the name of who holds the lock
+    done = vna("reindex", "--data", archive)
+    assert (done.returncode, done.stderr) == (1, "vna: No space left on device.\n")
 
 
 def test_a_closed_pipe_is_no_traceback(data: Path) -> None:

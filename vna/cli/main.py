@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import errno
 import importlib
 import os
 import signal
@@ -71,6 +72,20 @@ COMMANDS = (
     Command("doctor", "doctor", "look for what is wrong with this machine or folder"),
 )
 
+# what an administrator can do something about, and a traceback would only hide
+_OF_THE_MACHINE = frozenset(
+    {
+        errno.EACCES,
+        errno.EDQUOT,
+        errno.EIO,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOMEM,
+        errno.ENOSPC,
+        errno.EPERM,
+        errno.EROFS,
+    }
+)
 _ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 
 # the flag of a command -> the settings it sets
@@ -106,6 +121,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _told(exc, 1)
     except KeyboardInterrupt:
         return 130
+    except OSError as exc:
+        if exc.errno not in _OF_THE_MACHINE:
+            raise
+        where = f": {exc.filename}" if exc.filename else ""
+        return _told(f"{exc.strerror}{where}.", 1)
     return code
 
 
@@ -183,9 +203,12 @@ def _settings(args: argparse.Namespace) -> Settings:
         for setting in names
     }
     settings = load(args.config and Path(args.config), flags=flags)
-    return dataclasses.replace(settings, data=Path(os.path.abspath(settings.data)))
+    try:
+        return dataclasses.replace(settings, data=Path(os.path.abspath(settings.data)))
+    except FileNotFoundError as exc:
+        raise ConfigError("The working directory is not there any more: go to another.") from exc
 
 
-def _told(exc: VNAError, code: int) -> int:
-    print(f"vna: {exc}", file=sys.stderr)
+def _told(why: VNAError | str, code: int) -> int:
+    print(f"vna: {why}", file=sys.stderr)
     return code
