@@ -114,6 +114,17 @@ SELECT consent_id, issuer, patient_id, purpose, allowed, modalities, studied_fro
    AND valid_from <= now() AND (valid_to IS NULL OR valid_to > now())
  ORDER BY consent_id;
 
+-- name: shares_on_consents_of
+-- What rests on a consent of some identities and may still be opened, held.
+SELECT share_id, number, owner, s.purpose, consent_id, legal_basis, s.issuer, s.patient_id, person,
+       studies, reports, download, forward, created_at, ends_at, max_opens, opens, owner_key, s.state
+  FROM share s
+  JOIN consent c USING (consent_id)
+ WHERE (c.issuer, c.patient_id) IN (SELECT * FROM unnest(%(issuers)s::text[], %(ids)s::text[]))
+   AND s.state NOT IN ('suspended', 'revoked') AND ends_at > now()
+ ORDER BY share_id
+   FOR UPDATE OF s;
+
 -- name: facts_of_share
 -- What a consent may limit, of each series a share has something of.
 SELECT s.study_uid, NULLIF(s.study_date, '-infinity'), s.accession, e.modality

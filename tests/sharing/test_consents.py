@@ -141,6 +141,31 @@ def test_what_somebody_forbade_since_is_not_sent_anew_prolonged_or_let_go_on(
     engine.renew(CLERK, offered.grant_id)
 
 
+@pytest.mark.parametrize(
+    ("given", "refused", "is_stopped"),
+    [
+        ({"modalities": frozenset({"CT"})}, {}, True),
+        ({}, {"modalities": frozenset({"CT"})}, True),
+        ({}, {"modalities": frozenset({"US"})}, False),
+        ({}, {"purpose": "research"}, False),
+    ],
+    ids=["broader", "narrower", "of another modality", "of another purpose"],
+)
+def test_a_no_stops_what_rests_on_a_yes_to_another_question(
+    desk: Desk, given: dict[str, Any], refused: dict[str, Any], is_stopped: bool
+) -> None:
+    number = desk.engine.consents.record(CLERK, consent(**given))
+    offered = desk.offer(consent_id=number, legal_basis=None)
+    session, _ = desk.proven()
+    urgent = desk.offer(purpose=Purpose.EMERGENCY, consent_id=number, legal_basis="vital-interest")
+    desk.engine.consents.record(CLERK, consent(allowed=False, **refused))
+    states = dict(desk.rows("SELECT share_id, state FROM share"))
+    assert states[offered.share_id] == ("suspended" if is_stopped else "active")
+    assert states[urgent.share_id] != "suspended"
+    desk.a_second_later()
+    assert (desk.engine.resume(session) is None) == is_stopped
+
+
 def test_a_no_of_something_else_is_in_nobodys_way(desk: Desk) -> None:
     offered = desk.offer()
     desk.engine.consents.record(CLERK, consent(allowed=False, modalities=frozenset({"US"})))

@@ -18,7 +18,7 @@ from vna.sharing import records
 from vna.sharing.ends import suspend
 from vna.sharing.ids import new_id
 from vna.sharing.plans import Lane, Plan, check_plan, seal_plan
-from vna.sharing.refusals import limits_of
+from vna.sharing.refusals import limits_of, shares_forbidden
 from vna.sharing.rooms import SQL, Act, Rooms, Runs, now
 from vna.sharing.rules import MOST_NAME, Limits
 from vna.telemetry import SHARE_ACTS
@@ -97,8 +97,9 @@ class Consents:
 
         It takes the place of what the same person said before for the same purpose, accession and
         limits. A "no" suspends what rests on the consent whose place it takes, or on those that one
-        had taken the place of. With a plan what it allows goes out by itself; `also` is done in the
-        same transaction, before the rest.
+        had taken the place of, and on any other of theirs as far as it is forbidden now. With a
+        plan what it allows goes out by itself; `also` is done in the same transaction, before the
+        rest.
         """
         require_person(self._rooms, who, consent.issuer, consent.patient_id)
         _check(consent)
@@ -125,6 +126,8 @@ class Consents:
                 self._end(tx, who, old.consent_id, "superseded")
                 if not consent.allowed:
                     self._suspend(tx, who, old.consent_id)
+            if not consent.allowed:
+                self._suspend_forbidden(tx, who, consent_id, consent)
             detail = {
                 "consent": consent_id,
                 "allowed": consent.allowed,
@@ -221,6 +224,20 @@ class Consents:
         found = tx.execute(SQL.shares_on_consent, (consent_id,)).fetchall()
         suspend(self._rooms, tx, who, [row[0] for row in found], "consent withdrawn")
         return [row[1] for row in found]
+
+    def _suspend_forbidden(self, tx: Act, who: Principal, consent_id: int, said: Consent) -> None:
+        """Stop what rests on a "yes" that a broader, or a narrower, "no" speaks of, too."""
+        limits = Limits(
+            consent_id=consent_id,
+            purpose=said.purpose,
+            allowed=False,
+            modalities=said.modalities,
+            studied_from=said.studied_from,
+            studied_to=said.studied_to,
+            accession=said.accession,
+        )
+        found = shares_forbidden(tx, said.issuer, said.patient_id, limits)
+        suspend(self._rooms, tx, who, found, "forbidden by the person")
 
 
 def require_person(rooms: Rooms, who: Principal, issuer: str, patient_id: str) -> None:

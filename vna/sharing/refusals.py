@@ -1,6 +1,7 @@
 """What a person forbade after it was shared: it is not sent anew, prolonged, or let go on.
 
-What was given already goes on or ends by the consent it rests on; this is of acts that give more.
+What rests on a consent of theirs stops with a "no" to any of it. What was given on another basis
+goes on; this is of acts that give more.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 from vna.index.arrays import Texts
 from vna.sharing.held import ShareRow
 from vna.sharing.rooms import SQL, Runs
-from vna.sharing.rules import Facts, Limits, check_refusals
+from vna.sharing.rules import Facts, Limits, check_refusals, forbids
 from vna.sharing.values import Purpose
 
 
@@ -25,6 +26,17 @@ def require_not_refused(tx: Runs, share: ShareRow) -> None:
         for row in tx.execute(SQL.consents_now, identity).fetchall()
     ]
     check_refusals(Purpose(share.purpose), valid, _facts(tx, share))
+
+
+def shares_forbidden(tx: Runs, issuer: str, patient_id: str, said: Limits) -> list[int]:
+    """Hold what rests on a consent of a person, under any of their identities, and is forbidden."""
+    identities = [(issuer, patient_id), *beside(tx, [(issuer, patient_id)])]
+    asked = {
+        "issuers": Texts(one for one, _ in identities),
+        "ids": Texts(one for _, one in identities),
+    }
+    held = [ShareRow._make(row) for row in tx.execute(SQL.shares_on_consents_of, asked).fetchall()]
+    return [one.share_id for one in held if forbids(said, Purpose(one.purpose), _facts(tx, one))]
 
 
 def limits_of(row: tuple[Any, ...]) -> Limits:

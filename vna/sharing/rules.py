@@ -143,20 +143,18 @@ def check_consents(offer: Offer, consents: Iterable[Limits], studies: Sequence[F
 
 
 def check_refusals(purpose: Purpose, consents: Iterable[Limits], studies: Sequence[Facts]) -> None:
-    """Refuse what a person forbade: a "no" stands above everything but an emergency.
+    """Refuse what a person forbade. Raises `Conflict`."""
+    if any(forbids(consent, purpose, studies) for consent in consents):
+        raise Conflict(
+            marked("The person does not want this to be shared: there is a consent that says no.")
+        )
 
-    Raises `Conflict`.
-    """
-    if purpose is Purpose.EMERGENCY:
-        return
-    for consent in consents:
-        is_no = not consent.allowed and consent.purpose == _PURPOSES[purpose]
-        if is_no and any(covers(consent, study) for study in studies):
-            raise Conflict(
-                marked(
-                    "The person does not want this to be shared: there is a consent that says no."
-                )
-            )
+
+def forbids(consent: Limits, purpose: Purpose, studies: Iterable[Facts]) -> bool:
+    """Whether a consent is a "no" to something of this: it stands above all but an emergency."""
+    if consent.allowed or purpose is Purpose.EMERGENCY or consent.purpose != _PURPOSES[purpose]:
+        return False
+    return any(covers(consent, study) for study in studies)
 
 
 def default_until(settings: Sharing, purpose: Purpose, now: dt.datetime) -> dt.datetime:
