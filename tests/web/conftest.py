@@ -105,6 +105,14 @@ class Site:
         return self.client.post(f"{self.root}{path}", content=body_of(*files), headers=fields)
 
 
+def a_while_ago(site: Site) -> None:
+    """Have all that is held be older than it is."""
+    with site.archive.database.transaction() as tx:
+        for table in ("instance", "series_state", "study_state"):
+            earlier = f"UPDATE {table} SET changed_at = changed_at - interval '3 seconds'"  # noqa: S608 -- our own
+            tx.execute(earlier)
+
+
 def body_of(*files: bytes, content_type: str = "application/dicom") -> bytes:
     """Write a multipart body of files."""
     pieces = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import gzip
 from io import BytesIO
 from typing import Any
@@ -25,7 +26,8 @@ from tests.factories import (
     jpeg,
     multi_frame,
 )
-from tests.web.conftest import Site, parts_of, read_xml
+from tests.web.conftest import Site, a_while_ago, parts_of, read_xml
+from vna.web.dicomweb import caching
 
 DICOM = 'multipart/related; type="application/dicom"'
 OCTETS = 'multipart/related; type="application/octet-stream"'
@@ -446,8 +448,20 @@ def test_every_answer_is_private_and_is_what_it_says(site: Site, tail: str) -> N
         assert answer.headers["vary"] == "Accept, Accept-Encoding, Authorization"
 
 
+def test_nothing_says_since_when_it_is_before_that_second_is_over() -> None:
+    """RFC 9110 8.8.2: what changes again within a second must not look the same."""
+    now = dt.datetime.now(dt.UTC)
+    assert caching.State((), changed_at=now + dt.timedelta(seconds=1)).stamp is None
+    changed = now.replace(microsecond=250_000) - dt.timedelta(seconds=5)
+    behind = changed.replace(microsecond=0) + dt.timedelta(seconds=1)
+    assert caching.State((), changed_at=changed).stamp == behind
+    whole = changed.replace(microsecond=0)
+    assert caching.State((), changed_at=whole).stamp == whole
+
+
 def test_an_instance_says_since_when_it_is_as_it_is(site: Site) -> None:
     path = kept(site, ct(282))
+    a_while_ago(site)
     first = site.get(path, "application/dicom")
     since = first.headers["last-modified"]
     assert site.get(path, "application/dicom", if_modified_since=since).status_code == 304

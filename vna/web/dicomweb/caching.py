@@ -36,15 +36,28 @@ class State:
         self.etag = f'"{digest}"' if is_strong else f'W/"{digest}"'
         self.changed_at = changed_at
 
+    @property
+    def stamp(self) -> dt.datetime | None:
+        """What Last-Modified says: the first whole second behind the last change, once it has come.
+
+        What changes later is later than that, so who asks by it is never told wrongly that nothing
+        did (RFC 9110 8.8.2).
+        """
+        if self.changed_at is None:
+            return None
+        stamp = self.changed_at.astimezone(dt.UTC)
+        if stamp.microsecond:
+            stamp = stamp.replace(microsecond=0) + dt.timedelta(seconds=1)
+        return stamp if stamp <= dt.datetime.now(dt.UTC) else None
+
 
 def since(ask: Ask, changed_at: Iterable[dt.datetime | None]) -> dt.datetime | None:
     """Say since when an answer stands: of one instance, when it changed last.
 
-    Of a study or series nothing is said: what was deleted of it leaves no time behind, and a
-    client that asks by time alone would keep it (RFC 9110 8.8.2).
+    Of a study or series, when anything in it did: what was deleted of it leaves no time behind.
     """
     if "instance" not in ask.names:
-        return None
+        return ask.counter.engines.retrieve.state(ask.principal, ask.ref())[1]
     return max((moment for moment in changed_at if moment is not None), default=None)
 
 
@@ -53,9 +66,8 @@ def headers(state: State | None) -> Headers:
     if state is None:
         return [VARY]
     fields = [VARY, (b"etag", state.etag.encode("ascii"))]
-    if state.changed_at is not None:
-        stamp = format_datetime(state.changed_at.astimezone(dt.UTC), usegmt=True)
-        fields.append((b"last-modified", stamp.encode("ascii")))
+    if (stamp := state.stamp) is not None:
+        fields.append((b"last-modified", format_datetime(stamp, usegmt=True).encode("ascii")))
     return fields
 
 
@@ -74,7 +86,7 @@ def is_fresh(ask: Ask, state: State) -> bool:
         return False  # RFC 9110 13.1.3: what is no date is ignored
     if then.tzinfo is None:
         then = then.replace(tzinfo=dt.UTC)
-    return state.changed_at.replace(microsecond=0) <= then
+    return state.changed_at <= then
 
 
 def not_modified(state: State) -> Reply:
