@@ -86,6 +86,22 @@ def test_a_translation_has_the_places_of_its_text(language: str) -> None:
             assert found == wanted or (one.pluralizable and found < wanted), one.id
 
 
+def test_what_is_typed_is_called_on_paper_as_on_the_page_that_asks_for_it() -> None:
+    """A page says that nobody ever asks for a Passwort, so what is typed there is none."""
+    called = {text: string for one in translated("de") for text, string in pairs(one)}
+    typed = [string for text, string in called.items() if "passcode" in text.lower()]
+    assert called["Passcode"] == "Kennwort"
+    warned = re.compile("Wir fragen nie nach einem Passwort")
+    assert [one for one in typed if "passwort" in warned.sub("", one).lower()] == []
+
+
+def test_a_recovery_code_is_called_in_mails_as_on_the_page_that_gives_it() -> None:
+    called = {text: string for one in translated("de") for text, string in pairs(one)}
+    told = [called[text] for text in called if "recovery code" in text.lower()]
+    assert told
+    assert [one for one in told if "ersatzcode" not in one.lower()] == []
+
+
 @pytest.mark.parametrize(
     "path", sorted((ROOT / "vna").rglob("templates/*.html")), ids=lambda path: path.name
 )
@@ -102,6 +118,10 @@ def test_whatever_a_template_says_can_be_translated(path: Path) -> None:
 
 def ids(one: Message) -> tuple[str, ...]:
     return one.id if isinstance(one.id, tuple) else (one.id,)
+
+
+def pairs(one: Message) -> list[tuple[str, str]]:
+    return list(zip(ids(one), strings(one), strict=True))
 
 
 def strings(one: Message) -> tuple[str, ...]:
