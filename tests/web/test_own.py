@@ -320,3 +320,34 @@ def test_staff_see_no_page_of_patients_and_patients_none_of_staff(
     both = surfer(site)
     assert both.post("/login", login="bo", passphrase=PASSPHRASE).status_code == 303
     assert both.post("/login/factor", code=codes[0]).headers["location"] == "/"
+
+
+def test_a_name_without_latin_letters_is_shown_at_the_desk_and_to_its_owner(
+    site: Site, clerk: Surfer
+) -> None:
+    """The alphabetic group of a Person Name may be absent (PS3.5 6.2.1.1)."""
+    yamada = image(60, patient_id="P-60")
+    yamada.patient_name, yamada.charset, yamada.codec = (
+        "=山田^太郎=やまだ^たろう",
+        "ISO_IR 192",
+        "utf8",
+    )
+    site.archive.take(yamada.part10())
+    assert "<strong>山田, 太郎</strong>" in clerk.get(f"/study/{yamada.study}/account").text
+    owner = patient_of(site, yamada.study)
+    assert "Images of 山田, 太郎" in owner.get("/my").text
+
+
+def test_a_browser_is_named_in_the_language_of_the_page(site: Site, jane: Surfer) -> None:
+    page = jane.client.get(f"{site.address.url}/my/account", headers={"accept-language": "de"}).text
+    assert ", ein Browser<br>" in page
+    phone = surfer(site)
+    phone.client.headers["user-agent"] = (
+        "Mozilla/5.0 (Linux; Android 15) Chrome/130.0 Safari/537.36"
+    )
+    _, codes = enrolled(site, "kim", "records-clerk")
+    phone.post("/login", login="kim", passphrase=PASSPHRASE)
+    phone.post("/login/factor", code=codes[0])
+    assert "Chrome on Android" in phone.get("/account").text
+    phone.client.headers["accept-language"] = "de"
+    assert "Chrome unter Android" in phone.get("/account").text

@@ -21,7 +21,7 @@ from vna.operate.patient_accounts import Holder, Issued
 from vna.texts import ENGLISH, Texts, languages, marked
 from vna.web import problems
 from vna.web.exchange import Counter
-from vna.web.portal.attributes import shown
+from vna.web.portal.attributes import person
 from vna.web.portal.guard import Visit, guarded
 from vna.web.portal.numbers import is_number
 from vna.web.portal.pages import Pages
@@ -119,7 +119,7 @@ def _compared(holder: Holder) -> list[tuple[str, str, str]]:
     """Say what can be compared with the person: field, what it is called, what the archive has."""
     one = holder.one
     held = [
-        ("name", marked("Name"), shown({"Alphabetic": one.said.name.partition("=")[0]})),
+        ("name", marked("Name"), person(one.said.name)),
         ("birth-date", marked("Date of birth"), str(one.said.born or "")),
         ("patient-id", marked("Patient ID"), one.patient_id),
         ("address", marked("Address, as they say it and as your records have it"), ""),

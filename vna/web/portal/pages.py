@@ -12,7 +12,7 @@ from jinja2.runtime import Context
 from starlette.responses import Response
 
 from vna.texts import ENGLISH, Texts, marked
-from vna.web.portal.attributes import shown as read
+from vna.web.portal.attributes import person
 
 _HERE = Path(__file__).parent
 _POLICY = (
@@ -45,6 +45,8 @@ _SYSTEMS = (
     ("Android", "Android"), ("iPhone", "iPhone"), ("iPad", "iPad"), ("Windows", "Windows"),
     ("Mac OS", "macOS"), ("Linux", "Linux"),
 )  # fmt: skip
+_ANY_BROWSER = marked("a browser")
+_BROWSER_ON = marked("%(browser)s on %(system)s")
 
 
 class Pages:
@@ -91,16 +93,13 @@ def _ngettext(context: Context, one: str, many: str, count: int) -> str:
     return str(context["texts"].ngettext(one, many, count))
 
 
-def person(name: str) -> str:
-    """Write a Person Name as people do, by its first group (PS3.5 6.2.1)."""
-    return read({"Alphabetic": name.partition("=")[0]})
-
-
-def browser(agent: str) -> str:
+@pass_context
+def browser(context: Context, agent: str) -> str:
     """Name a browser and its system so that its owner knows it; what it says proves nothing."""
-    name = next((shown for sign, shown in _BROWSERS if sign in agent), "a browser")
+    say = context["texts"].gettext
+    name = next((shown for sign, shown in _BROWSERS if sign in agent), say(_ANY_BROWSER))
     system = next((shown for sign, shown in _SYSTEMS if sign in agent), "")
-    return f"{name} on {system}" if system else name
+    return say(_BROWSER_ON) % {"browser": name, "system": system} if system else name
 
 
 def headers(nonce: str, *, also: str = "") -> dict[str, str]:
