@@ -37,6 +37,14 @@ _WORD = re.compile(r"[A-Za-z]{2,}")
 _CODE = re.compile(r"[^a-z]*|p(-[a-z]{4}){2}")
 _NAMES = {"AE", "CT", "DICOM", "DICOMweb", "Deutsch", "English", "ID", "MB", "OHIF", "UTC"}
 
+# a script, taken apart: remarks, what is looked for on the page, and what only its console is told
+_NOT_SAID = re.compile(
+    r'(?m)^\s*//.*$|\s// .*$|"use strict"|querySelector(?:All)?\("[^"]*"|new Error\("[^"]*"'
+)
+_QUOTED = re.compile(r'"[^"\n]*"|`[^`]*`')
+_FILLED = re.compile(r"\$?\{[^}]*\}")
+_SENTENCE = re.compile(r"[\w ,;:.!?…]*[A-Za-z]{2,}[,;:]? +[A-Za-z]{2,}[\w ,;:.!?…]*")
+
 
 def written() -> dict[str | tuple[str, str], str]:
     """What the code and the templates say, and where."""
@@ -114,6 +122,16 @@ def test_whatever_a_template_says_can_be_translated(path: Path) -> None:
     said += _READ.findall(text)
     said += _WORD.findall(html.unescape(re.sub(r"<[^>]*>", " ", text)))
     assert [one for one in said if not _CODE.fullmatch(one) and one not in _NAMES] == []
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "vna" / "web").rglob("static/*.js")), ids=lambda path: path.name
+)
+def test_whatever_a_script_says_is_told_it_by_its_page(path: Path) -> None:
+    """A script has no languages: a sentence in it is English on every page."""
+    code = _NOT_SAID.sub("", path.read_text(encoding="utf-8"))
+    said = [_FILLED.sub("", one[1:-1]) for one in _QUOTED.findall(code)]
+    assert [one for one in said if _SENTENCE.fullmatch(one)] == []
 
 
 def ids(one: Message) -> tuple[str, ...]:
