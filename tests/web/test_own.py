@@ -158,6 +158,9 @@ def test_where_she_may_be_written_to_is_proven_by_a_code(
         return jane.post("/my/account/contact", page, **fields)
 
     assert "mailbox" not in post(act="begin", kind="email", typed="no mailbox").headers
+    again = post(act="begin", kind="sms", typed='0170 "123')
+    assert (again.status_code, again.text.count('value="0170 &#34;123"')) == (400, 1)
+    assert 'action="/my/account/contact#contacts"' in again.text  # where it says what is wrong
     assert post(act="begin", kind="pigeon", typed="x").status_code == 400
     assert post(act="fly", kind="email").status_code == 400
     assert post(act="drop", kind="email").status_code == 404
@@ -236,6 +239,8 @@ def test_staff_compare_and_hand_over_a_code(site: Site, clerk: Surfer) -> None:
     rick = surfer(site)
     wrong = rick.post("/my/start", link=fields["code"], born="1970-01-02")
     assert (wrong.status_code, "not right" in wrong.text) == (401, True)
+    for typed in (fields["code"], "1970-01-02"):  # a code of twelve letters is not typed twice
+        assert f'value="{typed}"' in wrong.text
     begun = rick.post("/my/start", link=fields["code"], born="1970-01-01")
     assert begun.headers["location"] == "/enrol/passphrase"
     assert fields["login"] in rick.get("/enrol/passphrase").text
