@@ -10,7 +10,7 @@ from playwright.sync_api import Browser
 from tests.conftest import TestPostgres
 from tests.factories import ct
 from tests.flows.axe import all_there
-from tests.flows.test_own import browser
+from tests.flows.test_own import DESKTOP, browser
 from tests.flows.test_own_shares import seen_by
 from tests.flows.test_shares import link
 from tests.web.conftest import Site
@@ -70,6 +70,17 @@ def too_wide(browser: Browser, site: Site, who: Surfer, *paths: str) -> list[str
 def test_no_page_of_staff_grows_with_a_name(site: Site, browser: Browser) -> None:
     clerk = signed_in(site, "clerk", "records-clerk")
     assert too_wide(browser, site, clerk, *OF_STAFF, *OF_A_DESK) == []
+
+
+def test_one_long_name_pushes_no_button_of_the_list_out_of_sight(
+    site: Site, browser: Browser
+) -> None:
+    clerk = signed_in(site, "desk", "records-clerk")
+    page = seen_by(browser, site, clerk, **DESKTOP).new_page()
+    page.goto(site.address.url)
+    all_there(page)
+    assert page.evaluate("(w => w.scrollWidth <= w.clientWidth)(document.querySelector('.wide'))")
+    page.context.close()
 
 
 def test_no_page_of_a_patient_grows_with_a_name(site: Site, browser: Browser) -> None:
