@@ -42,6 +42,7 @@ _NOT_SAID = re.compile(
     r'(?m)^\s*//.*$|\s// .*$|"use strict"|querySelector(?:All)?\("[^"]*"|new Error\("[^"]*"'
 )
 _QUOTED = re.compile(r'"[^"\n]*"|`[^`]*`')
+_NAMED, _NAMED_IN_GERMAN = re.compile("“([^”]*)”"), re.compile("„([^“]*)“")
 _FILLED = re.compile(r"\$?\{[^}]*\}")
 _SENTENCE = re.compile(r"[\w ,;:.!?…]*[A-Za-z]{2,}[,;:]? +[A-Za-z]{2,}[\w ,;:.!?…]*")
 
@@ -92,6 +93,16 @@ def test_a_translation_has_the_places_of_its_text(language: str) -> None:
         for string in strings(one):
             found = set(_PLACE.findall(string))
             assert found == wanted or (one.pluralizable and found < wanted), one.id
+
+
+def test_a_text_names_what_is_to_be_pressed_as_the_page_does() -> None:
+    called = {text: string for one in translated("de") for text, string in pairs(one)}
+    for text, string in called.items():
+        for name, named in zip(
+            _NAMED.findall(text), _NAMED_IN_GERMAN.findall(string), strict=False
+        ):
+            if "%(" not in name:
+                assert called.get(name) == named, text
 
 
 def test_what_is_typed_is_called_on_paper_as_on_the_page_that_asks_for_it() -> None:
