@@ -11,7 +11,8 @@ from babel.messages.catalog import Message
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
-from vna.texts import languages
+from vna import errors
+from vna.texts import Texts, languages
 
 ROOT = Path(__file__).resolve().parents[2]
 OTHERS = [language for language in languages() if language != "en"]
@@ -93,6 +94,22 @@ def test_a_translation_has_the_places_of_its_text(language: str) -> None:
         for string in strings(one):
             found = set(_PLACE.findall(string))
             assert found == wanted or (one.pluralizable and found < wanted), one.id
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_what_pages_are_refused_with_is_translated_where_nothing_more_is_said(
+    language: str,
+) -> None:
+    families = (
+        errors.InvalidRequest,
+        errors.NotPermitted,
+        errors.NotAuthenticated,
+        errors.NotFound,
+    )
+    more = (errors.TooMany, errors.Conflict, errors.TooLarge, errors.Unavailable, errors.Gone)
+    more += (errors.VNAError, errors.Contended, errors.CommitUnknown, errors.Corrupt)
+    texts = Texts(language)
+    assert [one for one in (*families, *more) if texts.gettext(str(one())) == str(one())] == []
 
 
 def test_a_text_names_what_is_to_be_pressed_as_the_page_does() -> None:

@@ -356,3 +356,13 @@ def test_a_browser_is_named_in_the_language_of_the_page(site: Site, jane: Surfer
     assert "Chrome on Android" in phone.get("/account").text
     phone.client.headers["accept-language"] = "de"
     assert "Chrome unter Android" in phone.get("/account").text
+
+
+def test_a_form_that_is_too_old_is_told_from_a_page_that_is_not_theirs(
+    site: Site, jane: Surfer
+) -> None:
+    sent = {"form": "of another tab", "language": "de"}
+    late = jane.client.post(f"{site.address.url}/my/account/language", data=sent)
+    assert (late.status_code, "load the page again" in late.text) == (403, True)
+    other = jane.get("/shares")
+    assert (other.status_code, "This page is not for you." in other.text) == (403, True)

@@ -147,7 +147,7 @@ async def _sheet(visit: Visit) -> Response:
     form = await visit.form()
     code, login = form.get("code", ""), form.get("login", "")
     if not _CODE.fullmatch(code) or not _LOGIN.fullmatch(login):
-        raise InvalidRequest("This code is none of ours: make a new one.")
+        raise InvalidRequest(marked("This code is none of ours: make a new one."))
     where = f"{visit.counter.engines.sharing.origin()}/my/start"
     sheet = CodeSheet(
         code=code,
@@ -181,4 +181,4 @@ def _day(form: dict[str, str]) -> dt.date:
     try:
         return dt.date.fromisoformat(form.get("until", ""))
     except ValueError as exc:
-        raise InvalidRequest("This code is none of ours: make a new one.") from exc
+        raise InvalidRequest(marked("This code is none of ours: make a new one.")) from exc

@@ -37,6 +37,24 @@ WAYS = (  # what staff.html calls them, where it names no more than a word
     marked("Reviews"),
 )
 
+REFUSALS = (  # what `vna.errors` says where nothing more is known
+    marked("The archive could not do this."),
+    marked("The request is not well formed."),
+    marked("A UID must be 1 to 64 characters of digits and dots."),
+    marked("Sign in to go on."),
+    marked("Show a second factor again to go on."),
+    marked("This is not permitted."),
+    marked("There were too many tries; wait a quarter of an hour."),
+    marked("There is nothing here under that name."),
+    marked("What was here has been deleted."),
+    marked("The request contradicts what the archive holds."),
+    marked("A limit of the archive was passed."),
+    marked("The archive cannot do this now; try again later."),
+    marked("The index database is busy with the same records; try again."),
+    marked("Whether the change was made is not known; ask before trying again."),
+    marked("Stored bytes do not verify; they are not served."),
+)
+
 # the first sign found counts: Edge calls itself Chrome, and Chrome Safari
 _BROWSERS = (
     ("Edg", "Edge"), ("Firefox", "Firefox"), ("Chrome", "Chrome"), ("Safari", "Safari")
