@@ -11,7 +11,8 @@ from babel.messages.catalog import Message
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
-from vna.texts import languages
+from vna import errors
+from vna.texts import Texts, languages
 
 ROOT = Path(__file__).resolve().parents[2]
 OTHERS = [language for language in languages() if language != "en"]
@@ -36,6 +37,15 @@ _READ = re.compile(r"\b(?:aria-label|alt|title|placeholder|label|data-of)=\"([^\
 _WORD = re.compile(r"[A-Za-z]{2,}")
 _CODE = re.compile(r"[^a-z]*|p(-[a-z]{4}){2}")
 _NAMES = {"AE", "CT", "DICOM", "DICOMweb", "Deutsch", "English", "ID", "MB", "OHIF", "UTC"}
+
+# a script, taken apart: remarks, what is looked for on the page, and what only its console is told
+_NOT_SAID = re.compile(
+    r'(?m)^\s*//.*$|\s// .*$|"use strict"|querySelector(?:All)?\("[^"]*"|new Error\("[^"]*"'
+)
+_QUOTED = re.compile(r'"[^"\n]*"|`[^`]*`')
+_NAMED, _NAMED_IN_GERMAN = re.compile("“([^”]*)”"), re.compile("„([^“]*)“")
+_FILLED = re.compile(r"\$?\{[^}]*\}")
+_SENTENCE = re.compile(r"[\w ,;:.!?…]*[A-Za-z]{2,}[,;:]? +[A-Za-z]{2,}[\w ,;:.!?…]*")
 
 
 def written() -> dict[str | tuple[str, str], str]:
@@ -86,6 +96,48 @@ def test_a_translation_has_the_places_of_its_text(language: str) -> None:
             assert found == wanted or (one.pluralizable and found < wanted), one.id
 
 
+@pytest.mark.parametrize("language", OTHERS)
+def test_what_pages_are_refused_with_is_translated_where_nothing_more_is_said(
+    language: str,
+) -> None:
+    families = (
+        errors.InvalidRequest,
+        errors.NotPermitted,
+        errors.NotAuthenticated,
+        errors.NotFound,
+    )
+    more = (errors.TooMany, errors.Conflict, errors.TooLarge, errors.Unavailable, errors.Gone)
+    more += (errors.VNAError, errors.Contended, errors.CommitUnknown, errors.Corrupt)
+    texts = Texts(language)
+    assert [one for one in (*families, *more) if texts.gettext(str(one())) == str(one())] == []
+
+
+def test_a_text_names_what_is_to_be_pressed_as_the_page_does() -> None:
+    called = {text: string for one in translated("de") for text, string in pairs(one)}
+    for text, string in called.items():
+        for name, named in zip(
+            _NAMED.findall(text), _NAMED_IN_GERMAN.findall(string), strict=False
+        ):
+            if "%(" not in name:
+                assert called.get(name) == named, text
+
+
+def test_what_is_typed_is_called_on_paper_as_on_the_page_that_asks_for_it() -> None:
+    """A page says that nobody ever asks for a Passwort, so what is typed there is none."""
+    called = {text: string for one in translated("de") for text, string in pairs(one)}
+    typed = [string for text, string in called.items() if "passcode" in text.lower()]
+    assert called["Passcode"] == "Kennwort"
+    warned = re.compile("Wir fragen nie nach einem Passwort")
+    assert [one for one in typed if "passwort" in warned.sub("", one).lower()] == []
+
+
+def test_a_recovery_code_is_called_in_mails_as_on_the_page_that_gives_it() -> None:
+    called = {text: string for one in translated("de") for text, string in pairs(one)}
+    told = [called[text] for text in called if "recovery code" in text.lower()]
+    assert told
+    assert [one for one in told if "ersatzcode" not in one.lower()] == []
+
+
 @pytest.mark.parametrize(
     "path", sorted((ROOT / "vna").rglob("templates/*.html")), ids=lambda path: path.name
 )
@@ -100,8 +152,22 @@ def test_whatever_a_template_says_can_be_translated(path: Path) -> None:
     assert [one for one in said if not _CODE.fullmatch(one) and one not in _NAMES] == []
 
 
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "vna" / "web").rglob("static/*.js")), ids=lambda path: path.name
+)
+def test_whatever_a_script_says_is_told_it_by_its_page(path: Path) -> None:
+    """A script has no languages: a sentence in it is English on every page."""
+    code = _NOT_SAID.sub("", path.read_text(encoding="utf-8"))
+    said = [_FILLED.sub("", one[1:-1]) for one in _QUOTED.findall(code)]
+    assert [one for one in said if _SENTENCE.fullmatch(one)] == []
+
+
 def ids(one: Message) -> tuple[str, ...]:
     return one.id if isinstance(one.id, tuple) else (one.id,)
+
+
+def pairs(one: Message) -> list[tuple[str, str]]:
+    return list(zip(ids(one), strings(one), strict=True))
 
 
 def strings(one: Message) -> tuple[str, ...]:

@@ -213,6 +213,33 @@ def test_no_text_of_a_report_becomes_markup(text: str) -> None:
     assert not set("<>") & set(inside)
 
 
+@pytest.mark.parametrize(
+    ("vr", "value", "written"),
+    [
+        ("PN", {"Alphabetic": "Doe^Jane^Ann^Dr."}, "Doe, Jane Ann Dr."),
+        ("PN", {"Ideographic": "山田^太郎"}, "山田, 太郎"),
+        ("DA", "19700102", "1970-01-02"),
+        ("DA", "around 1970", "around 1970"),
+        ("TM", "101112.5", "10:11"),
+        ("DT", "20240102101112.5", "2024-01-02 10:11"),
+        ("DT", "20240102101112+0100", "2024-01-02 10:11 +0100"),
+        ("DT", "2024", "2024"),
+        ("LO", "19700102", "19700102"),
+    ],
+)
+def test_a_report_writes_names_and_days_as_people_do(vr: str, value: Any, written: str) -> None:
+    assert reports.told({"00100010": {"vr": vr, "Value": [value]}}, "00100010") == written
+
+
+def test_a_report_says_whose_it_is_in_words() -> None:
+    members = {
+        "00100010": {"vr": "PN", "Value": [{"Alphabetic": "Doe^Jane"}]},
+        "00100030": {"vr": "DA", "Value": ["19700102"]},
+    }
+    assert "Patient: Doe, Jane\nBirth date: 1970-01-02\n" in reports.as_text(members)
+    assert "<dd>Doe, Jane</dd>\n<dt>Birth date</dt><dd>1970-01-02</dd>" in reports.as_html(members)
+
+
 def test_a_report_that_nests_without_end_is_cut() -> None:
     item: dict[str, Any] = {"0040A040": {"vr": "CS", "Value": ["CONTAINER"]}}
     for _ in range(200):

@@ -137,6 +137,24 @@ def test_a_method_that_health_does_not_know_is_405(site: Site) -> None:
     assert answer.json()["status"] == 405
 
 
+@pytest.mark.parametrize(("path", "status"), [("/S/typed.", 404), ("/my/x", 404), ("/logout", 405)])
+def test_who_mistypes_an_address_is_shown_a_page_with_a_way_on(
+    postgres: TestPostgres, tmp_path: Path, path: str, status: int
+) -> None:
+    """A program that asks for the same is told in JSON, as before."""
+    browser = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8", "accept-language": "de"}
+    with serving(postgres, tmp_path, dev=False) as site:
+        page = site.client.get(site.address.url + path, headers=browser)
+        told = site.client.get(site.address.url + path)
+    assert page.status_code == told.status_code == status
+    assert page.headers["content-type"].startswith("text/html")
+    assert page.headers["cache-control"] == "no-store"
+    assert '<html lang="de"' in page.text
+    assert "Hier ist nichts" in page.text
+    assert 'href="/">Zurück zum Anfang' in page.text
+    assert told.json()["status"] == status
+
+
 def test_nobody_comes_in_without_dev(postgres: TestPostgres, tmp_path: Path) -> None:
     with serving(postgres, tmp_path, dev=False) as site:
         for answer in (

@@ -158,6 +158,9 @@ def test_where_she_may_be_written_to_is_proven_by_a_code(
         return jane.post("/my/account/contact", page, **fields)
 
     assert "mailbox" not in post(act="begin", kind="email", typed="no mailbox").headers
+    again = post(act="begin", kind="sms", typed='0170 "123')
+    assert (again.status_code, again.text.count('value="0170 &#34;123"')) == (400, 1)
+    assert 'action="/my/account/contact#contacts"' in again.text  # where it says what is wrong
     assert post(act="begin", kind="pigeon", typed="x").status_code == 400
     assert post(act="fly", kind="email").status_code == 400
     assert post(act="drop", kind="email").status_code == 404
@@ -236,6 +239,8 @@ def test_staff_compare_and_hand_over_a_code(site: Site, clerk: Surfer) -> None:
     rick = surfer(site)
     wrong = rick.post("/my/start", link=fields["code"], born="1970-01-02")
     assert (wrong.status_code, "not right" in wrong.text) == (401, True)
+    for typed in (fields["code"], "1970-01-02"):  # a code of twelve letters is not typed twice
+        assert f'value="{typed}"' in wrong.text
     begun = rick.post("/my/start", link=fields["code"], born="1970-01-01")
     assert begun.headers["location"] == "/enrol/passphrase"
     assert fields["login"] in rick.get("/enrol/passphrase").text
@@ -320,3 +325,44 @@ def test_staff_see_no_page_of_patients_and_patients_none_of_staff(
     both = surfer(site)
     assert both.post("/login", login="bo", passphrase=PASSPHRASE).status_code == 303
     assert both.post("/login/factor", code=codes[0]).headers["location"] == "/"
+
+
+def test_a_name_without_latin_letters_is_shown_at_the_desk_and_to_its_owner(
+    site: Site, clerk: Surfer
+) -> None:
+    """The alphabetic group of a Person Name may be absent (PS3.5 6.2.1.1)."""
+    yamada = image(60, patient_id="P-60")
+    yamada.patient_name, yamada.charset, yamada.codec = (
+        "=山田^太郎=やまだ^たろう",
+        "ISO_IR 192",
+        "utf8",
+    )
+    site.archive.take(yamada.part10())
+    assert "<strong>山田, 太郎</strong>" in clerk.get(f"/study/{yamada.study}/account").text
+    owner = patient_of(site, yamada.study)
+    assert "Images of 山田, 太郎" in owner.get("/my").text
+
+
+def test_a_browser_is_named_in_the_language_of_the_page(site: Site, jane: Surfer) -> None:
+    page = jane.client.get(f"{site.address.url}/my/account", headers={"accept-language": "de"}).text
+    assert ", ein Browser<br>" in page
+    phone = surfer(site)
+    phone.client.headers["user-agent"] = (
+        "Mozilla/5.0 (Linux; Android 15) Chrome/130.0 Safari/537.36"
+    )
+    _, codes = enrolled(site, "kim", "records-clerk")
+    phone.post("/login", login="kim", passphrase=PASSPHRASE)
+    phone.post("/login/factor", code=codes[0])
+    assert "Chrome on Android" in phone.get("/account").text
+    phone.client.headers["accept-language"] = "de"
+    assert "Chrome unter Android" in phone.get("/account").text
+
+
+def test_a_form_that_is_too_old_is_told_from_a_page_that_is_not_theirs(
+    site: Site, jane: Surfer
+) -> None:
+    sent = {"form": "of another tab", "language": "de"}
+    late = jane.client.post(f"{site.address.url}/my/account/language", data=sent)
+    assert (late.status_code, "load the page again" in late.text) == (403, True)
+    other = jane.get("/shares")
+    assert (other.status_code, "This page is not for you." in other.text) == (403, True)

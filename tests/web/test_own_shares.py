@@ -261,3 +261,19 @@ def test_a_request_goes_to_the_inbox_and_comes_back_answered(
     table = csv.DictReader(io.StringIO(clerk.get("/requests/patients/report.csv").text))
     assert {"state": "refused", "refusal": "accurate"}.items() <= list(table)[-1].items()
     assert rick.post("/my/requests/1/withdraw", "/my/requests").status_code == 404
+
+
+def test_what_is_written_from_right_to_left_leaves_the_date_beside_it_in_order(site: Site) -> None:
+    """Digits after Arabic letters would be drawn before them (UAX #9 W2): they stand apart."""
+    values = {**BORN, "StudyDescription": "ظهر"}
+    back = ct(70, patient_id="P-70", charset="ISO_IR 192", codec="utf8", values=values)
+    site.archive.take(back.part10())
+    owner = patient_of(site, back.study)
+    begun = owner.post("/my/share", **{f"study.{back.study}": "on"}).headers["location"]
+    owner.post(begun, **KIM)
+    draft = begun.removesuffix("/whom")
+    until = re.search(r'name="until" value="([\d-]+)"', owner.get(f"{draft}/how").text)
+    assert until is not None
+    owner.post(f"{draft}/how", **(CODE | {"until": until[1]}))
+    owner.client.headers["accept-language"] = "de"
+    assert "<bdi>CT: ظهر</bdi></strong>, 2. Januar 2024" in owner.get(f"{draft}/check").text

@@ -115,3 +115,12 @@ def test_who_asks_for_no_language_of_ours_reads_english(browser: Surfer) -> None
     page = browser.get("/").text
     assert '<html lang="en"' in page
     assert "Patient name" in page
+
+
+def test_what_is_refused_is_said_in_german(browser: Surfer) -> None:
+    status, page = share(browser, **{"confirmed.birth-date": "on", "passcode": "", "by": ""})
+    assert (status, "Ein Link allein schützt nicht" in page) == (400, True)
+    status, page = share(browser, **{"confirmed.birth-date": "on", "max_opens": "often"})
+    assert (status, "Wie oft es sich öffnen lässt, ist eine Zahl." in page) == (400, True)
+    late = browser.client.post(f"{browser.site.address.url}/imports", data={"form": "x"})
+    assert (late.status_code, "Dieses Formular ist zu alt" in late.text) == (403, True)

@@ -173,7 +173,7 @@ class Emergencies:
         with self._database.transaction() as tx:
             row = tx.execute(_SQL.agree_to_emergency, asked).fetchone()
             if row is None:
-                raise NotFound("It is over, or one's own, or somebody agreed before.")
+                raise NotFound(marked("It is over, or one's own, or somebody agreed before."))
             detail = {"emergency": row[0], "account": row[1]}
             told = Event(kind="glass.agreed", outcome="done", detail=detail)
             self._audit.write(tx, who, [told])
@@ -191,7 +191,7 @@ class Emergencies:
         with self._database.transaction() as tx:
             ended = tx.execute(_SQL.end_emergency, (emergency_id,)).fetchall()
             if not ended:
-                raise NotFound("There is no such emergency under way.")
+                raise NotFound(marked("There is no such emergency under way."))
             self._told_ended(tx, who, ended)
 
     def all(self, who: Principal, *, unreviewed: bool) -> list[Emergency]:
@@ -217,7 +217,9 @@ class Emergencies:
         with self._database.transaction() as tx:
             row = tx.execute(_SQL.review_emergency, asked).fetchone()
             if row is None:
-                raise NotFound("It was reviewed before, or is one's own, or does not exist.")
+                raise NotFound(
+                    marked("It was reviewed before, or is one's own, or does not exist.")
+                )
             detail = {"emergency": emergency_id, "account": row[1], "verdict": verdict}
             told = Event(kind="glass.reviewed", outcome="done", detail=detail)
             self._audit.write(tx, who, [told])
@@ -239,11 +241,11 @@ class Emergencies:
         if len(found) == 1:
             return str(found[0][0])
         if found:
-            raise InvalidRequest("Several issuers use this Patient ID: say which is meant.")
+            raise InvalidRequest(marked("Several issuers use this Patient ID: say which is meant."))
         refused = Event(kind="glass.broken", outcome="refused", detail={"reason": reason.code})
         with self._database.transaction() as tx:
             self._audit.write(tx, who, [refused])
-        raise NotFound("Nobody here has this Patient ID.")
+        raise NotFound(marked("Nobody here has this Patient ID."))
 
     def _told_ended(self, tx: Connection, who: Principal, ended: Sequence[tuple[Any, ...]]) -> None:
         events = [

@@ -23,6 +23,7 @@ from vna.db import statements
 from vna.db.pool import Connection, Database
 from vna.dicom.refs import UID
 from vna.errors import NotFound
+from vna.texts import marked
 
 _SQL = statements.load("access")
 _RESTRICTION = statements.load("restriction")
@@ -216,7 +217,7 @@ class Sessions:
             "account": visitor.account_id,
         }
         if tx.execute(_CARERS.act_for, asked).fetchone() is None:
-            raise NotFound("This session is over already.")
+            raise NotFound(marked("This session is over already."))
         return secret
 
     def _lent(self, session_id: int) -> frozenset[UID]:
@@ -243,7 +244,7 @@ class Sessions:
         """End one of one's own sessions. Raises `NotFound`."""
         with self._database.transaction() as tx:
             if tx.execute(_SQL.end_session, (visitor.account_id, session_id)).fetchone() is None:
-                raise NotFound("This session is over already.")
+                raise NotFound(marked("This session is over already."))
             self._tell(tx, visitor, "session.ended")
 
     def end_others(self, visitor: Visitor) -> int:

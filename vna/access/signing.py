@@ -268,10 +268,10 @@ class SignIn:
             _hold(tx, visitor)
             account = tx.execute(_SQL.find_account_by_id, (visitor.account_id,)).fetchone()
             if account is None or not (account[6] or account[7]):
-                raise NotPermitted("A second factor is still missing.")
+                raise NotPermitted(marked("A second factor is still missing."))
             void = tx.execute(_SQL.drop_invitation, (visitor.account_id,)).fetchone() is None
             if void or tx.execute(_SQL.enrol_account, (visitor.account_id,)).rowcount != 1:
-                raise NotPermitted("This link is not good any more; ask for a new one.")
+                raise NotPermitted(marked("This link is not good any more; ask for a new one."))
             tx.execute(_SQL.drop_desk_code, (visitor.account_id,))
             codes = self._factors.renew_recovery_codes(tx, visitor.account_id)
             tx.execute(_SQL.end_sessions, (visitor.account_id, None))
@@ -300,7 +300,7 @@ class SignIn:
             _hold(tx, visitor)
             account = tx.execute(_SQL.find_account_by_id, (visitor.account_id,)).fetchone()
             if account is None or not (account[6] or account[7] > 1):
-                raise NotPermitted("This is your only second factor; add another first.")
+                raise NotPermitted(marked("This is your only second factor; add another first."))
             gone = tx.execute(_SQL.drop_passkey, (visitor.account_id, passkey_id)).fetchone()
             if gone is not None:
                 self._factor(tx, visitor, "removed", "passkey")
@@ -349,7 +349,9 @@ def check_passphrase(passphrase: str, login: str) -> None:
         )
     plain = passphrase.lower()
     if len(set(plain)) < _LEAST_KINDS or (len(login) > 3 and login in plain):
-        raise InvalidRequest("That is too easy to guess: repeat less, and leave your login out.")
+        raise InvalidRequest(
+            marked("That is too easy to guess: repeat less, and leave your login out.")
+        )
 
 
 def _ceremonies(browser: Browser) -> tuple[Limit, ...]:
@@ -382,4 +384,4 @@ def _hold(tx: Connection, visitor: Visitor) -> None:
     """Make sure of a session that was believed for a moment, before it changes anything."""
     asked = (visitor.session_id, visitor.account_id, int(visitor.level))
     if tx.execute(_SQL.hold_session, asked).fetchone() is None:
-        raise NotAuthenticated("This session is over; sign in again.")
+        raise NotAuthenticated(marked("This session is over; sign in again."))

@@ -39,7 +39,7 @@ _FROM_A_GUEST = (
     "%(link)s",
     marked("You will need a passcode. The sender has it and tells it to you: ask them."),
     marked("The images can be opened until %(until)s. You need no account."),
-    marked("You were not expecting this? Open the link and press “This is not for me”."),
+    marked("You were not expecting this? Open the link and press “This is not me”."),
     *QUESTIONS,
 )
 

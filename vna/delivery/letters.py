@@ -56,8 +56,9 @@ def _said(values: Mapping[str, str], texts: Texts, site: Site) -> dict[str, str]
     said = {"site": site.name, "help": site.help, **values}
     if "way" in values:
         said["way"] = told_way(values["way"], texts)
-    if until := values.get("until"):
-        said["until"] = texts.date(dt.date.fromisoformat(until))
+    for name in ("until", "day"):
+        if day := values.get(name):
+            said[name] = texts.date(dt.date.fromisoformat(day))
     if when := values.get("when"):
         said["when"] = texts.moment(dt.datetime.fromisoformat(when), site.timezone)
     return said

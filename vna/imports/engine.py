@@ -41,6 +41,7 @@ from vna.imports.requests import ImageRequests
 from vna.imports.values import Confirmation, Detail, Import, Origin, Person, State
 from vna.ingest.quarantine import Quarantine, require_bringing
 from vna.sharing.keys import ShareKeys
+from vna.texts import marked
 
 KIND = "import"
 """The kind of job that ends an import."""
@@ -111,7 +112,9 @@ class ImportEngine:
         """Begin an import; give its number. Raises `InvalidRequest`."""
         require(who, Action.IMPORT)
         if len(note) > 200 or not note.isprintable():
-            raise InvalidRequest("Where it comes from is said in one line of 200 characters.")
+            raise InvalidRequest(
+                marked("Where it comes from is said in one line of 200 characters.")
+            )
 
         def work(tx: Connection) -> int:
             return self.begin_in(tx, who, note=note, origin=origin)
@@ -172,7 +175,9 @@ class ImportEngine:
         self._lock(tx, number, State.RECEIVING)
         found = self._found(tx, number)
         if not found.images + found.reports + found.objects:
-            raise Conflict("Nothing was found that could be kept: there is nothing to confirm.")
+            raise Conflict(
+                marked("Nothing was found that could be kept: there is nothing to confirm.")
+            )
         self._move(tx, number, State.NEEDS_IDENTITY)
         self._told(tx, who, "received", found)
         return found
@@ -254,7 +259,7 @@ class ImportEngine:
         """Destroy an import. Raises `InvalidRequest`, `Conflict`, `NotFound`."""
         require(who, Action.IMPORT)
         if len(reason.strip()) < LEAST_REASON or len(reason) > 400:
-            raise InvalidRequest("Write why it is rejected, in a few words.")
+            raise InvalidRequest(marked("Write why it is rejected, in a few words."))
         self._database.changing(lambda tx: self.reject_in(tx, who, number, reason.strip()))
         return self.one(who, number)
 

@@ -26,6 +26,7 @@ from vna.imports.guest_rooms import SQL, GuestRooms
 from vna.imports.handing import Handed, watched
 from vna.index.locate import Located
 from vna.retrieve.render import Apart
+from vna.texts import marked
 
 _OPENINGS, _REFUSALS = 30, 10  # of one address in a quarter of an hour
 _OPEN = (Standing.SENT, Standing.OPENED)
@@ -87,7 +88,7 @@ class GuestRecipients:
             documents = self._documents(conn, number)
             row = conn.execute(SQL.sender, (party.exchange.exchange,)).fetchone()
         if row is None or row[0] is None:
-            raise Conflict("This is over.")
+            raise Conflict(marked("This is over."))
         sender = rooms.mailbox(party.exchange.exchange, Side.SENDER, bytes(row[0]))
         sizes = [
             series.size for person in persons for study in person.studies for series in study.series

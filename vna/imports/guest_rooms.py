@@ -21,6 +21,7 @@ from vna.imports.handing import Handing
 from vna.imports.intake import Intake
 from vna.sharing.keys import ShareKeys
 from vna.telemetry import EXCHANGE_ACTS
+from vna.texts import marked
 
 SQL = statements.load("guests")
 
@@ -73,7 +74,7 @@ class GuestRooms:
     def import_of(self, exchange: Exchange) -> int:
         """Give the import an exchange fills. Raises `Conflict` before the mailbox is proven."""
         if exchange.import_number is None:
-            raise Conflict("The code that was mailed to you comes first.")
+            raise Conflict(marked("The code that was mailed to you comes first."))
         return exchange.import_number
 
     # ---- sessions ------------------------------------------------------------------------------
@@ -141,9 +142,9 @@ class GuestRooms:
         Raises `Conflict` when it is over.
         """
         if not exchange.may_stop:
-            raise Conflict("This is over: there is nothing left to stop.")
+            raise Conflict(marked("This is over: there is nothing left to stop."))
         if tx.execute(SQL.stop, (side.value, exchange.exchange)).fetchone() is None:
-            raise Conflict("This was stopped before.")
+            raise Conflict(marked("This was stopped before."))
         if exchange.import_number is not None:
             why = "The sender stopped it." if side is Side.SENDER else "The recipient refused it."
             self.desk.reject_in(tx, who, exchange.import_number, why)
@@ -161,4 +162,4 @@ class GuestRooms:
     def require(party: Party, *standings: Standing) -> None:
         """Make sure that an exchange is that far. Raises `Conflict`."""
         if party.exchange.standing not in standings:
-            raise Conflict("This has moved on meanwhile; look at it again.")
+            raise Conflict(marked("This has moved on meanwhile; look at it again."))

@@ -27,6 +27,7 @@ from vna.imports.guest_rooms import DRAFT_S, SQL, GuestRooms
 from vna.imports.keeping import Terms
 from vna.imports.taking import Taking
 from vna.imports.values import Import, Origin
+from vna.texts import marked
 
 CODE_MINUTES = 10
 MOST_CODES, MOST_WRONG_CODES = 3, 5
@@ -66,7 +67,7 @@ class GuestSenders:
             asked = {"sender": macs[Side.SENDER], "recipient": macs[Side.RECIPIENT]}
             lately = tx.execute(SQL.sent_lately, asked).fetchone() or (0, 0)
             if max(lately) >= rooms.settings.guests.daily:
-                raise TooMany("This mailbox was used too often today; try again tomorrow.")
+                raise TooMany(marked("This mailbox was used too often today; try again tomorrow."))
             row = tx.execute(
                 SQL.add,
                 {
@@ -104,11 +105,11 @@ class GuestSenders:
             row = self._hold(tx, exchange)
             _, _, codes, age_s, proven, _, _, sender, _ = row
             if proven is not None:
-                raise Conflict("The code was right: go on.")
+                raise Conflict(marked("The code was right: go on."))
             if age_s < AGAIN_S:
                 return False
             if codes >= MOST_CODES:
-                raise TooMany("No more codes are sent for this: begin anew.")
+                raise TooMany(marked("No more codes are sent for this: begin anew."))
             code = shares.new_code()
             mac = rooms.keys.code_mac(exchange.exchange, code)
             tx.execute(SQL.another_code, (mac, exchange.exchange))
@@ -131,7 +132,7 @@ class GuestSenders:
             if proven is not None:
                 return Proved(is_right=True, left=0)
             if stopped is not None:
-                raise Conflict("This was stopped.")
+                raise Conflict(marked("This was stopped."))
             left = MOST_WRONG_CODES - wrong
             if mac is None or left <= 0 or age_s > CODE_MINUTES * 60:
                 return Proved(is_right=False, left=0)
@@ -221,7 +222,7 @@ class GuestSenders:
         def work(tx: Connection) -> None:
             _, _, _, _, _, sent, stopped, sender, recipient = self._hold(tx, exchange)
             if sent is not None or stopped is not None:
-                raise Conflict("This was sent before, or stopped.")
+                raise Conflict(marked("This was sent before, or stopped."))
             self._require_few(tx, exchange)
             number = rooms.import_of(exchange)
             found = rooms.desk.finish_in(tx, party.principal, number)
@@ -271,7 +272,7 @@ class GuestSenders:
         def work(tx: Connection) -> str:
             row = tx.execute(SQL.by_status_locator, (shares.locator(secret),)).fetchone()
             if row is None:
-                raise NotAuthenticated("That does not open: the link must be whole.")
+                raise NotAuthenticated(marked("That does not open: the link must be whole."))
             return rooms.let_in(tx, int(row[0]), Side.SENDER)
 
         return rooms.database.changing(work)
@@ -296,7 +297,7 @@ class GuestSenders:
     def _check(self, sender: Channel, recipient: Channel) -> None:
         if sender.mailbox() == recipient.mailbox():
             raise InvalidRequest(
-                "Two mailboxes are needed: yours, and that of who gets the images."
+                marked("Two mailboxes are needed: yours, and that of who gets the images.")
             )
         allowed = [one.strip().lower() for one in self._rooms.settings.guests.domains.split(",")]
         named = [one for one in allowed if one]
@@ -329,7 +330,9 @@ class GuestSenders:
     def _check_size(self, found: Import) -> None:
         most = self._rooms.settings.guests.bytes
         if found.bytes > most:
-            raise TooLarge("That is more than can be sent together: stop, and send it in parts.")
+            raise TooLarge(
+                marked("That is more than can be sent together: stop, and send it in parts.")
+            )
 
     def _mail_code(self, tx: Connection, exchange: Exchange, to: Channel, code: str) -> None:
         self._rooms.messages.post(
@@ -369,7 +372,7 @@ class GuestSenders:
     def _hold(tx: Connection, exchange: Exchange) -> tuple[Any, ...]:  # the columns of `hold`
         row = tx.execute(SQL.hold, (exchange.exchange,)).fetchone()
         if row is None:
-            raise Conflict("This is over.")
+            raise Conflict(marked("This is over."))
         return row
 
 

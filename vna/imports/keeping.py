@@ -25,6 +25,7 @@ from vna.imports.values import Result, Taken
 from vna.ingest.outcome import AlreadyStored, Outcome, Stored
 from vna.ingest.quarantine import Aside, Quarantine
 from vna.ingest.receiving import Receiving
+from vna.texts import marked
 
 _SQL = statements.load("imports")
 
@@ -102,12 +103,12 @@ class Keeping:
         Raises `TooLarge`, `Unavailable`.
         """
         if not self._has_space():
-            raise Unavailable("The archive is out of disk space.")
+            raise Unavailable(marked("The archive is out of disk space."))
         with self._database.reading() as conn:
             row = conn.execute(_SQL.how_much, (number,)).fetchone()
         files, size = row or (0, 0)
         if files >= terms.files or size + max(coming, 1) > terms.bytes:
-            raise TooLarge("An import may not hold more than that: begin another one.")
+            raise TooLarge(marked("An import may not hold more than that: begin another one."))
 
     def spool(self) -> Spool:
         """Make a place to put a container aside, sealed."""
@@ -131,7 +132,7 @@ class Keeping:
 
     def _keep(self, number: int, aside: Aside, sent: Sent) -> Outcome:
         if sent.digest is not None and aside.received != sent.digest:
-            raise Conflict("The file did not arrive as it was sent: send it again.")
+            raise Conflict(marked("The file did not arrive as it was sent: send it again."))
 
         def note(tx: Connection) -> bool:
             self._hold(tx, number)
@@ -166,7 +167,7 @@ class Keeping:
 
         try:
             if sent.digest is not None and stored.payload_sha256 != sent.digest:
-                raise Conflict("The file did not arrive as it was sent: send it again.")
+                raise Conflict(marked("The file did not arrive as it was sent: send it again."))
             is_new = self._database.changing(work)
         except CommitUnknown:
             raise  # its row may be there; recovery finds a blob without one

@@ -178,7 +178,7 @@ class ImageRequests:
         def work(tx: Connection) -> None:
             found = self._one(tx, request)
             if tx.execute(_SQL.stop_request, (request,)).fetchone() is None:
-                raise Conflict("This request was stopped before.")
+                raise Conflict(marked("This request was stopped before."))
             self._tell(tx, who, "stopped", found.number, found.import_number)
 
         self._database.changing(work)
@@ -251,7 +251,7 @@ class ImageRequests:
         texts = ((wanted.organisation, 200), (wanted.wanted, 500))
         for text, most in texts:
             if not text.strip() or len(text) > most or not text.isprintable():
-                raise InvalidRequest("Say whom you ask, and for what, in one line each.")
+                raise InvalidRequest(marked("Say whom you ask, and for what, in one line each."))
         today = _now().date()
         if not today <= wanted.until <= today + dt.timedelta(days=_MOST_DAYS):
             raise InvalidRequest(

@@ -20,6 +20,7 @@ from vna.imports.keeping import TWICE, Into, Keeping, Sent, Terms
 from vna.imports.members import UNREADABLE, Member
 from vna.imports.values import Result, Taken
 from vna.ingest.outcome import AlreadyStored, Cause, Refused, Stored
+from vna.texts import marked
 
 HEAD = iso.MAGIC_AT + len(iso.MAGIC)
 """So many bytes tell what a file is."""
@@ -57,7 +58,7 @@ class Taking:
         """Take the next bytes. Raises `TooLarge`, `Unavailable`."""
         self._size += len(data)
         if self._size > self._terms.bytes:
-            raise TooLarge("An import may not hold more than that: begin another one.")
+            raise TooLarge(marked("An import may not hold more than that: begin another one."))
         if self._size - self._looked >= _LOOK_BYTES:  # others come beside it
             self._keeping.require_room(self._into.number, self._terms, coming=self._size)
             self._looked = self._size
@@ -104,7 +105,9 @@ class Taking:
     def _put_aside(self, data: bytes) -> None:
         spool = self._spool
         if spool is None or spool.size + len(data) > self._keeping.container_bytes():
-            raise TooLarge("A ZIP or ISO may not be larger than that: bring its files as a folder.")
+            raise TooLarge(
+                marked("A ZIP or ISO may not be larger than that: bring its files as a folder.")
+            )
         spool.append(data)
 
     def _one(self, sent: Sent) -> _Object:

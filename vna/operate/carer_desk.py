@@ -15,6 +15,7 @@ from vna.errors import Conflict, InvalidRequest, NotFound
 from vna.operate import carer_entries as entries
 from vna.operate.carer_book import SQL, CarerBook, Given, Named
 from vna.operate.patient_accounts import CODE_S, Holder, Issued, PatientAccounts
+from vna.texts import marked
 
 EVIDENCE = (
     *("identity", "birth-certificate", "custody", "court-order", "power-of-attorney"),
@@ -74,10 +75,12 @@ class CarerDesk:
             raise Conflict(holder.obstacle)
         shown = [one for one in EVIDENCE if one in evidence]
         if not shown or (shown == ["identity"] and relation is not Relation.TRUSTED):
-            raise InvalidRequest("Say what you were shown that gives them the right to act.")
+            raise InvalidRequest(
+                marked("Say what you were shown that gives them the right to act.")
+            )
         row = self._book.row(given, relation=relation, given_as=GivenAs.DESK, evidence=shown)
         if relation is Relation.PARENT and not self._is_minor(holder):
-            raise Conflict("This person is of age: a parent acts for a child only.")
+            raise Conflict(marked("This person is of age: a parent acts for a child only."))
 
         def work(tx: Connection) -> Issued | None:
             issued = None
@@ -98,12 +101,12 @@ class CarerDesk:
         """
         holder = self._accounts.holder(who, study)
         if not compared:
-            raise InvalidRequest("Look at a document that shows who they are.")
+            raise InvalidRequest(marked("Look at a document that shows who they are."))
 
         def work(tx: Connection) -> Issued:
             carer = self._held(tx, holder, carer_id)
             if not carer.holds:
-                raise Conflict("They may not act any more: give it to them anew.")
+                raise Conflict(marked("They may not act any more: give it to them anew."))
             account_id, login = carer.account_id, carer.login
             moved: dict[str, Any] = {"carer_id": carer_id}
             if account_id is None:
@@ -111,7 +114,9 @@ class CarerDesk:
                 moved["login"] = login
                 tx.execute(SQL.move_carer, moved)
             elif bindings.of_account(tx, account_id) is not None:
-                raise Conflict("Their account is that of a patient: its code is made there.")
+                raise Conflict(
+                    marked("Their account is that of a patient: its code is made there.")
+                )
             issued = self._issue(tx, account_id, login, who)
             self._book.tell(tx, who, "carer.code", {"carer": carer_id, "account": login})
             if carer.account_id is None:

@@ -34,6 +34,7 @@ from vna.errors import (
 )
 from vna.index import corrections, deleted
 from vna.index.corrections import Correction, Undone
+from vna.texts import marked
 
 __all__ = ["Correction", "CorrectionEngine", "Undone"]
 
@@ -135,7 +136,9 @@ class CorrectionEngine:
         issuer = issuer or self._issuer
         known = self.patient(principal, patient_id, issuer=issuer)
         if not patient_id or (known is None and "PatientName" not in (more or {})):
-            raise NotFound("There is no study of such a patient; say their name to make a new one.")
+            raise NotFound(
+                marked("There is no study of such a patient; say their name to make a new one.")
+            )
         changes = {"PatientID": patient_id, "IssuerOfPatientID": issuer}
         changes |= known or dict.fromkeys(_COPIED.values(), "")
         return self.correct(principal, study, changes | dict(more or {}), reason=reason)
@@ -167,7 +170,7 @@ class CorrectionEngine:
         if found is None or not principal.scope.covers(StudyRef(found.study)):
             raise NotFound("There is no such correction.")
         if found.undone is not None:
-            raise Conflict("This correction is undone already.")
+            raise Conflict(marked("This correction is undone already."))
         if not _WHOSE.isdisjoint(found.changes):
             self._suspend(principal, StudyRef(found.study), _OTHERS)
         args = {"correction": correction.hex(), "reason": reason.strip()}

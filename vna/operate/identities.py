@@ -35,6 +35,7 @@ from vna.patients.matching import look_at
 from vna.patients.numbers import read_issuers
 from vna.patients.proposals import Proposal
 from vna.patients.store import Case, Decision, Identity, Standing, pair_of
+from vna.texts import marked
 
 _PARTED = "Two patients were taken for one: look at what was shared of them."
 _BATCH = 200
@@ -159,7 +160,7 @@ class IdentityEngine:
 
         def put_off(tx: Connection) -> None:
             if not store.defer(tx, pair_of(one, other)):
-                raise NotFound("These two do not wait for anybody to decide.")
+                raise NotFound(marked("These two do not wait for anybody to decide."))
             detail = {"first": min(one, other).hex(), "second": max(one, other).hex()}
             event = Event(kind="identity.deferred", outcome="done", detail=detail)
             self._audit.write(tx, principal, [event])

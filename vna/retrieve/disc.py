@@ -31,6 +31,7 @@ from vna.retrieve.engine import RetrieveEngine
 from vna.retrieve.mastering import Left, Mastered, Mastering, contents_of
 from vna.retrieve.payload import Buffer, Stretch
 from vna.retrieve.render import RenderEngine
+from vna.texts import marked
 
 KIND = "disc"
 
@@ -148,7 +149,7 @@ class DiscEngine:
 
         def again(tx: Connection) -> None:
             if tx.execute(_JOBS.retry_job, (job_id,)).fetchone() is None:
-                raise Conflict("This disc is made already, or is being made.")
+                raise Conflict(marked("This disc is made already, or is being made."))
             tx.execute(_JOBS.retry_items, (job_id,))
             self._audit.write(tx, principal, [_told("disc.retried", {"job": job_id})])
 
@@ -161,7 +162,7 @@ class DiscEngine:
         refs = [StudyRef(uid(study)) for study in disc.studies]
         found = [one for one in self._found(principal, refs) if one.ref.instance in good]
         if not found:
-            raise InvalidRequest("Nothing of this disc could be read.")
+            raise InvalidRequest(marked("Nothing of this disc could be read."))
         return self._queue(principal, found, disc.share)
 
     def cancel(self, principal: Principal, job_id: int) -> None:
@@ -170,7 +171,7 @@ class DiscEngine:
 
         def end(tx: Connection) -> None:
             if tx.execute(_JOBS.cancel_job, (job_id,)).fetchone() is None:
-                raise Conflict("This disc is made already, or was given up.")
+                raise Conflict(marked("This disc is made already, or was given up."))
             self._audit.write(tx, principal, [_told("disc.cancelled", {"job": job_id})])
 
         self._database.changing(end)
@@ -183,9 +184,9 @@ class DiscEngine:
         """
         disc, items = self.one(principal, job_id)
         if disc.state is not State.DONE or disc.blob_id is None:
-            raise Conflict("This disc is not made yet.")
+            raise Conflict(marked("This disc is not made yet."))
         if not disc.is_ready:
-            raise Gone("It was kept for a while only: have it made again.")
+            raise Gone(marked("It was kept for a while only: have it made again."))
         self._require_same(principal, disc, items)
         reader = self._derivates.reader(disc.blob_id)
         detail = {"what": "disc", "job": job_id, "count": disc.objects, "size": reader.payload_len}
@@ -249,7 +250,7 @@ class DiscEngine:
         if not found:
             raise NotFound
         if len(found) > self._settings.limits.retrieve_instances:
-            raise TooLarge("A disc holds fewer objects than that.")
+            raise TooLarge(marked("A disc holds fewer objects than that."))
         return found
 
     def _queue(self, principal: Principal, found: Sequence[Located], share: int | None) -> int:
@@ -313,12 +314,14 @@ class DiscEngine:
                 if located.ref.instance in named
             ]
         if contents_of(self._retrieve, found) != disc.of:
-            raise Gone("Something on this disc was deleted or corrected since: have it made again.")
+            raise Gone(
+                marked("Something on this disc was deleted or corrected since: have it made again.")
+            )
 
     def _require_space(self, size: int) -> None:
         free = self._store.free_bytes()
         if free is not None and free[0] - size < self._settings.blobs.free_bytes:
-            raise Unavailable("There is not enough disk space to make this disc.")
+            raise Unavailable(marked("There is not enough disk space to make this disc."))
 
 
 def _may_see(principal: Principal, disc: Disc) -> bool:

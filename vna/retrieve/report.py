@@ -5,6 +5,7 @@ PS3.3 C.17.3 is a tree of content items: what it is called, its value, and what 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
@@ -25,6 +26,15 @@ _PLAIN = {
     "UIDREF": "0040A124",
 }
 _DEEPEST = 32
+_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
+_WRITTEN = {  # how a value of a VR is read, and how people write it (PS3.5 6.2)
+    "DA": (re.compile(r"(\d{4})(\d\d)(\d\d)"), r"\1-\2-\3"),
+    "TM": (re.compile(r"(\d\d)(\d\d)[\d.]*"), r"\1:\2"),
+    "DT": (
+        re.compile(r"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)[\d.]*([+-]\d{4})?"),
+        r"\1-\2-\3 \4:\5 \6",
+    ),
+}
 _HEAD = (
     ("Patient", "00100010"),
     ("Patient ID", "00100020"),
@@ -59,7 +69,7 @@ def lines(members: Mapping[str, Any], depth: int = 0) -> Iterator[Line]:
 def _value(content: Mapping[str, Any]) -> str:
     kind = text(content, _TYPE)
     if kind in _PLAIN:
-        return text(content, _PLAIN[kind])
+        return told(content, _PLAIN[kind])
     if kind == "CODE":
         return text(item(content, _CODE), _MEANING)
     if kind == "NUM":
@@ -77,6 +87,23 @@ def _value(content: Mapping[str, Any]) -> str:
     return ""
 
 
+def told(members: Mapping[str, Any], tag: str) -> str:
+    """Write the first value as people do: names without carets, days and times with their marks."""
+    found = values(members, tag)
+    if found and isinstance(found[0], dict):
+        return _person(found[0])
+    said = text(members, tag)
+    form, written = _WRITTEN.get(str(members.get(tag, {}).get("vr")), (None, ""))
+    known = form.fullmatch(said) if form else None
+    return known.expand(written).strip() if known else said
+
+
+def _person(groups: Mapping[str, Any]) -> str:
+    name = next((str(groups[one]) for one in _GROUPS if groups.get(one)), "")
+    family, _, others = name.partition("^")
+    return ", ".join(filter(None, (family.strip(), " ".join(others.replace("^", " ").split()))))
+
+
 def title_of(members: Mapping[str, Any]) -> str:
     """Name the report."""
     return text(item(members, _NAME), _MEANING) or sop_class_name(text(members, "00080016"))
@@ -85,7 +112,7 @@ def title_of(members: Mapping[str, Any]) -> str:
 def as_text(members: Mapping[str, Any]) -> str:
     """Write a report as plain lines."""
     out = [title_of(members), ""]
-    out += [f"{label}: {text(members, tag)}" for label, tag in _HEAD if text(members, tag)]
+    out += [f"{label}: {said}" for label, said in _facts(members)]
     out.append("")
     for line in lines(members):
         colon = ": " if line.name and line.value else ""
@@ -96,16 +123,17 @@ def as_text(members: Mapping[str, Any]) -> str:
 def as_html(members: Mapping[str, Any]) -> str:
     """Write a report as one HTML page without scripts, styles of others or links."""
     title = escape(title_of(members))
-    facts = "".join(
-        f"<dt>{label}</dt><dd>{escape(text(members, tag))}</dd>\n"
-        for label, tag in _HEAD
-        if text(members, tag)
-    )
+    facts = "".join(f"<dt>{label}</dt><dd>{escape(said)}</dd>\n" for label, said in _facts(members))
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f"<title>{title}</title>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n"
         f"<dl>\n{facts}</dl>\n{''.join(_listed(members, 0))}</main>\n</body>\n</html>\n"
     )
+
+
+def _facts(members: Mapping[str, Any]) -> list[tuple[str, str]]:
+    said = [(label, told(members, tag)) for label, tag in _HEAD]
+    return [(label, value) for label, value in said if value]
 
 
 def _listed(members: Mapping[str, Any], depth: int) -> Iterator[str]:

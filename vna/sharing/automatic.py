@@ -205,7 +205,7 @@ class Automation:
         def once(tx: Act, share_id: int) -> None:
             found = tx.execute(SQL.hold_auto, (due.consent_id, due.study)).fetchone()
             if found is None or found[0] != "waiting":
-                raise Conflict("It went out meanwhile.")
+                raise Conflict(marked("It went out meanwhile."))
             tx.execute(SQL.note_auto, _noted(due, "shared", share_id=share_id))
 
         self._offers.offer(system(WHO), self._offer(due, plan), also=once)

@@ -121,7 +121,9 @@ def identities_of(conn: Runs, studies: Sequence[str]) -> tuple[tuple[str, str], 
 def _require_certain(conn: Connection, studies: Sequence[str]) -> None:
     row = conn.execute(SQL.in_doubt, (Texts(studies),)).fetchone()
     if row and row[0]:
-        raise Conflict("Whose studies these are must be settled first: see `vna patient work`.")
+        raise Conflict(
+            marked("Whose studies these are must be settled first: see `vna patient work`.")
+        )
 
 
 def _facts(conn: Connection, studies: Sequence[str], kept: Iterable[Located]) -> tuple[Facts, ...]:

@@ -117,7 +117,7 @@ class ConsentTexts:
         _check_purpose(purpose)
         kept = {language: _checked(language, *said) for language, said in texts.items()}
         if not kept:
-            raise InvalidRequest("Write the text in one language at least.")
+            raise InvalidRequest(marked("Write the text in one language at least."))
 
         def work(tx: Act) -> str:
             tx.execute(SQL.hold_texts)

@@ -57,7 +57,7 @@ class Drafts:
         with self._rooms.database.reading() as conn:
             row = conn.execute(_SQL.find_draft, (draft_id, who.name)).fetchone()
         if row is None:
-            raise NotFound("This was begun too long ago: begin again.")
+            raise NotFound(marked("This was begun too long ago: begin again."))
         sealed, share_id = row
         if share_id is not None:
             return Draft(draft_id=draft_id, fields={}, share_id=share_id)
@@ -71,7 +71,7 @@ class Drafts:
         with self._rooms.database.transaction() as tx:
             kept = tx.execute(_SQL.keep_draft, (sealed, draft_id, who.name)).fetchone()
         if kept is None:
-            raise NotFound("This was begun too long ago, or sent: begin again.")
+            raise NotFound(marked("This was begun too long ago, or sent: begin again."))
 
     def sweep(self) -> None:
         """Forget those that are over."""

@@ -15,6 +15,7 @@ from vna.sharing.held import hold_share
 from vna.sharing.refusals import require_not_refused
 from vna.sharing.rooms import SQL, Act, Rooms, now
 from vna.telemetry import SHARE_ACTS
+from vna.texts import marked
 
 _MOST_REASON = 300
 _NOTICES = {"locked": "locked", "refused": "not-me"}
@@ -52,7 +53,7 @@ class Ends:
             "reason": reason,
         }
         if tx.execute(SQL.end_share, ended).fetchone() is None:
-            raise Conflict("This share was revoked before.")
+            raise Conflict(marked("This share was revoked before."))
         tx.write_down(records.SHARE_END, {"share": share_id}, ended, who.name)
         grants = [row[0] for row in tx.execute(SQL.grants_of, (share_id,)).fetchall()]
         self._out(tx, grants)
@@ -116,11 +117,11 @@ class Ends:
             if share.consent_id is not None:
                 row = tx.execute(SQL.consent_state, (share.consent_id,)).fetchone()
                 if row is None or not row[0]:
-                    raise Conflict("The consent this rests on does not hold: share anew.")
+                    raise Conflict(marked("The consent this rests on does not hold: share anew."))
             require_not_refused(tx, share)
             said = {"share_id": share_id}
             if tx.execute(SQL.reinstate_share, said).fetchone() is None:
-                raise Conflict("This share is not suspended.")
+                raise Conflict(marked("This share is not suspended."))
             tx.write_down(records.SHARE_HOLD, {"share": share_id}, said, who.name)
             told = Event(kind="share.reinstated", outcome="done", detail={"share": share_id})
             self._rooms.tell(tx, who, told)
@@ -148,4 +149,4 @@ def suspend(rooms: Rooms, tx: Act, who: Principal, share_ids: Sequence[int], rea
 def check_reason(reason: str) -> None:
     """Refuse to end something without a word. Raises `InvalidRequest`."""
     if not 0 < len(reason.strip()) <= _MOST_REASON:
-        raise InvalidRequest("Say why, in a sentence: it stands in the trail.")
+        raise InvalidRequest(marked("Say why, in a sentence: it stands in the trail."))

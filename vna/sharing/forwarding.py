@@ -17,8 +17,10 @@ from vna.sharing.rooms import SQL, Act, Rooms, now
 from vna.sharing.rules import check_ways
 from vna.sharing.values import Forward, GrantSummary, Guest, Offered, Protection
 from vna.telemetry import SHARE_ACTS
+from vna.texts import marked
 
 MOST_DEPTH = 3
+_TO_MANY = marked("This was given on to many already: take some back first.")
 _MOST_CHILDREN = 50
 
 
@@ -49,11 +51,11 @@ class Forwarding:
             tx.execute(SQL.hold_share, (guest.share_id,))
             parent = hold_grant(tx, guest.grant_id)
             if parent.why is not None or not parent.holds_forward:
-                raise NotPermitted("This may not be given on.")
+                raise NotPermitted(marked("This may not be given on."))
             if parent.depth >= MOST_DEPTH:
-                raise NotPermitted("This was given on often enough: ask who it came from.")
+                raise NotPermitted(marked("This was given on often enough: ask who it came from."))
             if _children(tx, guest.grant_id) >= _MOST_CHILDREN:
-                raise NotPermitted("This was given on to many already: take some back first.")
+                raise NotPermitted(_TO_MANY)
             terms = granting.terms_of(
                 offer,
                 share_id=guest.share_id,
@@ -121,7 +123,7 @@ class Forwarding:
         with self._rooms.database.reading() as conn:
             row = conn.execute(SQL.half_of, (digest(session),)).fetchone()
         if row is None:
-            raise NotAuthenticated("This session is over; open the link again.")
+            raise NotAuthenticated(marked("This session is over; open the link again."))
         return shares.open_half(session, bytes(row[0]), KEY)
 
 
@@ -129,13 +131,13 @@ def _check(guest: Guest, offer: Forward) -> None:
     """Refuse what is more than the guest has. Raises `NotPermitted`, `NotFound`."""
     share = guest.share
     if not share.forward:
-        raise NotPermitted("This may not be given on.")
+        raise NotPermitted(marked("This may not be given on."))
     if (offer.reports and not share.reports) or (offer.download and not share.download):
-        raise NotPermitted("You cannot allow what you may not do yourself.")
+        raise NotPermitted(marked("You cannot allow what you may not do yourself."))
     if offer.until > share.until:
-        raise InvalidRequest("This cannot be given on for longer than you have it.")
+        raise InvalidRequest(marked("This cannot be given on for longer than you have it."))
     if offer.to is None and Protection.PASSCODE not in offer.proof:
-        raise InvalidRequest("A link that is handed over needs a passcode.")
+        raise InvalidRequest(marked("A link that is handed over needs a passcode."))
     refs: list[Ref] = [*offer.studies, *offer.series]
     if not all(guest.principal.scope.touches(ref) for ref in refs):
         raise NotFound

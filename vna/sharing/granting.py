@@ -19,6 +19,7 @@ from vna.sharing.ids import new_id
 from vna.sharing.keys import Made
 from vna.sharing.rooms import SQL, Act, Rooms, Runs, now
 from vna.sharing.values import Confirmed, Forward, Offer, Person, Protection, Recipient
+from vna.texts import marked
 
 Part = tuple[str, str | None]
 """A study, or a series of one."""
@@ -124,7 +125,7 @@ def renew(tx: Act, row: dict[str, Any], actor: str) -> None:
 
 def _write(tx: Act, statement: LiteralString, row: dict[str, Any], actor: str) -> None:
     if tx.execute(statement, row).fetchone() is None:
-        raise Conflict("This grant was changed at the same moment; look at it again.")
+        raise Conflict(marked("This grant was changed at the same moment; look at it again."))
     target = {"share": row["share_id"], "grant": row["grant_id"]}
     tx.write_down(records.GRANT, target, row, actor)
 
@@ -221,7 +222,7 @@ def channel_id(rooms: Rooms, tx: Act, to: Channel, actor: str) -> int:
             tx.write_down(records.CHANNEL, {"channel": fresh}, new, actor)
         row = tx.execute(SQL.find_channel, asked).fetchone()
     if row is None or row[1] in ("replaced", "revoked"):
-        raise Conflict("This address was given up by its owner; ask for another one.")
+        raise Conflict(marked("This address was given up by its owner; ask for another one."))
     return int(row[0])
 
 
@@ -229,7 +230,7 @@ def open_channel(rooms: Rooms, tx: Runs, number: int) -> Channel:
     """Read a channel to write to it."""
     row = tx.execute(SQL.open_channel, (number,)).fetchone()
     if row is None:
-        raise Conflict("The address is not there any more.")
+        raise Conflict(marked("The address is not there any more."))
     return Channel(row[1], rooms.keys.unseal(_CHANNEL, row[0], row[2]).decode())
 
 
@@ -277,7 +278,7 @@ def _open_under(rooms: Rooms, purpose: bytes, share_id: int, sealed: bytes) -> b
     try:
         under = _study_keys(rooms, named)
     except Gone as exc:
-        raise Conflict("A study of this share was deleted for good: share anew.") from exc
+        raise Conflict(marked("A study of this share was deleted for good: share anew.")) from exc
     return rooms.keys.unseal(purpose, share_id, sealed[end:], under=under)
 
 
@@ -337,4 +338,4 @@ def _free_printed(rooms: Rooms) -> str:
             row = conn.execute(SQL.is_printed_taken, (shares.printed_parts(code)[0],)).fetchone()
             if row is not None and not row[0]:
                 return code
-    raise Conflict("There are too many printed codes; revoke old ones.")
+    raise Conflict(marked("There are too many printed codes; revoke old ones."))

@@ -34,6 +34,7 @@ from vna.sharing.values import (
 )
 from vna.sharing.visible import scope_of, series_of
 from vna.telemetry import SHARE_ACTS
+from vna.texts import marked
 
 BELIEVED_S = 0.5
 TOUCH_S = 30.0
@@ -263,7 +264,7 @@ class Guests:
         with self._rooms.database.transaction() as tx:
             row = tx.execute(SQL.half_of, (digest(secret),)).fetchone()
             if row is None:
-                raise NotAuthenticated("This session is over; open the link again.")
+                raise NotAuthenticated(marked("This session is over; open the link again."))
             share_key = shares.open_half(secret, bytes(row[0]), KEY)
             made = new_secret()
             half = shares.seal_half(made, share_key, KEY)
@@ -274,7 +275,7 @@ class Guests:
         """Say who a cookie stands for. Raises `NotAuthenticated`."""
         guest = self.resume(secret)
         if guest is None:
-            raise NotAuthenticated("This session is over; open the link again.")
+            raise NotAuthenticated(marked("This session is over; open the link again."))
         return guest
 
     def _who(self, sort: str, statement: Any, secret: str) -> Guest | None:

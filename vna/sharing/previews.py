@@ -11,6 +11,7 @@ from vna.sharing.held import ShareRow, hold_share
 from vna.sharing.rooms import SQL, Act, Rooms
 from vna.sharing.values import Preview, PreviewStudy, Protection
 from vna.sharing.visible import visible_series
+from vna.texts import marked
 
 _BATCH = 1000
 NO_SHARE = -1
@@ -58,7 +59,7 @@ class Previews:
             if len(rows) < _BATCH:
                 break
         if not count:
-            raise Conflict("There is nothing in this share.")
+            raise Conflict(marked("There is nothing in this share."))
 
     def _studies(self, share: ShareRow) -> tuple[PreviewStudy, ...]:
         with self._rooms.database.reading() as conn:
@@ -81,5 +82,5 @@ def _held(tx: Act, who: Principal, share_id: int) -> tuple[ShareRow, list[frozen
     share = hold_share(tx, who, share_id)
     rows = tx.execute(SQL.proofs_of, (share_id,)).fetchall()
     if not rows:
-        raise Conflict("Nobody can open this share: no grant of it holds.")
+        raise Conflict(marked("Nobody can open this share: no grant of it holds."))
     return share, [frozenset(Protection(way) for way in row[0]) for row in rows]

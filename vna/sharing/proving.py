@@ -22,6 +22,7 @@ from vna.sharing.held import hold_grant
 from vna.sharing.rooms import SQL, Act, Rooms, guest_named
 from vna.sharing.values import Guest, Level, Protection, Reason, Refused, Sent, Wrong
 from vna.telemetry import SHARE_ACTS
+from vna.texts import marked
 
 CODE_MINUTES = 10
 _WAIT_S = 30
@@ -79,7 +80,9 @@ class Proving:
             if age_s is not None and age_s < _WAIT_S and until is not None:
                 return Sent(masked=to.masked(), until=until, wait_s=_WAIT_S - int(age_s))
             if hour >= _OF_GRANT_HOUR or day >= _OF_GRANT_DAY or of_channel >= _OF_CHANNEL:
-                raise TooMany("Too many codes were sent there; wait, or ask who sent you the link.")
+                raise TooMany(
+                    marked("Too many codes were sent there; wait, or ask who sent you the link.")
+                )
             return self._send(tx, proof, way, to)
 
         sent = self._rooms.act(work)
@@ -179,7 +182,7 @@ class Proving:
         if not proof.needs(Protection.PASSCODE):
             return None
         if tx.execute(SQL.charge_try, (proof.grant_id,)).fetchone() is None:
-            raise TooMany("Too many tries are under way; wait for their answers.")
+            raise TooMany(marked("Too many tries are under way; wait for their answers."))
         return proof
 
     # ---- both ------------------------------------------------------------------------------
@@ -220,5 +223,5 @@ class Proving:
         asked = {"secret_hash": hashed, "idle_s": self._rooms.settings.sharing.idle_s}
         row = tx.execute(SQL.proof_of, asked).fetchone()
         if row is None:
-            raise NotAuthenticated("This session is over; open the link again.")
+            raise NotAuthenticated(marked("This session is over; open the link again."))
         return _Proof._make(row)

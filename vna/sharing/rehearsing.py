@@ -14,6 +14,7 @@ from vna.sharing.previews import NO_SHARE
 from vna.sharing.rooms import Rooms
 from vna.sharing.values import Offer, Preview, PreviewStudy
 from vna.sharing.visible import visible_series
+from vna.texts import marked
 
 _NONE = ""
 
@@ -48,7 +49,7 @@ class Rehearsals:
         root = shares.link_root(made.secret)
         share_key = keys.open(root, made.link_wrap, made.pepper, stretched=stretched)
         if share_key is None:
-            raise Conflict("The link would not open: try again, or ask for help.")
+            raise Conflict(marked("The link would not open: try again, or ask for help."))
         for item in prepared.items:
             shares.unwrap(share_key, item.data_key)
 

@@ -19,6 +19,7 @@ from vna.sharing.rooms import SQL, Act, Rooms, now
 from vna.sharing.rules import are_one, check_compared, default_until
 from vna.sharing.values import Confirmed, Offered, Purpose
 from vna.telemetry import SHARE_ACTS
+from vna.texts import marked
 
 _TICK = dt.timedelta(microseconds=1)  # later than the one before, whatever the clocks say
 
@@ -69,12 +70,12 @@ class Renewals:
         """Let a share end later; see `SharingEngine.extend`."""
         most = now() + dt.timedelta(days=self._rooms.settings.sharing.most_days)
         if not now() < until <= most:
-            raise InvalidRequest("A share ends in the future, and within the longest time.")
+            raise InvalidRequest(marked("A share ends in the future, and within the longest time."))
 
         def work(tx: Act) -> None:
             share = hold_share(tx, who, share_id)
             if share.state in ("revoked", "suspended"):
-                raise Conflict("This share does not hold any more.")
+                raise Conflict(marked("This share does not hold any more."))
             require_not_refused(tx, share)
             self._extend(tx, who, share, until)
 
@@ -98,7 +99,9 @@ class Renewals:
             self._extend(tx, who, share, until)
             grant, share = hold_both(tx, who, grant_id)
             if grant.why not in (None, "locked"):
-                raise Conflict("What this rests on, or was given on from, has ended as well.")
+                raise Conflict(
+                    marked("What this rests on, or was given on from, has ended as well.")
+                )
         self._reissue(tx, who, grant, share, another=second, made=made)
         is_handed = grant.to_channel is None or grant.is_printed
         return Offered(
@@ -218,13 +221,15 @@ def _row(grant: GrantRow, made: Made, *, by_channel: int | None, is_sent: bool) 
 
 def _check_second(grant: GrantRow, to: Channel | None, by: Channel) -> None:
     if by.kind not in grant.proof:
-        raise InvalidRequest("No code of this grant goes that way.")
+        raise InvalidRequest(marked("No code of this grant goes that way."))
     if to is not None and are_one(to, by):
-        raise InvalidRequest("Link and code must not end up in the same mailbox or telephone.")
+        raise InvalidRequest(
+            marked("Link and code must not end up in the same mailbox or telephone.")
+        )
 
 
 def _require_renewable(grant: GrantRow, *, only_locked: bool) -> None:
     if only_locked and grant.state != "locked":
-        raise Conflict("This grant is not locked.")
+        raise Conflict(marked("This grant is not locked."))
     if grant.state in ("revoked", "refused") or grant.why not in (None, "expired", "locked"):
-        raise Conflict("This does not hold any more: share anew.")
+        raise Conflict(marked("This does not hold any more: share anew."))

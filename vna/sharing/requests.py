@@ -163,7 +163,7 @@ class PatientRequests:
         for ref in wish.studies:
             require(who, Action.SHARE_OWN, ref)
         if wish.share_id is not None and self._own.detail(who, wish.share_id).share.is_own:
-            raise Conflict("This share is yours: you can stop it yourself, at once.")
+            raise Conflict(marked("This share is yours: you can stop it yourself, at once."))
         with self._rooms.database.reading() as conn:
             row = conn.execute(_SQL.count_own_open, (who.name,)).fetchone()
         if row is not None and row[0] >= MOST_OPEN:
@@ -211,7 +211,7 @@ class PatientRequests:
         def work(tx: Act) -> None:
             found = tx.execute(_SQL.end_request, row).fetchone()
             if found is None:
-                raise Conflict("This request was answered or taken back before.")
+                raise Conflict(marked("This request was answered or taken back before."))
             number, notify, language = found
             tx.write_down(records.REQUEST_END, {"request": request_id}, row, who.name)
             detail = {"asked": number, "state": state.value, "refusal": row["refusal"]}

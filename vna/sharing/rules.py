@@ -70,7 +70,7 @@ class Limits:
 def check_offer(offer: Offer, settings: Sharing, now: dt.datetime) -> None:
     """Refuse an offer that must not be made. Raises `InvalidRequest`."""
     if not (offer.studies or offer.series or offer.instances):
-        raise InvalidRequest("Choose at least one study, series or image.")
+        raise InvalidRequest(marked("Choose at least one study, series or image."))
     if Confirmed.ACCOUNT not in offer.person.confirmed:
         check_compared(offer.person.confirmed)
     if offer.consent_id is None and offer.legal_basis is None:
@@ -83,7 +83,7 @@ def check_offer(offer: Offer, settings: Sharing, now: dt.datetime) -> None:
         raise InvalidRequest("Say whose images these are.")
     if offer.to is None and not offer.printed and Protection.PASSCODE not in offer.proof:
         # what is handed over by hand is handed over with something that is told
-        raise InvalidRequest("A link that is handed over needs a passcode, or is printed.")
+        raise InvalidRequest(marked("A link that is handed over needs a passcode, or is printed."))
     check_ways(offer, settings, now)
 
 
@@ -98,14 +98,14 @@ def check_compared(confirmed: frozenset[Confirmed]) -> None:
 def check_ways(offer: Offer | Forward, settings: Sharing, now: dt.datetime) -> None:
     """Refuse a protection that is none, two ways that are one. Raises `InvalidRequest`."""
     if not offer.proof:
-        raise InvalidRequest("A link alone is no protection: ask for a code or a passcode.")
+        raise InvalidRequest(marked("A link alone is no protection: ask for a code or a passcode."))
     coded = [kind for way, kind in _CODED.items() if way in offer.proof]
     if len(coded) > 1:
-        raise InvalidRequest("A code goes by SMS or by e-mail, not by both.")
+        raise InvalidRequest(marked("A code goes by SMS or by e-mail, not by both."))
     if coded and (offer.by is None or offer.by.kind != coded[0]):
-        raise InvalidRequest("Say where the code is to go, by the way it is to go.")
+        raise InvalidRequest(marked("Say where the code is to go, by the way it is to go."))
     if not coded and offer.by is not None:
-        raise InvalidRequest("There is no code to be sent there.")
+        raise InvalidRequest(marked("There is no code to be sent there."))
     if offer.to is not None and offer.by is not None and are_one(offer.to, offer.by):
         raise InvalidRequest(
             marked("Link and code must not end up in the same mailbox or telephone.")
@@ -115,7 +115,7 @@ def check_ways(offer: Offer | Forward, settings: Sharing, now: dt.datetime) -> N
     if not now < offer.until <= now + dt.timedelta(days=settings.most_days):
         raise InvalidRequest(f"A share ends within {settings.most_days:g} days.")
     if not 0 < len(offer.recipient.name.strip()) <= MOST_NAME:
-        raise InvalidRequest("Say to whom the images are given.")
+        raise InvalidRequest(marked("Say to whom the images are given."))
     if len(offer.recipient.organisation) > MOST_NAME:
         raise InvalidRequest("The name of an organisation is shorter than that.")
     if not _LANGUAGE.fullmatch(offer.language):
@@ -135,11 +135,11 @@ def check_consents(offer: Offer, consents: Iterable[Limits], studies: Sequence[F
         return
     named = next((one for one in valid if one.consent_id == offer.consent_id), None)
     if named is None or not named.allowed:
-        raise Conflict("This consent is not one of this person's that is valid now.")
+        raise Conflict(marked("This consent is not one of this person's that is valid now."))
     if named.purpose != _PURPOSES[offer.purpose]:
-        raise Conflict("This consent was given for another purpose.")
+        raise Conflict(marked("This consent was given for another purpose."))
     if not all(covers(named, study) for study in studies):
-        raise Conflict("This consent does not cover all that was chosen.")
+        raise Conflict(marked("This consent does not cover all that was chosen."))
 
 
 def check_refusals(purpose: Purpose, consents: Iterable[Limits], studies: Sequence[Facts]) -> None:

@@ -125,17 +125,17 @@ class Sendings:
         """
         guest = self._guests.require(session)
         if not may_send(guest):
-            raise NotPermitted("This may not be sent on to an archive.")
+            raise NotPermitted(marked("This may not be sent on to an archive."))
         sending_id = new_id()
 
         def work(tx: Act) -> int:
             tx.execute(SQL.hold_share, (guest.share_id,))
             standing = hold_grant(tx, guest.grant_id)
             if standing.why is not None or not standing.holds_download:
-                raise NotPermitted("This may not be sent on to an archive.")
+                raise NotPermitted(marked("This may not be sent on to an archive."))
             to = next((one for one in _offered(tx.tx) if one.key == key), None)
             if to is None:
-                raise NotFound("This archive is not among those offered.")
+                raise NotFound(marked("This archive is not among those offered."))
             _require_room(_listed(tx.tx, guest.share_id, guest.grant_id), to)
             subjects = self._subjects(tx.tx, guest)
             self._queue(tx.tx, guest, to, sending_id, subjects)
@@ -184,7 +184,7 @@ class Sendings:
         if len(found) > most:
             raise TooLarge(f"More than {most} images are too many at a time.")
         if not found:
-            raise NotFound("There is nothing here that can be sent.")
+            raise NotFound(marked("There is nothing here that can be sent."))
         return found
 
     def _queue(

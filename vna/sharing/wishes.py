@@ -112,7 +112,7 @@ def check_wish(wish: Wish) -> None:
     if len(wish.studies) > _MOST_STUDIES:
         raise InvalidRequest(f"A request is about {_MOST_STUDIES} examinations at most.")
     if (wish.kind is Kind.STOP) != (wish.share_id is not None):
-        raise InvalidRequest("Say which share is to be stopped.")
+        raise InvalidRequest(marked("Say which share is to be stopped."))
     if not 0 < len(wish.person.name.strip()) <= MOST_NAME:
         raise InvalidRequest("A request is somebody's: their name is missing.")
     if wish.language not in languages():
@@ -123,7 +123,7 @@ def check_answer(answer: Answer) -> None:
     """Refuse an answer nobody could understand. Raises `InvalidRequest`."""
     check_words(answer.words)
     if answer.refusal is not None and not answer.words.strip():
-        raise InvalidRequest("Say in a sentence why it is refused: the patient reads it.")
+        raise InvalidRequest(marked("Say in a sentence why it is refused: the patient reads it."))
 
 
 def check_words(words: str) -> None:

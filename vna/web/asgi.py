@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ from vna.web.exchange import ROOT, URI_ROOT, Counter
 from vna.web.identity import Identity
 from vna.web.portal import guest_site
 from vna.web.portal.routes import routes as portal
+from vna.web.portal.unknown import Unknown, is_for_people, unknown
 from vna.web.proxies import Proxies
 from vna.web.standing import Standing
 from vna.web.threads import Threads
@@ -116,7 +117,11 @@ def _site(counter: Counter, routes: Sequence[Route]) -> Starlette:
 
     return Starlette(
         routes=routes,
-        exception_handlers={HTTPException: _http_error, VNAError: _error, Exception: _error},
+        exception_handlers={
+            HTTPException: _http_error(unknown(counter.engines.settings)),
+            VNAError: _error,
+            Exception: _error,
+        },
         lifespan=lifespan,
     )
 
@@ -133,16 +138,24 @@ def serve(
     server.run(create(engines), settings.http, sock, stop=stop, tls=tls)
 
 
-async def _http_error(_request: Request, exc: Exception) -> Response:
-    """What Starlette's own routing refuses: no such path, or no such method."""
-    status = exc.status_code if isinstance(exc, HTTPException) else 500
-    if status == 404:
-        return _response(*problems.answer(NotFound(), "unknown"))
-    fields = [
-        (k.lower().encode(), v.encode()) for k, v in (getattr(exc, "headers", None) or {}).items()
-    ]
-    content = problems.body(status, "MethodNotAllowed", "This resource does not know that method.")
-    return _response(status, fields, content)
+def _http_error(show: Unknown) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """Answer what Starlette's own routing refuses: no such path, or no such method."""
+
+    async def answer(request: Request, exc: Exception) -> Response:
+        status = exc.status_code if isinstance(exc, HTTPException) else 500
+        fields = (getattr(exc, "headers", None) or {}).items()
+        if status in (404, 405) and is_for_people(request):
+            found = show(request, status)
+            found.headers.update({name.lower(): value for name, value in fields})
+            return found
+        if status == 404:
+            return _response(*problems.answer(NotFound(), "unknown"))
+        content = problems.body(
+            status, "MethodNotAllowed", "This resource does not know that method."
+        )
+        return _response(status, [(k.lower().encode(), v.encode()) for k, v in fields], content)
+
+    return answer
 
 
 async def _error(_request: Request, exc: Exception) -> Response:

@@ -19,6 +19,7 @@ from starlette.types import Scope
 from vna.access.principal import Kind, Principal, developer
 from vna.access.sessions import Visitor
 from vna.errors import NotAuthenticated, NotPermitted, TooMany
+from vna.texts import marked
 from vna.web.proxies import CERTIFICATE
 from vna.web.threads import Threads
 
@@ -247,7 +248,7 @@ def require_own_origin(scope: Scope) -> None:
             name == b"sec-fetch-site" and value not in (b"same-origin", b"none")
         )
         if foreign:
-            raise NotPermitted("This came from another site.")
+            raise NotPermitted(marked("This came from another site."))
 
 
 @functools.lru_cache(maxsize=1024)

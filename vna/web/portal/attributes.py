@@ -60,6 +60,12 @@ def _text(value: Any) -> str:  # a value of DICOM JSON
     return str(value)
 
 
+def person(name: str) -> str:
+    """Write a Person Name of all its groups by the first that says something (PS3.5 6.2.1)."""
+    groups = (shown({"Alphabetic": group}) for group in name.split("="))
+    return next(filter(None, groups), "")
+
+
 def as_date(text: str) -> str:
     """Write a DICOM date as year-month-day; what is none stays as it is."""
     return f"{text[:4]}-{text[4:6]}-{text[6:8]}" if len(text) == 8 and text.isdigit() else text

@@ -67,7 +67,7 @@ def whom(fields: Mapping[str, str], issuer: str) -> Whom:
     if not found.patient:
         raise InvalidRequest(marked("Type the Patient ID."))
     if any(len(value) > 200 or "\x00" in value for value in found.fields().values()):
-        raise InvalidRequest("That is longer than any name or number.")
+        raise InvalidRequest(marked("That is longer than any name or number."))
     return found
 
 

@@ -22,9 +22,9 @@ from vna.query.keys import from_parameters
 from vna.texts import marked
 from vna.web import problems
 from vna.web.exchange import Counter
-from vna.web.portal.attributes import as_date
+from vna.web.portal.attributes import as_date, person
 from vna.web.portal.guard import Visit, guarded
-from vna.web.portal.pages import Pages, person
+from vna.web.portal.pages import Pages
 from vna.web.portal.study import find
 
 NAMES = {

@@ -11,6 +11,7 @@ from vna.dicom.refs import StudyRef, uid
 from vna.errors import NotFound
 from vna.retrieve.disc import Disc, Item
 from vna.retrieve.papers import Printed, papers
+from vna.texts import marked
 from vna.web.exchange import Counter
 from vna.web.portal import study
 from vna.web.portal.guard import Page, Visit, guarded
@@ -99,7 +100,7 @@ async def _papers(visit: Visit) -> Response:
 
 def _printed(disc: Disc, shown: Study | None) -> Printed:
     if shown is None:
-        raise NotFound("What is on this disc is no longer held.")
+        raise NotFound(marked("What is on this disc is no longer held."))
     return Printed(
         number=disc.job_id,
         patient=shown.name or "No name",

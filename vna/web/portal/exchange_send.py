@@ -14,6 +14,7 @@ from vna.errors import Conflict, InvalidRequest, NotAuthenticated, TooLarge, Too
 from vna.imports.exchanges import Parcel, Party, Side, Standing
 from vna.imports.guest_senders import AGAIN_S, CODE_MINUTES, GuestSenders
 from vna.imports.taking import Taking
+from vna.texts import marked
 from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.portal import files
@@ -216,7 +217,7 @@ async def _form(call: Handover) -> Response:
 def _into(call: Handover) -> Into:
     number = call.exchange.import_number
     if number is None:
-        raise Conflict("The code that was mailed to you comes first.")
+        raise Conflict(marked("The code that was mailed to you comes first."))
 
     async def stands() -> bool:
         party = await resumed(call)

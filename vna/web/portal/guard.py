@@ -23,7 +23,7 @@ from vna.access.policy import require
 from vna.access.principal import Action, Principal
 from vna.access.sessions import Browser, Level, Visitor
 from vna.errors import InvalidRequest, NotPermitted, NotProven, TooLarge, Unavailable, VNAError
-from vna.texts import Texts, chosen
+from vna.texts import Texts, chosen, marked
 from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.identity import (
@@ -41,6 +41,7 @@ T = TypeVar("T")
 _MOST_BYTES = 16384
 _MOST_FIELDS = 20
 _MOST_WAITING = 32  # for a hash of a passphrase
+_TOO_OLD = marked("This form is too old; go back, load the page again, and repeat.")
 _NEXT = re.compile(r"/viewer/viewer\?StudyInstanceUIDs=[0-9.]{1,64}", re.ASCII)
 
 # where somebody goes on who came so far
@@ -109,7 +110,7 @@ class Visit:
 
     def told(self, exc: VNAError) -> str:
         """Say an error in the language of the browser; to a patient in plain words."""
-        if not self.is_patient:
+        if not self.is_patient or str(exc) == _TOO_OLD:  # the page is theirs, and to be repeated
             return self.said(exc)
         _ = Texts(self.language()).gettext
         by_status = {
@@ -211,14 +212,14 @@ class Visit:
         """Run what costs a hash, one after the other. Raises `Unavailable` when too many wait."""
         hashes = self.counter.threads.hashes
         if hashes.under_way >= _MOST_WAITING:
-            raise Unavailable("Too many people sign in at once; try again in a moment.")
+            raise Unavailable(marked("Too many people sign in at once; try again in a moment."))
         return await hashes.call(work)
 
     def require_own(self, token: str) -> None:
         """Make sure that a page of ours sent this. Raises `NotPermitted`."""
         require_own_origin(self.request.scope)
         if self.is_new or not forms.is_token(self.secret, token):
-            raise NotPermitted("This form is too old; go back, load the page again, and repeat.")
+            raise NotPermitted(_TOO_OLD)
 
     async def _body(self, most: int = _MOST_BYTES) -> bytes:
         body = bytearray()

@@ -36,7 +36,7 @@ def routes(counter: Counter, pages: Pages) -> list[Route]:
 
 async def _login(visit: Visit) -> Response:
     if visit.request.method != "POST":
-        return _shown(visit, "login.html", visit.request.query_params.get("next", ""))
+        return _shown(visit, "login.html", visit.request.query_params.get("next", ""), login="")
     form = await visit.form()
     goes_on = next_of(form.get("next", ""))
     try:
@@ -46,7 +46,7 @@ async def _login(visit: Visit) -> Response:
             )
         )
     except (NotAuthenticated, TooMany) as exc:
-        return _shown(visit, "login.html", goes_on, exc)
+        return _shown(visit, "login.html", goes_on, exc, login=form.get("login", ""))
     more = f"?next={goes_on}" if goes_on != "/" else ""
     return visit.go(f"/login/factor{more}", cookie=cookie)
 
@@ -111,4 +111,5 @@ def _shown(
     trouble = visit.said(exc) if exc is not None else None
     sso = visit.people.federation.shown_as
     shown |= {"sso": sso, "next": next_of(goes_on), "language": visit.language()}
+    shown["site"] = visit.counter.engines.settings.site
     return visit.show(page, status=status, trouble=trouble, **shown)

@@ -39,7 +39,10 @@ async def _account(call: Mine) -> Response:
     return await _shown(call)
 
 
-async def _shown(call: Mine, exc: VNAError | None = None) -> Response:
+async def _shown(
+    call: Mine, exc: VNAError | None = None, refused: tuple[str, str] = ("", "")
+) -> Response:
+    """Show the page; `refused` is the kind of an address that was not taken, and the address."""
     people, account_id = call.people, call.account_id
     account = await call.hop(lambda: people.accounts.of(account_id))
     sessions = await call.hop(lambda: people.sessions.all(account_id))
@@ -54,6 +57,7 @@ async def _shown(call: Mine, exc: VNAError | None = None) -> Response:
         trouble=None if exc is None else call.said(exc),
         contacts={one.kind: one for one in contacts},
         changes={one.kind: one for one in changes},
+        typed=dict([refused]),
         hold_hours=hold_hours(call.counter.engines.settings),
         code_opens=await call.hop(lambda: accounts.own.held_code(account_id)),
         account=account,
@@ -88,7 +92,7 @@ async def _contact(call: Mine) -> Response:
     except NotProven:
         raise
     except (InvalidRequest, NotAuthenticated, NotFound, Conflict, TooMany) as exc:
-        return await _shown(call, exc)
+        return await _shown(call, exc, (kind, typed) if form.get("act") == "begin" else ("", ""))
     return call.go(f"{_HERE}#contacts")
 
 

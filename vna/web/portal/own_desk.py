@@ -21,7 +21,7 @@ from vna.operate.patient_accounts import Holder, Issued
 from vna.texts import ENGLISH, Texts, languages, marked
 from vna.web import problems
 from vna.web.exchange import Counter
-from vna.web.portal.attributes import shown
+from vna.web.portal.attributes import person
 from vna.web.portal.guard import Visit, guarded
 from vna.web.portal.numbers import is_number
 from vna.web.portal.pages import Pages
@@ -121,7 +121,7 @@ def _compared(holder: Holder) -> list[tuple[str, str, str]]:
     """Say what can be compared with the person: field, what it is called, what the archive has."""
     one = holder.one
     held = [
-        ("name", marked("Name"), shown({"Alphabetic": one.said.name.partition("=")[0]})),
+        ("name", marked("Name"), person(one.said.name)),
         ("birth-date", marked("Date of birth"), str(one.said.born or "")),
         ("patient-id", marked("Patient ID"), one.patient_id),
         ("address", marked("Address, as they say it and as your records have it"), ""),
@@ -149,7 +149,7 @@ async def _sheet(visit: Visit) -> Response:
     form = await visit.form()
     code, login = form.get("code", ""), form.get("login", "")
     if not _CODE.fullmatch(code) or not _LOGIN.fullmatch(login):
-        raise InvalidRequest("This code is none of ours: make a new one.")
+        raise InvalidRequest(marked("This code is none of ours: make a new one."))
     where = f"{visit.counter.engines.sharing.origin()}/my/start"
     sheet = CodeSheet(
         code=code,
@@ -183,4 +183,4 @@ def _day(form: dict[str, str]) -> dt.date:
     try:
         return dt.date.fromisoformat(form.get("until", ""))
     except ValueError as exc:
-        raise InvalidRequest("This code is none of ours: make a new one.") from exc
+        raise InvalidRequest(marked("This code is none of ours: make a new one.")) from exc

@@ -25,6 +25,7 @@ from vna.texts import Texts, languages, marked
 from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.portal import viewing
+from vna.web.portal.attributes import person
 from vna.web.portal.enrol import picture
 from vna.web.portal.numbers import number_in
 from vna.web.portal.own import Mine, mine
@@ -42,7 +43,7 @@ from vna.web.portal.own_share_form import (
     check,
     offer_of,
 )
-from vna.web.portal.pages import Pages, person
+from vna.web.portal.pages import Pages
 
 T = TypeVar("T")
 

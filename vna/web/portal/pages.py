@@ -12,8 +12,7 @@ from jinja2.runtime import Context
 from starlette.responses import Response
 
 from vna.texts import ENGLISH, Texts, marked
-from vna.web.portal.attributes import shown as read
-from vna.web.portal.attributes import straight
+from vna.web.portal.attributes import person, straight
 
 _HERE = Path(__file__).parent
 _POLICY = (
@@ -38,6 +37,24 @@ WAYS = (  # what staff.html calls them, where it names no more than a word
     marked("Reviews"),
 )
 
+REFUSALS = (  # what `vna.errors` says where nothing more is known
+    marked("The archive could not do this."),
+    marked("The request is not well formed."),
+    marked("A UID must be 1 to 64 characters of digits and dots."),
+    marked("Sign in to go on."),
+    marked("Show a second factor again to go on."),
+    marked("This is not permitted."),
+    marked("There were too many tries; wait a quarter of an hour."),
+    marked("There is nothing here under that name."),
+    marked("What was here has been deleted."),
+    marked("The request contradicts what the archive holds."),
+    marked("A limit of the archive was passed."),
+    marked("The archive cannot do this now; try again later."),
+    marked("The index database is busy with the same records; try again."),
+    marked("Whether the change was made is not known; ask before trying again."),
+    marked("Stored bytes do not verify; they are not served."),
+)
+
 # the first sign found counts: Edge calls itself Chrome, and Chrome Safari
 _BROWSERS = (
     ("Edg", "Edge"), ("Firefox", "Firefox"), ("Chrome", "Chrome"), ("Safari", "Safari")
@@ -46,6 +63,8 @@ _SYSTEMS = (
     ("Android", "Android"), ("iPhone", "iPhone"), ("iPad", "iPad"), ("Windows", "Windows"),
     ("Mac OS", "macOS"), ("Linux", "Linux"),
 )  # fmt: skip
+_ANY_BROWSER = marked("a browser")
+_BROWSER_ON = marked("%(browser)s on %(system)s")
 
 
 class Pages:
@@ -93,16 +112,13 @@ def _ngettext(context: Context, one: str, many: str, count: int) -> str:
     return str(context["texts"].ngettext(one, many, count))
 
 
-def person(name: str) -> str:
-    """Write a Person Name as people do, by its first group (PS3.5 6.2.1)."""
-    return read({"Alphabetic": name.partition("=")[0]})
-
-
-def browser(agent: str) -> str:
+@pass_context
+def browser(context: Context, agent: str) -> str:
     """Name a browser and its system so that its owner knows it; what it says proves nothing."""
-    name = next((shown for sign, shown in _BROWSERS if sign in agent), "a browser")
+    say = context["texts"].gettext
+    name = next((shown for sign, shown in _BROWSERS if sign in agent), say(_ANY_BROWSER))
     system = next((shown for sign, shown in _SYSTEMS if sign in agent), "")
-    return f"{name} on {system}" if system else name
+    return say(_BROWSER_ON) % {"browser": name, "system": system} if system else name
 
 
 def headers(nonce: str, *, also: str = "") -> dict[str, str]:

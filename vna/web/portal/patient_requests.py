@@ -145,7 +145,7 @@ def _read(form: dict[str, str]) -> Answer:
     try:
         return Answer(refusal=Refusal(form.get("refusal", "")), words=words)
     except ValueError as exc:
-        raise InvalidRequest("Say whether it is done, or why it is refused.") from exc
+        raise InvalidRequest(marked("Say whether it is done, or why it is refused.")) from exc
 
 
 def _number(visit: Visit) -> int:

@@ -174,7 +174,7 @@ async def _renew(visit: Visit) -> Response:
     def renew() -> tuple[Offered, str | None, str | None, Study | None]:
         another = way(typed.text("by"))
         if another is None and "by" in typed.fields:
-            raise InvalidRequest("Say where the code is to go, by the way it is to go.")
+            raise InvalidRequest(marked("Say where the code is to go, by the way it is to go."))
         detail = sharing.detail(who, share_id)
         grant = next((one for one in detail.grants if one.grant_id == grant_id), None)
         if grant is None:

@@ -138,7 +138,7 @@ def _purpose(text: str) -> Purpose:
     try:
         return Purpose(text)
     except ValueError as exc:
-        raise InvalidRequest("Say what the images are given on for.") from exc
+        raise InvalidRequest(marked("Say what the images are given on for.")) from exc
 
 
 def _basis(text: str) -> tuple[int | None, str | None]:
@@ -154,14 +154,16 @@ def until_of(text: str, zone: str) -> dt.datetime:
         day = dt.date.fromisoformat(text)
         return dt.datetime.combine(day, dt.time(23, 59, 59), ZoneInfo(zone))
     except (ValueError, OverflowError) as exc:
-        raise InvalidRequest("Say until which day it can be opened: year-month-day.") from exc
+        raise InvalidRequest(
+            marked("Say until which day it can be opened: year-month-day.")
+        ) from exc
 
 
 def _count(text: str) -> int | None:
     if not text:
         return None
     if not text.isascii() or not text.isdigit() or len(text) > 6:
-        raise InvalidRequest("How often it can be opened is a number.")
+        raise InvalidRequest(marked("How often it can be opened is a number."))
     return int(text)
 
 

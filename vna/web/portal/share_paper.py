@@ -14,6 +14,7 @@ from vna.access.principal import Action
 from vna.delivery.printout import Sheet, link_sheet, passcode_sheet
 from vna.errors import InvalidRequest, NotFound
 from vna.sharing.values import GrantSummary, Protection
+from vna.texts import marked
 from vna.web.exchange import Counter
 from vna.web.portal.guard import Visit, guarded
 from vna.web.portal.numbers import number_in
@@ -45,7 +46,7 @@ async def link_pdf(
     """Print a link. Raises `InvalidRequest`."""
     secret, code = form.get("secret", ""), form.get("code", "")
     if not _SECRET.fullmatch(secret) or (code and not _CODE.fullmatch(code)):
-        raise InvalidRequest("This link is none of ours: make a new one.")
+        raise InvalidRequest(marked("This link is none of ours: make a new one."))
     sharing = visit.counter.engines.sharing
     sheet = Sheet(
         link=sharing.link(secret),
@@ -67,7 +68,7 @@ async def passcode_pdf(
     """Print a passcode. Raises `InvalidRequest`."""
     code = form.get("passcode", "")
     if not _CODE.fullmatch(code):
-        raise InvalidRequest("This passcode is none of ours: make a new one.")
+        raise InvalidRequest(marked("This passcode is none of ours: make a new one."))
     site = visit.counter.engines.settings.site
     data = await visit.hop(
         lambda: passcode_sheet(code, number=number, language=grant.language, site=site)

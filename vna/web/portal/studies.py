@@ -18,6 +18,7 @@ from vna.dicom.refs import Level
 from vna.errors import InvalidRequest
 from vna.query.answers import Answer
 from vna.query.keys import from_parameters
+from vna.texts import marked
 from vna.web.exchange import Counter
 from vna.web.portal.attributes import Reading
 from vna.web.portal.guard import Page, Visit, way_on
@@ -122,7 +123,7 @@ def _day(asked: Mapping[str, str], field: str) -> str:
     try:
         return dt.date.fromisoformat(text).strftime("%Y%m%d") if text else ""
     except ValueError as exc:
-        raise InvalidRequest("A date is written as year-month-day, as 2026-11-30.") from exc
+        raise InvalidRequest(marked("A date is written as year-month-day, as 2026-11-30.")) from exc
 
 
 def _offset(asked: Mapping[str, str]) -> int:

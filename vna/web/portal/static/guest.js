@@ -59,7 +59,9 @@ const text = document.querySelector("[data-text]");
 const copy = document.querySelector("[data-copy]");
 if (copy && navigator.clipboard) {
   copy.hidden = false;
-  copy.addEventListener("click", () => navigator.clipboard.writeText(text.textContent));
+  copy.addEventListener("click", () => navigator.clipboard.writeText(text.textContent).then(() => {
+    copy.textContent = copy.dataset.done;
+  }));
 }
 const hand = document.querySelector("[data-hand-on]");
 if (hand && navigator.share) {

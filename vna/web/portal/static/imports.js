@@ -48,7 +48,7 @@ function show() {
   const part = state.total ? state.done / state.total : 1;
   at("bar").value = Math.round(part * 100);
   const gone = (Date.now() - state.begun) / 1000, left = state.done ? gone / state.done * (state.total - state.done) : 0;
-  const words = { files: "Files sent: {n}", of: "{done} of {total}", minutes: "about {n} minutes left", all: "All sent.", paused: "paused", ...box.dataset };
+  const words = box.dataset;
   const wait = left > 60 ? `, ${words.minutes.replace("{n}", Math.ceil(left / 60))}` : "";
   const is_over = !state.queue.length && !state.busy;
   const count = words.files.replace("{n}", state.sent);
@@ -66,7 +66,7 @@ function failed(item, why) {
 }
 async function send(item) {
   for (let attempt = 1; ; attempt++) {
-    let why = "the connection was lost";
+    let why = box.dataset.lost;
     try {
       const headers = { "X-VNA-Form": box.dataset.form, "X-VNA-Name": encodeURIComponent(item.name).slice(0, 3000) };
       let body = item.file;
@@ -77,12 +77,12 @@ async function send(item) {
       const answer = await fetch(`${box.dataset.import}/file/${item.mark}`, { method: "PUT", headers, body });
       if (answer.ok) { state.sent++; return; }
       const told = await answer.json().catch(() => ({}));
-      why = told.message || `answered ${answer.status}`;
+      why = told.message || box.dataset.refused;
       if (answer.status < 500 && answer.status !== 409 && answer.status !== 429) return failed(item, why);
     } catch (error) {
-      if (error.name === "NotReadableError") return failed(item, "this computer cannot read it: clean the disc");
+      if (error.name === "NotReadableError") return failed(item, box.dataset.unread);
     }
-    if (attempt === TRIES) return failed(item, `${why}; choose the folder again to go on`);
+    if (attempt === TRIES) return failed(item, `${why}; ${box.dataset.again}`);
     await new Promise((go) => setTimeout(go, 1000 * 3 ** (attempt - 1)));
   }
 }
@@ -105,7 +105,7 @@ async function add(items) {
   if (!items.length) return;
   at("going").hidden = false;
   at("failed").replaceChildren();
-  at("how").textContent = `Looking at ${items.length} files…`;
+  at("how").textContent = box.dataset.looking.replace("{n}", items.length);
   const known = new Map();
   for (const item of items) { item.mark = await markOf(item); known.set(item.mark, item); }
   const list = [...known.values()];
@@ -118,7 +118,7 @@ async function add(items) {
   if (!answer || !answer.ok) {
     const told = answer && box.dataset.items ? await answer.json().catch(() => ({})) : {};
     at("how").textContent = "";
-    return failed({ name: box.dataset.list || "The list" }, told.message || "could not be sent; load the page again");
+    return failed({ name: box.dataset.list }, told.message || box.dataset.reload);
   }
   const missing = (await answer.json()).missing.map((n) => list[n]);
   if (!state.begun) state.begun = Date.now();
@@ -148,7 +148,7 @@ if (box) {
     state.paused = !state.paused;
     const words = at("pause").dataset;
     words.pause = words.pause || at("pause").textContent;
-    at("pause").textContent = state.paused ? words.goOn || "Go on" : words.pause;
+    at("pause").textContent = state.paused ? words.goOn : words.pause;
     if (!state.paused) go(); else show();
   });
   window.addEventListener("beforeunload", (event) => { if (state.busy) event.preventDefault(); });

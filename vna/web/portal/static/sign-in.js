@@ -35,7 +35,7 @@ async function post(box, path, body) {
     body,
   });
   const isJson = (answer.headers.get("content-type") || "").startsWith("application/json");
-  if (!answer.ok || !isJson) throw new Error("The archive did not take it. Load the page again and repeat.");
+  if (!answer.ok || !isJson) throw new Error(box.querySelector(".trouble").dataset.refused);
   return answer.json();
 }
 
@@ -99,7 +99,7 @@ for (const box of document.querySelectorAll("[data-passkey]")) {
     trouble.hidden = true;
     run(box).catch((error) => {
       trouble.textContent =
-        error.name === "NotAllowedError" ? "The passkey was not shown, or it took too long." : error.message;
+        error.name === "NotAllowedError" ? trouble.dataset.unseen : error.message;
       trouble.hidden = false;
     });
   });
