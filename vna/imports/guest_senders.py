@@ -325,7 +325,7 @@ class GuestSenders:
         """Count what a mailbox was sent when it is sent: much could be begun before. `TooMany`."""
         row = tx.execute(SQL.sent_to_whom, (exchange.exchange,)).fetchone()
         if row is not None and row[0] >= self._rooms.settings.guests.daily:
-            raise TooMany("This mailbox was sent too much today; try again tomorrow.")
+            raise TooMany(marked("This mailbox was sent too much today; try again tomorrow."))
 
     def _check_size(self, found: Import) -> None:
         most = self._rooms.settings.guests.bytes

@@ -174,7 +174,7 @@ class Proving:
         """Note it whatever became of the session: who leaves before the answer has guessed, too."""
         tx.execute(SQL.hold_share, (charged.share_id,))
         if hold_grant(tx, charged.grant_id).why is not None:
-            raise NotAuthenticated("This session is over; open the link again.")
+            raise NotAuthenticated(marked("This session is over; open the link again."))
         return Wrong(self._guests.wrong(tx, charged.who(), charged.grant_id, "passcode"))
 
     def _charge(self, tx: Act, secret: str) -> _Proof | None:
