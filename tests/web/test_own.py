@@ -239,8 +239,6 @@ def test_staff_compare_and_hand_over_a_code(site: Site, clerk: Surfer) -> None:
     rick = surfer(site)
     wrong = rick.post("/my/start", link=fields["code"], born="1970-01-02")
     assert (wrong.status_code, "not right" in wrong.text) == (401, True)
-    for typed in (fields["code"], "1970-01-02"):  # a code of twelve letters is not typed twice
-        assert f'value="{typed}"' in wrong.text
     begun = rick.post("/my/start", link=fields["code"], born="1970-01-01")
     assert begun.headers["location"] == "/enrol/passphrase"
     assert fields["login"] in rick.get("/enrol/passphrase").text

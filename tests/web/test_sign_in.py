@@ -340,17 +340,14 @@ def test_under_development_there_is_nothing_to_sign_in_to(
         assert surfer(site).get("/").status_code == 200
 
 
-def test_a_wrong_passphrase_leaves_the_name_and_says_how_to_get_in(site: Site) -> None:
+def test_a_wrong_passphrase_is_told_with_a_way_to_get_in(site: Site) -> None:
+    """What was typed is not sent back: it may be a mail address, or a passphrase in its place."""
     enrolled(site, "lou")
     lou = surfer(site)
-    refused = lou.post("/login", login="lou", passphrase="four green bananas")
+    refused = lou.post("/login", login="lou@example.org", passphrase="four green bananas")
     assert refused.status_code == 401
-    assert re.search(r'name="login"[^>]* value="lou"', refused.text)
-    assert re.search(r'name="passphrase"[^>]* autofocus', refused.text)
-    assert "four green bananas" not in refused.text
     assert "You get a new code at the desk" in refused.text
-    typed = lou.post("/login", login='"><script>', passphrase="no such name")
-    assert 'value="&#34;&gt;&lt;script&gt;"' in typed.text
-    assert re.search(r'name="login"[^>]* autofocus', lou.get("/login").text)
+    assert "lou@" not in refused.text
+    assert "four green bananas" not in refused.text
     lou.post("/login", login="lou", passphrase=PASSPHRASE)
     assert "You get a new code at the desk" in lou.get("/login/factor").text

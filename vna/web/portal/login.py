@@ -36,7 +36,7 @@ def routes(counter: Counter, pages: Pages) -> list[Route]:
 
 async def _login(visit: Visit) -> Response:
     if visit.request.method != "POST":
-        return _shown(visit, "login.html", visit.request.query_params.get("next", ""), login="")
+        return _shown(visit, "login.html", visit.request.query_params.get("next", ""))
     form = await visit.form()
     goes_on = next_of(form.get("next", ""))
     try:
@@ -46,7 +46,7 @@ async def _login(visit: Visit) -> Response:
             )
         )
     except (NotAuthenticated, TooMany) as exc:
-        return _shown(visit, "login.html", goes_on, exc, login=form.get("login", ""))
+        return _shown(visit, "login.html", goes_on, exc)
     more = f"?next={goes_on}" if goes_on != "/" else ""
     return visit.go(f"/login/factor{more}", cookie=cookie)
 

@@ -6,7 +6,6 @@ nobody, and a script of ours puts it into the form. What is typed with it is the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from starlette.responses import Response
@@ -34,7 +33,7 @@ def routes(counter: Counter, pages: Pages) -> list[Route]:
 
 async def _start(visit: Visit) -> Response:
     if visit.request.method != "POST":
-        return _shown(visit, {}, None)
+        return _shown(visit, None)
     form = await visit.form()
     engine, browser = visit.counter.engines.patient_accounts, visit.browser()
     try:
@@ -42,14 +41,13 @@ async def _start(visit: Visit) -> Response:
             lambda: engine.beginnings.redeem(form.get("link", ""), form.get("born", ""), browser)
         )
     except (NotAuthenticated, TooMany) as exc:
-        return _shown(visit, form, exc)
+        return _shown(visit, exc)
     return visit.go("/enrol/passphrase", cookie=cookie)
 
 
-def _shown(visit: Visit, typed: Mapping[str, str], exc: VNAError | None) -> Response:
+def _shown(visit: Visit, exc: VNAError | None) -> Response:
     return visit.show(
         "own_start.html",
-        typed=typed,
         status=200 if exc is None else problems.status_of(exc),
         trouble=None if exc is None else visit.said(exc),
         site=visit.counter.engines.settings.site,
