@@ -130,8 +130,12 @@ def _lives(process: psutil.Process) -> bool:
 
 
 def command(*words: str | Path) -> list[str]:
-    """The command line of `vna`, warnings being errors."""
-    return [sys.executable, "-W", "error", "-m", "vna", *map(str, words)]
+    """The command line of `vna`, warnings being errors.
+
+    A closed terminal means something to it, though whoever runs the tests may ignore that.
+    """
+    heard = ("env", "--default-signal=HUP")
+    return [*heard, sys.executable, "-W", "error", "-m", "vna", *map(str, words)]
 
 
 def run(*words: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:

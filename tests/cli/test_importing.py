@@ -7,7 +7,6 @@ import io
 import os
 import signal
 import subprocess
-import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -89,16 +88,19 @@ def test_nothing_of_the_bar_stands_in_a_pipe(vna: Vna, archive: Path, tmp_path: 
 def test_a_command_that_is_ended_leaves_no_postgresql_behind(
     archive: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
+    (tmp_path / "0.dcm").write_bytes(b"no object: said at once")
     for instance in range(1, 401):
         (tmp_path / f"{instance}.dcm").write_bytes(ct(1, 1, instance).part10())
-    importing = subprocess.Popen(command("import", tmp_path, "--data", archive))
     server = archive / "pg" / "postmaster.pid"
-    until = time.monotonic() + WAIT_S
-    while not server.exists() and time.monotonic() < until:
-        time.sleep(0.01)
-    time.sleep(0.1)
-    importing.send_signal(number)
-    assert importing.wait(WAIT_S) == 128 + number
+    with subprocess.Popen(
+        command("import", tmp_path, "--data", archive),
+        stderr=subprocess.PIPE,
+    ) as importing:
+        assert importing.stderr is not None
+        assert b"0.dcm" in importing.stderr.readline()
+        assert server.exists()
+        importing.send_signal(number)
+        assert importing.wait(WAIT_S) == 128 + number
     assert not server.exists()
 
 
