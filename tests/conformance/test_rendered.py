@@ -5,6 +5,8 @@ The name of a test cites the section it is about.
 
 from __future__ import annotations
 
+import dataclasses
+import random
 from collections.abc import Iterator
 from io import BytesIO
 
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import ImageCms
 
 from tests.conftest import TestPostgres
-from tests.factories import MPEG_4, Instance, compressed, ct, uid
+from tests.factories import DEFLATED, MPEG_4, Instance, compressed, ct, uid
 from tests.web.conftest import Site, parts_of, serving
 from tests.web.pictures import (
     CDA,
@@ -189,6 +191,18 @@ def test_8_6_1_1_a_range_of_video_and_of_a_document_can_be_asked_for(
         answer = site.get(f"{path}/rendered", range="bytes=0-1", if_range=condition)
         assert answer.status_code == status
     assert site.get(f"{path}/rendered", range=f"bytes={len(data)}-").status_code == 416
+
+
+def test_a_document_that_would_be_held_whole_is_406_past_the_limit(site: Site) -> None:
+    """What is deflated cannot be walked from anywhere: no more than the limit is unpacked."""
+    most = site.engines.settings.limits.metadata_bytes
+    for number, size, status in ((1401, most, 200), (1402, most + 2, 406)):
+        data = b"%PDF" + random.Random(number).randbytes(size - 5) + b"."  # no bomb
+        made = document(number, PDF, data, "application/pdf")
+        path = kept(site, dataclasses.replace(made, transfer_syntax=DEFLATED))
+        answer = site.get(f"{path}/rendered")
+        assert answer.status_code == status
+        assert status != 200 or answer.content == data
 
 
 def test_table_8_7_4_1_reports_are_html_or_plain_text_with_every_value_escaped(

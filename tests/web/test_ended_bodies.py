@@ -123,6 +123,19 @@ def disc_of(site: Site, browser: Surfer) -> str:
     return f"{made.headers['location']}/image.iso"
 
 
+def cut_off_by_label(site: Site, download: Download) -> None:
+    study = uid(FILE.study)
+    try:
+        cut_off(
+            site,
+            download,
+            lambda: site.archive.labels.put(SHELL, study, Label.SENSITIVE, reason="a test"),
+        )
+    finally:
+        site.archive.labels.take(SHELL, study, Label.SENSITIVE)
+        people_of(site).labels._looked = float("-inf")  # the next test is not to wait for it
+
+
 def test_the_image_of_a_disc_ends_with_the_session(site: Site) -> None:
     eve = signed_in(site, "eve", "radiologist")
     download = Download(site.address.port, f"cookie: vna={eve.cookie()}", path=disc_of(site, eve))
@@ -132,30 +145,12 @@ def test_the_image_of_a_disc_ends_with_the_session(site: Site) -> None:
 def test_the_image_of_a_disc_ends_when_what_is_on_it_is_withheld(site: Site) -> None:
     fay = signed_in(site, "fay", "records-clerk")
     download = Download(site.address.port, f"cookie: vna={fay.cookie()}", path=disc_of(site, fay))
-    study = uid(FILE.study)
-    try:
-        cut_off(
-            site,
-            download,
-            lambda: site.archive.labels.put(SHELL, study, Label.SENSITIVE, reason="a test"),
-        )
-    finally:
-        site.archive.labels.take(SHELL, study, Label.SENSITIVE)
-        people_of(site).labels._looked = float("-inf")  # the next test is not to wait for it
+    cut_off_by_label(site, download)
 
 
 def test_what_is_labelled_now_is_not_given_to_its_end(site: Site) -> None:
     download = Download(site.address.port, by_token(site, "d"))
-    study = uid(FILE.study)
-    try:
-        cut_off(
-            site,
-            download,
-            lambda: site.archive.labels.put(SHELL, study, Label.SENSITIVE, reason="a test"),
-        )
-    finally:
-        site.archive.labels.take(SHELL, study, Label.SENSITIVE)
-        people_of(site).labels._looked = float("-inf")  # the next test is not to wait for it
+    cut_off_by_label(site, download)
 
 
 def test_what_was_granted_ends_with_its_relation(site: Site) -> None:

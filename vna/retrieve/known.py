@@ -17,7 +17,7 @@ from vna.blobs.store import BlobStore
 from vna.config import Limits
 from vna.db.pool import Database
 from vna.dicom.corrected import Overlay
-from vna.errors import NotFound, Unavailable, VNAError
+from vna.errors import NotAcceptable, NotFound, Unavailable, VNAError
 from vna.index import locate
 from vna.index import metadata as rows
 from vna.index.locate import Located
@@ -147,15 +147,23 @@ class Knowledge:
 
     def fetch(self, located: Located, uri: str) -> bytes:
         """Read the value behind a relative BulkDataURI; empty when there is none of this size."""
-        found = self.value(located, uri)
-        if found is None or (found.length or 0) > self._limits.metadata_bytes:
+        place = bulk.place_of(located, uri.removeprefix("bulkdata/"))
+        if place is None or place.length > self._limits.metadata_bytes:
             return b""
-        return b"".join(found.chunks)
+        return b"".join(bulk.value(self._store, located, place, self._limits).chunks)
 
     def value(self, located: Located, uri: str) -> Payload | None:
-        """Give the value behind a relative BulkDataURI, however large; None when there is none."""
+        """Give the value behind a relative BulkDataURI, however large; None when there is none.
+
+        Raises `NotAcceptable` for a large one that cannot be walked, and would be held whole.
+        """
         place = bulk.place_of(located, uri.removeprefix("bulkdata/"))
-        return None if place is None else bulk.value(self._store, located, place, self._limits)
+        if place is None:
+            return None
+        found = bulk.value(self._store, located, place, self._limits)
+        if found.stretch is None and (found.length or 0) > self._limits.metadata_bytes:
+            raise NotAcceptable("This is too large to be shown as it is stored: take it whole.")
+        return found
 
 
 def _require_same(located: Located, blob_id: bytes) -> None:
