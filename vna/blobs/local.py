@@ -197,8 +197,7 @@ class LocalBackend:
 
     def _new_folder(self) -> int:
         files = self._files
-        with suppress(FileExistsError):
-            files.make_folder(self.path("tmp"))
+        self._make_tmp()
         self._epoch = self.path(f"tmp/{uuid.UUID(bytes=uuid7())}")
         files.make_folder(self._epoch)
         fd = files.open_folder(self._epoch)
@@ -210,6 +209,22 @@ class LocalBackend:
             raise
         files.close(fd)  # a sweep without any age limit looks at it this very moment
         raise BlockingIOError(errno.EAGAIN, "the new folder is locked by another process")
+
+    def _make_tmp(self) -> None:
+        """Make the folder of all parts. Parts of one process lie apart from those of others.
+
+        ext4 looks for a new file's inode where its folder's is, and passes over those that were
+        deleted in the last minutes one by one: near thousands of them a file takes 0.4 ms to make.
+        """
+        files, tmp = self._files, self.path("tmp")
+        with suppress(FileExistsError):
+            files.make_folder(tmp)
+        fd = files.open_folder(tmp)
+        try:
+            with suppress(OSError):  # other file systems know no such thing
+                files.scatter(fd)
+        finally:
+            files.close(fd)
 
     def _sweep(self, folder: str, older_s: float) -> int:
         files = self._files

@@ -14,6 +14,7 @@ import socket
 import struct
 from collections.abc import Callable, Iterator
 
+from vna.web.gathered import Gathered
 from vna.web.threads import Buffer, Pool
 
 EXTENSION = "vna.direct"
@@ -41,12 +42,14 @@ class Direct:
     def __init__(
         self,
         transport: asyncio.Transport,
+        gathered: Gathered,
         *,
         idle_s: float,
         is_gone: Callable[[], bool],
         sent: Callable[[int], None],
     ) -> None:
         self._transport = transport
+        self._gathered = gathered
         self._idle_s = idle_s
         self._is_gone = is_gone
         self._sent = sent
@@ -56,6 +59,7 @@ class Direct:
         transport = self._transport
         if transport.get_extra_info("sslcontext") is not None:
             return False
+        self._gathered.flush()
         for _ in range(3):
             if transport.is_closing():
                 return False

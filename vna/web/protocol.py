@@ -25,6 +25,7 @@ from vna.config import Http
 from vna.web import problems
 from vna.web.direct import EXTENSION, Direct
 from vna.web.door import Door
+from vna.web.gathered import Gathered
 from vna.web.tempo import Flow, Tempo
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ _LINE_REST = len(b"  HTTP/1.1\r\n")
 class _Lingering:
     """The transport as the answer to a request with a body sees it: closing leaves time to read."""
 
-    def __init__(self, protocol: LimitedProtocol, transport: asyncio.Transport) -> None:
+    def __init__(self, protocol: LimitedProtocol, transport: Gathered) -> None:
         self.write = transport.write
         self.is_closing = transport.is_closing
         self.close = protocol.close_gently
@@ -100,6 +101,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn
         """Let the connection in, or say that there is no room."""
         super().connection_made(transport)
+        self._gathered = Gathered(transport, self.loop)
         self.flow = Flow(transport, self.loop)
         self._address = self.client[0] if self.client else ""
         self._is_inside = self._door.enter(self._address)
@@ -202,6 +204,11 @@ class LimitedProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
             cycle.message_event.set()
 
+    def on_response_complete(self) -> None:
+        """The answer is complete: it leaves before anything else is done."""
+        self._gathered.flush()
+        super().on_response_complete()
+
     def on_message_complete(self) -> None:
         """The request is complete."""
         self._framing = 0
@@ -212,11 +219,12 @@ class LimitedProtocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """Start the application; an answer that comes before a long body ends the connection."""
         cycle.scope["extensions"] = {EXTENSION: self._direct(cycle)}  # type: ignore[dict-item]  # our own
+        cycle.transport = self._gathered  # type: ignore[assignment]  # what a cycle uses of one
         length = self._body_bytes
         if length is not None and length <= _DRAIN_BYTES:
             super()._start_asgi_task(cycle, app)
             return
-        cycle.transport = _Lingering(self, self.transport)  # type: ignore[assignment]  # what a cycle uses
+        cycle.transport = _Lingering(self, self._gathered)  # type: ignore[assignment]  # the same
 
         async def announcing(
             scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable
@@ -236,6 +244,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
         return Direct(
             self.transport,
+            self._gathered,
             idle_s=self._limits.body_idle_s,
             is_gone=lambda: cycle.disconnected,
             sent=sent,
@@ -243,6 +252,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def close_gently(self) -> None:
         """Close, but let the client read its answer first if it is still sending."""
+        self._gathered.flush()
         if self.cycle.more_body and not self._is_refused:
             self._linger()
         else:
@@ -334,6 +344,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._linger()
 
     def _write_problem(self, status: int, message: str) -> None:
+        self._gathered.flush()
         phrase = HTTPStatus(status).phrase
         content = problems.body(status, "".join(w.title() for w in phrase.split()), message)
         lines = [f"HTTP/1.1 {status} {phrase}\r\n".encode()]
