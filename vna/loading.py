@@ -28,6 +28,39 @@ _CHOICES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("corrections", "outgoing"): ("corrected", "received"),
     ("log", "level"): ("DEBUG", "INFO", "WARNING", "ERROR"),
 }
+# What nought means something for: as many as fit, at once, nothing kept, nobody, midnight.
+NOUGHT = frozenset(
+    {
+        ("http", "workers"),
+        ("http", "threads"),
+        ("http", "slowest_bytes_s"),
+        ("dicom", "workers"),
+        ("dicom", "slowest_bytes_s"),
+        ("access", "hold_hours"),
+        ("blobs", "free_bytes"),
+        ("blobs", "free_percent"),
+        ("ingest", "adopt_s"),
+        ("deletion", "grace_days"),
+        ("guests", "daily"),
+        ("sharing", "settle_s"),
+        ("sharing", "urgent_s"),
+        ("sharing", "night_from"),
+        ("sharing", "night_to"),
+        ("sharing", "remind_days"),
+        ("sharing", "own_per_day"),
+        ("pixels", "children"),
+        ("pixels", "cache_bytes"),
+        ("jobs", "first_retry_s"),
+        ("jobs", "gather_s"),
+        ("discs", "pictures"),
+    }
+)
+_MOST: dict[tuple[str, ...], int] = {
+    ("blobs", "free_percent"): 100,
+    ("sharing", "night_from"): 23,
+    ("sharing", "night_to"): 23,
+    ("mail", "port"): 65535,
+}
 _PLAIN = frozenset({str, int, float, type(Path())})
 _KINDS = {
     bool: "true or false",
@@ -125,12 +158,22 @@ def _value(kind: type, value: Any, where: tuple[str, ...]) -> Any:  # TOML value
         read = _read(kind, value)
     except (TypeError, ValueError, OverflowError) as exc:
         raise ConfigError(f"The setting {name} must be {_KINDS[kind]}.") from exc
-    if kind in (int, float) and read < 0:
-        raise ConfigError(f"The setting {name} must not be negative.")
+    if kind in (int, float):
+        _check_range(read, where)
     choices = _CHOICES.get(where)
     if choices and read not in choices:
         raise ConfigError(f"The setting {name} must be one of {', '.join(choices)}.")
     return read
+
+
+def _check_range(read: float, where: tuple[str, ...]) -> None:
+    name = ".".join(where)
+    if read < 0:
+        raise ConfigError(f"The setting {name} must not be negative.")
+    if read == 0 and where not in NOUGHT:
+        raise ConfigError(f"The setting {name} must be more than 0.")
+    if read > _MOST.get(where, math.inf):
+        raise ConfigError(f"The setting {name} must be at most {_MOST[where]}.")
 
 
 def _read(kind: type, value: Any) -> Any:  # TOML value or text

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import errno
+import fcntl
 import os
 from pathlib import Path
 
@@ -13,8 +15,10 @@ from hypothesis import strategies as st
 
 from tests.blobs.conftest import ARCHIVE, ROOT
 from vna.blobs.backends import Backend
+from vna.blobs.files import Files
 from vna.blobs.keys import StudyKey
 from vna.blobs.layout import blob_name, created_at, day_of, uuid7
+from vna.blobs.local import LocalBackend
 from vna.blobs.store import BlobStore, StoredBlob
 from vna.crypto.keyring import Keyring, RootKey
 from vna.crypto.stream import META_MAX
@@ -441,3 +445,47 @@ def test_errors_of_a_closed_seam_are_ours(local: BlobStore, folder: Path) -> Non
 
     with pytest.raises(VNAError):
         local.reader(blob.blob_id)
+
+
+def flags(folder: Path) -> int | None:
+    """Read the flags of a folder; None where the file system has none."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        answer = fcntl.ioctl(fd, 0x80086601, bytes(8))  # FS_IOC_GETFLAGS
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    return int.from_bytes(answer[:4], "little")
+
+
+def test_parts_of_processes_lie_apart_where_the_file_system_can(tmp_path: Path) -> None:
+    before = flags(tmp_path)
+    backend = LocalBackend(str(tmp_path / "blobs"), Files())
+    backend.prepare()
+
+    backend.create("b/x/y.vnb").abort()
+
+    tops = 0x00020000
+    after = flags(tmp_path / "blobs" / "tmp")
+    is_ext = before is not None and before & 0x00080000  # EXT4_EXTENTS_FL: every folder of ext4
+    assert after is None or bool(after & tops) or not is_ext
+
+
+class Plain(Files):
+    """A file system that knows no such flag."""
+
+    def scatter(self, fd: int) -> None:
+        raise OSError(errno.ENOTTY, "not that sort of file system")
+
+
+def test_a_file_system_that_cannot_scatter_stores_all_the_same(tmp_path: Path) -> None:
+    backend = LocalBackend(str(tmp_path / "blobs"), Plain())
+    backend.prepare()
+    backend.make_ready(["b/x"])
+
+    part = backend.create("b/x/y.vnb")
+    part.write(b"bytes")
+    part.commit()
+
+    assert backend.read("b/x/y.vnb", 0, 5) == b"bytes"

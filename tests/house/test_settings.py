@@ -10,7 +10,7 @@ import pytest
 
 from vna.config import Settings, address
 from vna.errors import ConfigError
-from vna.loading import load
+from vna.loading import NOUGHT, load
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "conf" / "vna.toml"
@@ -64,6 +64,11 @@ def test_the_environment_is_over_the_file_and_flags_are_over_both(tmp_path: Path
         "[dicom]\nmax_pdu = 1\n",
         "[dicoms]\n",
         "[dicom]\nworkers = -1\n",
+        "[postgres]\nconnections = 0\n",
+        "[limits]\nsearch_s = 0.0\n",
+        "[blobs]\nfree_percent = 101.0\n",
+        "[sharing]\nnight_from = 24\n",
+        "[mail]\nport = 65536\n",
         "[dicom]\nworkers = true\n",
         '[dicom]\nworkers = "many"\n',
         'dicom = "x"\n',
@@ -82,6 +87,13 @@ def test_a_setting_that_is_wrong_is_named(tmp_path: Path, text: str) -> None:
     file.write_text(text)
     with pytest.raises(ConfigError):
         load(file, environ={})
+
+
+@pytest.mark.parametrize("name", sorted(".".join(where) for where in NOUGHT))
+def test_nought_is_taken_where_it_means_something(name: str) -> None:
+    section, key = name.split(".")
+    found = load(environ={}, flags={name: 0})
+    assert getattr(getattr(found, section), key) == 0
 
 
 def test_a_file_that_is_not_utf_8_cannot_be_read(tmp_path: Path) -> None:
