@@ -35,6 +35,19 @@ UPDATE message m
    AND EXISTS (SELECT FROM grant_standing(m.grant_id) st WHERE st.why IN ('revoked', 'refused'))
 RETURNING m.message_id;
 
+-- name: hold_message
+-- Not sent for now: its share is suspended, and its link would open nothing. Too long, and a person
+-- is to send it.
+UPDATE message m
+   SET state = CASE WHEN %(after_s)s::float8 IS NULL THEN 'dead'
+                    WHEN m.state = 'sending' THEN 'queued' ELSE m.state END,
+       cause = CASE WHEN %(after_s)s::float8 IS NULL THEN 'not-now' ELSE m.cause END,
+       next_at = now() + make_interval(secs => %(after_s)s::float8), changed_at = now()
+ WHERE m.message_id = %(message_id)s AND m.state IN ('queued', 'failed', 'sending')
+   AND m.until_at > now()
+   AND EXISTS (SELECT FROM grant_standing(m.grant_id) st WHERE st.why = 'suspended')
+RETURNING m.message_id;
+
 -- name: begin_message
 -- An attempt begins; no row when there is nothing to send any more.
 UPDATE message

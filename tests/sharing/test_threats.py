@@ -14,6 +14,8 @@ from vna.access.principal import EVERYTHING, Action, Kind, Label, Principal, Sco
 from vna.access.sessions import Browser
 from vna.crypto import shares
 from vna.crypto.credentials import new_secret
+from vna.delivery.notifier import Cause
+from vna.delivery.sending import HELD_S
 from vna.dicom.refs import InstanceRef, SeriesRef, StudyRef, uid
 from vna.dicom.refs import Level as QueryLevel
 from vna.errors import (
@@ -650,6 +652,32 @@ def test_a_link_that_was_revoked_while_it_was_being_sent_is_not_sent_again(desk:
     states = dict(desk.rows("SELECT grant_id, state FROM message"))
     assert states == {offered.grant_id: "cancelled", other.grant_id: "accepted"}
     assert desk.rows("SELECT sealed FROM message WHERE state = 'cancelled'") == [(None,)]
+
+
+def test_a_link_of_a_suspended_share_waits_until_it_goes_on(desk: Desk) -> None:
+    messages, offered = desk.archive.messages, desk.offer()
+    desk.engine.suspend_study(CLERK, study(desk.made[0]), "a question is open")
+    message = desk.rows("SELECT message_id FROM message")[0][0]
+    desk.run("UPDATE message SET state = 'sending', next_at = NULL, attempts = 1")
+
+    held = messages.attempt(message, most_s=1e9)
+
+    assert (held.is_over, held.cause, held.again_s) == (False, Cause.HELD, HELD_S)
+    assert desk.rows("SELECT state, next_at > now() FROM message") == [("queued", True)]
+    desk.engine.reinstate(CLERK, offered.share_id)
+    messages.attempt(message, most_s=1e9)
+    assert desk.rows("SELECT state FROM message") == [("accepted",)]
+
+
+def test_a_link_held_for_as_long_as_messages_are_tried_is_left_to_a_person(desk: Desk) -> None:
+    messages, _ = desk.archive.messages, desk.offer()
+    desk.engine.suspend_study(CLERK, study(desk.made[0]), "a question is open")
+    message = desk.rows("SELECT message_id FROM message")[0][0]
+
+    given_up = messages.attempt(message, most_s=HELD_S - 1)
+
+    assert (given_up.is_over, given_up.again_s) == (True, None)
+    assert desk.rows("SELECT state, sealed IS NOT NULL FROM message") == [("dead", True)]
 
 
 def test_a_lost_telephone_is_replaced_and_its_codes_are_dead(desk: Desk) -> None:

@@ -23,6 +23,7 @@ class Cause(enum.Enum):
     EXPIRED = "expired"  # of no use any more
     NOT_SET_UP = "not-set-up"  # no way out for this channel, or its sign-in is wrong
     BOUNCED = "bounced"
+    HELD = "held"  # what it is about is suspended: an attempt's, never a row's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

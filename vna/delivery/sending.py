@@ -31,6 +31,9 @@ _SQL = statements.load("delivery")
 BACK_OFF_S: Final = (60.0, 300.0, 1800.0, 7200.0, 43200.0)
 """Waits after the first attempts; after one more that failed the message is given up."""
 
+HELD_S: Final = 300.0
+"""Wait for a share that is suspended to go on."""
+
 log = logging.getLogger(__name__)
 
 
@@ -86,7 +89,7 @@ class Sender:
 
     def attempt(self, message_id: int, *, most_s: float) -> Attempt:
         """Try to send a message; `most_s` is the longest wait there may be before the next try."""
-        found = self._database.changing(lambda tx: self._begun(tx, message_id))
+        found = self._database.changing(lambda tx: self._begun(tx, message_id, most_s))
         if isinstance(found, Attempt):
             return found
         result = found.send()
@@ -105,9 +108,13 @@ class Sender:
         )
         return Attempt(is_over=again_s is None, cause=result.cause, again_s=again_s)
 
-    def _begun(self, tx: Connection, message_id: int) -> _Begun | Attempt:
+    def _begun(self, tx: Connection, message_id: int, most_s: float) -> _Begun | Attempt:
         if tx.execute(_SQL.leave_message, (message_id,)).fetchone() is not None:
             return Attempt()
+        again_s = HELD_S if most_s >= HELD_S else None
+        said = {"message_id": message_id, "after_s": again_s}
+        if tx.execute(_SQL.hold_message, said).fetchone() is not None:
+            return Attempt(is_over=again_s is None, cause=Cause.HELD, again_s=again_s)
         row = tx.execute(_SQL.begin_message, (message_id,)).fetchone()
         if row is None:
             expired = tx.execute(_SQL.expire_message, (message_id,)).fetchone()

@@ -16,6 +16,7 @@ _WHY = {
     Cause.EXPIRED: "The message is of no use any more.",
     Cause.NOT_SET_UP: "There is no way out for this channel: [mail] and [sms] of the settings.",
     Cause.BOUNCED: "The message came back.",
+    Cause.HELD: "What the message is about is suspended.",
 }
 
 
