@@ -9,14 +9,18 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 import time
+import traceback
 from contextlib import suppress
+from types import TracebackType
 from typing import Any
 
 import orjson
 from prometheus_client import Counter, Gauge, Histogram, values
 from prometheus_client.mmap_dict import MmapedDict
 
+_MOST_CAUSES = 8
 _STANDARD = frozenset(vars(logging.makeLogRecord({})).keys()) | {"message", "asctime", "taskName"}
 
 
@@ -30,18 +34,36 @@ class JsonLines(logging.Formatter):
             + f".{int(record.msecs):03d}Z",
             "level": record.levelname,
             "room": record.name,
-            "event": record.getMessage(),
+            "event": _event(record),
             "pid": record.process,
         }
         line.update({k: v for k, v in vars(record).items() if k not in _STANDARD})
-        if record.exc_info and record.exc_info[0] is not None:
-            line["error"] = record.exc_info[0].__name__
-            line["trace"] = self.formatException(record.exc_info)
+        if record.exc_info and record.exc_info[1] is not None:
+            line["error"] = type(record.exc_info[1]).__name__
+            line["trace"] = place_of(record.exc_info[1])
         return orjson.dumps(line, default=str).decode()
 
 
+def _event(record: logging.LogRecord) -> str:
+    """Give what happened. asyncio puts below it what failed, with the text of its error."""
+    told = record.getMessage()
+    return told.partition("\n")[0] if record.name == "asyncio" else told
+
+
+def place_of(exc: BaseException | None) -> str:
+    """Tell where an error arose and what it arose from: lines of code and types of errors.
+
+    Never its text: that of an error nobody foresaw may hold a patient's name.
+    """
+    told: list[str] = []
+    while exc is not None and len(told) < _MOST_CAUSES:
+        told.append("".join(traceback.format_tb(exc.__traceback__)) + type(exc).__name__)
+        exc = exc.__cause__ or (None if exc.__suppress_context__ else exc.__context__)
+    return "\n".join(told)
+
+
 def start_logging(level: str) -> None:
-    """Send the log to standard error as JSON lines."""
+    """Send the log to standard error as JSON lines, what ends the process or a thread, too."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     root = logging.getLogger()
@@ -50,6 +72,18 @@ def start_logging(level: str) -> None:
     # pydicom and the web server speak of peers' values: only their failures are wanted
     for name in ("pydicom", "uvicorn", "uvicorn.access", "uvicorn.error", "psycopg"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    sys.excepthook = _uncaught
+    threading.excepthook = lambda told: _uncaught(told.exc_type, told.exc_value, told.exc_traceback)
+
+
+def _uncaught(
+    kind: type[BaseException], exc: BaseException | None, trace: TracebackType | None
+) -> None:
+    if not issubclass(kind, Exception):  # asked to end
+        sys.__excepthook__(kind, exc or kind(), trace)
+        return
+    found = (kind, exc or kind(), trace)
+    logging.getLogger(__name__).critical("nobody caught this", exc_info=found)
 
 
 def share_metrics(folder: str) -> None:

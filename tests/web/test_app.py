@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
+from typing import NoReturn
 
 import dicomweb_client
 import pydicom
@@ -153,6 +154,30 @@ def test_who_mistypes_an_address_is_shown_a_page_with_a_way_on(
     assert "Hier ist nichts" in page.text
     assert 'href="/">Zurück zum Anfang' in page.text
     assert told.json()["status"] == status
+
+
+def test_a_fault_of_ours_is_a_page_to_a_browser_and_json_to_a_program(
+    postgres: TestPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither says a word of what it was."""
+    browser = {"accept": "text/html,*/*;q=0.8", "accept-language": "de"}
+
+    def fails(*_: object, **__: object) -> NoReturn:
+        raise KeyError("Canary^Patient")
+
+    with serving(postgres, tmp_path) as site:
+        monkeypatch.setattr(type(site.engines.messages), "counts", fails)
+        page = site.client.get(f"{site.address.url}/shares", headers=browser)
+        told = site.client.get(f"{site.address.url}/shares")
+    assert page.status_code == told.status_code == 500
+    assert page.headers["content-type"].startswith("text/html")
+    assert page.headers["cache-control"] == "no-store"
+    assert "Das Archiv" in page.text
+    assert 'href="/">Zurück zum Anfang' in page.text
+    assert told.json() == {
+        "status": 500, "error": "Failed", "message": "The archive failed to answer this request.",
+    }  # fmt: skip
+    assert "Canary" not in page.text + told.text
 
 
 def test_nobody_comes_in_without_dev(postgres: TestPostgres, tmp_path: Path) -> None:

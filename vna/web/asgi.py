@@ -25,7 +25,14 @@ from vna.web.exchange import ROOT, URI_ROOT, Counter
 from vna.web.identity import Identity
 from vna.web.portal import guest_site
 from vna.web.portal.routes import routes as portal
-from vna.web.portal.unknown import Unknown, is_for_people, unknown
+from vna.web.portal.unknown import (
+    Failure,
+    Unknown,
+    failed,
+    is_for_people,
+    unknown,
+    wants_a_page,
+)
 from vna.web.proxies import Proxies
 from vna.web.standing import Standing
 from vna.web.threads import Threads
@@ -54,7 +61,7 @@ def create(engines: Engines) -> ASGIApp:
         elif is_here and path.startswith(PREFIX) and (below := below_share(scope)) is not None:
             await shared(below, receive, send)
         else:
-            await house(scope, receive, _protected(send))
+            await _contained(house, scope, receive, _protected(send))
 
     return app
 
@@ -89,7 +96,7 @@ def create_for_guests(engines: Engines) -> ASGIApp:
         if path.startswith(PREFIX) and (below := below_share(scope)) is not None:
             await shared(below, receive, send)
         else:
-            await house(scope, receive, _protected(send))
+            await _contained(house, scope, receive, _protected(send))
 
     return app
 
@@ -120,7 +127,7 @@ def _site(counter: Counter, routes: Sequence[Route]) -> Starlette:
         exception_handlers={
             HTTPException: _http_error(unknown(counter.engines.settings)),
             VNAError: _error,
-            Exception: _error,
+            Exception: _unforeseen(failed(counter.engines.settings)),
         },
         lifespan=lifespan,
     )
@@ -160,6 +167,31 @@ def _http_error(show: Unknown) -> Callable[[Request, Exception], Awaitable[Respo
 
 async def _error(_request: Request, exc: Exception) -> Response:
     return _response(*problems.answer(exc, "unknown"))
+
+
+def _unforeseen(show: Failure) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """Answer a fault of ours without a word of what it was; it is recorded where it ends."""
+
+    async def answer(request: Request, _exc: Exception) -> Response:
+        if wants_a_page(request):
+            return show(request)
+        return _response(500, [], problems.failure())
+
+    return answer
+
+
+async def _contained(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Let no fault of ours out: Starlette raises it again when it is answered.
+
+    The server would log its text, and would cut the connection, with what stands in it already.
+    """
+    if scope["type"] != "http":  # what fails at the start is to be seen
+        await app(scope, receive, send)
+        return
+    try:
+        await app(scope, receive, send)
+    except Exception as exc:  # whatever it is, it ends here
+        problems.record(exc, "unknown", 500)
 
 
 def _response(status: int, fields: problems.Headers, content: bytes) -> Response:

@@ -7,7 +7,6 @@ that programs and people can both tell.
 from __future__ import annotations
 
 import logging
-import traceback
 
 import orjson
 
@@ -26,8 +25,11 @@ from vna.errors import (
     UnsupportedMedia,
     VNAError,
 )
+from vna.telemetry import place_of
 
 log = logging.getLogger(__name__)
+
+_FAILED = "The archive failed to answer this request."
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -97,15 +99,20 @@ def answer(exc: Exception, resource: str) -> tuple[int, Headers, bytes]:
     if isinstance(exc, VNAError):
         status, name, message = status_of(exc), type(exc).__name__, str(exc)
     else:
-        status, name, message = 500, "Failed", "The archive failed to answer this request."
+        status, name, message = 500, "Failed", _FAILED
     if status >= 500:
         record(exc, resource, status)
     return status, _MORE.get(status, []), body(status, name, message)
 
 
+def failure() -> bytes:
+    """Write the body of a failure that is our own fault, and is recorded elsewhere."""
+    return body(500, "Failed", _FAILED)
+
+
 def record(exc: BaseException, resource: str, status: int) -> None:
     """Log a failure: its type and where it arose, for its text may hold anything."""
-    trace = "".join(traceback.format_tb(exc.__traceback__))
     level = logging.WARNING if status == 503 else logging.ERROR
-    about = {"resource": resource, "status": status, "error": type(exc).__name__, "trace": trace}
+    about = {"resource": resource, "status": status, "error": type(exc).__name__}
+    about["trace"] = place_of(exc)
     log.log(level, "request failed", extra=about)

@@ -1,0 +1,102 @@
+"""The log: one JSON object a line, and never what an error said: it may be a patient's name."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from vna.telemetry import JsonLines, place_of
+
+CANARY = "Canary^Patient"
+
+
+def written(record: logging.LogRecord) -> dict[str, Any]:
+    """Format a record, and read it back."""
+    line = JsonLines().format(record)
+    assert "\n" not in line
+    assert CANARY not in line
+    found: dict[str, Any] = json.loads(line)
+    return found
+
+
+def chained() -> BaseException:
+    """Fail as code does that nobody foresaw: an error from another one, from another one."""
+    try:
+        try:
+            int(CANARY)
+        except ValueError as exc:
+            {}[CANARY]
+            raise AssertionError from exc
+    except KeyError as exc:
+        try:
+            raise RuntimeError(CANARY) from exc
+        except RuntimeError as last:
+            return last
+
+
+def test_of_an_error_the_place_and_the_types_are_logged() -> None:
+    exc = chained()
+    record = logging.makeLogRecord(
+        {"name": "vna.x", "msg": "keeping failed", "exc_info": (type(exc), exc, exc.__traceback__)}
+    )
+    found = written(record)
+    assert (found["event"], found["error"]) == ("keeping failed", "RuntimeError")
+    for told in ("RuntimeError", "KeyError", "ValueError", "in chained"):
+        assert told in found["trace"]
+
+
+def test_what_goes_round_in_circles_ends() -> None:
+    one, other = ValueError(CANARY), KeyError(CANARY)
+    one.__cause__, other.__cause__ = other, one
+    assert CANARY not in place_of(one)
+
+
+def test_fields_stand_beside_the_event() -> None:
+    record = logging.makeLogRecord(
+        {"name": "vna.x", "msg": "stored", "number": 3, "line\n": "a\nb"}
+    )
+    found = written(record)
+    assert (found["room"], found["number"], found["line\n"]) == ("vna.x", 3, "a\nb")
+
+
+PROGRAMS = {
+    "ValueError": f"raise ValueError({CANARY!r})",
+    "KeyError": f"t = threading.Thread(target=lambda: {{}}[{CANARY!r}]); t.start(); t.join()",
+    "OSError": f"""
+async def fails():
+    raise OSError({CANARY!r})
+
+async def main():
+    task = asyncio.ensure_future(fails())
+    await asyncio.sleep(0)
+    del task
+    gc.collect()
+
+asyncio.run(main())
+""",
+}
+
+
+@pytest.mark.parametrize("kind", PROGRAMS)
+def test_what_nobody_caught_is_a_line_of_the_log_as_well(kind: str) -> None:
+    program = f"""
+import asyncio, gc, threading
+from vna.telemetry import start_logging
+start_logging("INFO")
+{PROGRAMS[kind]}
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert CANARY not in ended.stderr
+    (line,) = ended.stderr.splitlines()
+    assert (json.loads(line)["error"], json.loads(line)["level"]) in (
+        (kind, "CRITICAL"),
+        (kind, "ERROR"),
+    )
+    assert ended.returncode == (1 if kind == "ValueError" else 0)
