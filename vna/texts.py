@@ -11,6 +11,7 @@ import datetime as dt
 import functools
 import gettext
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -32,6 +33,20 @@ _MOST_ASKED = 16
 def marked(text: str) -> str:
     """Mark a text that is translated later, where its language is known."""
     return text
+
+
+class Filled(str):
+    """A text whose places are filled, and that can still be said in another language."""
+
+    pattern: str
+    values: Mapping[str, object]
+
+
+def filled(text: str, **values: object) -> str:
+    """Fill the places of a text, as in `%(most)s`, so that `Texts.said` finds its translation."""
+    made = Filled(text % values)
+    made.pattern, made.values = text, values
+    return made
 
 
 class Texts:
@@ -57,6 +72,13 @@ class Texts:
     def gettext(self, text: str) -> str:
         """Translate a text."""
         return self._found.gettext(text)
+
+    def said(self, exc: Exception) -> str:
+        """Translate what an error says, as far as it is among the texts."""
+        text = exc.args[0] if exc.args else None
+        if isinstance(text, Filled):
+            return self.gettext(text.pattern) % text.values
+        return self.gettext(str(exc))
 
     def ngettext(self, one: str, many: str, count: int) -> str:
         """Translate a text in the form that fits a count."""

@@ -12,13 +12,14 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
 from vna import errors
-from vna.texts import Texts, languages
+from vna.texts import Texts, filled, languages
 
 ROOT = Path(__file__).resolve().parents[2]
 OTHERS = [language for language in languages() if language != "en"]
 _METHODS = [("**.py", "python"), ("**.html", "jinja2")]
 _KEYWORDS: dict[str, tuple[int, ...] | None] = {
     "marked": None,
+    "filled": None,
     "gettext": None,
     "ngettext": (1, 2),
     "_": None,
@@ -172,3 +173,14 @@ def pairs(one: Message) -> list[tuple[str, str]]:
 
 def strings(one: Message) -> tuple[str, ...]:
     return one.string if isinstance(one.string, tuple) else (one.string,)
+
+
+def test_a_refusal_with_a_number_is_said_in_another_language() -> None:
+    refused = errors.TooLarge(
+        filled("One share holds %(most)s images: choose less at a time.", most=7)
+    )
+    assert str(refused) == "One share holds 7 images: choose less at a time."
+    assert Texts("en").said(refused) == str(refused)
+    assert Texts("de").said(refused).startswith("Eine Freigabe umfasst höchstens 7 Bilder")
+    assert Texts("de").said(errors.NotFound()) != str(errors.NotFound())
+    assert Texts("de").said(KeyError()) == Texts("de").gettext(str(KeyError()))

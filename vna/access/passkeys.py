@@ -17,6 +17,7 @@ from vna.crypto.credentials import digest, random_bytes
 from vna.db import statements
 from vna.db.pool import Connection, Database
 from vna.errors import Conflict, InvalidRequest, NotAuthenticated
+from vna.texts import filled
 
 _SQL = statements.load("access")
 
@@ -63,7 +64,7 @@ class Passkeys:
             known = tx.execute(_SQL.list_passkeys, (account_id,)).fetchall()
             self._keep(tx, browser_secret, "register", challenge)
         if row is None or len(known) >= _MOST:
-            raise Conflict(f"An account has up to {_MOST} passkeys.")
+            raise Conflict(filled("An account has up to %(most)s passkeys.", most=_MOST))
         from vna.access import ceremonies
 
         return ceremonies.registration(

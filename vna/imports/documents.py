@@ -17,6 +17,7 @@ from vna.blobs.meta import VERSION
 from vna.blobs.store import BlobStore
 from vna.blobs.writer import BlobWriter, StoredBlob
 from vna.errors import TooLarge
+from vna.texts import filled
 
 MOST = 256 << 20
 """Bytes of one document."""
@@ -44,7 +45,7 @@ class Incoming:
     def feed(self, data: bytes) -> None:
         """Take the next bytes. Raises `TooLarge`, `Unavailable`."""
         if self._writer.payload_len + len(data) > MOST:
-            raise TooLarge(f"A document may have at most {MOST >> 20} MB.")
+            raise TooLarge(filled("A document may have at most %(most)s MB.", most=MOST >> 20))
         self._writer.write(data)
 
     def finish(self) -> StoredBlob:

@@ -27,7 +27,7 @@ from vna.imports.guest_rooms import DRAFT_S, SQL, GuestRooms
 from vna.imports.keeping import Terms
 from vna.imports.taking import Taking
 from vna.imports.values import Import, Origin
-from vna.texts import marked
+from vna.texts import filled, marked
 
 CODE_MINUTES = 10
 MOST_CODES, MOST_WRONG_CODES = 3, 5
@@ -177,7 +177,12 @@ class GuestSenders:
         rooms.require(party, Standing.FILLING)
         limits = rooms.settings.guests
         if not self._claim(party, [item_of(name)]):
-            raise TooLarge(f"At most {limits.items} files, folders or ZIPs can be sent together.")
+            raise TooLarge(
+                filled(
+                    "At most %(most)s files, folders or ZIPs can be sent together.",
+                    most=limits.items,
+                )
+            )
         return rooms.intake.take(
             party.principal,
             rooms.import_of(party.exchange),

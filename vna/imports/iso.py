@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from vna.errors import InvalidRequest
+from vna.texts import filled
 
 SECTOR = 2048
 MAGIC_AT = 16 * SECTOR + 1
@@ -54,7 +55,9 @@ def files(read_at: ReadAt) -> Iterator[Entry]:
         for entry in _entries(read_at, folder, block):
             count += 1
             if count > _MOST_ENTRIES:
-                raise InvalidRequest(f"The image has more than {_MOST_ENTRIES} entries.")
+                raise InvalidRequest(
+                    filled("The image has more than %(most)s entries.", most=_MOST_ENTRIES)
+                )
             if not entry.is_directory:
                 yield entry
             elif entry.extents not in seen:

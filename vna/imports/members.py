@@ -15,6 +15,7 @@ from functools import partial
 from vna.errors import InvalidRequest, TooLarge, UnsupportedMedia
 from vna.imports import iso
 from vna.imports.held import HeldFile
+from vna.texts import filled
 
 PIECE = 1 << 20
 UNREADABLE = (
@@ -68,7 +69,7 @@ def of_zip(file: HeldFile, *, ratio: int) -> Iterator[Member]:
             "The ZIP cannot be read: its list of entries is missing, damaged or too long."
         ) from exc
     if len(entries) > _ENTRIES:
-        raise InvalidRequest(f"The ZIP has more than {_ENTRIES} entries.")
+        raise InvalidRequest(filled("The ZIP has more than %(most)s entries.", most=_ENTRIES))
     budget = Budget(max(file.size, _LEAST) * ratio)
     for entry in entries:
         if not entry.is_dir():

@@ -19,6 +19,7 @@ from vna.db.pool import Database
 from vna.errors import Conflict, InvalidRequest, TooLarge, Unavailable
 from vna.operate.evidence import Evidence
 from vna.operate.sealing import Sealer
+from vna.texts import filled
 
 _ACCEPTABLE = frozenset({"cut", "other trail", "checkpoint"})
 _MOST_REASON = 200
@@ -45,7 +46,9 @@ class Acceptance:
         require(who, Action.MANAGE)
         reason = " ".join(reason.split())
         if not 1 <= len(reason) <= _MOST_REASON:
-            raise InvalidRequest(f"Say why, in up to {_MOST_REASON} characters.")
+            raise InvalidRequest(
+                filled("Say why, in up to %(most)s characters.", most=_MOST_REASON)
+            )
         verdict = Evidence(self._database, self._checkpoints).verify()
         if others := sorted({one.what for one in verdict.findings} - _ACCEPTABLE):
             raise Conflict(f"The trail has findings nobody can accept: {', '.join(others)}.")

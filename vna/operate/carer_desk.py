@@ -15,7 +15,7 @@ from vna.errors import Conflict, InvalidRequest, NotFound
 from vna.operate import carer_entries as entries
 from vna.operate.carer_book import SQL, CarerBook, Given, Named
 from vna.operate.patient_accounts import CODE_S, Holder, Issued, PatientAccounts
-from vna.texts import marked
+from vna.texts import filled, marked
 
 EVIDENCE = (
     *("identity", "birth-certificate", "custody", "court-order", "power-of-attorney"),
@@ -129,7 +129,9 @@ class CarerDesk:
         """Let somebody act no more; what they shared ends. Raises `NotFound`, `InvalidRequest`."""
         holder = self._accounts.holder(who, study)
         if not reason.strip() or len(reason) > _REASON_MOST or not reason.isprintable():
-            raise InvalidRequest(f"Say why, in a line of at most {_REASON_MOST} characters.")
+            raise InvalidRequest(
+                filled("Say why, in a line of at most %(most)s characters.", most=_REASON_MOST)
+            )
         self._book.end(who, lambda tx: self._held(tx, holder, carer_id), reason.strip())
 
     def _is_minor(self, holder: Holder) -> bool:

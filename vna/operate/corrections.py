@@ -34,7 +34,7 @@ from vna.errors import (
 )
 from vna.index import corrections, deleted
 from vna.index.corrections import Correction, Undone
-from vna.texts import marked
+from vna.texts import filled, marked
 
 __all__ = ["Correction", "CorrectionEngine", "Undone"]
 
@@ -284,7 +284,9 @@ def _read(entry: Entry) -> _Act | None:
 
 def _require_reason(reason: str) -> None:
     if not reason.strip() or len(reason) > REASON_MOST or not reason.isprintable():
-        raise InvalidRequest(f"Say why, in a line of at most {REASON_MOST} characters.")
+        raise InvalidRequest(
+            filled("Say why, in a line of at most %(most)s characters.", most=REASON_MOST)
+        )
 
 
 def _text(element: Any) -> str:  # an element of DICOM JSON, or None

@@ -20,7 +20,7 @@ from vna.patients import proposals, store
 from vna.patients.proposals import Ended, Proposal
 from vna.patients.rules import evidence
 from vna.patients.store import Identity, Pair, pair_of
-from vna.texts import marked
+from vna.texts import filled, marked
 
 LASTS_S = 14 * 86400.0
 REASON_MOST = 500
@@ -156,7 +156,9 @@ def require_whole(principal: Principal) -> None:
 def require_reason(reason: str) -> None:
     """Refuse what is no reason in a line. Raises `InvalidRequest`."""
     if not reason.strip() or len(reason) > REASON_MOST or not reason.isprintable():
-        raise InvalidRequest(f"Say why, in a line of at most {REASON_MOST} characters.")
+        raise InvalidRequest(
+            filled("Say why, in a line of at most %(most)s characters.", most=REASON_MOST)
+        )
 
 
 def _who(name: str) -> str:

@@ -21,6 +21,7 @@ from vna.db.pool import Connection, Database
 from vna.dicom.refs import UID, uid
 from vna.errors import Corrupt, InvalidRequest, InvalidUID, NotFound
 from vna.index.deleted import known_to, mark_applied
+from vna.texts import filled
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,9 @@ class LabelEngine:
         require(principal, Action.LABEL)
         reason = " ".join(reason.split())
         if not 1 <= len(reason) <= _MOST_REASON:
-            raise InvalidRequest(f"Say why, in up to {_MOST_REASON} characters.")
+            raise InvalidRequest(
+                filled("Say why, in up to %(most)s characters.", most=_MOST_REASON)
+            )
         if (label is Label.EMBARGOED) != (until is not None):
             raise InvalidRequest("An embargo has an end, and no other label has one.")
         if until is not None and until <= dt.datetime.now(dt.UTC):

@@ -32,7 +32,7 @@ from vna.operate.identities import IdentityEngine
 from vna.operate.own_accounts import OwnAccounts
 from vna.patients import store
 from vna.patients.store import Identity
-from vna.texts import marked
+from vna.texts import filled, marked
 
 __all__ = ["Binding", "Code", "Holder", "Issued", "PatientAccounts", "Waiting"]
 
@@ -222,7 +222,9 @@ class PatientAccounts:
         """
         holder = self.holder(who, study)
         if not reason.strip() or len(reason) > _REASON_MOST or not reason.isprintable():
-            raise InvalidRequest(f"Say why, in a line of at most {_REASON_MOST} characters.")
+            raise InvalidRequest(
+                filled("Say why, in a line of at most %(most)s characters.", most=_REASON_MOST)
+            )
 
         def work(tx: Connection) -> None:
             held = self._held(tx, holder, binding_id)

@@ -19,7 +19,7 @@ from vna.sharing.records import Item
 from vna.sharing.rooms import SQL, Runs
 from vna.sharing.rules import REPORTS, Facts
 from vna.sharing.values import Offer
-from vna.texts import marked
+from vna.texts import filled, marked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ def choose(conn: Connection, who: Principal, offer: Offer, *, most: int) -> Chos
     for ref in refs:
         require(who, Action.SHARE, ref)
     if _size_of(conn, offer) > most:
-        raise TooLarge(f"One share holds {most} images: choose less at a time.")
+        raise TooLarge(filled("One share holds %(most)s images: choose less at a time.", most=most))
     found: dict[str, Located] = {}
     for ref in refs:
         there = instances(conn, ref, within=who.scope.within())

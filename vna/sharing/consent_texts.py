@@ -17,7 +17,7 @@ from vna.db import statements
 from vna.errors import InvalidRequest, NotFound
 from vna.sharing import records
 from vna.sharing.rooms import Act, Rooms, now
-from vna.texts import ENGLISH, Texts, languages, marked
+from vna.texts import ENGLISH, Texts, filled, languages, marked
 
 SQL = statements.load("consents")
 
@@ -165,9 +165,11 @@ def _checked(language: str, title: str, body: str) -> tuple[str, str]:
     if language not in languages():
         raise InvalidRequest("Texts are written in the languages of the pages.")
     if not 0 < len(title) <= _MOST_TITLE or "\n" in title:
-        raise InvalidRequest(f"A text has a title of one line, {_MOST_TITLE} letters at most.")
+        raise InvalidRequest(
+            filled("A text has a title of one line, %(most)s letters at most.", most=_MOST_TITLE)
+        )
     if not 0 < len(body) <= _MOST_BODY or "\x00" in title + body:
-        raise InvalidRequest(f"A text has {_MOST_BODY} letters at most.")
+        raise InvalidRequest(filled("A text has %(most)s letters at most.", most=_MOST_BODY))
     return title, body
 
 

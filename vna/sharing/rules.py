@@ -12,7 +12,7 @@ from vna.config import Sharing
 from vna.delivery.channels import Channel
 from vna.errors import Conflict, InvalidRequest
 from vna.sharing.values import Confirmed, Forward, Offer, Protection, Purpose
-from vna.texts import marked
+from vna.texts import filled, marked
 
 LEGAL_BASES = frozenset(
     {"patient-request", "treatment", "vital-interest", "legal-obligation", "contract"}
@@ -78,7 +78,7 @@ def check_offer(offer: Offer, settings: Sharing, now: dt.datetime) -> None:
     if offer.legal_basis is not None and offer.legal_basis not in LEGAL_BASES:
         raise InvalidRequest("Legal bases are: " + ", ".join(sorted(LEGAL_BASES)) + ".")
     if offer.max_opens is not None and not 1 <= offer.max_opens <= MOST_OPENS:
-        raise InvalidRequest(f"A share can be opened 1 to {MOST_OPENS} times.")
+        raise InvalidRequest(filled("A share can be opened 1 to %(most)s times.", most=MOST_OPENS))
     if not 0 < len(offer.person.name.strip()) <= MOST_NAME:
         raise InvalidRequest("Say whose images these are.")
     if offer.to is None and not offer.printed and Protection.PASSCODE not in offer.proof:
@@ -113,7 +113,9 @@ def check_ways(offer: Offer | Forward, settings: Sharing, now: dt.datetime) -> N
     if offer.until.tzinfo is None:
         raise InvalidRequest("The end of a share is a time with its zone.")
     if not now < offer.until <= now + dt.timedelta(days=settings.most_days):
-        raise InvalidRequest(f"A share ends within {settings.most_days:g} days.")
+        raise InvalidRequest(
+            filled("A share ends within %(days)s days.", days=f"{settings.most_days:g}")
+        )
     if not 0 < len(offer.recipient.name.strip()) <= MOST_NAME:
         raise InvalidRequest(marked("Say to whom the images are given."))
     if len(offer.recipient.organisation) > MOST_NAME:

@@ -27,7 +27,7 @@ from vna.sharing.rooms import SQL, Act, Rooms, guest_named
 from vna.sharing.values import Guest, Purpose, Reason
 from vna.sharing.visible import scope_of, series_of
 from vna.telemetry import SHARE_ACTS
-from vna.texts import marked
+from vna.texts import filled, marked
 
 KIND = "hand-over"
 """The kind of its jobs."""
@@ -182,7 +182,7 @@ class Sendings:
         ]
         most = self._rooms.settings.limits.retrieve_instances
         if len(found) > most:
-            raise TooLarge(f"More than {most} images are too many at a time.")
+            raise TooLarge(filled("More than %(most)s images are too many at a time.", most=most))
         if not found:
             raise NotFound(marked("There is nothing here that can be sent."))
         return found

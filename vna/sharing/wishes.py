@@ -11,7 +11,7 @@ from vna.dicom.refs import StudyRef
 from vna.errors import InvalidRequest
 from vna.sharing.rules import MOST_NAME
 from vna.sharing.values import Person
-from vna.texts import ENGLISH, languages, marked
+from vna.texts import ENGLISH, filled, languages, marked
 
 MOST_WORDS = 2000
 _MOST_STUDIES = 200
@@ -110,7 +110,9 @@ def check_wish(wish: Wish) -> None:
     if wish.kind in (Kind.CORRECT, Kind.OTHER, Kind.SEND) and not wish.words.strip():
         raise InvalidRequest(marked("Say in a few words what you need."))
     if len(wish.studies) > _MOST_STUDIES:
-        raise InvalidRequest(f"A request is about {_MOST_STUDIES} examinations at most.")
+        raise InvalidRequest(
+            filled("A request is about %(most)s examinations at most.", most=_MOST_STUDIES)
+        )
     if (wish.kind is Kind.STOP) != (wish.share_id is not None):
         raise InvalidRequest(marked("Say which share is to be stopped."))
     if not 0 < len(wish.person.name.strip()) <= MOST_NAME:
@@ -129,4 +131,6 @@ def check_answer(answer: Answer) -> None:
 def check_words(words: str) -> None:
     """Refuse what is too long, or no text. Raises `InvalidRequest`."""
     if len(words) > MOST_WORDS or not words.translate(_BREAKS).isprintable():
-        raise InvalidRequest(f"Write a text of at most {MOST_WORDS} characters.")
+        raise InvalidRequest(
+            filled("Write a text of at most %(most)s characters.", most=MOST_WORDS)
+        )

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from vna.access.carers import Relation
 from vna.access.principal import Action, Principal
 from vna.dicom.refs import UID, uid
-from vna.errors import Conflict, InvalidRequest, NotFound
+from vna.errors import Conflict, InvalidRequest, NotFound, VNAError
 from vna.operate.patient_accounts import Issued
 from vna.texts import ENGLISH, Texts, languages, marked
 from vna.web import problems
@@ -91,14 +91,13 @@ async def _shown(
     study: UID,
     typed: Mapping[str, str],
     *,
-    exc: Exception | None = None,
+    exc: VNAError | None = None,
     done: str | None = None,
 ) -> Response:
     found = await visit.hop(lambda: visit.counter.engines.carers.desk.at(who, study))
     settings = visit.counter.engines.settings
     zone = ZoneInfo(settings.site.timezone)
     today = dt.datetime.now(zone).date()
-    say = Texts(visit.language()).gettext
     return visit.show(
         "desk_carers.html",
         status=200 if exc is None else problems.answer(exc, "page")[0],
@@ -106,7 +105,7 @@ async def _shown(
         relations=RELATIONS,
         evidence=EVIDENCE,
         typed=typed,
-        trouble=None if exc is None else say(str(exc)),
+        trouble=None if exc is None else visit.said(exc),
         done=done,
         today=today,
         last=today + dt.timedelta(days=settings.access.carer_days),

@@ -123,7 +123,7 @@ class Visit:
 
     def said(self, exc: VNAError) -> str:
         """Say an error in the language of the browser, where it is among our texts."""
-        return Texts(self.language()).gettext(str(exc))
+        return Texts(self.language()).said(exc)
 
     def show(self, page: str, *, status: int = 200, **shown: Any) -> Response:  # by the page
         """Render a page with what every page of this sort needs; `language` may be among it."""

@@ -166,7 +166,7 @@ def told(call: Call, exc: VNAError) -> str:
         429: _("There were too many tries. Wait a quarter of an hour, then try again."),
         503: _("This cannot be done now. Try again in a moment."),
     }
-    return by_status.get(problems.status_of(exc)) or _(str(exc))
+    return by_status.get(problems.status_of(exc)) or call.texts().said(exc)
 
 
 async def _guest(call: Call) -> Guest | None:

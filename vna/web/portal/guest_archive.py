@@ -60,7 +60,7 @@ async def send(call: Call) -> Response:
     try:
         await call.hop(lambda: engine.ask(session, chosen.key))
     except (Conflict, TooLarge) as exc:
-        return await _shown(call, call.texts().gettext(str(exc)), problems.status_of(exc))
+        return await _shown(call, call.texts().said(exc), problems.status_of(exc))
     return call.go("/s/archive")
 
 

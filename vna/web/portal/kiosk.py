@@ -135,7 +135,7 @@ async def _answer(visit: Visit, kiosk: Kiosk) -> Response:
     except Conflict:
         return visit.go("/kiosk")  # a second press: it was taken
     except InvalidRequest as exc:
-        return await _asked(visit, kiosk, typed, texts.gettext(str(exc)), 400)
+        return await _asked(visit, kiosk, typed, texts.said(exc), 400)
     return _shown(visit, "kiosk_thanks.html", language=texts.language)
 
 

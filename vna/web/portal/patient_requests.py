@@ -126,7 +126,7 @@ async def _shown(
     return visit.show(
         "patient_request.html",
         status=200 if exc is None else problems.status_of(exc),
-        trouble=None if exc is None else str(exc),
+        trouble=None if exc is None else visit.said(exc),
         one=found,
         typed=typed or {},
         kinds=KINDS,
