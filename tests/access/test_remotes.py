@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import TestPostgres
 from vna.access.audit import Audit
 from vna.access.principal import Action, Kind, Principal, system
-from vna.access.remotes import FRESH_S, STALE_S, Remote, Remotes
+from vna.access.remotes import FRESH_S, STALE_S, UNKNOWN_S, Remote, Remotes
 from vna.db.pool import Database
 from vna.errors import Conflict, InvalidRequest, NotFound, NotPermitted, Unavailable
 
@@ -120,11 +120,25 @@ def test_the_rights_are_the_actions() -> None:
 def test_another_process_sees_a_change_within_seconds(
     remotes: Remotes, database: Database, audit: Audit, clock: Clock
 ) -> None:
+    elsewhere = Remotes(database, audit)
+    elsewhere.add(WHO, PLAIN)
+    assert remotes.find("CT1") == PLAIN
+    changed = dataclasses.replace(PLAIN, port=PLAIN.port + 1)
+    elsewhere.add(WHO, changed)
+    clock.now += FRESH_S / 2
+    assert remotes.find("CT1") == PLAIN
+    clock.now += FRESH_S
+    assert remotes.find("CT1") == changed
+
+
+def test_one_that_was_just_added_elsewhere_is_known_at_once(
+    remotes: Remotes, database: Database, audit: Audit, clock: Clock
+) -> None:
+    """Who follows the README adds an AE, and sends to it in the same second."""
     assert remotes.find("CT1") is None
     Remotes(database, audit).add(WHO, PLAIN)
-    clock.now += FRESH_S / 2
-    assert remotes.find("CT1") is None
-    clock.now += FRESH_S
+    assert remotes.find("CT1") is None  # asked a moment ago
+    clock.now += UNKNOWN_S
     assert remotes.find("CT1") == PLAIN
 
 

@@ -24,6 +24,7 @@ from vna.errors import Conflict, InvalidRequest, NotFound, Unavailable
 _SQL = statements.load("access")
 
 FRESH_S = 2.0
+UNKNOWN_S = 0.1  # who is not known may just have been added: asked for so often, and no oftener
 STALE_S = 300.0  # a database that is away for a moment must not shut out every AE
 
 _HOST = re.compile(r"[!-~]{1,255}")
@@ -102,7 +103,12 @@ class Remotes:
 
     def find(self, ae_title: str) -> Remote | None:
         """Return a remote AE, or None when there is none. Raises `Unavailable`."""
-        return self._current().get(ae_title.strip(" "))
+        title = ae_title.strip(" ")
+        found = self._current().get(title)
+        if found is None:
+            self.look(within_s=UNKNOWN_S)
+            found = self._current().get(title)
+        return found
 
     def all(self) -> list[Remote]:
         """Return them all, ordered by AE title. Raises `Unavailable`."""
