@@ -163,8 +163,9 @@ def test_an_attribute_that_was_not_there_is_added() -> None:
     ("charset", "reads", "says"),
     [
         ("ISO_IR 100", "Müller^Jürgen", "ISO_IR 100"),
-        (None, "Müller^Jürgen", "ISO_IR 192"),
-        ("", "Müller^Jürgen", "ISO_IR 192"),
+        (None, "Müller^Jürgen", "ISO_IR 100"),
+        ("", "Müller^Jürgen", "ISO_IR 100"),
+        (None, "Wałęsa^Lech", "ISO_IR 192"),
         ("ISO_IR 192", "Müller^Jürgen", "ISO_IR 192"),
         ("ISO_IR 101", "Mu?ller^A", "ISO_IR 101"),
     ],
@@ -175,6 +176,13 @@ def test_a_name_is_written_in_the_set_of_its_data_set(
     name = reads.replace("?", "ø")
     after = given_out(ct(charset=charset), overlay(PatientName=name))
     assert (str(after.PatientName), after.SpecificCharacterSet) == (reads, says)
+
+
+def test_letters_that_stood_there_undeclared_stay_what_they_were() -> None:
+    """Many senders write Latin-1 and declare nothing."""
+    made = ct(charset=None, codec="latin-1", values={"StudyDescription": "Schädel"})
+    after = given_out(made, overlay(PatientName="Müller^Jürgen"))
+    assert (str(after.PatientName), after.StudyDescription) == ("Müller^Jürgen", "Schädel")
 
 
 def test_attributes_of_items_are_left_alone() -> None:

@@ -2,7 +2,9 @@
 
 What stood there goes into an item of the Original Attributes Sequence (PS3.3 C.12.1.1.9). A value
 that the data set's character set cannot carry makes a data set of the default repertoire one of
-ISO_IR 192; in another its letters are replaced by question marks.
+ISO_IR 100, and only where that cannot carry it either one of ISO_IR 192: bytes that such a data set
+holds undeclared are read as Latin-1, and stay what they are. In any other its letters are replaced
+by question marks.
 """
 
 from __future__ import annotations
@@ -61,7 +63,7 @@ _GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\\]")
 _KEPT_MOST = 1 << 16  # bytes of a value that was replaced
 _DEFAULT = frozenset(("", "ISO_IR 6", "ISO 2022 IR 6"))
-_UTF8 = "ISO_IR 192"
+_BEYOND_DEFAULT = ("ISO_IR 100", "ISO_IR 192")
 
 Members = dict[str, Any]  # elements of DICOM JSON: their values differ by VR
 
@@ -195,11 +197,14 @@ class _Corrector(Rewriter):
         return element_head(tag, self._texts[tag][0], len(raw)) + raw
 
     def _settle_charset(self) -> bytes:
-        carries = all(encode(text, self._charset) is not None for _, text in self._texts.values())
-        if not carries and self._charset in _DEFAULT:
-            self._charset = _UTF8
+        if not self._is_carried(self._charset) and self._charset in _DEFAULT:
+            found = filter(self._is_carried, _BEYOND_DEFAULT)
+            self._charset = next(found, _BEYOND_DEFAULT[-1])
         raw = _even(self._charset.encode("ascii", "replace"))
         return element_head(_CHARSET, "CS", len(raw)) + raw if raw else b""
+
+    def _is_carried(self, charset: str) -> bool:
+        return all(encode(text, charset) is not None for _, text in self._texts.values())
 
     def _encoded(self, tag: int) -> bytes:
         text = self._texts[tag][1]
