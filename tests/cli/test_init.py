@@ -185,6 +185,13 @@ def test_the_doctor_finds_a_fresh_machine_well(vna: Vna, data: Path) -> None:
     assert re.search(r"^warn +folder .*\n +-> vna init$", done.stdout, re.MULTILINE)
 
 
+def test_the_doctor_says_when_the_folder_is_a_file(vna: Vna, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = vna("doctor", "--data", tmp_path / "file")
+    assert done.returncode == 1
+    assert re.search(r"^fail +folder .* is a file\n +-> name a folder", done.stdout, re.MULTILINE)
+
+
 def test_the_doctor_finds_an_archive_well(vna: Vna, archive: Path) -> None:
     before = sorted(archive.rglob("*"))
     done = vna("doctor", "--data", archive, "--config", "conf/vna.toml")

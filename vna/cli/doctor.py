@@ -103,6 +103,9 @@ def _postgres(settings: Settings) -> Iterator[Finding]:
 
 def _folder(settings: Settings) -> Iterator[Finding]:
     data = settings.data
+    if data.exists() and not data.is_dir():
+        yield Finding("folder", FAIL, f"{data} is a file", "name a folder: --data")
+        return
     if not data.is_dir():
         yield Finding("folder", WARN, f"{data} is not there yet", "vna init")
         return
