@@ -69,6 +69,14 @@ def test_much_does_not_wait_for_the_end_of_the_turn() -> None:
     within_a_loop(act)
 
 
+def test_nothing_is_no_call() -> None:
+    def act(gathered: Gathered, wire: Wire) -> None:
+        gathered.write(b"")
+        gathered.flush()
+
+    assert within_a_loop(act, turns=2).calls == []
+
+
 def test_closing_loses_nothing() -> None:
     def act(gathered: Gathered, wire: Wire) -> None:
         gathered.write(b"last words")

@@ -23,6 +23,8 @@ class Gathered:
 
     def write(self, data: bytes) -> None:
         """Take bytes; they are not changed before they have left."""
+        if not data:
+            return
         if not self._held:
             self._loop.call_soon(self.flush)
         self._held.append(data)
