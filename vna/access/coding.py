@@ -112,6 +112,7 @@ _CODINGS = {
     "factor": Coding("110113", "E", "110137"),
     "token": Coding("110113", "E", "110137"),
     "archive.backed-up": Coding("110106", "R"),
+    "archive.exported": Coding("110106", "R"),
     "archive.restored": Coding("110107", "C"),
     "access.refused": Coding("110113", "E", "110147"),
     "glass.broken": Coding("110113", "E", "110127"),

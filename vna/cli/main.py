@@ -49,6 +49,7 @@ COMMANDS = (
     Command("verify", "verifying", "read every blob and say which are damaged"),
     Command("backup", "backing", "copy everything while it serves, or check a copy"),
     Command("restore", "restoring", "make an archive from a backup, in an empty folder"),
+    Command("export", "exporting", "write everything as plain DICOM files, for another archive"),
     Command("reindex", "reindexing", "build the index again from the blobs alone"),
     Command("send", "sending", "send a study to a remote AE"),
     Command("jobs", "jobs", "work for later: how far it is, try again, cancel"),

@@ -15,7 +15,7 @@ from vna.config import Settings
 from vna.crypto.sealed_zip import PackageSeal
 from vna.db.pool import Database
 from vna.dicom.directory import Listed, dicomdir, keys_of
-from vna.dicom.refs import Ref
+from vna.dicom.refs import Ref, StudyRef
 from vna.errors import NotFound
 from vna.index import locate, select
 from vna.index.locate import Located
@@ -25,7 +25,7 @@ from vna.retrieve.descriptions import Descriptions
 from vna.retrieve.forms import Forms
 from vna.retrieve.metadata import Description
 from vna.retrieve.overlays import Overlays
-from vna.retrieve.package import Entry, Package, checksums, file_names, package
+from vna.retrieve.package import Entry, File, Package, checksums, file_names, package
 from vna.retrieve.payload import ready
 from vna.retrieve.pieces import Pieces
 from vna.retrieve.retrieval import Retrieval, Tally
@@ -134,6 +134,22 @@ class RetrieveEngine:
         study = studies[0] if len(studies) == 1 else None
         self._audit.note(principal, Event(kind="sent", outcome=how, study=study, detail=detail))
         telemetry.RETRIEVALS.labels(what).inc(tally.completed + tally.warning)
+
+    def files(self, principal: Principal, study: StudyRef, *, what: str) -> Iterator[File]:
+        """All instances of a study as DICOM files, one after the other. Raises `NotFound`.
+
+        What is walked raises what a blob store does.
+        """
+        require_copies(principal, study)
+        found = self.instances(principal, study, what=what)
+        for item, name in zip(found, file_names(found), strict=True):
+            yield File(
+                name=(*name[2:-1], f"{name[-1]}.dcm"),
+                ref=item.ref,
+                sop_class=item.sop_class,
+                transfer_syntax=self.forms.syntax_of(item),
+                content=self.forms.whole(item),
+            )
 
     def package(
         self, principal: Principal, ref: Ref, *, directory: bool, seal: PackageSeal | None = None

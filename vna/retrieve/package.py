@@ -45,6 +45,17 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """One instance as the DICOM file it goes out as; `name` is its place within its study."""
+
+    name: tuple[str, ...]
+    ref: InstanceRef
+    sop_class: str
+    transfer_syntax: str
+    content: Stretch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Package:
     """A ZIP file of instances: its bytes, which versions are in it, and since when."""
 
