@@ -193,6 +193,23 @@ def test_what_cannot_be_read_is_counted_and_leaves_no_file(tmp_path: Path) -> No
     assert list((tmp_path / "out").rglob("*.dcm")) == []
 
 
+@pytest.mark.parametrize("spoilt", ["{}\n", "[]\n", '{"lists": [0]}\n', "no json\n"])
+def test_a_list_that_was_changed_is_not_gone_on_with(tmp_path: Path, spoilt: str) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        written(tmp_path / "out", 2, KeyboardInterrupt())
+    (tmp_path / "out" / STUDIES).write_text(spoilt)
+    with pytest.raises(Corrupt, match="damaged"):
+        Export(tmp_path / "out", ARCHIVE)
+
+
+def test_a_list_that_was_shortened_is_not_gone_on_with(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        written(tmp_path / "out", 2, KeyboardInterrupt())
+    (tmp_path / "out" / TABLE).write_bytes(b"")
+    with pytest.raises(Corrupt, match=TABLE):
+        Export(tmp_path / "out", ARCHIVE)
+
+
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "letter.txt").touch()

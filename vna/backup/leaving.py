@@ -161,20 +161,20 @@ class Export:
             for line in lines:
                 if not line.endswith(b"\n"):
                     break
-                told = _read(line)
+                study, counts, ends = _read(line)
                 whole += len(line)
-                ends = told["lists"]
-                self._known.add(told["study"])
-                much = (told[name] for name in ("instances", "size", "missing"))
-                self.counts.add(Counts(1, *much))
+                self._known.add(study)
+                self.counts.add(counts)
         for name, end in zip((STUDIES, SUMS, TABLE), (whole, *ends), strict=True):
             (self._folder / name).touch(0o600)
+            if (self._folder / name).stat().st_size < end:
+                raise _damaged(name)
             os.truncate(self._folder / name, end)
 
 
 def _prepare(folder: Path, archive_id: str) -> None:
     folder.mkdir(0o700, parents=True, exist_ok=True)
-    if not any(folder.iterdir()):
+    if not any(path.name != f"{SUMMARY}.part" for path in folder.iterdir()):
         write_json(folder, SUMMARY, _begun(archive_id))
         return
     if not (folder / SUMMARY).exists():
@@ -190,12 +190,22 @@ def _begun(archive_id: str) -> dict[str, Any]:
     return {"format": FORMAT, "archive_id": archive_id}
 
 
-def _read(line: bytes) -> dict[str, Any]:
+def _read(line: bytes) -> tuple[str, Counts, list[int]]:
+    """Read the line of a study: which, what is in it, and how far the other lists went then."""
     try:
-        found: dict[str, Any] = json.loads(line)
-    except ValueError as exc:
-        raise Corrupt(f"The list {STUDIES} is damaged.") from exc
+        told = json.loads(line)
+        much = (int(told[name]) for name in ("instances", "size", "missing"))
+        ends = [int(end) for end in told["lists"]]
+        found = str(told["study"]), Counts(1, *much), ends
+    except (ValueError, KeyError, TypeError) as exc:
+        raise _damaged(STUDIES) from exc
+    if len(ends) != len((SUMS, TABLE)):
+        raise _damaged(STUDIES)
     return found
+
+
+def _damaged(name: str) -> Corrupt:
+    return Corrupt(f"The list {name} of the export is damaged: begin in another folder.")
 
 
 def _written(path: Path, chunks: Iterator[bytes | bytearray | memoryview]) -> tuple[int, str]:
