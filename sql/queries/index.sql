@@ -91,7 +91,8 @@ WHERE s.study_uid = %(study_uid)s AND e.series_uid = %(series_uid)s AND e.varian
 ON CONFLICT DO NOTHING;
 
 -- name: find_versions
--- Every version of some SOP Instance UIDs, oldest first.
+-- Every version of some SOP Instance UIDs, oldest first. One index holds the current ones, another
+-- the others: without both conditions neither would be used, and the whole catalogue read.
 SELECT
     i.instance_pk, i.series_pk, s.study_uid, e.series_uid, i.sop_instance_uid, i.current, i.reason,
     i.created_us, i.blob_id, i.digest, i.key_id, i.key_version, i.transfer_syntax_uid,
@@ -100,13 +101,13 @@ FROM instance i
 JOIN series e USING (series_pk)
 JOIN study s USING (study_pk)
 JOIN instance_blob b USING (instance_pk)
-WHERE i.sop_instance_uid = ANY (%s)
+WHERE i.sop_instance_uid = ANY (%s) AND (i.current OR NOT i.current)
 ORDER BY i.created_us, i.blob_id;
 
 -- name: lock_versions
 -- Keep the versions of a SOP Instance UID as they are until this transaction ends.
 SELECT instance_pk FROM instance
-WHERE sop_instance_uid = %s
+WHERE sop_instance_uid = %s AND (current OR NOT current)  -- see find_versions
 ORDER BY instance_pk
 FOR UPDATE;
 
@@ -141,8 +142,9 @@ SELECT blob_id FROM instance WHERE blob_id = ANY (%s);
 -- Which pairs of SOP Instance UID and digest stand in a version.
 SELECT i.sop_instance_uid, i.digest
 FROM instance i
-JOIN unnest(%s, %s) AS u (sop_uid, digest)
-    ON i.sop_instance_uid = u.sop_uid AND i.digest = u.digest;
+JOIN unnest(%(uids)s, %(digests)s) AS u (sop_uid, digest)
+    ON i.sop_instance_uid = u.sop_uid AND i.digest = u.digest
+WHERE i.sop_instance_uid = ANY (%(uids)s) AND (i.current OR NOT i.current);  -- see find_versions
 
 -- name: clear
 -- Empty the catalogue before it is rebuilt from the blobs.

@@ -72,7 +72,9 @@ FOR UPDATE;
 -- name: lock_all_versions
 -- Keep every version of the SOP Instance UIDs of these blobs as it is.
 SELECT instance_pk FROM instance
-WHERE sop_instance_uid IN (SELECT i.sop_instance_uid FROM instance i WHERE i.blob_id = ANY (%s))
+WHERE (current OR NOT current)  -- see find_versions
+    AND sop_instance_uid = ANY (ARRAY(
+        SELECT i.sop_instance_uid FROM instance i WHERE i.blob_id = ANY (%s)))
 ORDER BY instance_pk
 FOR UPDATE;
 

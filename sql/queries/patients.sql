@@ -46,7 +46,8 @@ SELECT identity_id, issuer, patient_id, variant, person_id, name, birth_date, se
        address, death_date, source, quarantined
   FROM identity
  WHERE identity_id <> %(identity)s
-   AND (birth_date = %(birth_date)s AND family = %(family)s OR numbers && %(numbers)s::text[])
+   AND (birth_date = %(birth_date)s AND family = %(family)s
+        OR numbers && %(numbers)s::text[] AND numbers <> '{}')  -- as its index has it
  ORDER BY first_seen, identity_id
  LIMIT %(most)s;
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg
 import pytest
 from psycopg import sql
 
 from tests.conftest import TestPostgres
+from vna.db import statements
 from vna.db.pool import Connection, Database
 from vna.dicom.matching import (
     DateRange,
@@ -23,6 +25,7 @@ from vna.dicom.matching import (
     Wildcard,
 )
 from vna.dicom.refs import Level
+from vna.index.arrays import Blobs, Texts
 from vna.index.rows import Cursor
 from vna.index.search import names_one, search, statement
 from vna.index.select import STATEMENTS
@@ -64,6 +67,14 @@ INSERT INTO instance (
     SELECT 77, '9.' || n, true, 1, decode(md5('9.' || n), 'hex'), '', '', 1, 1, 1, 1, '1.2',
            '1.2', n, '{}'
     FROM generate_series(1, 2000) n;
+INSERT INTO instance_blob (
+    instance_pk, header, payload_len, checksum, group2, preamble, received_at, proto, charset)
+    SELECT instance_pk, '', 1, '', '', '', now(), 'dimse', '' FROM instance;
+INSERT INTO identity (identity_id, issuer, patient_id, variant, person_id, name, folded, family,
+                      birth_date, sex, source)
+    SELECT decode(md5(n::text), 'hex'), 'LOCAL', 'P' || n, 0, decode(md5(n::text), 'hex'), '', '',
+           md5((n % 500)::text), '1950-01-01'::date + n % 9000, '', 'dicom'
+    FROM generate_series(1, 8000) n;
 VACUUM ANALYZE;
 """
 
@@ -196,6 +207,42 @@ def test_a_retrieval_uses_the_index_made_for_it(large: Database, level: Level, i
     assert index in found, found
     assert "Seq Scan on study " not in found
     assert "Seq Scan on instance " not in found
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        ("find_versions", [Texts(["9.7", "9.8"])]),
+        ("lock_versions", ["9.7"]),
+        ("find_digests", {"uids": Texts(["9.7", "9.8"]), "digests": Blobs([b"a", b"b"])}),
+        ("lock_all_versions", [Blobs([bytes(16)])]),
+    ],
+)
+def test_what_is_known_of_a_uid_is_found_by_it_however_many_there_are(
+    large: Database, name: str, asked: Any
+) -> None:
+    """One that is sent again is looked up among all versions: the catalogue was read for it."""
+    queries = statements.load("operate" if name == "lock_all_versions" else "index")
+    with large.reading() as conn:
+        text = f"EXPLAIN {getattr(queries, name)}".encode()
+        found = "\n".join(line for (line,) in conn.execute(text, asked).fetchall())
+    for index in ("instance_current_once", "instance_superseded"):
+        assert f"Bitmap Index Scan on {index}" in found, found
+    assert "Seq Scan on instance " not in found
+
+
+@pytest.mark.parametrize("born", [None, dt.date(1960, 1, 1)])
+def test_who_may_be_the_same_person_is_found_however_many_there_are(
+    large: Database, born: dt.date | None
+) -> None:
+    asked = {
+        "identity": b"", "birth_date": born, "family": "A", "numbers": ["NHS:1"], "most": 10,
+    }  # fmt: skip
+    with large.reading() as conn:
+        text = f"EXPLAIN {statements.load('patients').alike}".encode()
+        found = "\n".join(line for (line,) in conn.execute(text, asked).fetchall())
+    assert "Bitmap Index Scan on identity_by_number" in found, found
+    assert ("Bitmap Index Scan on identity_by_birth" in found) == (born is not None)
 
 
 def test_a_page_begins_at_its_key(large: Database) -> None:

@@ -121,7 +121,7 @@ def digests(conn: Connection, pairs: Sequence[tuple[str, bytes]]) -> set[tuple[s
         return set()
     uids, asked = zip(*pairs, strict=True)
     cursor = conn.cursor(binary=True)
-    rows = cursor.execute(SQL.find_digests, [Texts(uids), Blobs(asked)])
+    rows = cursor.execute(SQL.find_digests, {"uids": Texts(uids), "digests": Blobs(asked)})
     return {(uid, digest) for uid, digest in rows}
 
 
