@@ -38,7 +38,7 @@ from vna.patients.store import Case, Decision, Identity, Standing, pair_of
 from vna.texts import marked
 
 _PARTED = "Two patients were taken for one: look at what was shared of them."
-_BATCH = 200
+_BATCH = 1000  # each looks through all that is due: a million after a reindex
 _AT_ONCE = 1000  # studies whose patients are looked at before what is shown of two is asked
 
 
