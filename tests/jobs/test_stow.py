@@ -184,6 +184,25 @@ def test_what_cannot_be_read_here_keeps_nothing_else(
     assert set(held(there)) == {ct(1, 1, 1).instance, ct(1, 1, 3).instance}
 
 
+def test_what_cannot_be_read_for_a_while_is_sent_later_and_keeps_nothing_else(
+    archive: Archive, board: Board, there: Site
+) -> None:
+    lead(archive, there.root, token=token_of(there, "pacs", actions=["store"]))
+    fill(archive, ct(1, 1, 1), ct(1, 1, 2), ct(1, 1, 3))
+    away = archive.retrieve.instances(WHO, StudyRef(STUDY))[1]
+    (file,) = archive.settings.data.glob(f"blobs/b/*/*/*{away.blob_id.hex()[-12:]}.vnb")
+    kept = file.rename(file.with_suffix(".kept"))
+    file.mkdir()  # there, and cannot be read: EISDIR
+    job_id, worker = gathered(archive, board), worker_of(archive)
+    worker.do_one()
+    assert sorted(states(board, job_id)) == ["done", "done", "waiting"]
+    file.rmdir()
+    kept.rename(file)
+    worker.do_one()
+    assert (entry(board, job_id).state, states(board, job_id)) == (State.DONE, ["done"] * 3)
+    assert held(there) == datasets([ct(1, 1, 1), ct(1, 1, 2), ct(1, 1, 3)])
+
+
 class Answering(ThreadingHTTPServer):
     """Answers every request as it is told, and keeps what it was shown."""
 

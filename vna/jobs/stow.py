@@ -54,10 +54,11 @@ def known(engines: Engines, name: str | None) -> Peer:
 
 @dataclass(slots=True)
 class _Unread:
-    """The instance that spoiled a request, and why."""
+    """The instance that spoiled a request, why, and whether it may be read another time."""
 
     uid: UID | None = None
     cause: str = ""
+    state: str = "failed"
 
 
 def send(
@@ -114,7 +115,7 @@ def _stored(
         except VNAError:
             if unread.uid is None:
                 raise
-            went[unread.uid] = Answer(state="failed", cause=unread.cause)
+            went[unread.uid] = Answer(state=unread.state, cause=unread.cause)
             left = [one for one in left if one.ref.instance != unread.uid]
             continue
         for one in left:
@@ -173,6 +174,8 @@ def _watched(chunks: Iterator[bytes], instance: UID, unread: _Unread) -> Iterato
         yield from chunks
     except VNAError as exc:
         unread.uid, unread.cause = instance, str(exc)
+        if isinstance(exc, Unavailable):  # a disk or an object store that is away for a while
+            unread.state = "waiting"
         raise
 
 
