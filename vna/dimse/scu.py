@@ -106,7 +106,7 @@ class Requestor:
         """Connect and open the association."""
         try:
             sock = socket.create_connection(self._where, timeout=self._timeout_s)
-        except OSError as exc:
+        except (OSError, UnicodeError) as exc:  # UnicodeError: of a name no name can be
             raise Unavailable("The remote AE cannot be reached.") from exc
         timing = Timing(
             artim_s=self._timeout_s,
