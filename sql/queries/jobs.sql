@@ -67,12 +67,12 @@ UPDATE job
 RETURNING job_id, cancelling;
 
 -- name: settle_items
--- Write down how it went with some instances.
+-- Write down how it went with some instances; one whose turn never came was not tried.
 UPDATE job_item
-   SET state = went.state, status = went.status, cause = went.cause, attempts = attempts + 1,
-       changed_at = now()
-  FROM unnest(%s::integer[], %s::text[], %s::integer[], %s::text[])
-    AS went (number, state, status, cause)
+   SET state = went.state, status = went.status, cause = went.cause,
+       attempts = attempts + went.tried::integer, changed_at = now()
+  FROM unnest(%s::integer[], %s::text[], %s::integer[], %s::text[], %s::boolean[])
+    AS went (number, state, status, cause, tried)
  WHERE job_item.job_id = %s AND job_item.number = went.number;
 
 -- name: finish_job

@@ -19,6 +19,7 @@ from tests.flows.serving import free_port
 from tests.jobs.conftest import WHO, entry, register, states, worker_of
 from vna.access import labels as access_labels
 from vna.access.principal import Kind, Label, Principal
+from vna.access.remotes import Remote
 from vna.access.routes import Route
 from vna.db.work import State
 from vna.dicom.refs import StudyRef, uid
@@ -206,3 +207,36 @@ def test_a_forwarding_is_in_the_trail(archive: Archive, board: Board, serve: Ser
         ("read", "test", STUDY, None),
         ("sent", "test", STUDY, "DEST"),
     ]
+
+
+def test_what_breaks_the_association_keeps_nothing_else_waiting(
+    archive: Archive, board: Board, serve: Serve
+) -> None:
+    made = [ct(1, 1, number) for number in range(1, 9)]
+    fill(archive, *made)
+    bad = {one.instance for one in made[:4]}
+    shelf = shelf_at(archive, serve)
+
+    def breaks() -> Outcome:
+        if shelf.taken[-1].expected.sop_instance in bad:
+            raise ConnectionAbortedError
+        return STORED
+
+    shelf.answer = breaks
+    job_id, worker = send(board), worker_of(archive)
+    for _ in range(4):
+        worker.do_one()
+    assert entry(board, job_id).state is State.WAITING
+    assert sorted(states(board, job_id)) == ["done"] * 4 + ["waiting"] * 4
+
+
+@pytest.mark.parametrize("host", ["pacs..example", "x" * 64 + ".example"])
+def test_a_remote_of_a_name_nobody_can_have_is_told_as_one_that_is_away(
+    archive: Archive, board: Board, host: str
+) -> None:
+    fill(archive, ct(1))
+    archive.remotes.add(WHO, Remote(ae_title="DEST", host=host, port=104))
+    job_id = send(board)
+    worker_of(archive).do_one()
+    found = entry(board, job_id)
+    assert found.cause == "1 of 1 instances wait. The remote AE cannot be reached."

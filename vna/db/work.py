@@ -70,12 +70,13 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """How it went with one SOP Instance of a job."""
+    """How it went with one SOP Instance of a job; `tried` is false when its turn never came."""
 
     number: int
     state: str
     status: int | None = None
     cause: str | None = None
+    tried: bool = True
 
 
 def claim(tx: Connection, kinds: Sequence[str], node: str, *, lease_s: float) -> Job | None:
@@ -142,6 +143,7 @@ def settle(tx: Connection, job: Job, went: Sequence[Settled]) -> Standing:
             [one.state for one in went],
             [one.status for one in went],
             [one.cause for one in went],
+            [one.tried for one in went],
         )
         tx.execute(_SQL.settle_items, (*columns, job.job_id))
     return standing

@@ -111,7 +111,7 @@ class Sender:
         else:
             yield from self._side_by_side(contexts, backlog, why)
         while (outgoing := backlog.take()) is not None:
-            yield failed(outgoing, why[-1] if why else Unavailable())
+            yield failed(outgoing, why[-1] if why else Unavailable(), is_tried=False)
 
     def _carried(
         self, contexts: Contexts, backlog: Backlog, why: list[VNAError]

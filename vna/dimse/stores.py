@@ -44,12 +44,16 @@ class Result(enum.Enum):
 
 
 class Sent(NamedTuple):
-    """What became of one instance. `status` is the peer's answer, or ours when there was none."""
+    """What became of one instance. `status` is the peer's answer, or ours when there was none.
+
+    `is_tried` is false of one whose turn never came: those before it were not answered.
+    """
 
     outgoing: Outgoing
     result: Result
     status: Status
     is_answered: bool = True
+    is_tried: bool = True
 
 
 class StoreTemplate:
@@ -331,6 +335,7 @@ def result_of(status: Status) -> Result:
     return Result.WARNING if is_warning(status.code) else Result.FAILED
 
 
-def failed(outgoing: Outgoing, error: VNAError) -> Sent:
+def failed(outgoing: Outgoing, error: VNAError, *, is_tried: bool = True) -> Sent:
     """Say that an instance was not sent, and why."""
-    return Sent(outgoing, Result.FAILED, of_store_error(error), is_answered=False)
+    status = of_store_error(error)
+    return Sent(outgoing, Result.FAILED, status, is_answered=False, is_tried=is_tried)

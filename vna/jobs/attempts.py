@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vna.db.pool import Connection
 from vna.db.work import Item
@@ -35,9 +35,14 @@ class Attempt:
 def attempted(
     task: Task, engines: Engines, waiting: Sequence[Item], *, reader: Reads, to: str
 ) -> Iterator[Attempt]:
-    """Find what waits, note what is gone, and write down at the end how the rest went."""
+    """Find what waits, note what is gone, and write down at the end how the rest went.
+
+    What was tried least goes first: what a remote breaks off at keeps nothing else waiting.
+    """
     who, what = reader.principal, task.job.kind
+    tried = {UID(item.instance): item.attempts for item in waiting}
     found = engines.retrieve.retrieval(who, selection_of(waiting), what=what)
+    found = replace(found, listed=sorted(found.listed, key=lambda one: tried[one.ref.instance]))
     task.note(reader.absent(waiting, {str(one.ref.instance) for one in found.listed}))
     tally = Tally(len(found))
     how = "broken off"

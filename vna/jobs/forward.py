@@ -102,7 +102,8 @@ def _settled(sent: Sent, number: int, tally: Tally) -> Settled:
         return Settled(number, "warning", code, cause)
     tally.failed += 1
     tally.failures.append(sent.outgoing.ref.instance)
-    return Settled(number, "waiting" if _may_be_taken_later(sent) else "failed", code, cause)
+    state = "waiting" if _may_be_taken_later(sent) else "failed"
+    return Settled(number, state, code, cause, tried=sent.is_tried)
 
 
 def _may_be_taken_later(sent: Sent) -> bool:
