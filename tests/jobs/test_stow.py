@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -211,6 +213,7 @@ class Answering(ThreadingHTTPServer):
     def __init__(self, status: int, body: bytes, **headers: str) -> None:
         self.answer = (status, body, headers)
         self.shown: list[dict[str, str]] = []
+        self.sent: list[list[str]] = []  # the SOP Instance UIDs of each request
         self.then: Callable[[], object] = lambda: None
         super().__init__(("127.0.0.1", 0), _Handler)
 
@@ -219,15 +222,21 @@ class Answering(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}/web"
 
 
+# Media Storage SOP Instance UID (0002,0003)
+_NAMED = re.compile(rb"\x02\x00\x03\x00UI..([0-9.]+)", re.DOTALL)
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
         server = self.server
         assert isinstance(server, Answering)
+        body = b""
         while size := int(self.rfile.readline(), 16):
-            self.rfile.read(size + 2)
+            body += self.rfile.read(size + 2)[:-2]
         self.rfile.readline()
+        server.sent.append([uid.decode() for uid in _NAMED.findall(body)])
         server.shown.append({"path": self.path, **dict(self.headers)})
         server.then()
         status, body, headers = server.answer
@@ -241,20 +250,27 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-def answering(archive: Archive, board: Board, server: Answering) -> tuple[State, list[str]]:
-    """Send two instances to it; say how the job stands, and each instance."""
+@contextmanager
+def served(server: Answering) -> Iterator[None]:
+    """Let it answer meanwhile."""
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def answering(archive: Archive, board: Board, server: Answering) -> tuple[State, list[str]]:
+    """Send two instances to it; say how the job stands, and each instance."""
+    with served(server):
         lead(archive, server.url, token="a-token")
         fill(archive, ct(1, 1, 1), ct(1, 1, 2))
         job_id = gathered(archive, board)
         worker_of(archive).do_one()
         return entry(board, job_id).state, sorted(states(board, job_id))
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def _item(instance: str, **more: int) -> dict[str, object]:
@@ -301,6 +317,57 @@ def test_every_answer_has_its_consequence(
     assert answering(archive, board, server) == ends
     assert server.shown[0]["path"] == "/web/studies"
     assert server.shown[0]["Authorization"] == "Bearer a-token"
+
+
+def choosy(refuses: Callable[[list[str]], int | None]) -> Answering:
+    """A DICOMweb archive that stores a request whole, or answers it with a status alone."""
+    server = Answering(200, b"")
+
+    def answer() -> None:
+        status = refuses(server.sent[-1])
+        stored = _answer([_item(one) for one in server.sent[-1]], [])
+        server.answer = (200, stored, {}) if status is None else (status, b"", {})
+
+    server.then = answer
+    return server
+
+
+def test_a_request_too_large_for_them_goes_in_parts(archive: Archive, board: Board) -> None:
+    """PS3.18 Table 10.5.3-1: 413 says that of the payload, not of what is in it."""
+    made = [ct(1, 1, number) for number in range(1, 9)]
+    huge = made[2].instance
+    server = choosy(lambda sent: 413 if len(sent) > 3 or huge in sent else None)
+    with served(server):
+        lead(archive, server.url)
+        fill(archive, *made)
+        job_id = gathered(archive, board)
+        worker_of(archive).do_one()
+    found, items = board.entry(WHO, job_id)
+    assert (found.state, found.done, found.failed) == (State.FAILED, 7, 1)
+    (failed,) = [item for item in items if item.state == "failed"]
+    assert (failed.instance, failed.cause) == (
+        huge,
+        "It is larger than the DICOMweb archive takes.",
+    )
+
+
+def test_what_they_fail_at_keeps_nothing_else_waiting(
+    archive: Archive, board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stow, "_MOST", 8)
+    made = [ct(1, 1, number) for number in range(1, 17)]
+    bad = made[2].instance
+    server = choosy(lambda sent: 500 if bad in sent else None)
+    with served(server):
+        lead(archive, server.url)
+        fill(archive, *made)
+        job_id, worker = gathered(archive, board), worker_of(archive)
+        for _ in range(5):
+            worker.do_one()
+    found, items = board.entry(WHO, job_id)
+    assert (found.state, found.done) == (State.WAITING, 15)
+    (waiting,) = [item for item in items if item.state == "waiting"]
+    assert (waiting.instance, waiting.cause) == (bad, found.cause)
 
 
 def test_what_is_withheld_meanwhile_is_in_no_other_request(

@@ -24,10 +24,14 @@ Follow = Callable[[Connection], None]
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What is to be sent, the number of each instance in the job, and how it goes."""
+    """What is to be sent, the number of each instance in the job, and how it goes.
+
+    `tried` says how often each instance was tried before.
+    """
 
     found: Retrieval
     numbers: dict[UID, int]
+    tried: dict[UID, int]
     tally: Tally
 
 
@@ -47,7 +51,8 @@ def attempted(
     tally = Tally(len(found))
     how = "broken off"
     try:
-        yield Attempt(found, {UID(item.instance): item.number for item in waiting}, tally)
+        numbers = {UID(item.instance): item.number for item in waiting}
+        yield Attempt(found, numbers, tried, tally)
         how = "done" if not tally.remaining else "left"
     finally:
         if found.listed:

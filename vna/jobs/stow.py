@@ -18,10 +18,10 @@ from vna.engines import Engines
 from vna.errors import NotFound, Unavailable, VNAError
 from vna.jobs.attempts import Attempt, attempted, ending, may_be_taken_later
 from vna.jobs.reading import Reader, Reads
-from vna.jobs.stow_client import Answer, Client, Part
+from vna.jobs.stow_client import Answer, Client, Part, PayloadTooLarge
 from vna.jobs.task import Ending, Handler, Task
 from vna.retrieve.outgoing import Outgoing
-from vna.retrieve.retrieval import Retrieval, Tally
+from vna.retrieve.retrieval import Tally
 
 KIND = "stow"
 
@@ -80,20 +80,33 @@ def _all_stored(
     task: Task, attempt: Attempt, peer: Peer, settings: Settings, reader: Reads
 ) -> None:
     with Client(peer, settings) as client:
-        for batch in _batches(reader, attempt.found):
+        for batch in _batches(reader, attempt):
             if task.must_leave:
                 break
-            went = _stored(client, batch, peer, settings)
-            _count(went, attempt.tally)
-            task.note([_settled(attempt.numbers[uid], answer) for uid, answer in went.items()])
+            went: dict[UID, Answer] = {}
+            try:
+                _store(client, batch, peer, settings, went)
+            except Unavailable as exc:
+                untaken = Answer(state="waiting", cause=str(exc))
+                _note(task, attempt, {one.ref.instance: untaken for one in batch} | went)
+                raise
+            _note(task, attempt, went)
 
 
-def _batches(reader: Reads, found: Retrieval) -> Iterator[list[Outgoing]]:
-    """Part a retrieval into requests: so many instances, or so many bytes."""
-    batch: list[Outgoing] = []
-    size = 0
+def _note(task: Task, attempt: Attempt, went: dict[UID, Answer]) -> None:
+    _count(went, attempt.tally)
+    task.note([_settled(attempt.numbers[uid], answer) for uid, answer in went.items()])
+
+
+def _batches(reader: Reads, attempt: Attempt) -> Iterator[list[Outgoing]]:
+    """Part a retrieval into requests: so many instances, or so many bytes.
+
+    The more often some were tried, the fewer go together: one the archive fails at is alone soon.
+    """
+    found, batch, size = attempt.found, list[Outgoing](), 0
     for listed, outgoing in zip(found.listed, reader.instances(found), strict=True):
-        if batch and (len(batch) >= _MOST or size + listed.size > _MOST_BYTES):
+        most = max(1, _MOST >> 2 * attempt.tried[listed.ref.instance])
+        if batch and (len(batch) >= most or size + listed.size > _MOST_BYTES):
             yield batch
             batch, size = [], 0
         batch.append(outgoing)
@@ -102,16 +115,29 @@ def _batches(reader: Reads, found: Retrieval) -> Iterator[list[Outgoing]]:
         yield batch
 
 
-def _stored(
-    client: Client, batch: Sequence[Outgoing], peer: Peer, settings: Settings
-) -> dict[UID, Answer]:
-    """Store a batch; of one that cannot be read here only the others. Raises `Unavailable`."""
-    went: dict[UID, Answer] = {}
+def _store(
+    client: Client,
+    batch: Sequence[Outgoing],
+    peer: Peer,
+    settings: Settings,
+    went: dict[UID, Answer],
+) -> None:
+    """Store a batch, say in `went` how it went; of one that cannot be read here only the others.
+
+    What is too large a request goes in halves. Raises `Unavailable`.
+    """
     left = list(batch)
     while left := _still(left, went):
         unread = _Unread()
         try:
             answers = client.store(_parts(left, peer, settings, unread))
+        except PayloadTooLarge as exc:
+            if len(left) == 1:
+                went[left[0].ref.instance] = Answer(state="failed", cause=str(exc))
+                return
+            for half in (left[: len(left) // 2], left[len(left) // 2 :]):
+                _store(client, half, peer, settings, went)
+            return
         except VNAError:
             if unread.uid is None:
                 raise
@@ -121,8 +147,7 @@ def _stored(
         for one in left:
             missing = Answer(state="waiting", cause=_UNANSWERED)
             went[one.ref.instance] = answers.get(one.ref.instance, missing)
-        break
-    return went
+        return
 
 
 def _still(batch: Iterable[Outgoing], went: dict[UID, Answer]) -> list[Outgoing]:

@@ -27,6 +27,10 @@ _INSTANCE, _FAILURE_REASON, _WARNING_REASON = "00081155", "00081197", "00081196"
 _PASSING = frozenset((401, 403, 404, 407, 408, 425, 429, 500, 502, 503, 504, 507))
 
 
+class PayloadTooLarge(NotAcceptable):
+    """It is larger than the DICOMweb archive takes."""  # 413 (PS3.18 Table 10.5.3-1)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """One instance of a request, as a DICOM file."""
@@ -76,8 +80,9 @@ class Client:
     def store(self, parts: Iterable[Part]) -> dict[UID, Answer]:
         """Store instances; say how it went with each that the answer names.
 
-        Raises `Unavailable` when it may go better later, `NotAcceptable` and `TooLarge` when it
-        will not, `NotPermitted` when it may not be called, and whatever reading the parts raises.
+        Raises `PayloadTooLarge` when it may go better with fewer, `Unavailable` when it may later,
+        `NotAcceptable` and `TooLarge` when it will not, `NotPermitted` when it may not be called,
+        and whatever reading the parts raises.
         """
         boundary = uuid.uuid4().hex
         media = f'multipart/related; type="application/dicom"; boundary={boundary}'
@@ -105,6 +110,8 @@ def _body(parts: Iterable[Part], boundary: bytes) -> Iterator[bytes]:
 def _answers(status: int, body: bytes) -> dict[UID, Answer]:
     if status in _PASSING:
         raise Unavailable(f"The DICOMweb archive answers with status {status}.")
+    if status == 413:
+        raise PayloadTooLarge
     if status not in (200, 202, 409):
         raise NotAcceptable(f"The DICOMweb archive answers with status {status}.")
     try:
