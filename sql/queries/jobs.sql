@@ -93,19 +93,27 @@ UPDATE job
 RETURNING job_id;
 
 -- name: name_job
--- Give a job the token its remote AE will know it by.
+-- Give a job the token its remote AE will know it by; those it had before are kept with it.
 UPDATE job
-   SET token = %s
+   SET token = %s,
+       payload = CASE
+           WHEN token IS NULL THEN payload
+           ELSE payload || jsonb_build_object(
+               'before', coalesce(payload -> 'before', '[]'::jsonb) || to_jsonb(token))
+       END
  WHERE job_id = %s AND epoch = %s AND state = 'running'
 RETURNING job_id;
 
 -- name: claim_named
--- Take a job by its token, whoever has it: its remote AE answered.
+-- Take a job by its token, or one it had before, whoever has it: its remote AE answered. One that
+-- was given up over instances nothing is known of is taken, too.
 UPDATE job
-   SET state = 'running', epoch = epoch + 1, node = NULL,
+   SET state = 'running', epoch = epoch + 1, node = NULL, finished_at = NULL,
        leased_until = now() + make_interval(secs => %(lease_s)s)
- WHERE kind = %(kind)s AND remote = %(remote)s AND token = %(token)s
-   AND state IN ('waiting', 'running')
+ WHERE kind = %(kind)s AND remote = %(remote)s
+   AND (token = %(token)s OR payload -> 'before' @> to_jsonb(%(token)s::text))
+   AND (state IN ('waiting', 'running') OR state = 'failed' AND EXISTS (
+       SELECT FROM job_item i WHERE i.job_id = job.job_id AND i.state = 'waiting'))
 RETURNING job_id, kind, remote, token, payload, requested_by, attempts, epoch,
           extract(epoch FROM now() - asked_at)::float8, cancelling, created_at;
 
@@ -116,8 +124,11 @@ SELECT job_id
  WHERE kind = %s AND remote = %s AND token = %s AND state IN ('waiting', 'running');
 
 -- name: is_named
--- Whether there is a job of this token.
-SELECT EXISTS (SELECT FROM job WHERE kind = %s AND remote = %s AND token = %s);
+-- Whether there is a job of this token, or one that had it before.
+SELECT EXISTS (
+    SELECT FROM job
+     WHERE kind = %(kind)s AND remote = %(remote)s
+       AND (token = %(token)s OR payload -> 'before' @> to_jsonb(%(token)s::text)));
 
 -- name: free_jobs
 -- Give back what a worker of this node held: it is gone.

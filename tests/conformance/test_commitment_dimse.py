@@ -531,6 +531,37 @@ def test_without_a_report_it_is_asked_again_under_a_new_transaction(
 
 
 @pytest.mark.usefixtures("impatient")
+def test_a_report_on_an_earlier_transaction_ends_the_job(
+    edge: Edge, archive: Archive, board: Board
+) -> None:
+    """J.3.3: one that commits after each night is asked again long before it reports."""
+    with Safe(later=True) as safe:
+        _sent(archive, board, safe)
+        for _ in range(2):
+            assert worker_of(archive).do_one()
+        latest = safe.asked.pop()
+        del safe.asked[1:]
+        assert safe.tell(edge) == 0x0000
+        assert newest(board) == (State.DONE, None)
+        safe.asked.append(latest)
+        assert safe.tell(edge) == 0x0000  # the answer to what was asked last, which nobody awaits
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_report_that_comes_when_the_job_was_given_up_is_what_it_says(
+    edge: Edge, archive: Archive, board: Board
+) -> None:
+    with Safe(later=True) as safe:
+        _sent(archive, board, safe)
+        with archive.database.transaction() as tx:
+            tx.execute("UPDATE job SET asked_at = asked_at - interval '4 days'")
+        assert worker_of(archive).do_one()
+        assert newest(board) == (State.FAILED, "It was asked; its report is awaited.")
+        assert safe.tell(edge) == 0x0000
+    assert newest(board) == (State.DONE, None)
+
+
+@pytest.mark.usefixtures("impatient")
 def test_a_report_on_what_was_not_asked_is_refused(
     edge: Edge, archive: Archive, board: Board
 ) -> None:

@@ -91,7 +91,7 @@ def claim(tx: Connection, kinds: Sequence[str], node: str, *, lease_s: float) ->
 def claim_named(
     tx: Connection, kind: str, remote: str, token: str, *, lease_s: float
 ) -> Job | None:
-    """Take a job that has not ended by what its remote AE knows it by, whoever has it."""
+    """Take a job by what its remote AE knows it by, whoever has it; None when it has its answer."""
     asked = {"kind": kind, "remote": remote, "token": token, "lease_s": lease_s}
     row = tx.execute(_SQL.claim_named, asked).fetchone()
     return None if row is None else _job(row)
@@ -105,7 +105,8 @@ def find_named(conn: Connection, kind: str, remote: str, token: str) -> int | No
 
 def is_named(conn: Connection, kind: str, remote: str, token: str) -> bool:
     """Whether there is such a job, ended or not."""
-    row = conn.execute(_SQL.is_named, (kind, remote, token)).fetchone()
+    asked = {"kind": kind, "remote": remote, "token": token}
+    row = conn.execute(_SQL.is_named, asked).fetchone()
     return bool(row and row[0])
 
 
