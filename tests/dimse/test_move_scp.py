@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -29,6 +30,7 @@ from vna.access.principal import system
 from vna.access.remotes import Remote
 from vna.db.pool import Database
 from vna.dimse import retrieve_scp
+from vna.dimse.messages import SUCCESS, Command, DataSetPart, Messages, response
 from vna.dimse.pdu import (
     AnsweredContext,
     AssociateAccept,
@@ -36,6 +38,7 @@ from vna.dimse.pdu import (
     decode_request,
     encode_accept,
 )
+from vna.dimse.upper_layer import Fragment
 from vna.ingest.outcome import Cause, Caution, Outcome, Stored
 
 Serve = Callable[..., Edge]
@@ -462,6 +465,37 @@ def test_an_object_that_breaks_the_association_does_not_cost_the_others(
     assert got.failed == [made[2].instance]
     finished = [t.expected.sop_instance for t in shelf.taken if t.ended == "finished"]
     assert finished == [one.instance for one in made if one is not made[2]]
+
+
+def _takes_two(sock: socket.socket, number: int) -> None:
+    """Answer two requests, and ask for the release with the second answer."""
+    messages, left, command = Messages(), 2, None
+    while (pdu := wire.answer(sock))[0] == 4:
+        _, context_id, flags = struct.unpack_from(">IBB", pdu[1])
+        is_command, is_last = bool(flags & 1), bool(flags & 2)
+        data = memoryview(pdu[1])[6:]
+        came = messages.receive(
+            Fragment(context_id=context_id, is_command=is_command, is_last=is_last, data=data)
+        )
+        command = came if isinstance(came, Command) else command
+        if isinstance(came, DataSetPart) and came.is_last and command is not None:
+            left -= 1
+            said = wire.pdu(4, wire.pdv(context_id, 3, response(command, SUCCESS)))
+            sock.sendall(said if left else said + wire.pdu(5, bytes(4)))
+    if pdu[0] == 5:
+        sock.sendall(wire.pdu(6, bytes(4)))
+
+
+def test_a_destination_that_takes_so_many_an_association_gets_all_of_them(
+    edge: Edge, archive: Archive
+) -> None:
+    """PS3.8 7.2: whoever wants to may release; what was not sent by then goes on another association."""
+    fill(archive, *(ct(1, 1, number) for number in range(1, 8)))
+    with Stub(_takes_two) as stub:
+        register(archive, "DEST", stub.port)
+        got = move(edge.port, "DEST", keys=STUDY)
+    assert (got.status, got.counts) == (0, (None, 7, 0, 0))
+    assert stub.opened == 4
 
 
 def test_a_cancel_stops_it_between_two_objects(edge: Edge, archive: Archive, serve: Serve) -> None:

@@ -187,6 +187,7 @@ class Requestor:
             self._connected(),
             self._accepted,
             self._answer,
+            is_over=self._is_over,
             wanted=wanted,
             priority=priority,
             originator=originator,
@@ -313,6 +314,20 @@ class Requestor:
             link.send_parts(parts)
         except ConnectionError as exc:
             raise Unavailable("The remote AE broke the association.") from exc
+
+    def _is_over(self) -> bool:
+        """Look whether the peer ended the association; what nobody asked for is passed over."""
+        while True:
+            event = self._connected().glance()
+            if not isinstance(event, Fragment):
+                if isinstance(event, ReleaseRequested):
+                    self._layer.agree_to_release()
+                return event is not None
+            try:
+                self._messages.receive(event)
+            except InvalidRequest:
+                self._layer.abort()
+                return True
 
     def _answer(self, message_id: int) -> Status:
         # what `Stores` waits for: errors are those of a connection

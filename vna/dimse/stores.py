@@ -158,6 +158,7 @@ class Stores:
     """C-STORE after C-STORE on one association.
 
     `answer` waits for the response to a Message ID; `ConnectionError` says that none will come.
+    `is_over` looks, without waiting, whether the peer ended the association between two requests.
     An instance goes out in the first of `wanted` it can be sent in and the peer takes, else in the
     first of its own forms.
     """
@@ -168,6 +169,7 @@ class Stores:
         accepted: Accepted,
         answer: Callable[[int], Status],
         *,
+        is_over: Callable[[], bool] = lambda: False,
         wanted: tuple[str, ...] = (),
         priority: int = 0,
         originator: tuple[str, int] | None = None,
@@ -175,6 +177,7 @@ class Stores:
         self._link = link
         self._accepted = accepted
         self._answer = answer
+        self._is_over = is_over
         self._wanted = wanted
         self._how = priority, originator
         self._templates: dict[tuple[str, str], StoreTemplate] = {}
@@ -190,6 +193,8 @@ class Stores:
         ready = self._prepared(backlog.take())
         try:
             while ready is not None:
+                if self._number and self._is_over():  # it took its share: this one is another's
+                    raise ConnectionResetError("The remote AE ended the association.")
                 done, ready = ready, None
                 failure = done.failure or _hindrance(done.outgoing)
                 if failure is not None:
