@@ -489,7 +489,7 @@ def _takes_two(sock: socket.socket, number: int) -> None:
 def test_a_destination_that_takes_so_many_an_association_gets_all_of_them(
     edge: Edge, archive: Archive
 ) -> None:
-    """PS3.8 7.2: whoever wants to may release; what was not sent by then goes on another association."""
+    """It releases with every second answer; what was not sent by then goes on another."""
     fill(archive, *(ct(1, 1, number) for number in range(1, 8)))
     with Stub(_takes_two) as stub:
         register(archive, "DEST", stub.port)
