@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import socket
 import struct
 import subprocess
@@ -30,7 +31,16 @@ from vna.access.principal import system
 from vna.access.remotes import Remote
 from vna.db.pool import Database
 from vna.dimse import retrieve_scp
-from vna.dimse.messages import SUCCESS, Command, DataSetPart, Messages, response
+from vna.dimse.messages import (
+    SUCCESS,
+    Command,
+    DataSetPart,
+    Field,
+    Messages,
+    decode_command,
+    request,
+    response,
+)
 from vna.dimse.pdu import (
     AnsweredContext,
     AssociateAccept,
@@ -418,6 +428,21 @@ def _stops_reading(sock: socket.socket, number: int) -> None:
     released.wait(20)
 
 
+def _answers_another(sock: socket.socket, number: int) -> None:
+    """Say something else every now and then, and what was asked for long past its time."""
+    sock.settimeout(0.3)
+    for message_id in [999] * 20 + [1]:
+        answer = response(dataclasses.replace(_ANY, message_id=message_id), SUCCESS)
+        try:
+            while sock.recv(65536):
+                pass
+            return
+        except TimeoutError:
+            sock.sendall(wire.pdu(4, wire.pdv(1, 3, answer)))
+        except ConnectionResetError:
+            return
+
+
 def _answers_nonsense(sock: socket.socket, number: int) -> None:
     sock.recv(1000)
     sock.sendall(wire.pdu(4, wire.pdv(1, 3, b"\xff" * 20)))
@@ -425,10 +450,12 @@ def _answers_nonsense(sock: socket.socket, number: int) -> None:
 
 
 released = threading.Event()
+_ANY = decode_command(1, request(Field.C_STORE, 1, CT, sop_instance="1.2.3"))
 
 
 @pytest.mark.parametrize(
-    "behave", [_abort, _reset, _never_answers, _stops_reading, _answers_nonsense]
+    "behave",
+    [_abort, _reset, _never_answers, _stops_reading, _answers_nonsense, _answers_another],
 )
 def test_a_destination_that_breaks_off_fails_what_it_was_sent(
     edge: Edge, archive: Archive, behave: Callable[[socket.socket, int], None]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import socket
 import ssl
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
@@ -230,12 +231,15 @@ class Requestor:
         number = next(self._ids)
         command = notice(field, number, sop_class, sop_instance, type_id)
         self._send(self._layer.message(context_id, command, write(syntax)))
-        while True:
+        until = time.monotonic() + self._timeout_s
+        while time.monotonic() < until:
             found, data = self._response()
             if found.field & RESPONSE and found.responded_id == number:
                 return Status(code=found.status, comment=found.comment)
             if not found.field & RESPONSE:
                 self._came.append((found, data))
+        self._layer.abort()
+        raise Unavailable("The remote AE did not answer in time.")
 
     def incoming(self, *, within_s: float, most: int) -> tuple[Command, str, bytes] | None:
         """Wait for a request of the peer; give it with its Transfer Syntax and data set.
@@ -331,9 +335,10 @@ class Requestor:
 
     def _answer(self, message_id: int) -> Status:
         # what `Stores` waits for: errors are those of a connection
-        link = self._connected()
+        link, until = self._connected(), time.monotonic() + self._timeout_s
         while True:
-            event = link.answer(within_s=self._timeout_s)
+            left_s = until - time.monotonic()
+            event = link.answer(within_s=left_s) if left_s > 0 else Silence()
             if isinstance(event, Silence):
                 self._layer.abort()
                 raise ConnectionAbortedError("The remote AE did not answer in time.")
