@@ -135,7 +135,7 @@ class Gate:
     def caller(self, *, timeout_s: float, total_s: float | None = None, use: Use = USUAL) -> Caller:
         """Give what calls this use's programs and nobody else; who asked for it closes it.
 
-        `timeout_s` is for each step, `total_s` the whole life of a connection.
+        `timeout_s` is for each step, an answer being one; `total_s` the whole life of a connection.
         """
         import httpx
 

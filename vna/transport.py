@@ -50,24 +50,32 @@ class _Backend(httpcore.NetworkBackend):
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as exc:
                 last = exc
             else:
-                return stream if until is None else _Timed(stream, until)
+                return _Timed(stream, until)
         raise last
 
 
 class _Timed(httpcore.NetworkStream):
-    """A connection with an end: one that trickles keeps nobody waiting for ever."""
+    """A connection with an end: one that trickles keeps nobody waiting for ever.
 
-    def __init__(self, stream: httpcore.NetworkStream, until: float) -> None:
+    One without an end has one for each answer: it is here in the time of a step from our last word.
+    """
+
+    def __init__(self, stream: httpcore.NetworkStream, until: float | None) -> None:
         self._stream = stream
         self._until = until
+        self._said_at = time.monotonic()
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Read some bytes."""
-        return self._stream.read(max_bytes, _left(timeout, self._until))
+        until = self._until
+        if until is None and timeout is not None:
+            until = self._said_at + timeout
+        return self._stream.read(max_bytes, _left(timeout, until))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Write them all."""
         self._stream.write(buffer, _left(timeout, self._until))
+        self._said_at = time.monotonic()
 
     def close(self) -> None:
         """Close it."""
@@ -120,7 +128,7 @@ class Transport(httpx.BaseTransport):
         tls: ssl.SSLContext,
         total_s: float | None,
     ) -> None:
-        """`require` refuses addresses (URLs); `total_s` ends a connection, None never does."""
+        """`require` refuses addresses (URLs); `total_s` ends a connection, None its answers."""
         self._require = require
         self._pool = httpcore.ConnectionPool(
             ssl_context=tls,

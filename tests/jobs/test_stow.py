@@ -215,6 +215,8 @@ class Answering(ThreadingHTTPServer):
         self.shown: list[dict[str, str]] = []
         self.sent: list[list[str]] = []  # the SOP Instance UIDs of each request
         self.then: Callable[[], object] = lambda: None
+        self.pauses_s = 0.0  # between two bytes of its answer
+        self.is_left = False
         super().__init__(("127.0.0.1", 0), _Handler)
 
     @property
@@ -244,7 +246,24 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in {"Content-Length": str(len(body)), **headers}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        self._say(server, body)
+
+    def _say(self, server: Answering, body: bytes) -> None:
+        if not server.pauses_s:
+            self.wfile.write(body)
+            return
+        self.connection.settimeout(server.pauses_s)
+        for at in range(20):
+            try:
+                self.wfile.write(body[at : at + 1])
+                server.is_left = not self.connection.recv(1)
+            except TimeoutError:
+                continue
+            except OSError:
+                server.is_left = True
+            return
+        self.connection.settimeout(None)
+        self.wfile.write(body[20:])
 
     def log_message(self, *args: object) -> None:
         """Say nothing."""
@@ -349,6 +368,14 @@ def test_a_request_too_large_for_them_goes_in_parts(archive: Archive, board: Boa
         huge,
         "It is larger than the DICOMweb archive takes.",
     )
+
+
+def test_an_answer_that_trickles_is_not_waited_for(archive: Archive, board: Board) -> None:
+    """One byte after the other it would come at last, and keep a hand of the worker till then."""
+    server = Answering(200, _answer([_item(FIRST), _item(SECOND)], []))
+    server.pauses_s = 0.5
+    assert answering(archive, board, server) == (State.WAITING, ["waiting"] * 2)
+    assert server.is_left
 
 
 def test_what_they_fail_at_keeps_nothing_else_waiting(
