@@ -47,11 +47,22 @@ class Relay:
     port: int = 0
     mails: list[Mailed] = field(default_factory=list)
     users: list[str] = field(default_factory=list)
+    to_mail: str | None = None
     to_rcpt: str | None = None
     refused: dict[str, str] = field(default_factory=dict)  # address -> what it is told
     to_data: str | None = None
     to_quit: str = "221 2.0.0 bye"
     was_tls: list[bool] = field(default_factory=list)
+
+    async def handle_MAIL(  # noqa: N802 -- as aiosmtpd calls it
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        """Take a sender."""
+        if self.to_mail is not None:
+            return self.to_mail
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 2.1.0 OK"
 
     async def handle_RCPT(  # noqa: N802 -- as aiosmtpd calls it
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]

@@ -133,6 +133,23 @@ def test_refusals_are_told_apart_and_repeat_no_address(
     assert smtp(relay, ca).send(outgoing()) == failed
 
 
+@pytest.mark.parametrize("reply", ["550 5.1.8 bad sender", "550 not from you", "553 5.1.7 what?"])
+def test_a_relay_that_does_not_take_the_sender_says_nothing_of_the_address(
+    relay: Relay, ca: tuple[trustme.CA, Path], reply: str
+) -> None:
+    """RFC 3463 3.2: 5.1.7 and 5.1.8 are of the sender; nobody need ask a patient for another."""
+    relay.to_mail = reply
+    assert _cause(smtp(relay, ca).send(outgoing())) is Cause.REFUSED
+    if reply.startswith("550 5"):
+        relay.to_mail, relay.to_rcpt = None, reply
+        assert _cause(smtp(relay, ca).send(outgoing())) is Cause.REFUSED
+
+
+def _cause(result: Taken | Failed) -> Cause:
+    assert isinstance(result, Failed)
+    return result.cause
+
+
 def test_a_mail_refused_after_it_was_given_is_refused(
     relay: Relay, ca: tuple[trustme.CA, Path]
 ) -> None:

@@ -25,6 +25,7 @@ PLAIN: Final = "none"
 _POLICY: Final = _SMTP.clone(cte_type="7bit")  # a relay need not take anything else (RFC 6152)
 
 _FULL: Final = frozenset({"5.2.2", "4.2.2"})  # RFC 3463: mailbox full
+_SENDER: Final = frozenset({"5.1.7", "5.1.8"})  # RFC 3463 3.2: the address mails come from
 _NOBODY: Final = 550
 
 
@@ -107,12 +108,12 @@ class Smtp:
     def _handed_over(self, relay: smtplib.SMTP, outgoing: Outgoing) -> Taken | Failed:
         content = self.message(outgoing).as_bytes()
         relay.ehlo_or_helo_if_needed()
-        for status, text in (
-            relay.mail(self.envelope(outgoing.token)),
-            relay.rcpt(outgoing.address),
-        ):
-            if status not in (250, 251):
-                return _refused(status, text)
+        status, text = relay.mail(self.envelope(outgoing.token))
+        if status not in (250, 251):
+            return _refused(status, text, is_of_sender=True)
+        status, text = relay.rcpt(outgoing.address)
+        if status not in (250, 251):
+            return _refused(status, text)
         status, text = relay.data(content)
         return Taken(told=code(status, text)) if status == 250 else _refused(status, text)
 
@@ -124,14 +125,15 @@ def _left(relay: smtplib.SMTP) -> None:
     relay.close()
 
 
-def _refused(status: int, text: bytes | str) -> Failed:
+def _refused(status: int, text: bytes | str, *, is_of_sender: bool = False) -> Failed:
     told = code(status, text)
     if told[4:] in _FULL or status in (452, 552):
         return Failed(cause=Cause.QUOTA, told=told)  # somebody may tidy up
     if status < 500:
         return Failed(cause=Cause.NOT_NOW, told=told)
     is_nobody = told[4:].startswith("5.1.") or (status == _NOBODY and not told[4:])
-    cause = Cause.ADDRESS if is_nobody else Cause.REFUSED
+    is_of_sender = is_of_sender or told[4:] in _SENDER
+    cause = Cause.ADDRESS if is_nobody and not is_of_sender else Cause.REFUSED
     return Failed(cause=cause, told=told, is_final=True)
 
 
