@@ -145,6 +145,15 @@ def test_a_relay_that_does_not_take_the_sender_says_nothing_of_the_address(
         assert _cause(smtp(relay, ca).send(outgoing())) is Cause.REFUSED
 
 
+def test_a_relay_that_wants_a_name_first_is_a_matter_of_the_settings(
+    relay: Relay, ca: tuple[trustme.CA, Path]
+) -> None:
+    """RFC 4954 6: 530. As with a wrong password, it is tried again: somebody may set it right."""
+    relay.to_mail = "530 5.7.0 Authentication required"
+    failed = Failed(cause=Cause.NOT_SET_UP, told="530 5.7.0")
+    assert smtp(relay, ca).send(outgoing()) == failed
+
+
 def _cause(result: Taken | Failed) -> Cause:
     assert isinstance(result, Failed)
     return result.cause

@@ -27,6 +27,7 @@ _POLICY: Final = _SMTP.clone(cte_type="7bit")  # a relay need not take anything 
 _FULL: Final = frozenset({"5.2.2", "4.2.2"})  # RFC 3463: mailbox full
 _SENDER: Final = frozenset({"5.1.7", "5.1.8"})  # RFC 3463 3.2: the address mails come from
 _NOBODY: Final = 550
+_SIGN_IN: Final = 530  # RFC 4954 6, RFC 3207 4: a name and a password are wanted, or TLS
 
 
 class Smtp:
@@ -131,6 +132,8 @@ def _refused(status: int, text: bytes | str, *, is_of_sender: bool = False) -> F
         return Failed(cause=Cause.QUOTA, told=told)  # somebody may tidy up
     if status < 500:
         return Failed(cause=Cause.NOT_NOW, told=told)
+    if status == _SIGN_IN:  # as after a wrong password: somebody may set it right
+        return Failed(cause=Cause.NOT_SET_UP, told=told)
     is_nobody = told[4:].startswith("5.1.") or (status == _NOBODY and not told[4:])
     is_of_sender = is_of_sender or told[4:] in _SENDER
     cause = Cause.ADDRESS if is_nobody and not is_of_sender else Cause.REFUSED
