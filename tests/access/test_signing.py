@@ -152,6 +152,19 @@ def test_five_wrong_passphrases_lock_a_name_from_there_but_not_its_owner(house: 
     assert [row[1] for row in house.audited() if row[0] == "login"].count("limited") == 1
 
 
+def test_all_addresses_of_an_ipv6_network_guess_together(house: House) -> None:
+    """Who has one address of a /64 has all of them (RFC 6177): each would be five guesses more."""
+    house.enrolled("ada")
+    signing = house.people.signing
+    for number in range(5):
+        with pytest.raises(NotAuthenticated):
+            signing.passphrase("ada", "wrong", Browser(address=f"2001:db8:0:1::{number}"))
+    with pytest.raises(TooMany):
+        signing.passphrase("ada", "wrong", Browser(address="2001:db8:0:1:ffff::9"))
+    with pytest.raises(NotAuthenticated):
+        signing.passphrase("ada", "wrong", Browser(address="2001:db8:0:2::1"))
+
+
 def test_a_name_that_does_not_exist_is_locked_alike(house: House) -> None:
     for _ in range(5):
         with pytest.raises(NotAuthenticated):

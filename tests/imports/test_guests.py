@@ -133,6 +133,20 @@ def test_a_mailbox_and_an_address_are_used_a_few_times_only(archive: Archive) ->
         senders.begin(other, "192.0.2.99")
 
 
+def test_all_addresses_of_an_ipv6_network_begin_together(archive: Archive) -> None:
+    senders = archive.imports.guests.senders
+
+    def begin(number: int) -> None:
+        sender, recipient = f"s{number}@example.org", f"r{number}@example.org"
+        parcel = Parcel(sender=sender, recipient=recipient, language="en")
+        senders.begin(parcel, f"2001:db8:0:1::{number}")
+
+    for number in range(10):
+        begin(number)
+    with pytest.raises(TooMany):
+        begin(10)
+
+
 def test_a_mailbox_sends_so_many_in_a_day(tmp_path: Path, database: Database) -> None:
     with open_archive(tmp_path, database, guests={"daily": 1}) as archive:
         begun(archive)

@@ -80,6 +80,14 @@ def test_an_address_that_keeps_guessing_links_is_told_to_wait(desk: Desk) -> Non
     assert isinstance(desk.engine.open(desk.archive.posted.secret(), elsewhere), tuple)
 
 
+def test_all_addresses_of_an_ipv6_network_guess_links_together(desk: Desk) -> None:
+    for number in range(60):
+        there = Browser(address=f"2001:db8:0:1::{number:x}")
+        assert isinstance(desk.engine.open(new_secret(), there), Refused)
+    with pytest.raises(TooMany):
+        desk.engine.open(new_secret(), Browser(address="2001:db8:0:1:ffff::1"))
+
+
 def test_opening_again_and_again_counts_for_nothing(desk: Desk) -> None:
     """A scanner that follows the link and even presses the button shuts nobody out."""
     desk.offer(max_opens=1)

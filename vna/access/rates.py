@@ -1,7 +1,8 @@
 """How often may be tried: counters of tries in PostgreSQL, shared by all processes.
 
 A try is counted before it is made, so that many at once cannot pass a limit together; one that was
-right is given back. Buckets are hashes: no table holds what somebody typed.
+right is given back. Buckets are hashes: no table holds what somebody typed. An IPv6 address counts
+with its network: who has one of them has them all.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def sign_in(login: str, address: str | None) -> tuple[Limit, ...]:
 
     The last is larger: who knows a name must not be able to lock its owner out with five tries.
     """
-    where = address or ""
+    where = network(address)
     return (
         Limit(bucket("address", where), 60),
         Limit(bucket("login", login, where), 5),
@@ -53,8 +54,21 @@ def factor(account: int) -> tuple[Limit, ...]:
 
 
 def address(where: str | None, what: str, most: int) -> tuple[Limit, ...]:
-    """Limit what an address may begin without having signed in."""
-    return (Limit(bucket(what, where or ""), most),)
+    """Limit what an address, or an account by its number or name, may begin."""
+    return (Limit(bucket(what, network(where) or where or ""), most),)
+
+
+def network(address: str | None) -> str:
+    """Say where an address counts: one of IPv6 with its network; nothing for what is none."""
+    try:
+        where = ipaddress.ip_address((address or "").partition("%")[0])
+    except ValueError:
+        return ""
+    if isinstance(where, ipaddress.IPv4Address):
+        return str(where)
+    if where.ipv4_mapped is not None:  # a listener for both sees those of IPv4 so
+        return str(where.ipv4_mapped)
+    return str(ipaddress.ip_network((int(where), _NETWORK_BITS), strict=False))
 
 
 class Rates:
@@ -122,17 +136,5 @@ class Strangers:
 
 def _place(address: str | None) -> bytes:
     """Give the bucket of an address. Two that share one only slow each other's guesses down."""
-    number = int.from_bytes(bucket("network", _network(address))[:8], "big") % _BUCKETS
+    number = int.from_bytes(bucket("network", network(address))[:8], "big") % _BUCKETS
     return bucket("stranger", str(number))
-
-
-def _network(address: str | None) -> str:
-    try:
-        where = ipaddress.ip_address((address or "").partition("%")[0])
-    except ValueError:
-        return ""
-    if isinstance(where, ipaddress.IPv4Address):
-        return str(where)
-    if where.ipv4_mapped is not None:  # a listener for both sees those of IPv4 so
-        return str(where.ipv4_mapped)
-    return str(ipaddress.ip_network((int(where), _NETWORK_BITS), strict=False))

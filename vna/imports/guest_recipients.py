@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from vna.access.audit import Event
+from vna.access.rates import network
 from vna.crypto import shares
 from vna.db.pool import Connection
 from vna.dicom.refs import InstanceRef, SeriesRef
@@ -46,7 +47,7 @@ class GuestRecipients:
         """
         rooms = self._rooms
         rooms.require_enabled()
-        rooms.limit("guest link", _OPENINGS, address or "")
+        rooms.limit("guest link", _OPENINGS, network(address))
         with rooms.database.reading() as conn:
             row = conn.execute(SQL.by_locator, (shares.locator(secret),)).fetchone()
         number = opened(
@@ -65,7 +66,7 @@ class GuestRecipients:
         """
         rooms = self._rooms
         rooms.require_enabled()
-        rooms.limit("guest refusal", _REFUSALS, address or "")
+        rooms.limit("guest refusal", _REFUSALS, network(address))
 
         def work(tx: Connection) -> None:
             row = tx.execute(SQL.by_locator, (shares.locator(secret),)).fetchone()

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
+from vna.access.rates import network
 from vna.crypto import shares
 from vna.crypto.credentials import new_secret
 from vna.db.pool import Connection
@@ -59,7 +60,7 @@ class GuestSenders:
         macs = {
             side: self._mac(to) for side, to in ((Side.SENDER, sender), (Side.RECIPIENT, recipient))
         }
-        rooms.limit("guest address", _OF_ADDRESS, address or "")
+        rooms.limit("guest address", _OF_ADDRESS, network(address))
         rooms.limit("guest sender", _OF_SENDER, macs[Side.SENDER].hex())
         rooms.limit("guest recipient", _OF_RECIPIENT, macs[Side.RECIPIENT].hex())
 
@@ -272,7 +273,7 @@ class GuestSenders:
         """
         rooms = self._rooms
         rooms.require_enabled()
-        rooms.limit("guest status", _LOOKS, address or "")
+        rooms.limit("guest status", _LOOKS, network(address))
 
         def work(tx: Connection) -> str:
             row = tx.execute(SQL.by_status_locator, (shares.locator(secret),)).fetchone()
