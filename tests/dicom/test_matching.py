@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from time import process_time
 from typing import Any
 
 import pytest
@@ -188,6 +189,15 @@ def test_wild_cards_agree_with_a_plain_search(pattern: str, text: str) -> None:
         return bool(text) and pattern[0] in ("?", text[0]) and plain_search(pattern[1:], text[1:])
 
     assert wild(pattern, text) == plain_search(pattern, text)
+
+
+@pytest.mark.parametrize("many", ["*?", "*t", "*t?", "?*"])
+def test_a_pattern_of_many_wild_cards_costs_little(many: str) -> None:
+    text = "Computed tomography of the thorax, contrast twenty ml, late phase" * 20
+    begun = process_time()
+    assert not wild(f"{many * 20}*!", text)
+    assert wild(f"{many * 5}*phase", text)
+    assert process_time() - begun < 1.0
 
 
 def test_uid_lists_take_backslash_and_comma() -> None:
