@@ -14,7 +14,7 @@ from typing import Any
 
 from vna import telemetry
 from vna.access.audit import Audit
-from vna.access.policy import require
+from vna.access.policy import require, require_copies
 from vna.access.principal import Action, Principal
 from vna.blobs.rooms import Rooms
 from vna.blobs.store import BlobStore
@@ -192,9 +192,11 @@ class RenderEngine:
     ) -> Iterator[tuple[Located, bytes]]:
         """Render each image once, of several frames that in the middle; leave out damaged ones.
 
-        Raises `NotFound` where there is no image at all.
+        Raises `NotFound` where there is no image at all, `NotPermitted` of what is only lent.
         """
         require(principal, Action.RETRIEVE)
+        for one in found:
+            require_copies(principal, one.ref)
         images = [located for located in found if kind_of(located) is Kind.IMAGE]
         if not images:
             raise NotFound("There is no image here to make a picture of.")
