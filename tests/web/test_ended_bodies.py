@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from tests.imports.conftest import mark
 from tests.imports.test_requests import WANTED
 from tests.jobs.conftest import worker_of
 from tests.web.conftest import Site, body_of, running, serving
-from tests.web.people import SHELL, Surfer, enrolled, people_of, signed_in, surfer, token_of
+from tests.web.people import SHELL, Surfer, bearer, enrolled, people_of, signed_in, surfer, token_of
 from vna.access.care import Whom
 from vna.access.principal import Label
 from vna.crypto import certificates
@@ -272,3 +273,24 @@ def test_an_upload_that_takes_its_time_is_taken(site: Site) -> None:
         conn.execute("SELECT pg_sleep(1.0)")  # the watch looks twice meanwhile
     assert b" 200 " in upload.answer(whole=True).partition(b"\r\n")[0]
     assert holds(site, ct(8).study)
+
+
+def test_who_waits_for_changes_is_told_nothing_once_their_token_is_revoked(site: Site) -> None:
+    people, headers = people_of(site), bearer(token_of(site, "follower", "service"))
+    page = site.get("/changefeed?limit=0", **headers).json()
+    answers: list[int] = []
+
+    def follow() -> None:
+        path = f"/changefeed?feed={page['feed']}&after={page['last']}&wait=15"
+        answers.append(site.get(path, **headers).status_code)
+
+    waiting = threading.Thread(target=follow)
+    waiting.start()
+    time.sleep(WITHIN_S / 2)  # it waits by now
+    token = next(one for one in people.tokens.all(SHELL) if one.login == "follower")
+    people.tokens.revoke(SHELL, token.token_id)
+    waiting.join(2 * WITHIN_S)
+    is_over = not waiting.is_alive()
+    site.archive.take(ct(7, patient_id="B2").part10())
+    waiting.join()
+    assert (is_over, answers) == (True, [401])

@@ -70,7 +70,10 @@ async def changes(ask: Ask) -> Reply:
 
 
 async def _page(ask: Ask, asked: _Asked) -> Page:
-    """Read a page; read again while there is nothing and the client is there and waits."""
+    """Read a page; read again while there is nothing and the client is there and waits.
+
+    Who waits is asked for anew each time: they may have been shut out meanwhile.
+    """
     loop = asyncio.get_running_loop()
     until = loop.time() + asked.wait
     gone = asyncio.ensure_future(_gone(ask))
@@ -86,6 +89,7 @@ async def _page(ask: Ask, asked: _Asked) -> Page:
                 await asyncio.wait((gone,), timeout=min(left, _LOOK_S))
             if gone.done():
                 raise ClientGone
+            ask.principal = await ask.counter.identity.principal(ask.scope)
     finally:
         gone.cancel()
         with contextlib.suppress(asyncio.CancelledError):
