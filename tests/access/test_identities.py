@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vna.access import identities
 from vna.access.identities import Identities, Verifier, read, watched
 from vna.access.passcodes import hash_passcode, is_passcode
 from vna.access.tokens import Issuer, subject_of
@@ -229,10 +231,10 @@ def verifier(**users: str | None) -> Verifier:
 
 def test_a_name_alone_is_enough_only_without_a_passcode() -> None:
     who = verifier(open=None, closed=hash_passcode("x"))
-    assert who.by_name("open", address="a") == "open"
+    assert who.by_name("open") == "open"
     for name in ("closed", "nobody"):
         with pytest.raises(NotAuthenticated):
-            who.by_name(name, address="a")
+            who.by_name(name)
 
 
 def test_guesses_end_after_five_from_one_address() -> None:
@@ -243,6 +245,58 @@ def test_guesses_end_after_five_from_one_address() -> None:
     with pytest.raises(NotAuthenticated, match="too often"):
         who.by_passcode("jdoe", "right", address="a")
     assert who.by_passcode("jdoe", "right", address="b") == "jdoe"
+
+
+def guesses(who: Verifier, names: Iterable[str], address: str = "192.0.2.1") -> int:
+    """Guess the passcode of these names; count the guesses that were heard."""
+    heard = 0
+    for name in names:
+        with pytest.raises(NotAuthenticated) as refused:
+            who.by_passcode(name, "wrong", address=address)
+        heard += "too often" not in str(refused.value)
+    return heard
+
+
+def test_passcodes_guessed_at_once_count_as_if_one_after_the_other() -> None:
+    who = verifier(jdoe=hash_passcode("right"))
+    with ThreadPoolExecutor(20) as pool:
+        assert sum(pool.map(lambda _: guesses(who, ["jdoe"]), range(20))) == 5
+
+
+def test_right_passcodes_do_not_count() -> None:
+    who = verifier(jdoe=hash_passcode("right"))
+    for _ in range(7):
+        assert who.by_passcode("jdoe", "right", address="192.0.2.1") == "jdoe"
+
+
+def test_other_names_make_nobody_forget_the_guesses_at_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(identities, "_REMEMBERED", 20)
+    who = verifier(jdoe=hash_passcode("right"))
+    assert guesses(who, ["jdoe"] * 6) == 5
+    for number in range(40):  # a name without a passcode costs nothing to try
+        with pytest.raises(NotAuthenticated):
+            who.by_name(f"nobody-{number}")
+    assert guesses(who, ["jdoe"]) == 0
+
+
+def test_an_address_guesses_at_sixty_names_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(identities, "is_passcode", lambda *_: False)
+    who = verifier()
+    assert guesses(who, (f"u{number}" for number in range(70))) == 60
+    assert guesses(who, ["u1"], "192.0.2.2") == 1
+
+
+def test_all_addresses_of_an_ipv6_network_guess_passcodes_together() -> None:
+    who = verifier(jdoe=hash_passcode("right"))
+    heard = [guesses(who, ["jdoe"], f"2001:db8:0:1::{number}") for number in range(7)]
+    assert sum(heard) == 5
+
+
+def test_what_was_guessed_long_ago_counts_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    who = verifier(jdoe=hash_passcode("right"))
+    assert guesses(who, ["jdoe"] * 6) == 5
+    monkeypatch.setattr(identities, "_FAILURES_S", 0.0)
+    assert who.by_passcode("jdoe", "right", address="192.0.2.1") == "jdoe"
 
 
 def test_an_unknown_user_and_one_without_a_passcode_are_refused_alike() -> None:

@@ -27,14 +27,17 @@ from pathlib import Path
 from typing import Any
 
 from vna.access.passcodes import check_form, is_passcode, nobodys
+from vna.access.rates import network
 from vna.access.tokens import Issuer, subject_of
 from vna.access.watched import Watched
 from vna.crypto.signatures import public_key
 from vna.errors import ConfigError, NotAuthenticated
 
 _MOST_FAILURES = 5  # of one name from one address
+_MOST_OF_ADDRESS = 60  # of whatever names: each of them would be five guesses more
 _FAILURES_S = 900.0
 _REMEMBERED = 10_000
+_WRONG = "The user is not known, or the passcode is another."
 
 _KEYS = {
     "ae": {"title", "fingerprints", "subjects"},
@@ -87,45 +90,62 @@ def watched(path: str) -> Watched[Identities]:
 class Verifier:
     """Finds out who a user is; each method returns the name or raises `NotAuthenticated`.
 
-    After five failures in a quarter of an hour a name is not heard again from the same address.
+    After five wrong passcodes in a quarter of an hour a name is not heard again from the same
+    address, nor after sixty of any names any name. A try is counted before it is made: passcodes
+    guessed at once count as if one after the other.
     """
 
     def __init__(self, identities: Watched[Identities]) -> None:
         self._identities = identities
         self._lock = threading.Lock()
-        self._failures: dict[tuple[str, str], list[float]] = {}
+        self._tries: dict[tuple[str, str], list[float]] = {}  # by address, and name or ""
 
-    def by_name(self, name: str, *, address: str) -> str:
+    def by_name(self, name: str) -> str:
         """Take a name alone: only of a user without a passcode."""
         users = self._identities.value().users
-        return self._decided(name, address, name in users and users[name] is None)
+        if name in users and users[name] is None:
+            return name
+        raise NotAuthenticated(_WRONG)
 
     def by_passcode(self, name: str, passcode: str, *, address: str) -> str:
         """Compare the passcode."""
-        self._refuse_guesses(name, address)
+        where = network(address) or address
+        at = self._count(where, name)
         kept = self._identities.value().users.get(name)
         is_right = is_passcode(passcode, kept or nobodys())
-        return self._decided(name, address, is_right and kept is not None)
+        if not is_right or kept is None:
+            raise NotAuthenticated(_WRONG)
+        with self._lock:
+            for key in ((where, ""), (where, name)):
+                if at in self._tries.get(key, ()):
+                    self._tries[key].remove(at)
+        return name
 
     def by_token(self, token: bytes) -> str:
         """Verify a JSON Web Token: what it says is its issuer's word."""
         return subject_of(token, self._identities.value().issuers)
 
-    def _decided(self, name: str, address: str, is_known: bool) -> str:
-        if is_known:
-            return name
+    def _count(self, where: str, name: str) -> float:
+        """Count a try, and say when it was made; one past a limit is not made."""
+        now = time.monotonic()
+        limits = {(where, ""): _MOST_OF_ADDRESS, (where, name): _MOST_FAILURES}
         with self._lock:
-            if len(self._failures) >= _REMEMBERED:
-                del self._failures[next(iter(self._failures))]
-            self._failures.setdefault((address, name), []).append(time.monotonic())
-        raise NotAuthenticated("The user is not known, or the passcode is another.")
+            if len(self._tries) >= _REMEMBERED:
+                self._forget(now - _FAILURES_S)
+            for key, most in limits.items():
+                recent = [at for at in self._tries.get(key, ()) if at > now - _FAILURES_S]
+                if len(recent) >= most:
+                    raise NotAuthenticated("The passcode was wrong too often; try again later.")
+                self._tries[key] = recent
+            for key in limits:
+                self._tries[key].append(now)
+        return now
 
-    def _refuse_guesses(self, name: str, address: str) -> None:
-        since = time.monotonic() - _FAILURES_S
-        with self._lock:
-            recent = [at for at in self._failures.get((address, name), ()) if at > since]
-        if len(recent) >= _MOST_FAILURES:
-            raise NotAuthenticated("The passcode was wrong too often; try again later.")
+    def _forget(self, since: float) -> None:
+        """Forget what counts no more, and the oldest where that is not enough."""
+        self._tries = {key: of for key, of in self._tries.items() if of and of[-1] > since}
+        while len(self._tries) >= _REMEMBERED:
+            del self._tries[next(iter(self._tries))]
 
 
 def _tables(values: dict[str, Any], kind: str) -> list[dict[str, Any]]:

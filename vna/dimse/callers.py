@@ -129,7 +129,7 @@ class Callers:
             return None
         name = _text(identity.primary)
         if identity.kind == _NAME:
-            return self._verifier.by_name(name, address=address)
+            return self._verifier.by_name(name)
         return self._verifier.by_passcode(name, _text(identity.secondary), address=address)
 
 
