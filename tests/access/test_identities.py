@@ -147,6 +147,27 @@ def test_what_is_no_token_is_refused(data: bytes) -> None:
         subject_of(data, issuer(ED), NOW)
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"[" * 6000,
+        b'{"alg":' * 900 + b"1" + b"}" * 900,
+        b'{"alg":"EdDSA","crit":1}',
+        b'{"alg":"EdDSA","crit":[["b64"]]}',
+        b'{"alg":"EdDSA","crit":[{}]}',
+        b'{"alg":["EdDSA"]}',
+    ],
+    ids=lambda head: head[:32].decode(),
+)
+def test_a_header_nobody_would_write_is_refused_as_any_other(head: bytes) -> None:
+    said = b64(json.dumps({"iss": "https://idp", "aud": "vna", "sub": "jdoe"}).encode())
+    shown = b64(head) + b"." + said + b"." + b64(bytes(64))
+    with pytest.raises(NotAuthenticated):
+        subject_of(shown, issuer(ED), NOW)
+    with pytest.raises(NotAuthenticated):
+        public_key(pem(ED)).verified(shown)
+
+
 def test_weak_and_unknown_keys_are_not_taken() -> None:
     small = rsa.generate_private_key(public_exponent=65537, key_size=1024)  # noqa: S505 -- to be refused
     odd = ec.generate_private_key(ec.SECP256K1())

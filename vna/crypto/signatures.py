@@ -25,6 +25,8 @@ _LEAST_RSA_BITS = 2048
 _OF_RSA = tuple(f"{kind}{size}" for kind in ("RS", "PS") for size in (256, 384, 512))
 _OF_CURVE = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 _HEADER_BYTES = 8192  # some issuers send their certificates along
+# the last two of headers joserfc reads as they come: nested deep, or `crit` that is no list of text
+_NO_TOKEN = (JoseError, ValueError, TypeError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class PublicKey:
                 signed = jws.deserialize_compact(
                     token, self.key, registry=_registry(self.algorithms)
                 )
-        except (JoseError, ValueError) as exc:
+        except _NO_TOKEN as exc:
             raise NotAuthenticated("The token is not signed by its issuer.") from exc
         return _object(signed.payload)
 
@@ -55,7 +57,7 @@ def claims_of(token: bytes) -> dict[str, Any]:
     """
     try:
         return _object(jws.extract_compact(token, registry=_registry(())).payload)
-    except (JoseError, ValueError) as exc:
+    except _NO_TOKEN as exc:
         raise NotAuthenticated("The token is not a signed JSON Web Token.") from exc
 
 
@@ -100,7 +102,7 @@ def key_id_of(token: bytes) -> str | None:
     """Say which key a token claims to be signed by (RFC 7515 4.1.4). Raises `NotAuthenticated`."""
     try:
         found = jws.extract_compact(token, registry=_registry(())).headers().get("kid")
-    except (JoseError, ValueError) as exc:
+    except _NO_TOKEN as exc:
         raise NotAuthenticated("The token is not a signed JSON Web Token.") from exc
     return found if isinstance(found, str) else None
 
