@@ -44,6 +44,17 @@ class Desk:
             rows = conn.execute("SELECT kind, principal FROM audit ORDER BY id").fetchall()
         return [(row[0], row[1]) for row in rows]
 
+    def studies(self, kind: str) -> list[str]:
+        """The studies that rows of a kind name, each once."""
+        self.site.archive.audit.flush()
+        with self.site.archive.database.reading() as conn:
+            rows = conn.execute(
+                "SELECT study, detail->'studies' FROM audit WHERE kind = %s ORDER BY id",
+                (kind,),
+            ).fetchall()
+        named = [one for row in rows for one in (row[1] or [row[0]]) if one]
+        return list(dict.fromkeys(named))
+
 
 @pytest.fixture(scope="module")
 def desk(postgres: TestPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
@@ -70,3 +81,22 @@ def test_lists_that_show_nobody_leave_none(desk: Desk) -> None:
     page = desk.clerk.get("/shares?tab=ended")
     assert (page.status_code, NAME in page.text) == (200, False)
     assert desk.kinds()[before:] == []
+
+
+def test_whoever_looks_at_whose_another_patient_id_is_leaves_a_row_of_that_patient(
+    desk: Desk,
+) -> None:
+    path = f"/study/{ONE.study}/correct"
+    page = desk.clerk.post(path, act="look", PatientID="P-2")
+    assert (page.status_code, NAME in page.text) == (200, True)
+    assert desk.studies("identity.seen") == [OTHER.study]
+    page = desk.clerk.post(path, act="look", PatientID="P-3")
+    assert page.status_code == 200
+    assert desk.studies("identity.seen") == [OTHER.study]
+
+
+def test_whoever_looks_up_what_somebody_agreed_to_leaves_a_row(desk: Desk) -> None:
+    page = desk.clerk.post("/consents", patient="P-1")
+    assert (page.status_code, "Yes" in page.text) == (200, True)
+    assert ("consent.seen", "clerk") in desk.kinds()
+    assert desk.studies("consent.seen") == [ONE.study]

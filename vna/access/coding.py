@@ -100,6 +100,7 @@ _CODINGS = {
     "patient.answered": Coding("110113", "E", "110135"),
     "patient.request-read": Coding("110103", "R", balp="Read"),
     "patient": Coding("110110", "U", balp="Update"),
+    "consent.seen": Coding("110103", "R", balp="Read"),
     "consent": Coding("110113", "E", "110135"),
     "kiosk": Coding("110113", "E", "110135"),
     "automatic": Coding("110113", "E", "110135"),

@@ -134,13 +134,13 @@ class CorrectionEngine:
         """
         require(principal, Action.CORRECT, StudyRef(study))
         issuer = issuer or self._issuer
-        known = self.patient(principal, patient_id, issuer=issuer)
+        known = self._known(principal, patient_id, issuer)
         if not patient_id or (known is None and "PatientName" not in (more or {})):
             raise NotFound(
                 marked("There is no study of such a patient; say their name to make a new one.")
             )
         changes = {"PatientID": patient_id, "IssuerOfPatientID": issuer}
-        changes |= known or dict.fromkeys(_COPIED.values(), "")
+        changes |= _copied(known or {})
         return self.correct(principal, study, changes | dict(more or {}), reason=reason)
 
     def patient(
@@ -148,14 +148,28 @@ class CorrectionEngine:
     ) -> dict[str, str] | None:
         """Say who a Patient ID belongs to, by their latest study: name, birth date, sex.
 
-        None when nobody has it, or nobody whose latest study this principal may see.
+        None when nobody has it, or nobody whose latest study this principal may see. That they were
+        shown stands in the trail.
         """
         require(principal, Action.CORRECT)
+        known = self._known(principal, patient_id, issuer)
+        if known is None:
+            return None
+        detail = {"list": "patient", "count": 1}
+        seen = Event(
+            kind="identity.seen", outcome="done", study=_text(known[_STUDY]), detail=detail
+        )
+        self._audit.note(principal, seen)
+        return _copied(known)
+
+    def _known(
+        self, principal: Principal, patient_id: str, issuer: str | None
+    ) -> dict[str, Any] | None:
         with self._database.reading() as conn:
             known = corrections.patient_of(conn, issuer or self._issuer, patient_id)
         if known is None or not principal.scope.covers(StudyRef(uid(_text(known[_STUDY])))):
             return None
-        return {keyword: _text(known.get(tag)) for tag, keyword in _COPIED.items()}
+        return known
 
     def undo(self, principal: Principal, correction: bytes, *, reason: str) -> Correction:
         """Undo a correction; what others say of the same attributes then stands again.
@@ -287,6 +301,10 @@ def _require_reason(reason: str) -> None:
         raise InvalidRequest(
             filled("Say why, in a line of at most %(most)s characters.", most=REASON_MOST)
         )
+
+
+def _copied(known: Mapping[str, Any]) -> dict[str, str]:  # DICOM JSON
+    return {keyword: _text(known.get(tag)) for tag, keyword in _COPIED.items()}
 
 
 def _text(element: Any) -> str:  # an element of DICOM JSON, or None

@@ -29,6 +29,7 @@ WAYS = ("kiosk", "paper", "portal", "staff")
 
 _MORE = statements.load("consents")
 _SIGNATURE = b"signature"
+_NOTED = 1000  # studies of one row of the trail
 _MODALITY = re.compile(r"[A-Z0-9_]{1,16}", re.ASCII)
 _VERSION = re.compile(r"[\w.-]{1,64}", re.ASCII)
 
@@ -168,10 +169,18 @@ class Consents:
         return withdrawn
 
     def of_person(self, who: Principal, issuer: str, patient_id: str) -> list[Recorded]:
-        """List what a person said, the latest first. Raises `NotPermitted`, `NotFound`."""
+        """List what a person said, the latest first; that it was looked at stands in the trail.
+
+        Raises `NotPermitted`, `NotFound`.
+        """
         require_person(self._rooms, who, issuer, patient_id)
         with self._rooms.database.reading() as conn:
             rows = conn.execute(SQL.consents_of, (issuer, patient_id)).fetchall()
+            studies = conn.execute(_MORE.studies_of_patient, (issuer, patient_id)).fetchall()
+        if rows:
+            detail = {"count": len(rows), "studies": [row[0] for row in studies[:_NOTED]]}
+            seen = Event(kind="consent.seen", outcome="done", detail=detail)
+            self._rooms.audit.note(who, seen)
         return [recorded(row) for row in rows]
 
     def lanes(self, who: Principal, issuer: str, patient_id: str) -> dict[int, Lane]:
