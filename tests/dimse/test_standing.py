@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,34 @@ def test_a_store_under_way_is_cut_when_its_right_is_taken(edge: Edge, archive: A
     with pytest.raises(Unavailable), sending(edge, "ASKER") as it:
         it.store(CT, LARGE.instance, EXPLICIT, pieces(narrowed))
     assert not stored(archive, LARGE.instance)
+
+
+@pytest.mark.parametrize("before", [None, ("OTHER", "THIRD")])
+def test_who_may_have_it_moved_elsewhere_no_more_is_cut(
+    edge: Edge, archive: Archive, before: tuple[str, ...] | None
+) -> None:
+    def may_move_to(*titles: str) -> None:
+        destinations = titles or None
+        asker = Remote(ae_title="ASKER", host="127.0.0.1", port=104, destinations=destinations)
+        archive.remotes.add(WHO, asker)
+
+    may_move_to(*(before or ()))
+    with sending(edge, "OTHER"), sending(edge, "ASKER"):
+        wait_for(left(edge, 2))
+        may_move_to("OTHER")
+        wait_for(left(edge, 1))
+
+
+def test_who_may_have_it_moved_further_is_not_cut(edge: Edge, archive: Archive) -> None:
+    narrow = Remote(ae_title="ASKER", host="127.0.0.1", port=104, destinations=("OTHER",))
+    archive.remotes.add(WHO, narrow)
+    with sending(edge, "OTHER"), sending(edge, "ASKER") as it:
+        wait_for(left(edge, 2))
+        archive.remotes.add(WHO, replace(narrow, destinations=("OTHER", "THIRD")))
+        archive.remotes.remove(WHO, "OTHER")
+        wait_for(left(edge, 1))  # the one beside it is cut: a look was taken
+        small = ct(9)
+        assert it.store(CT, small.instance, EXPLICIT, [small.dataset()]).code == 0
 
 
 def test_a_change_that_takes_no_right_cuts_nobody(edge: Edge, archive: Archive) -> None:

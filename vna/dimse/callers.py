@@ -95,12 +95,15 @@ class Callers:
     def stands(self, calling: str, line: Line, let_in: Caller) -> bool:
         """Say whether who was let in would be let in now, with no fewer rights.
 
-        What proved a user is not asked for again, only whether the user is still known.
+        Where it may have something moved to is one of them. What proved a user is not asked for
+        again, only whether the user is still known.
         """
         now = self._by_title(calling, line)
         if now is CONGESTED:  # not known: what began stays
             return True
         if isinstance(now, Rejected) or not let_in.principal.actions <= now.principal.actions:
+            return False
+        if not _moves_as_far(now.remote, let_in.remote):
             return False
         return let_in.user is None or let_in.user in self._identities.value().users
 
@@ -131,6 +134,15 @@ class Callers:
         if identity.kind == _NAME:
             return self._verifier.by_name(name)
         return self._verifier.by_passcode(name, _text(identity.secondary), address=address)
+
+
+def _moves_as_far(now: Remote | None, before: Remote | None) -> bool:
+    """Whether no destination of C-MOVE was taken away; without a list it is every one."""
+    if now is None or now.destinations is None:
+        return True
+    if before is None or before.destinations is None:
+        return False
+    return set(before.destinations) <= set(now.destinations)
 
 
 def _with_user(caller: Caller, user: str | None, identity: UserIdentity) -> Caller:
