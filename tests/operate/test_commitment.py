@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from tests import factories
-from tests.archive import Archive
+from tests.archive import Archive, open_archive
 from vna.access.principal import Action, Kind, Principal, Scope
 from vna.blobs.layout import blob_name, key_name
+from vna.db.pool import Database
 from vna.dicom.refs import StudyRef, uid
 from vna.errors import NotPermitted, Unavailable
 from vna.operate.commitment import Claim, Committed, FailedRef, Reason
+from vna.operate.transactions import Result, Working
 
 
 def claim(made: factories.Instance, **other: str) -> Claim:
@@ -54,7 +56,8 @@ def test_what_was_stored_is_committed_in_the_order_asked(archive: Archive) -> No
         archive.take(one.part10())
     asked = [claim(one) for one in reversed(made)]
     assert archive.commitment.check(archive.who, asked) == [Committed(one) for one in asked]
-    assert archive.commitment.bytes_of(asked) == sum(len(one.dataset()) for one in made)
+    size = sum(len(one.dataset()) for one in made)
+    assert archive.commitment.bytes_of(archive.who, asked) == size
 
 
 def test_study_and_series_are_compared_where_they_are_said(archive: Archive) -> None:
@@ -135,6 +138,27 @@ def test_what_lies_outside_the_scope_looks_unknown(archive: Archive) -> None:
         archive.commitment.check(
             dataclasses.replace(who, actions=frozenset([Action.STORE])), [claim(made[0])]
         )
+
+
+def test_how_long_it_will_take_tells_nothing_of_what_lies_outside(
+    tmp_path: Path, database: Database
+) -> None:
+    """A large instance is answered with 202 and a time to come again, one that is not at once."""
+    with open_archive(tmp_path, database, commitment={"ready_bytes": 100}) as archive:
+        own, other = factories.ct(1), factories.ct(2)
+        for one in (own, other):
+            archive.take(one.part10())
+        scope = Scope(studies=frozenset([uid(own.study)]))
+        who = Principal(kind=Kind.AE, name="CT1", actions=frozenset([Action.COMMIT]), scope=scope)
+
+        def answer(number: int, asked: Claim) -> Result | Working:
+            transaction = uid(factories.uid(9, number))
+            return archive.transactions.request(who, transaction, [asked], by_study=False)
+
+        assert isinstance(answer(1, claim(own)), Working)
+        unknown = answer(2, claim(other, instance="1.2.3"))
+        assert isinstance(unknown, Result)
+        assert isinstance(answer(3, claim(other)), Result)
 
 
 def test_more_than_one_question_to_the_index_keeps_the_order(

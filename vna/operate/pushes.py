@@ -86,7 +86,8 @@ class CommitmentPushes:
         claims = list(dict.fromkeys(claims))
         if not 0 < len(claims) <= self._limits.instances:
             raise TooLarge(f"One request may name {self._limits.instances} instances.")
-        small = len(claims) <= _READY and self._engine.bytes_of(claims) <= self._limits.ready_bytes
+        most = self._limits.ready_bytes
+        small = len(claims) <= _READY and self._engine.bytes_of(principal, claims) <= most
         held_s = _HELD_S if small else None
         job = self._database.changing(
             lambda tx: self._take_in(tx, principal, remote, transaction, claims, held_s=held_s)

@@ -73,7 +73,7 @@ class CommitmentTransactions:
         with self._database.reading() as conn:
             if commitments.is_known(conn, transaction):
                 raise _in_use()
-        size = self._engine.bytes_of(claims)
+        size = self._engine.bytes_of(principal, claims)
         verdicts = None
         if size <= self._limits.ready_bytes and len(claims) <= _READY:
             verdicts = tuple(self._engine.check(principal, claims))
@@ -93,7 +93,8 @@ class CommitmentTransactions:
             raise Gone("The result of this transaction is no longer kept.")
         claims = _claims(found.request)
         if not found.is_done:
-            return Working(_seconds(self._engine.bytes_of(claims[len(found.reasons) :])))
+            left = claims[len(found.reasons) :]
+            return Working(_seconds(self._engine.bytes_of(principal, left)))
         pairs = zip(claims, found.reasons, strict=True)
         verdicts = tuple(_verdict(claim, reason) for claim, reason in pairs)
         return Result(verdicts, bool(found.request["by_study"]))
