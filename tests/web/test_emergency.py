@@ -9,6 +9,7 @@ import pytest
 from tests.conftest import TestPostgres
 from tests.factories import ct
 from tests.web.conftest import Site, serving
+from tests.web.guests import offered
 from tests.web.people import SHELL, Surfer, bearer, enrolled, people_of, signed_in, token_of
 from vna.access import labels as access_labels
 from vna.access.care import Whom
@@ -242,3 +243,27 @@ def test_the_privacy_officer_is_told_without_a_name(site: Site) -> None:
     assert "Emergency access was used" in text
     for canary in ("E1", "LOCAL", "ref9", NOTE, STUDY):
         assert canary not in text
+
+
+def test_what_is_lent_to_who_may_share_is_shown_and_not_shared(site: Site) -> None:
+    """A radiologist may share and see all but what is sensitive: that, an emergency shows only."""
+    with site.archive.database.transaction() as tx:
+        tx.execute("DELETE FROM emergency")
+    given = offered(site, FILE)
+    one, two = signed_in(site, "rad-a", "radiologist"), signed_in(site, "rad-b", "radiologist")
+    site.archive.labels.put(SHELL, uid(STUDY), Label.SENSITIVE, reason="a test")
+    try:
+        assert begin(one) == 303
+        number = two.get("/emergency/second").text.split('name="emergency" value="')[1]
+        fields = {"emergency": number.partition('"')[0]}
+        assert two.post("/emergency/second", **fields).status_code == 303
+        page = one.get(f"/study/{STUDY}")
+        assert (page.status_code, f"{STUDY}/share" in page.text) == (200, False)
+        assert one.get(f"/view/{STUDY}").status_code == 200
+        assert one.get(f"/share/{given.share_id}").status_code == 404
+        renewed = one.post(
+            f"/share/{given.share_id}/renew", page="/emergency", grant=str(given.grant_id)
+        )
+        assert renewed.status_code == 404
+    finally:
+        site.archive.labels.take(SHELL, uid(STUDY), Label.SENSITIVE)

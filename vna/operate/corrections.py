@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vna.access.audit import Audit, Event
-from vna.access.policy import require
+from vna.access.policy import permits, require
 from vna.access.principal import Action, Principal, system
 from vna.blobs.journal import Entry, Journal
 from vna.blobs.layout import created_at
@@ -181,7 +181,7 @@ class CorrectionEngine:
         _require_reason(reason)
         with self._database.reading() as conn:
             found = corrections.find(conn, correction)
-        if found is None or not principal.scope.covers(StudyRef(found.study)):
+        if found is None or not permits(principal, Action.CORRECT, StudyRef(found.study)):
             raise NotFound("There is no such correction.")
         if found.undone is not None:
             raise Conflict(marked("This correction is undone already."))

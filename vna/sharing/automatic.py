@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 import orjson
 
 from vna.access.audit import Event
-from vna.access.policy import require
+from vna.access.policy import reach, require
 from vna.access.principal import Action, Principal, system
 from vna.dicom.refs import StudyRef, uid
 from vna.errors import Conflict, NotFound, Unavailable, VNAError
@@ -112,7 +112,8 @@ class Automation:
         with self._rooms.database.reading() as conn:
             rows = conn.execute(SQL.list_auto, (_MOST_LISTED,)).fetchall()
         found = (self._listed(row) for row in rows)
-        seen = [one for one in found if who.scope.covers(StudyRef(uid(one.study)))]
+        within = reach(who, Action.SHARE)
+        seen = [one for one in found if within.covers(StudyRef(uid(one.study)))]
         note_seen(self._rooms, who, "automatic", len(seen))
         return seen
 

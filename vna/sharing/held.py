@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any, NamedTuple
 
-from vna.access.policy import require
+from vna.access.policy import reach, require
 from vna.access.principal import Action, Principal
 from vna.dicom.refs import UID, StudyRef
 from vna.errors import NotFound
@@ -96,5 +96,6 @@ def hold_both(tx: Runs, who: Principal, grant_id: int) -> tuple[GrantRow, ShareR
 
 
 def may_see(who: Principal, studies: list[str]) -> bool:
-    """Whether a share lies within what a principal may see."""
-    return all(who.scope.covers(StudyRef(UID(study))) for study in studies)
+    """Whether a share lies within what a principal may share: an emergency lends nothing of it."""
+    within = reach(who, Action.SHARE)
+    return all(within.covers(StudyRef(UID(study))) for study in studies)

@@ -10,7 +10,7 @@ from itertools import islice
 from starlette.responses import Response
 from starlette.routing import Route
 
-from vna.access.policy import require
+from vna.access.policy import permits, require
 from vna.access.principal import Action, Principal
 from vna.access.trail import DISCLOSING, Row, Wanted
 from vna.dicom.refs import UID, Level, StudyRef, uid
@@ -217,12 +217,15 @@ def _page(counter: Counter, has_viewer: Callable[[], bool]) -> Page:
     async def study(visit: Visit) -> Response:
         who = await counter.identity.principal(visit.request.scope)
         asked = uid(visit.request.path_params["study"])
+        ref = StudyRef(asked)
+
+        def may(action: Action) -> bool:
+            return permits(who, action, ref)  # what an emergency lends may be looked at alone
 
         def look() -> tuple[Study, list[Disc], list[ShareSummary]]:
-            engines, ref = counter.engines, StudyRef(asked)
+            engines = counter.engines
             found = find(engines, who, asked)
-            may_share = Action.SHARE in who.actions
-            shares = engines.sharing.shares(who, study=ref, most=10) if may_share else []
+            shares = engines.sharing.shares(who, study=ref, most=10) if may(Action.SHARE) else []
             may_take = Action.RETRIEVE in who.actions
             discs = engines.discs.all(who, study=asked, most=5) if may_take else []
             return found, discs, shares
@@ -234,10 +237,10 @@ def _page(counter: Counter, has_viewer: Callable[[], bool]) -> Page:
             discs=discs,
             here="",
             has_viewer=has_viewer(),
-            may_see_trail=Action.AUDIT in who.actions,
-            may_share=Action.SHARE in who.actions,
-            may_correct=Action.CORRECT in who.actions,
-            may_bind=Action.CORRECT in who.actions and not counter.engines.settings.dev,
+            may_see_trail=may(Action.AUDIT),
+            may_share=may(Action.SHARE),
+            may_correct=may(Action.CORRECT),
+            may_bind=may(Action.CORRECT) and not counter.engines.settings.dev,
             shares=shares,
         )
 
