@@ -79,6 +79,7 @@ PAGES: dict[tuple[str, str], str | Action] = {
     ("GET", "/readyz"): OPEN,
     ("GET", "/metrics"): Action.MONITOR,
     ("GET", "/"): START,
+    ("POST", "/"): START,
     ("GET", "/static/portal.css"): OPEN,
     ("GET", "/static/icon.svg"): OPEN,
     ("GET", "/static/sign-in.js"): OPEN,
@@ -430,7 +431,9 @@ def of_patients(verb: str, path: str, whose: str | Action, role: str | None) -> 
     found = None if role is None else ROLES.by_name[role]
     if whose == START:
         may_look = found is None or Action.QUERY in found.actions
-        return 303 if found and found.is_own else 200 if may_look else 403
+        if found is not None and (found.is_own or not may_look):
+            return 303 if found.is_own else 403
+        return 400 if found is not None and verb == "POST" else 200  # there is no form in it
     if found is None:
         return 303 if whose == OWN else 0
     if not found.is_own:

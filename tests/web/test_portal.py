@@ -6,12 +6,16 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
 from tests.conftest import TestPostgres
 from tests.factories import ct
 from tests.web.conftest import Site, serving
+from tests.web.people import surfer
+
+NUMBER = ct().patient_id
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +69,28 @@ def test_pages_go_on_where_the_one_before_ended(site: Site) -> None:
     assert rows(site, "?offset=" + "9" * 5000) == rows(site)
     page = site.client.get(f"{site.address.url}/?offset=2&name=*").text
     assert 'href="/?name=%2A"' in page
+
+
+def test_whom_somebody_looks_for_stands_in_no_address(site: Site) -> None:
+    """Addresses rest in histories of shared workstations, and in the logs of proxies."""
+    us, stranger = surfer(site), surfer(site)
+    shows = f'value="{NUMBER}"'
+    led = us.post("/", name="*a*", id=NUMBER, offset="1")
+    where = led.headers["location"]
+    assert (led.status_code, where.startswith("/?q=")) == (303, True)
+    page = us.get(where).text
+    assert shows in page
+    ways = re.findall(r'(?:href|action)="(/\?[^"]*)"', page)
+    assert ways
+    for address in (where, *ways):
+        assert NUMBER not in unquote(address)
+    shown = [us.get(address).text for address in ways]
+    assert all(shows in text for text in shown)
+    for who, address in ((stranger, where), (us, where[:-2] + "AA"), (us, "/?q=%C3%A9")):
+        answer = who.get(address)
+        assert (answer.status_code, shows in answer.text) == (200, False)
+    assert us.post("/", name=" ").headers["location"] == "/"
+    assert us.client.post(site.address.url + "/", data={"name": "Adams"}).status_code == 403
 
 
 def test_every_page_carries_the_headers_of_a_page(site: Site) -> None:

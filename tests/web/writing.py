@@ -238,7 +238,9 @@ DICOMWEB: dict[Key, Reach] = {
 _SIGNING = "signs somebody in, by what they know and have: tests/web/test_sign_in.py"
 _ENROLLING = "of whom the link was made for: tests/web/test_sign_in.py"
 _ACCOUNT = "of one's own account: test_what_is_of_one_s_account_is_nobody_else_s"
+_LOOKING = "leads to what was looked for: test_whom_somebody_looks_for_stands_in_no_address"
 ELSEWHERE: dict[Key, str] = {
+    ("POST", "/"): _LOOKING,
     ("POST", "/login"): _SIGNING,
     ("POST", "/login/factor"): _SIGNING,
     ("POST", "/login/passkey/begin"): _SIGNING,

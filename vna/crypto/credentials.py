@@ -25,7 +25,7 @@ TOKEN_PREFIX = "vna_"  # tells a leaked one apart, for people and for scanners  
 MOST_PASSPHRASE = 256
 
 _SECRET_BYTES = 32
-_LABEL = b"VNA access 1"
+_LABEL, _ADDRESS = b"VNA access 1", b"VNA address 1"
 _PAPER = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford: no letters that look like digits
 _PAPER_LETTERS = 12  # 60 bits
 _READ_AS = str.maketrans("OIL", "011")
@@ -58,6 +58,21 @@ def form_token(secret: str) -> str:
 def is_form_token(secret: str, shown: str) -> bool:
     """Compare a form's token, in constant time."""
     return hmac.compare_digest(form_token(secret).encode(), shown.encode("utf-8", "replace"))
+
+
+def seal_for(secret: str, text: str) -> str:
+    """Seal a text so that who holds this secret can read it, and nobody else; as base64url."""
+    sealed = seal_record(secret.encode("utf-8", "replace"), _ADDRESS, text.encode(), b"")
+    return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
+
+
+def open_for(secret: str, shown: str) -> str:
+    """Open it again. Raises `Corrupt`."""
+    try:
+        sealed = base64.b64decode(shown + "=" * (-len(shown) % 4), altchars=b"-_", validate=True)
+    except ValueError as exc:  # binascii.Error is one
+        raise Corrupt("What was sealed is cut off or changed.") from exc
+    return open_record(secret.encode("utf-8", "replace"), _ADDRESS, sealed, b"").decode()
 
 
 def new_paper_code() -> str:

@@ -73,6 +73,7 @@ def routes(counter: Counter) -> list[Route]:
         Route(
             "/",
             guarded(counter, pages, studies.page(counter, has_viewer), *_START, whose=Whose.ALL),
+            methods=["GET", "POST"],
         ),
         *study.routes(counter, pages, has_viewer),
         *correct.routes(counter, pages),

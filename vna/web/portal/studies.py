@@ -1,6 +1,7 @@
 """The start page: for staff the list of studies, for patients theirs, for others the ways in.
 
-The list is a search, newest first, page by page, with a way into the viewer.
+The list is a search, newest first, page by page, with a way into the viewer. Whom somebody looks
+for stands in no address that can be read: it is sealed for the browser that asked.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from starlette.responses import Response
 
+from vna.access import forms
 from vna.access.principal import Action
 from vna.dicom.refs import Level
 from vna.errors import InvalidRequest
@@ -34,6 +36,7 @@ _FIELDS = {
     "modality": "ModalitiesInStudy",
 }
 _FORM = (*_FIELDS, "from", "to", "offset")
+_SEALED, _MOST_TYPED = "q", 256
 _RETURNED = ("StudyDescription", "NumberOfStudyRelatedSeries", "NumberOfStudyRelatedInstances")
 
 
@@ -71,7 +74,16 @@ def page(counter: Counter, has_viewer: Callable[[], bool]) -> Page:
                 language=visit.language(),
             )
         request = visit.request
-        asked = {name: request.query_params.get(name, "").strip() for name in _FORM}
+        if request.method == "POST":
+            return await _searched(visit)
+        kept = request.query_params.get(_SEALED)
+        typed = request.query_params if kept is None else _opened(visit, kept)
+        asked = {name: typed.get(name, "").strip() for name in _FORM}
+
+        def address(offset: int) -> str:
+            wanted = {name: value for name, value in {**asked, "offset": offset}.items() if value}
+            return urlencode(wanted) if kept is None else _address(visit, wanted)
+
         who = await counter.identity.principal(request.scope)
 
         def look() -> tuple[list[Line], bool]:
@@ -92,8 +104,8 @@ def page(counter: Counter, has_viewer: Callable[[], bool]) -> Page:
             asked=asked,
             is_search=any(asked[name] for name in _FORM if name != "offset"),
             offset=_offset(asked),
-            older=_page(asked, _offset(asked) + PAGE),
-            newer=_page(asked, max(0, _offset(asked) - PAGE)),
+            older=address(_offset(asked) + PAGE),
+            newer=address(max(0, _offset(asked) - PAGE)),
             has_viewer=has_viewer(),
             here="/",
             may_share=Action.SHARE in who.actions,
@@ -114,8 +126,21 @@ def _parameters(asked: Mapping[str, str]) -> list[tuple[str, str]]:
     return [*found, ("limit", str(PAGE)), ("offset", str(_offset(asked)))]
 
 
-def _page(asked: Mapping[str, str], offset: int) -> str:
-    return urlencode({name: value for name, value in {**asked, "offset": offset}.items() if value})
+async def _searched(visit: Visit) -> Response:
+    """Lead on to the list of what was typed."""
+    await visit.who(Action.QUERY)
+    form = await visit.form()
+    typed = {name: text for name in _FORM if (text := form.get(name, "").strip()[:_MOST_TYPED])}
+    return visit.go(f"/?{_address(visit, typed)}" if typed else "/")
+
+
+def _address(visit: Visit, asked: Mapping[str, object]) -> str:
+    return urlencode({_SEALED: forms.sealed(visit.secret, urlencode(asked))})
+
+
+def _opened(visit: Visit, kept: str) -> Mapping[str, str]:
+    """Read what was asked for; what was asked in another session asks for nothing."""
+    return dict(parse_qsl(forms.opened(visit.secret, kept) or ""))
 
 
 def _day(asked: Mapping[str, str], field: str) -> str:
