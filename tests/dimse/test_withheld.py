@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,9 @@ from vna.access.principal import Label, system
 from vna.access.remotes import Remote
 from vna.db.pool import Database
 from vna.dicom.refs import uid
+from vna.dimse import find_scp
+from vna.dimse.exchange import Exchange
+from vna.dimse.messages import Status
 
 Serve = Callable[..., Edge]
 OPEN, SECRET = ct(1), ct(2)
@@ -60,6 +64,32 @@ def test_an_open_association_stops_seeing_what_is_labelled(edge: Edge, archive: 
         assert found() == {OPEN.study}
         archive.labels.take(WHO, uid(SECRET.study), Label.SENSITIVE)
         assert found() == {OPEN.study, SECRET.study}
+
+
+def test_what_is_labelled_while_a_search_is_answered_is_not_in_it_any_more(
+    edge: Edge, archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(find_scp, "_BATCH_BYTES", 0)
+    asked = identifier(**{**KEYS, "StudyInstanceUID": ""})
+    respond, seen = Exchange.__init__, list[str]()
+
+    def begun(self: Exchange, **given: Any) -> None:
+        answer = given["respond"]
+
+        def once(status: Status, data: bytes | None) -> int:
+            if data is not None and not seen:  # the first answer: the other one is labelled now
+                first = OPEN if OPEN.study.encode() in data else SECRET
+                seen.append(first.study)
+                other = SECRET if first is OPEN else OPEN
+                archive.labels.put(WHO, uid(other.study), Label.SENSITIVE, reason="a test")
+            return int(answer(status, data))
+
+        respond(self, **{**given, "respond": once})
+
+    monkeypatch.setattr(Exchange, "__init__", begun)
+    with associated(edge.port, wire.STUDY_FIND) as (assoc, _):
+        answers = [ds for _, ds in assoc.send_c_find(asked, wire.STUDY_FIND)]
+    assert [ds.StudyInstanceUID for ds in answers if ds is not None] == seen
 
 
 def test_nothing_of_a_withheld_study_is_sent(edge: Edge, archive: Archive) -> None:

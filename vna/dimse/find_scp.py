@@ -13,6 +13,7 @@ from vna.dicom.attributes import KEYS
 from vna.dicom.encode import CHARSET, decode_dataset
 from vna.dicom.identifiers import LEVEL, Model, text_of
 from vna.dicom.matchkeys import Options
+from vna.dicom.refs import StudyRef
 from vna.dimse.collecting import Collected
 from vna.dimse.exchange import Answer, Exchange, Service
 from vna.dimse.messages import SUCCESS, Status
@@ -109,7 +110,10 @@ class _Finding:
         ours = {RETRIEVE_AE: {"vr": "AE", "Value": [self._settings.dicom.ae_title]}}
         queued, since = 0, time.monotonic()
         most = self._settings.limits.find_rows
+        scope = exchange.peer.asker().scope
         for number, row in enumerate(rows):
+            if row.study is not None and not scope.touches(StudyRef(row.study)):
+                continue  # withheld since the search began: it may take as long as the peer reads
             if number == most > 0:
                 rows.close()
                 return of_find_error(TooLarge(f"There are more than {most} matches: ask for less."))
@@ -118,6 +122,7 @@ class _Finding:
             if queued >= _BATCH_BYTES or time.monotonic() - since > _BATCH_S:
                 exchange.send()
                 queued, since = 0, time.monotonic()
+                scope = exchange.peer.asker().scope
                 if exchange.is_cancelled():
                     rows.close()
                     return CANCELLED
