@@ -80,7 +80,7 @@ class Rows:
     def _walk(self) -> Iterator[SimpleNamespace]:
         try:
             for row in self._rows():
-                yield SimpleNamespace(attributes=row)
+                yield SimpleNamespace(attributes=row, study=UID("1.2.3"))
         finally:
             self.closed.set()
 
