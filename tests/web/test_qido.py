@@ -293,6 +293,9 @@ def test_a_table_holds_no_formula() -> None:
 
     assert cells('=HYPERLINK("x")') == '"\'=HYPERLINK(""x"")"'
     assert cells("@x") == '"\'@x"'
+    for sign in "\uff1d\uff0b\uff0d\uff20":
+        assert cells(f"{sign}1+1") == f'"\'{sign}1+1"'
+    assert table([{"00081030": {"vr": "LT", "Value": ["\n=1+1"]}}]).endswith(b'"\'\n=1+1"\r\n')
     assert cells(-2.5, "DS") == '"-2.5"'
     assert cells({"Alphabetic": "+1", "Phonetic": "b"}, "PN") == '"\'+1==b"'
     assert cells({"00080100": {"vr": "SH", "Value": ["X"]}}, "SQ").startswith('"[{""00080100""')

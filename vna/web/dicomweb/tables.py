@@ -15,8 +15,9 @@ import orjson
 from vna.dicom.attributes import keyword_of
 
 _GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
-# A spreadsheet takes such a text for a formula and would run what a stranger wrote into a name.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# A spreadsheet takes such a text for a formula and would run what a stranger wrote into a name; one
+# of East Asia takes the signs in their full width alike.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def table(found: Sequence[Mapping[str, Any]]) -> bytes:  # DICOM JSON differs by VR
