@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,7 +18,9 @@ from vna.access.principal import Action, Kind, Principal
 from vna.db.pool import Database
 from vna.dicom.refs import StudyRef, uid
 from vna.errors import NotFound, NotPermitted
+from vna.ingest import engine
 from vna.ingest.outcome import AlreadyStored, Cause, Caution, Refused, Source, Stored
+from vna.ingest.versions import Comparison, compare
 
 
 def blobs(archive: Archive) -> list[bytes]:
@@ -112,6 +115,40 @@ def test_the_policy_reject_keeps_no_second_content(tmp_path: Path, database: Dat
         assert isinstance(outcome, Refused)
         assert outcome.cause is Cause.DUPLICATE
         assert len(blobs(archive)) == 1
+
+
+@pytest.mark.parametrize(
+    ("policy", "changes"),
+    [
+        ("first", {"patient_name": "Other^Name"}),
+        ("newest", {"patient_name": "Other^Name"}),
+        ("reject", {"patient_name": "Other^Name"}),
+        ("newest", {"transfer_syntax": factories.IMPLICIT}),
+    ],
+)
+def test_what_recovery_adopted_while_contents_were_compared_keeps_its_blob(
+    tmp_path: Path,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    policy: str,
+    changes: dict[str, str],
+) -> None:
+    """Comparing took longer than `ingest.adopt_s`, or the clock was set forward meanwhile."""
+    sections = {"versions": {"policy": policy}, "ingest": {"adopt_s": 0.0}}
+    with open_archive(tmp_path, database, **sections) as archive:
+        first = factories.ct()
+        archive.take(first.part10())
+
+        def slowly(*given: Any) -> Comparison:
+            monkeypatch.setattr(engine, "compare", compare)
+            archive.recovery.adopt(older_s=0)
+            return compare(*given)
+
+        monkeypatch.setattr(engine, "compare", slowly)
+        archive.take(dataclasses.replace(first, **changes).part10())
+        with archive.database.reading() as conn:
+            rows = {bytes(blob) for (blob,) in conn.execute("SELECT blob_id FROM instance")}
+        assert rows == set(blobs(archive))
 
 
 def test_the_same_uid_in_another_series_is_kept_but_not_shown(archive: Archive) -> None:

@@ -176,10 +176,7 @@ class IngestEngine:
         except CommitUnknown:
             raise  # the row may be there: recovery adopts the blob or finds it indexed
         except VNAError:
-            # The upkeep adopts what is this old: then there may be a row by now, and nobody knows.
-            age = dt.datetime.now(dt.UTC) - created_at(stored.blob_id)
-            if age.total_seconds() < self._settings.ingest.adopt_s / 2:
-                self._discard(stored.blob_id)
+            self._discard(stored.blob_id)
             raise
 
     def _seal(
@@ -271,7 +268,8 @@ class IngestEngine:
 
         result = self._database.changing(work)
         if result.verdict is Verdict.SAME:
-            self._discard(item.blob_id)
+            if result.blob_id != item.blob_id:
+                self._discard(item.blob_id)
             return AlreadyStored(ref=identity.ref, sop_class=identity.sop_class)
         if closest is Comparison.ENCODING:
             return Stored(ref=identity.ref, sop_class=identity.sop_class)
@@ -306,6 +304,10 @@ class IngestEngine:
         return found
 
     def _discard(self, blob_id: bytes) -> None:
+        # The upkeep adopts what is this old: then there may be a row by now, and nobody knows.
+        age = dt.datetime.now(dt.UTC) - created_at(blob_id)
+        if age.total_seconds() >= self._settings.ingest.adopt_s / 2:
+            return
         # A blob left behind is found and removed by recovery: failing here loses nothing.
         with contextlib.suppress(NotFound, Unavailable):
             self._store.delete(blob_id)
