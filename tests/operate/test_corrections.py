@@ -5,6 +5,10 @@ from __future__ import annotations
 import dataclasses
 import io
 import zipfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,7 @@ from pydicom import Dataset, dcmread
 from tests.archive import Archive, open_archive
 from tests.factories import BIG_ENDIAN, EXPLICIT, IMPLICIT, Instance, ct
 from tests.index.samples import dump
+from vna.access.audit import Audit
 from vna.access.principal import Action, Kind, Principal, Scope, system
 from vna.db.pool import Database
 from vna.dicom.matching import Query
@@ -21,6 +26,7 @@ from vna.dicom.matchkeys import Options, keys_of
 from vna.dicom.refs import InstanceRef, Level, StudyRef, uid
 from vna.errors import Conflict, Corrupt, InvalidRequest, NotFound, NotPermitted, Unavailable
 from vna.index.select import Selection
+from vna.ingest.routing import Router
 
 STUDY = uid(ct(1).study)
 WHY = "Wrong worklist entry"
@@ -167,11 +173,72 @@ def test_who_sees_a_part_of_a_study_sees_it_corrected(archive: Archive) -> None:
     archive.take(ct(1, 1, 1).part10())
     archive.take(ct(1, 2, 1, patient_id="P-9").part10())
     correct(archive, PatientID="P-77")
-    other = ct(1, 2, 1)
-    seen = Scope(instances=frozenset([InstanceRef(STUDY, uid(other.series), uid(other.instance))]))
-    guest = dataclasses.replace(archive.who, scope=seen)
+    guest = part_of(archive, ct(1, 2, 1))
     assert ids(found(archive, guest)) == ["P-77"]
     assert found(archive, guest, id="P-9") == []
+
+
+def test_a_study_corrected_while_more_of_it_comes_in_is_shown_corrected(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive.take(ct(1, 1, 1).part10())
+    act = partial(correct, archive, PatientID="P-77")
+    with meanwhile(archive, monkeypatch, Router, "queue", act):
+        archive.take(ct(1, 2, 1, patient_id="P-9").part10())
+    assert ids(found(archive, part_of(archive, ct(1, 2, 1)))) == ["P-77"]
+
+
+def test_a_correction_undone_while_the_study_comes_back_stays_undone(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive.take(ct(1).part10())
+    one = correct(archive, PatientID="P-77")
+    archive.lifecycle.delete(archive.who, StudyRef(STUDY))
+    back = partial(archive.lifecycle.undelete, archive.who, StudyRef(STUDY))
+    with meanwhile(archive, monkeypatch, Audit, "write", back):
+        archive.corrections.undo(archive.who, one, reason=WHY)
+    assert ids(found(archive)) == ["P-0001"]
+
+
+@contextmanager
+def meanwhile(
+    archive: Archive,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: type,
+    name: str,
+    act: Callable[[], object],
+) -> Iterator[None]:
+    """Begin an act in the middle of a transaction; that goes on when the act has to wait for it."""
+    with ThreadPoolExecutor(1) as pool:
+        begun: list[Future[object]] = []
+        usual = getattr(owner, name)
+
+        def held(*given: Any, **more: Any) -> Any:
+            monkeypatch.setattr(owner, name, usual)
+            begun.append(pool.submit(act))
+            while not begun[0].done() and not waits(archive):
+                pass
+            return usual(*given, **more)
+
+        monkeypatch.setattr(owner, name, held)
+        yield
+        begun[0].result()
+
+
+def waits(archive: Archive) -> bool:
+    """Whether some transaction of this archive waits for another's lock."""
+    with archive.database.reading() as conn:
+        row = conn.execute(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity"
+            " WHERE wait_event_type = 'Lock' AND datname = current_database())"
+        ).fetchone()
+    return bool(row and row[0])
+
+
+def part_of(archive: Archive, one: Instance) -> Principal:
+    """Who sees this instance of the study and nothing else."""
+    ref = InstanceRef(uid(one.study), uid(one.series), uid(one.instance))
+    return dataclasses.replace(archive.who, scope=Scope(instances=frozenset([ref])))
 
 
 def test_a_deleted_study_comes_back_corrected_and_a_purged_one_leaves_nothing(

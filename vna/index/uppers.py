@@ -1,7 +1,8 @@
 """The rows above instances: identities, studies and series that a batch brings for the first time.
 
-Everything is made in one order (patient, study, series; sorted within) so that batches of several
-processes wait for each other and never in a circle. What another process made first is taken.
+Everything is made in one order (corrections held, patient, study, series; sorted within) so that
+batches of several processes wait for each other and never in a circle. What another process made
+first is taken.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ def ensure(tx: Connection, entries: Sequence[Entry]) -> None:
     )
     study_rows = [_study_row(e) for e in sorted(studies, key=_study_order)]
     series_rows = [_series_row(e) for e in sorted(serieses, key=_series_order)]
+    _hold_corrections(tx, study_rows)
     _add_modalities(tx, series_rows)
     _add_patients(tx, study_rows)
     _add(tx, study_rows, key=("study_uid",), new=SQL.add_study, other=SQL.add_study_difference)
@@ -68,6 +70,12 @@ def _series_row(entry: Entry) -> Row:
         "series_uid": str(entry.item.ref.series),
         "variant": entry.series_variant,
     }
+
+
+def _hold_corrections(tx: Connection, rows: Iterable[Row]) -> None:
+    """Wait for corrections of these studies, and let them wait: new rows show what stands then."""
+    found = sorted({row["study_uid"] for row in rows})
+    tx.execute(SQL.hold_corrections, [Texts(found)], prepare=True)
 
 
 def _add_modalities(tx: Connection, rows: Iterable[Row]) -> None:
