@@ -12,6 +12,14 @@ ON CONFLICT DO NOTHING;
 -- The number and state of an import; it stays so until the transaction ends.
 SELECT import_pk, state FROM import_batch WHERE batch_id = %s FOR SHARE;
 
+-- name: take_batch
+-- Take an import in hand that the journal names.
+SELECT import_pk, state FROM import_batch WHERE batch_id = %s FOR UPDATE;
+
+-- name: waiting
+-- Imports nobody has decided on.
+SELECT batch_id FROM import_batch WHERE state IN ('receiving', 'needs_identity');
+
 -- name: keep_file
 -- Note an object in quarantine; nothing when the same is there.
 INSERT INTO import_file (
@@ -129,6 +137,11 @@ LIMIT %(most)s;
 -- name: choose
 -- Say what of an import is to be filed.
 UPDATE import_file SET is_chosen = (study_uid = ANY (%(studies)s) AND person = ANY (%(persons)s))
+WHERE import_pk = %(import_pk)s AND result = 'kept';
+
+-- name: choose_studies
+-- Say so of whole studies.
+UPDATE import_file SET is_chosen = (study_uid = ANY (%(studies)s))
 WHERE import_pk = %(import_pk)s AND result = 'kept';
 
 -- name: decide

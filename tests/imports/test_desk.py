@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from vna.errors import (
 )
 from vna.imports import taking
 from vna.imports.values import Confirmation, Import, Result, State
+from vna.index.register import clear
 from vna.ingest import engine as ingest
 from vna.ingest.outcome import Stored
 from vna.ingest.quarantine import RELEASE
@@ -307,6 +309,74 @@ def test_a_release_nobody_carried_through_is_read_once(archive: Archive) -> None
     assert archive.imports.catch_up(older_s=0.0) == 0
     assert archive.imports.carry_out(number)
     assert found(archive) == 1
+
+
+@pytest.mark.parametrize("rebuild", [False, True])
+def test_what_was_confirmed_after_the_copy_of_the_database_is_filed_again(
+    archive: Archive, rebuild: bool
+) -> None:
+    number = ready(archive, ONE.part10(), ct(1, 1, 2).part10())
+    put_back = copied(archive)
+    archive.imports.confirm(archive.who, number, said(archive, number))
+    archive.imports.carry_out(number)
+    assert found(archive) == 2
+    put_back()
+    assert found(archive) == 0
+    with archive.database.transaction() as tx:
+        tx.execute("UPDATE import_batch SET ends_at = now()")  # the copy is old
+    if rebuild:
+        archive.recovery.reindex()
+    assert archive.imports.catch_up(older_s=0.0) == 1
+    archive.recovery.adopt(older_s=0.0)
+    assert archive.imports.sweep() == 0
+    archive.imports.carry_out(number)
+    assert (archive.imports.one(archive.who, number).state, found(archive)) == (State.FILED, 2)
+    assert blobs(archive) == 2
+
+
+def copied(archive: Archive) -> Callable[[], None]:
+    """Copy the imports; give what puts the database back to now."""
+    tables = ("import_batch", "import_file")
+    with archive.database.transaction() as tx:
+        for table in tables:
+            tx.execute(f"CREATE TABLE {table}_copy AS TABLE {table}")
+
+    def put_back() -> None:
+        with archive.database.transaction() as tx:
+            clear(tx)
+            tx.execute("DELETE FROM import_batch")
+            for table in tables:
+                tx.execute(
+                    f"INSERT INTO {table} OVERRIDING SYSTEM VALUE SELECT * FROM {table}_copy"  # noqa: S608
+                )
+
+    return put_back
+
+
+def test_a_confirmation_whose_commit_was_lost_takes_effect_later(archive: Archive) -> None:
+    number = ready(archive, ONE.part10())
+    with archive.database.transaction() as tx:
+        tx.execute("ALTER TABLE import_batch ADD CONSTRAINT away CHECK (state <> 'confirmed')")
+    with pytest.raises(Unavailable, match="written down"):
+        archive.imports.confirm(archive.who, number, said(archive, number))
+    with archive.database.transaction() as tx:
+        tx.execute("ALTER TABLE import_batch DROP CONSTRAINT away")
+    assert archive.imports.one(archive.who, number).state is State.NEEDS_IDENTITY
+    assert archive.imports.catch_up(older_s=0.0) == 1
+    assert archive.imports.one(archive.who, number).decided_by == archive.who.name
+    archive.imports.carry_out(number)
+    assert found(archive) == 1
+
+
+def test_a_lost_confirmation_does_nothing_once_it_was_decided_otherwise(archive: Archive) -> None:
+    number = ready(archive, ONE.part10())
+    put_back = copied(archive)
+    archive.imports.confirm(archive.who, number, said(archive, number))
+    put_back()
+    archive.imports.reject(archive.who, number, "the disc of another patient")
+    assert archive.imports.catch_up(older_s=0.0) == 1
+    archive.imports.carry_out(number)
+    assert (archive.imports.one(archive.who, number).state, blobs(archive)) == (State.PURGED, 0)
 
 
 # ---- confirming --------------------------------------------------------------------------------

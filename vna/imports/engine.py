@@ -21,6 +21,7 @@ from vna.access.audit import Audit, Event
 from vna.access.policy import require
 from vna.access.principal import Action, Principal, system
 from vna.access.rates import Rates
+from vna.blobs.journal import Entry
 from vna.blobs.store import BlobStore
 from vna.config import Settings
 from vna.crypto.credentials import Vault
@@ -28,7 +29,7 @@ from vna.db import statements
 from vna.db.outbox import enqueue
 from vna.db.pool import Connection, Database
 from vna.delivery.messages import Messages
-from vna.errors import Conflict, InvalidRequest, NotFound
+from vna.errors import Conflict, InvalidRequest, NotFound, Unavailable, VNAError
 from vna.imports.confirming import LEAST_REASON, check
 from vna.imports.ending import Ending, Restore, of_study
 from vna.imports.findings import detail_of, import_of, persons_of, troubles_of
@@ -39,7 +40,8 @@ from vna.imports.intake import Intake
 from vna.imports.keeping import Keeping
 from vna.imports.requests import ImageRequests
 from vna.imports.values import Confirmation, Detail, Import, Origin, Person, State
-from vna.ingest.quarantine import Quarantine, require_bringing
+from vna.index.deleted import mark_applied
+from vna.ingest.quarantine import RELEASE, Quarantine, require_bringing
 from vna.sharing.keys import ShareKeys
 from vna.texts import marked
 
@@ -47,6 +49,7 @@ KIND = "import"
 """The kind of job that ends an import."""
 
 _SQL = statements.load("imports")
+_LATER = "This is written down and will take effect as soon as the index can be changed."
 _BATCH = 100
 _MOST_SHOWN = 500
 _MOST_SERIES = 2000
@@ -237,9 +240,11 @@ class ImportEngine:
     def confirm(self, who: Principal, number: int, said: Confirmation) -> Import:
         """Let chosen studies of chosen persons into the catalogue.
 
-        Raises `InvalidRequest`, `Conflict` when it does not fit what was found, `NotFound`.
+        Raises `InvalidRequest`, `Conflict` when it does not fit what was found, `NotFound`;
+        `Unavailable` also when it is written down and will only take effect later.
         """
         require(who, Action.IMPORT)
+        written: list[str] = []
 
         def work(tx: Connection) -> None:
             batch = self._lock(tx, number, State.NEEDS_IDENTITY)
@@ -247,12 +252,18 @@ class ImportEngine:
             asked = {"studies": studies, "persons": sorted(said.persons), "import_pk": number}
             tx.execute(_SQL.choose, asked)
             self._quarantine.release(tx, batch, studies, who.name)
+            written[:] = studies
             self._move(tx, number, State.CONFIRMED, by=who.name, reason=said.reason.strip())
             about = {"import": number, "studies": len(studies), "persons": len(said.persons)}
             self._audit.write(tx, who, [of_study("confirmed", study, about) for study in studies])
             enqueue(tx, KIND, {"import": number}, requested_by=who.name)
 
-        self._database.changing(work)
+        try:
+            self._database.changing(work)
+        except VNAError as exc:
+            if not written:
+                raise
+            raise Unavailable(_LATER) from exc
         return self.one(who, number)
 
     def reject(self, who: Principal, number: int, reason: str) -> Import:
@@ -264,8 +275,30 @@ class ImportEngine:
         return self.one(who, number)
 
     def catch_up(self, *, older_s: float) -> int:
-        """Settle what a crash left between the journal and the index; count it."""
-        return self._quarantine.catch_up(older_s=older_s)
+        """Bring in what the journal says was confirmed and the database does not know; count it.
+
+        A crash kept it from taking effect, or the database was put back to before it.
+        """
+        found = self._quarantine.unapplied(older_s=older_s)
+        for batch, entries in found.items():
+            self._database.changing(functools.partial(self._confirmed, batch, entries))
+        return sum(map(len, found.values()))
+
+    def _confirmed(self, batch: UUID, entries: Sequence[Entry], tx: Connection) -> None:
+        """Let what the journal says was confirmed take effect, unless it was decided otherwise."""
+        if not mark_applied(tx, [entry.id for entry in entries], RELEASE):
+            return
+        row = tx.execute(_SQL.take_batch, (batch,)).fetchone()
+        if row is None or State(row[1]) not in (State.RECEIVING, State.NEEDS_IDENTITY):
+            return
+        number, actor = row[0], entries[-1].actor
+        studies = sorted({study for entry in entries for study in entry.args["studies"]})
+        tx.execute(_SQL.choose_studies, {"studies": studies, "import_pk": number})
+        self._move(tx, number, State.CONFIRMED, by=actor)
+        about = {"import": number, "studies": len(studies)}
+        told = [of_study("confirmed", study, about) for study in studies]
+        self._audit.write(tx, system(f"recovery for {actor}"), told)
+        enqueue(tx, KIND, {"import": number}, requested_by=actor)
 
     def sweep(self) -> int:
         """Reject what nobody decided on in time; count it."""

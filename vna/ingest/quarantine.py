@@ -15,7 +15,7 @@ from uuid import UUID
 
 from vna.access.policy import require
 from vna.access.principal import Action, Principal
-from vna.blobs.journal import Journal
+from vna.blobs.journal import Entry, Journal
 from vna.blobs.meta import BlobMeta
 from vna.blobs.store import BlobReader, BlobStore
 from vna.config import Settings
@@ -153,21 +153,26 @@ class Quarantine:
         return True
 
     def lay(self, tx: Connection) -> None:
-        """Note in an emptied catalogue that the journal's releases have taken effect."""
-        entries = [entry.id for entry in self._journal.replay() if entry.op == RELEASE]
+        """Note in an emptied catalogue that the journal's releases have taken effect.
+
+        Those of imports that wait for a decision here have not: the database was put back to
+        before it.
+        """
+        waiting = {batch.hex for (batch,) in tx.execute(_SQL.waiting)}
+        entries = [
+            entry.id
+            for entry in self._journal.replay()
+            if entry.op == RELEASE and entry.target["import"] not in waiting
+        ]
         mark_applied(tx, entries, RELEASE)
 
-    def catch_up(self, *, older_s: float) -> int:
-        """Note releases whose transaction was undone, so that they are not read again and again.
-
-        The decision is made anew, or otherwise; they have no effect beside it.
-        """
-        unknown = self._journal.unknown(known_to(self._database), older_s=older_s)
-        entries = [entry.id for entry in unknown if entry.op == RELEASE]
-        if entries:
-            with self._database.transaction() as tx:
-                mark_applied(tx, entries, RELEASE)
-        return len(entries)
+    def unapplied(self, *, older_s: float) -> dict[UUID, list[Entry]]:
+        """Read the releases the database does not know of, by import."""
+        found: dict[UUID, list[Entry]] = {}
+        for entry in self._journal.unknown(known_to(self._database), older_s=older_s):
+            if entry.op == RELEASE:
+                found.setdefault(UUID(entry.target["import"]), []).append(entry)
+        return found
 
     def _let_out(self) -> set[tuple[str, str]]:
         if self._released is None:
