@@ -1,5 +1,5 @@
 -- name: find_needed_blobs
--- Which of these blobs can be found, or brought back.
+-- Which of these blobs can be found, or brought back, or wait in quarantine.
 SELECT blob_id
   FROM instance
  WHERE blob_id = ANY (%(ids)s)
@@ -7,10 +7,15 @@ UNION
 SELECT d.blob_id
   FROM deleted_instance d
   JOIN deletion o USING (deletion_id)
- WHERE d.blob_id = ANY (%(ids)s) AND o.purging_at IS NULL;
+ WHERE d.blob_id = ANY (%(ids)s) AND o.purging_at IS NULL
+UNION
+SELECT blob_id
+  FROM import_file
+ WHERE blob_id = ANY (%(ids)s) AND result IN ('kept', 'document');
 
 -- name: find_needed_keys
--- Which of these study keys something is sealed under that can be found, or brought back.
+-- Which of these study keys something is sealed under that can be found, or brought back, or waits in
+-- quarantine.
 SELECT key_id
   FROM instance
  WHERE key_id = ANY (%(ids)s)
@@ -18,4 +23,8 @@ UNION
 SELECT d.key_id
   FROM deleted_instance d
   JOIN deletion o USING (deletion_id)
- WHERE d.key_id = ANY (%(ids)s) AND o.purging_at IS NULL;
+ WHERE d.key_id = ANY (%(ids)s) AND o.purging_at IS NULL
+UNION
+SELECT key_id
+  FROM import_file
+ WHERE key_id = ANY (%(ids)s) AND blob_id IS NOT NULL AND result IN ('kept', 'document');

@@ -13,6 +13,8 @@ from tests.archive import Archive, open_archive
 from tests.factories import BROKEN, broken, ct
 from tests.imports.conftest import PDF, disc, give, iso_of, mark, zip_of
 from vna.access.principal import Action, Kind, Principal
+from vna.backup.needed import needed_in
+from vna.blobs.layout import blob_name, key_name
 from vna.blobs.store import BlobStore
 from vna.db.pool import Database
 from vna.dicom.refs import InstanceRef, Level, StudyRef, uid
@@ -270,6 +272,18 @@ def test_a_blob_without_a_row_comes_back_into_its_import(archive: Archive) -> No
         tx.execute("DELETE FROM import_file WHERE name = 'file-1'")
     assert archive.recovery.adopt(older_s=0).aside == 1
     assert archive.imports.detail(archive.who, number).about.images == 2
+
+
+def test_a_backup_keeps_what_is_in_quarantine_and_lost_from_the_store(archive: Archive) -> None:
+    number = ready(archive, ONE.part10())
+    (blob,) = archive.store.blob_ids()
+    names = [blob_name(blob), key_name(archive.store.key_of(blob))]
+    archive.store.delete(blob)
+    needed = needed_in(archive.database)
+    assert needed(names) == set(names)
+    archive.imports.reject(archive.who, number, "the disc of another patient")
+    archive.imports.carry_out(number)
+    assert needed(names) == set()
 
 
 def test_a_lost_database_brings_imports_back_into_quarantine(archive: Archive) -> None:

@@ -12,13 +12,13 @@ _SQL = statements.load("backup")
 
 
 def needed_blobs(conn: Connection, ids: Sequence[bytes]) -> set[bytes]:
-    """Tell which blobs can be found, or brought back."""
+    """Tell which blobs can be found, or brought back, or wait in quarantine."""
     cursor = conn.cursor(binary=True)
     return {blob for (blob,) in cursor.execute(_SQL.find_needed_blobs, {"ids": Blobs(ids)})}
 
 
 def needed_keys(conn: Connection, ids: Sequence[bytes]) -> set[bytes]:
-    """Tell which study keys seal something that can be found, or brought back.
+    """Tell which study keys seal something that can be found, brought back, or is in quarantine.
 
     Reads the whole catalogue once: nothing but the loss of key objects asks for it.
     """
