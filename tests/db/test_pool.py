@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,7 +11,7 @@ import pytest
 
 from tests.conftest import TestPostgres
 from vna.db import migrate, pool
-from vna.db.pool import Connection, Database
+from vna.db.pool import Connection, Database, conninfo
 from vna.errors import CommitUnknown, Conflict, Unavailable
 
 
@@ -113,6 +114,34 @@ def test_a_commit_the_server_refuses_is_a_clear_no(database: Database) -> None:
         commit()
     with database.reading() as conn:
         assert conn.execute("SELECT to_regclass('note')").fetchone() == (None,)
+
+
+@pytest.mark.parametrize(
+    ("url", "silence_ms"),
+    [
+        ("postgresql://vna@db.example/vna", "30000"),
+        ("postgresql://vna@db.example/vna?tcp_user_timeout=1000", "1000"),
+        ("host=db.example tcp_user_timeout=0", "0"),
+    ],
+)
+def test_a_server_that_falls_silent_is_given_up(url: str, silence_ms: str) -> None:
+    """Its host is gone, and says so to nobody: the system would wait for a quarter of an hour."""
+    asked = psycopg.conninfo.conninfo_to_dict(conninfo(url))
+    assert asked["tcp_user_timeout"] == silence_ms
+    assert asked["connect_timeout"] == "10"
+    probes = int(asked["keepalives_interval"]) * int(asked["keepalives_count"])
+    assert int(asked["keepalives_idle"]) + probes == 30
+
+
+def test_a_server_that_answers_nobody_does_not_keep_who_asks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(pool._SILENCE, "connect_timeout", 2)  # the least there is
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        url = f"host=127.0.0.1 port={mute.getsockname()[1]} dbname=vna"
+        database = Database(url, schema="vna")
+        with pytest.raises(Unavailable), database.reading():
+            pytest.fail("nobody answered")
 
 
 def test_a_server_that_comes_back_is_found_at_once(

@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg import pq, sql
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
 from vna.db.faults import translate, translating
@@ -29,6 +29,16 @@ Connection: TypeAlias = psycopg.Connection[TupleRow]
 _WAIT_S = 5.0  # for a free connection; past it the caller is told to come again
 _ATTEMPTS = 5  # at a transaction that another one gets in the way of
 _IDLE_S = 300.0  # a connection unused for this long is closed when the next one comes back
+
+# A server whose host is gone says nothing: the system waits a quarter of an hour for the answer to
+# what it sent, and two hours for one it only waits for. Whoever waits holds a connection meanwhile.
+_SILENCE: dict[str, int] = {
+    "connect_timeout": 10,
+    "tcp_user_timeout": 30_000,  # milliseconds; the others are seconds, and a count
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
 
 
 class Database:
@@ -141,9 +151,14 @@ class Database:
 
 
 def conninfo(dsn: str, options: str = "") -> str:
-    """Add what we always ask for to a connection string or URL. Raises `ConfigError`."""
+    """Add what we always ask for to a connection string or URL. Raises `ConfigError`.
+
+    How long silence is borne is the string's own to say.
+    """
     try:
-        return make_conninfo(dsn, options=options, application_name="vna")
+        patience = _SILENCE | conninfo_to_dict(dsn)
+        borne = {name: patience[name] for name in _SILENCE}
+        return make_conninfo(dsn, **borne, options=options, application_name="vna")
     except psycopg.ProgrammingError as exc:
         raise ConfigError("postgres.url is not a PostgreSQL connection URL.") from exc
 
