@@ -12,6 +12,14 @@ SELECT coalesce(act.at, now()), act.kind, act.outcome, act.principal, act.actor_
             number)
  ORDER BY act.number;
 
+-- name: newest_row
+-- The newest row, by its id and time.
+SELECT id, at FROM audit ORDER BY id DESC LIMIT 1;
+
+-- name: has_row
+-- Whether a row stands where one stood.
+SELECT EXISTS (SELECT FROM audit WHERE id = %s AND at = %s);
+
 -- name: search_audit
 -- Rows behind a place, in order of their ids, each with its link when it is sealed.
 SELECT a.id, a.at, a.kind, a.outcome, a.principal, a.actor_kind, a.address, a.study, a.series,

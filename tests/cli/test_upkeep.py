@@ -10,7 +10,7 @@ import pytest
 
 from tests.archive import Archive, open_archive
 from tests.factories import ct
-from vna.access.trail import Trail
+from vna.access.trail import Trail, newest
 from vna.archive import Archive as Opened
 from vna.cli.children import adopt_orphans, recover
 from vna.db.pool import Database
@@ -43,45 +43,72 @@ def now() -> dt.datetime:
 
 
 def test_at_the_start_everything_older_is_adopted(archive: Archive) -> None:
-    adopt_orphans(archive.recovery, archive.settings, now())
+    adopt_orphans(archive.recovery, archive.settings, archive.database, now())
     assert rows(archive) == 1
 
 
 def test_what_is_younger_than_the_start_is_left_to_who_writes_it(archive: Archive) -> None:
-    adopt_orphans(archive.recovery, archive.settings, now() - dt.timedelta(minutes=5))
+    adopt_orphans(
+        archive.recovery, archive.settings, archive.database, now() - dt.timedelta(minutes=5)
+    )
     assert rows(archive) == 0
 
 
 def test_later_what_may_be_on_its_way_is_left_alone(archive: Archive) -> None:
-    adopt_orphans(archive.recovery, archive.settings, None)
+    adopt_orphans(archive.recovery, archive.settings, archive.database, None)
     assert rows(archive) == 0
 
 
 def test_a_mark_a_full_disk_does_not_take_ends_nothing(archive: Archive, tmp_path: Path) -> None:
     """What comes after it in the same turn makes room: purging."""
     (tmp_path / "run").rmdir()
-    adopt_orphans(archive.recovery, archive.settings, now())
+    adopt_orphans(archive.recovery, archive.settings, archive.database, now())
     assert rows(archive) == 1
 
 
 def test_days_looked_at_are_not_looked_at_again(archive: Archive) -> None:
     mark = archive.settings.data / "run" / "adopted"
-    mark.write_text((now() + dt.timedelta(days=3)).isoformat())
-    adopt_orphans(archive.recovery, archive.settings, now())
+    place = newest(archive.database)
+    assert place is not None
+    later = now() + dt.timedelta(days=3)
+    mark.write_text(f"{later.isoformat()} {place.audit_id} {place.at.isoformat()}")
+    adopt_orphans(archive.recovery, archive.settings, archive.database, now())
     assert rows(archive) == 0
-    assert dt.datetime.fromisoformat(mark.read_text()) <= now()
-    adopt_orphans(archive.recovery, archive.settings, now())
+    assert dt.datetime.fromisoformat(mark.read_text().split()[0]) <= now()
+    adopt_orphans(archive.recovery, archive.settings, archive.database, now())
     assert rows(archive) == 1
 
 
-def test_an_unreadable_mark_means_looking_at_everything(archive: Archive) -> None:
-    (archive.settings.data / "run" / "adopted").write_text("yesterday")
-    adopt_orphans(archive.recovery, archive.settings, now())
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_a_database_put_back_is_looked_at_from_the_first_day(
+    archive: Archive, goes_on: bool
+) -> None:
+    """By its own means, to before what days that were looked at brought (operations.md, Backup)."""
+    adopt_orphans(archive.recovery, archive.settings, archive.database, now())
+    mark = archive.settings.data / "run" / "adopted"
+    later = (now() + dt.timedelta(days=3)).isoformat()
+    mark.write_text(" ".join([later, *mark.read_text().split()[1:]]))
+    with archive.database.transaction() as tx:
+        clear(tx)
+        tx.execute("ALTER TABLE audit DISABLE TRIGGER audit_no_change")
+        tx.execute("GRANT UPDATE, DELETE ON audit TO CURRENT_USER")
+        if goes_on:  # ids are given again
+            tx.execute("UPDATE audit SET at = at + interval '1 second'")
+        else:
+            tx.execute("DELETE FROM audit")
+    adopt_orphans(archive.recovery, archive.settings, archive.database, now())
+    assert rows(archive) == 1
+
+
+@pytest.mark.parametrize("text", ["yesterday", "", "2026-11-23T00:00:00+00:00 12"])
+def test_an_unreadable_mark_means_looking_at_everything(archive: Archive, text: str) -> None:
+    (archive.settings.data / "run" / "adopted").write_text(text)
+    adopt_orphans(archive.recovery, archive.settings, archive.database, now())
     assert rows(archive) == 1
 
 
 def test_nothing_deleted_is_adopted_by_an_index_that_was_lost(archive: Archive) -> None:
-    adopt_orphans(archive.recovery, archive.settings, now())
+    adopt_orphans(archive.recovery, archive.settings, archive.database, now())
     archive.lifecycle.delete(archive.who, StudyRef(uid(ct().study)))
     with archive.database.transaction() as tx:
         clear(tx)
@@ -92,7 +119,7 @@ def test_nothing_deleted_is_adopted_by_an_index_that_was_lost(archive: Archive) 
 
 
 def test_a_damaged_journal_keeps_everything_as_it_is(archive: Archive) -> None:
-    adopt_orphans(archive.recovery, archive.settings, now())
+    adopt_orphans(archive.recovery, archive.settings, archive.database, now())
     archive.lifecycle.delete(archive.who, StudyRef(uid(ct().study)))
     (entry,) = archive.settings.data.glob("blobs/j/*/*.vnb")
     data = bytearray(entry.read_bytes())

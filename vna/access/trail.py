@@ -23,6 +23,27 @@ _PAGE = 1000
 _FIRST, _LAST = -(1 << 63), (1 << 63) - 1
 
 
+class Place(NamedTuple):
+    """A row of the trail, to tell later whether the database was put back to before it."""
+
+    audit_id: int
+    at: dt.datetime
+
+
+def newest(database: Database) -> Place | None:
+    """Name the newest row; None when there is none."""
+    with database.reading() as conn:
+        row = conn.execute(_SQL.newest_row).fetchone()
+    return None if row is None else Place(*row)
+
+
+def is_there(database: Database, place: Place) -> bool:
+    """Tell whether a row is there still: ids are given again after a database was put back."""
+    with database.reading() as conn:
+        row = conn.execute(_SQL.has_row, place).fetchone()
+    return bool(row and row[0])
+
+
 class Row(NamedTuple):
     """One row of the trail, and its link where it is sealed. `event` is the text that is hashed."""
 

@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from vna.access import trail
 from vna.access.trail import Trail
 from vna.app import opened, tls_files
 from vna.archive import Archive
 from vna.cli.guest_desk import GuestDesk
 from vna.cli.memory import keep_freed_memory, settle
 from vna.config import Settings
+from vna.db.pool import Database
 from vna.dimse import roster
 from vna.dimse.scps import services
 from vna.dimse.worker import Worker
@@ -185,7 +187,7 @@ def recover(archive: Archive, begun: dt.datetime | None) -> None:
     now = dt.datetime.now(dt.UTC)
     older_s = (now - begun).total_seconds() if begun else _TURN_S
     _catch_up(archive.engines, older_s)
-    adopt_orphans(archive.recovery, archive.settings, begun)
+    adopt_orphans(archive.recovery, archive.settings, archive.database, begun)
     archive.store.sweep_parts(older_s=_PARTS_OLDER_S)
     archive.purge.run()
     archive.engines.transactions.expire()
@@ -284,32 +286,44 @@ def _until_told() -> threading.Event:
     return stop
 
 
-def adopt_orphans(recovery: Recovery, settings: Settings, begun: dt.datetime | None) -> None:
+def adopt_orphans(
+    recovery: Recovery, settings: Settings, database: Database, begun: dt.datetime | None
+) -> None:
     """Index complete blobs without a row, from the day up to which that was last done.
 
     With `begun`, what is older than that moment; without, what is older than `ingest.adopt_s`: a
-    younger blob may still be on its way to its row.
+    younger blob may still be on its way to its row. Of a database that was put back since, all.
     """
     now = dt.datetime.now(dt.UTC)
     older_s = (now - begun).total_seconds() if begun else settings.ingest.adopt_s
     mark = settings.data / "run" / "adopted"
-    found = recovery.adopt(older_s=older_s, since=_since(mark))
+    found = recovery.adopt(older_s=older_s, since=_since(mark, database))
     logger.info(
         "looked for orphaned blobs",
         extra={"seen": found.blobs, "adopted": found.indexed, "removed": found.removed},
     )
-    done_to = now - dt.timedelta(seconds=older_s)
+    said = [(now - dt.timedelta(seconds=older_s)).isoformat()]
+    if place := trail.newest(database):
+        said += [str(place.audit_id), place.at.isoformat()]
     part = mark.with_suffix(f".{os.getpid()}")
     try:
-        part.write_text(done_to.isoformat(), encoding="ascii")
+        part.write_text(" ".join(said), encoding="ascii")
         part.replace(mark)
     except OSError as exc:  # a full disk: purging, which makes room, comes after this
         logger.warning("mark not written", extra={"errno": exc.errno})
 
 
-def _since(mark: Path) -> dt.date | None:
+def _since(mark: Path, database: Database) -> dt.date | None:
     try:
-        done_to = dt.datetime.fromisoformat(mark.read_text(encoding="ascii"))
-    except (OSError, ValueError):
+        done_to, *place = mark.read_text(encoding="ascii").split()
+        since = (dt.datetime.fromisoformat(done_to) - _OVERLAP).date()
+        if place and not trail.is_there(database, _place(*place)):
+            logger.warning("the database was put back: looking at every blob")
+            return None
+    except (OSError, ValueError, TypeError):
         return None  # never done, or not readable: look at everything
-    return (done_to - _OVERLAP).date()
+    return since
+
+
+def _place(audit_id: str, at: str) -> trail.Place:
+    return trail.Place(int(audit_id), dt.datetime.fromisoformat(at))
