@@ -2,6 +2,12 @@
 -- Corrections of a study come one after the other.
 SELECT pg_advisory_xact_lock(hashtextextended('correct ' || current_schema() || ' ' || %s, 0));
 
+-- name: hold_corrections
+-- Let nobody correct these studies until this transaction ends, as lock_corrections does.
+SELECT pg_advisory_xact_lock_shared(
+    hashtextextended('correct ' || current_schema() || ' ' || u.study_uid, 0))
+FROM (SELECT DISTINCT study_uid FROM unnest(%s) AS study_uid ORDER BY study_uid) AS u;
+
 -- name: add_correction
 -- Write down an act of correction; nothing when it is known.
 INSERT INTO correction (correction_id, study_uid, at, actor, reason, changes)

@@ -3,13 +3,6 @@
 SELECT known, refused, differing
 FROM register_instances(%s, %s, %s);
 
--- name: hold_corrections
--- Let nobody correct these studies until this transaction ends (lock_corrections): what is corrected
--- meanwhile would not show in the rows it makes.
-SELECT pg_advisory_xact_lock_shared(
-    hashtextextended('correct ' || current_schema() || ' ' || u.study_uid, 0))
-FROM (SELECT DISTINCT study_uid FROM unnest(%s) AS study_uid ORDER BY study_uid) AS u;
-
 -- name: add_modalities
 -- Remember values of Modality.
 INSERT INTO modality (modality)

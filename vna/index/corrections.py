@@ -7,7 +7,7 @@ stands of all corrections of a study is its overlay, which triggers lay over its
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from vna.db.statements import load
 from vna.dicom.corrected import Overlay, elements
 from vna.dicom.refs import UID
 from vna.index import faces
+from vna.index.arrays import Texts
 
 SQL = load("corrections")
 
@@ -52,6 +53,14 @@ class Correction:
 def lock(tx: Connection, study: UID) -> None:
     """Let nobody else correct this study until the transaction ends."""
     tx.execute(SQL.lock_corrections, [study])
+
+
+def hold_off(tx: Connection, studies: Iterable[str]) -> None:
+    """Wait for who corrects these studies, and let nobody correct them until the transaction ends.
+
+    What is corrected meanwhile would neither be seen here, nor see what is written here.
+    """
+    tx.execute(SQL.hold_corrections, [Texts(sorted(set(studies)))], prepare=True)
 
 
 def add(tx: Connection, one: Correction) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, LiteralString
 
 from vna.db.pool import Connection
-from vna.index import faces
+from vna.index import corrections, faces
 from vna.index.arrays import Texts
 from vna.index.batch import SQL, Entry
 
@@ -30,7 +30,7 @@ def ensure(tx: Connection, entries: Sequence[Entry]) -> None:
     )
     study_rows = [_study_row(e) for e in sorted(studies, key=_study_order)]
     series_rows = [_series_row(e) for e in sorted(serieses, key=_series_order)]
-    _hold_corrections(tx, study_rows)
+    corrections.hold_off(tx, (e.item.ref.study for e in entries))
     _add_modalities(tx, series_rows)
     _add_patients(tx, study_rows)
     _add(tx, study_rows, key=("study_uid",), new=SQL.add_study, other=SQL.add_study_difference)
@@ -70,12 +70,6 @@ def _series_row(entry: Entry) -> Row:
         "series_uid": str(entry.item.ref.series),
         "variant": entry.series_variant,
     }
-
-
-def _hold_corrections(tx: Connection, rows: Iterable[Row]) -> None:
-    """Wait for corrections of these studies, and let them wait: new rows show what stands then."""
-    found = sorted({row["study_uid"] for row in rows})
-    tx.execute(SQL.hold_corrections, [Texts(found)], prepare=True)
 
 
 def _add_modalities(tx: Connection, rows: Iterable[Row]) -> None:

@@ -102,8 +102,7 @@ class CorrectionEngine:
         with self._database.reading() as conn:
             if not corrections.has_study(conn, study):
                 raise NotFound
-        if not _WHOSE.isdisjoint(checked):
-            self._suspend(principal, ref, _OTHERS)
+        self._share_no_more(principal, ref, checked)
         args = {"changes": checked, "reason": reason.strip()}
         entry = self._journal.append(CORRECT, {"study": study}, args, principal.name)
         done = Correction(
@@ -115,6 +114,7 @@ class CorrectionEngine:
             changes=checked,
         )
         self._effect(lambda: self._apply(entry, done, principal))
+        self._share_no_more(principal, ref, checked)  # once more: a share may have been under way
         return done
 
     def move(
@@ -185,13 +185,14 @@ class CorrectionEngine:
             raise NotFound("There is no such correction.")
         if found.undone is not None:
             raise Conflict(marked("This correction is undone already."))
-        if not _WHOSE.isdisjoint(found.changes):
-            self._suspend(principal, StudyRef(found.study), _OTHERS)
+        ref = StudyRef(found.study)
+        self._share_no_more(principal, ref, found.changes)
         args = {"correction": correction.hex(), "reason": reason.strip()}
         entry = self._journal.append(UNCORRECT, {"study": found.study}, args, principal.name)
         how = Undone(at=created_at(entry), actor=principal.name, reason=reason.strip())
         undoing = _Undoing(correction=correction, study=found.study, how=how)
         self._effect(lambda: self._apply(entry, undoing, principal))
+        self._share_no_more(principal, ref, found.changes)
         return found
 
     def history(self, principal: Principal, study: UID) -> list[Correction]:
@@ -248,6 +249,13 @@ class CorrectionEngine:
             self._audit.write(tx, principal, [_event(entry, act)])
 
         self._database.changing(work)
+
+    def _share_no_more(
+        self, principal: Principal, ref: StudyRef, changes: Mapping[str, str]
+    ) -> None:
+        """Suspend what was shared of a study whose patient another one takes the place of."""
+        if not _WHOSE.isdisjoint(changes):
+            self._suspend(principal, ref, _OTHERS)
 
     def _effect(self, take: Callable[[], None]) -> None:
         try:

@@ -11,6 +11,7 @@ from vna.access.policy import require
 from vna.access.principal import Action, Principal
 from vna.crypto import shares
 from vna.errors import Conflict
+from vna.index import corrections
 from vna.index.arrays import Blobs, Longs, Texts
 from vna.patients import store as patients
 from vna.sharing import choosing, consents, granting, records, refusals, seconds, telling
@@ -239,10 +240,12 @@ class Offers:
 
 def allow(tx: Act, offer: Offer, chosen: choosing.Chosen) -> None:
     """Hold what the person said of this, and refuse what they forbade. Raises `Conflict`."""
+    # a correction, or the end of a link, waits for us, and then finds the share
+    corrections.hold_off(tx.tx, chosen.studies)
     if len(chosen.identities) > 1:
-        # a link that ends meanwhile waits for us, and then finds the share
         patients.lock(tx.tx)
-        choosing.identities_of(tx, chosen.studies)
+    if choosing.identities_of(tx, chosen.studies) != chosen.identities:
+        raise Conflict(marked("Whose studies these are was corrected meanwhile: look again."))
     valid = [one for identity in chosen.identities for one in consents.hold(tx, *identity)]
     others = refusals.beside(tx, chosen.identities)
     valid += [one for identity in others for one in consents.hold(tx, *identity) if not one.allowed]
