@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
 import shutil
 import stat
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from tests.cli.conftest import Vna
 from tests.conftest import TestPostgres
+from vna import app
+from vna.cli.usable import require_usable
+from vna.config import Settings
 from vna.crypto import certificates
+from vna.errors import ConfigError, Unavailable
+from vna.ingest import recover
+from vna.operate.corrections import CorrectionEngine
 
 
 def test_init_says_what_it_made_and_then_that_there_is_nothing_to_do(vna: Vna, data: Path) -> None:
@@ -170,6 +178,38 @@ def test_a_dropped_database_is_made_again_by_reindex(vna: Vna, archive: Path) ->
     done = vna("reindex", "--data", archive)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "0 instances indexed from 0 blobs"
+
+
+@pytest.mark.usefixtures("held")
+def test_nothing_is_served_of_an_index_whose_rebuilding_was_cut_off(
+    vna: Vna, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = dataclasses.replace(Settings(), data=archive, dev=True)
+    with app.index_of(settings) as index:
+        with monkeypatch.context() as patch:  # the first blobs are to be read
+            patch.setattr(recover, "_batches", _cut_off)
+            assert vna("reindex", "--data", archive).returncode != 0
+        with pytest.raises(ConfigError, match="`vna reindex` was cut off"):
+            require_usable(settings, index)
+        assert vna("reindex", "--data", archive).returncode == 0
+        require_usable(settings, index)
+
+
+@pytest.mark.usefixtures("held")
+def test_an_index_that_was_not_emptied_is_served(
+    vna: Vna, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal cannot be read, say: then the catalogue stays as it is."""
+    settings = dataclasses.replace(Settings(), data=archive, dev=True)
+    with app.index_of(settings) as index:
+        with monkeypatch.context() as patch:
+            patch.setattr(CorrectionEngine, "lay", _cut_off)
+            assert vna("reindex", "--data", archive).returncode != 0
+        require_usable(settings, index)
+
+
+def _cut_off(*_: object) -> NoReturn:
+    raise Unavailable("The index database cannot be reached.")
 
 
 def test_a_schema_that_is_behind_is_told_so(vna: Vna, archive: Path) -> None:

@@ -10,6 +10,7 @@ from vna import app
 from vna.access.trail import Trail
 from vna.app import Index
 from vna.cli import sockets
+from vna.cli.reindexing import require_whole
 from vna.config import Settings
 from vna.jobs.kinds import handlers
 from vna.operate.syslog import Syslog
@@ -18,6 +19,7 @@ from vna.web import server
 
 def require_usable(settings: Settings, index: Index) -> None:
     """Open the archive as its processes do, and let go of it. Raises `ConfigError`."""
+    require_whole(settings)
     if not settings.dev:
         server.context(app.tls_files(settings))
     with app.opened(settings, index.dsn) as archive:

@@ -105,8 +105,16 @@ class Recovery:
                     self._adopt_one(blob_id, found)
         return found
 
-    def reindex(self, progress: Callable[[int], None] = lambda _: None) -> Found:
-        """Empty the catalogue and build it again from the blobs alone, in order of their making."""
+    def reindex(
+        self,
+        progress: Callable[[int], None] = lambda _: None,
+        *,
+        emptying: Callable[[], None] = lambda: None,
+    ) -> Found:
+        """Empty the catalogue and build it again from the blobs alone, in order of their making.
+
+        `emptying` is called when nothing stands in the way any more, before that is committed.
+        """
         found = Found()
         self._quarantine.look_again()
         actor = system("reindex")
@@ -117,6 +125,7 @@ class Recovery:
             self._quarantine.lay(tx)
             self._audit.write(tx, actor, [Event(kind="reindex.begun", outcome="ok")])
             feed.begin_anew(tx)
+            emptying()
         for batch in _batches(self._store.blob_ids()):
             with self._database.reading() as conn:
                 gone = dead(conn, batch)
