@@ -193,6 +193,10 @@ UPDATE import_batch b SET
 WHERE import_pk = %(import_pk)s
 RETURNING filed, removed;
 
+-- name: forget_file
+-- Forget an object that did not arrive as it was sent.
+DELETE FROM import_file WHERE blob_id = %s;
+
 -- name: forget_files
 -- Forget what a rejected import held.
 DELETE FROM import_file WHERE import_pk = %s;

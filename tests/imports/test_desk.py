@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,11 +29,12 @@ from vna.errors import (
     Unavailable,
 )
 from vna.imports import taking
+from vna.imports.keeping import Keeping
 from vna.imports.values import Confirmation, Import, Result, State
 from vna.index.register import clear
 from vna.ingest import engine as ingest
-from vna.ingest.outcome import Stored
-from vna.ingest.quarantine import RELEASE
+from vna.ingest.outcome import Outcome, Stored
+from vna.ingest.quarantine import RELEASE, Quarantine
 from vna.query.keys import from_parameters
 
 ONE = ct()
@@ -109,6 +112,24 @@ def test_a_file_that_changed_on_its_way_is_asked_for_again(archive: Archive) -> 
     assert blobs(archive) == 0
     right = hashlib.sha256(ONE.part10()).digest()
     assert give(archive, number, "a", ONE.part10(), digest=right).result is Result.KEPT
+
+
+def test_a_file_that_changed_on_a_long_way_does_not_stay(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It took longer than `ingest.adopt_s`: recovery may have noted it before it was compared."""
+    with open_archive(tmp_path, database, ingest={"adopt_s": 0.0}) as archive:
+        number = begun(archive)
+        usual = Quarantine.forget
+
+        def slowly(quarantine: Quarantine, blob_id: bytes) -> None:
+            assert archive.recovery.adopt(older_s=0.0).aside == 1
+            usual(quarantine, blob_id)
+
+        monkeypatch.setattr(Quarantine, "forget", slowly)
+        with pytest.raises(Conflict, match="send it again"):
+            give(archive, number, "one", ONE.part10(), digest=bytes(32))
+        assert (archive.imports.one(archive.who, number).images, blobs(archive)) == (0, 0)
 
 
 def test_a_container_with_damage_gives_what_is_sound(archive: Archive) -> None:
@@ -272,6 +293,30 @@ def test_a_blob_without_a_row_comes_back_into_its_import(archive: Archive) -> No
         tx.execute("DELETE FROM import_file WHERE name = 'file-1'")
     assert archive.recovery.adopt(older_s=0).aside == 1
     assert archive.imports.detail(archive.who, number).about.images == 2
+
+
+@pytest.mark.parametrize("decided", [False, True])
+def test_what_recovery_noted_before_its_row_was_written_keeps_its_blob(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch, decided: bool
+) -> None:
+    """A file took longer than `ingest.adopt_s` to come, or the clock was set forward."""
+    with open_archive(tmp_path, database, ingest={"adopt_s": 0.0}) as archive:
+        number = begun(archive, ct(1, 1, 2).part10())
+
+        def slowly(keeping: Keeping, *given: Any) -> Outcome:
+            archive.recovery.adopt(older_s=0.0)
+            if decided:
+                archive.imports.finish(archive.who, number)
+            return usual(keeping, *given)
+
+        usual = Keeping._keep
+        monkeypatch.setattr(Keeping, "_keep", slowly)
+        with suppress(Conflict):  # it takes no more once it was said that everything came
+            give(archive, number, "slow", ONE.part10())
+        with archive.database.reading() as conn:
+            rows = conn.execute("SELECT blob_id FROM import_file WHERE result = 'kept'").fetchall()
+        assert {bytes(blob) for (blob,) in rows} == set(archive.store.blob_ids())
+        assert len(rows) == 2
 
 
 def test_a_backup_keeps_what_is_in_quarantine_and_lost_from_the_store(archive: Archive) -> None:

@@ -132,6 +132,7 @@ class Keeping:
 
     def _keep(self, number: int, aside: Aside, sent: Sent) -> Outcome:
         if sent.digest is not None and aside.received != sent.digest:
+            self._quarantine.forget(aside.blob_id)
             raise Conflict(marked("The file did not arrive as it was sent: send it again."))
 
         def note(tx: Connection) -> bool:
@@ -167,6 +168,7 @@ class Keeping:
 
         try:
             if sent.digest is not None and stored.payload_sha256 != sent.digest:
+                self._quarantine.forget(stored.blob_id)
                 raise Conflict(marked("The file did not arrive as it was sent: send it again."))
             is_new = self._database.changing(work)
         except CommitUnknown:

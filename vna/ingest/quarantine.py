@@ -7,6 +7,7 @@ journal says that the import was let out; under keys of their own they can be de
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from uuid import UUID
 from vna.access.policy import require
 from vna.access.principal import Action, Principal
 from vna.blobs.journal import Entry, Journal
+from vna.blobs.layout import created_at
 from vna.blobs.meta import BlobMeta
 from vna.blobs.store import BlobReader, BlobStore
 from vna.config import Settings
@@ -236,8 +238,19 @@ class Quarantine:
             self.remove(stored.blob_id)
         return outcome
 
+    def forget(self, blob_id: bytes) -> None:
+        """Remove a blob that must not stay, whatever recovery noted of it meanwhile."""
+        with contextlib.suppress(Unavailable):
+            with self._database.transaction() as tx:
+                tx.execute(_SQL.forget_file, (blob_id,))
+            self._store.delete(blob_id)
+
     def remove(self, blob_id: bytes) -> None:
         """Remove a blob; what cannot be removed now recovery finds again."""
+        # The upkeep notes what is this old: then there may be a row by now, and nobody knows.
+        age = dt.datetime.now(dt.UTC) - created_at(blob_id)
+        if age.total_seconds() >= self._settings.ingest.adopt_s / 2:
+            return
         with contextlib.suppress(NotFound, Unavailable):
             self._store.delete(blob_id)
 
