@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,7 @@ from tests.factories import ct
 from vna.access import labels as access_labels
 from vna.access.policy import require_copies
 from vna.access.principal import EVERYTHING, Action, Kind, Label, Principal, Scope
+from vna.blobs.journal import Journal
 from vna.dicom.matching import Query
 from vna.dicom.refs import UID, InstanceRef, Level, Ref, SeriesRef, StudyRef, uid
 from vna.errors import InvalidRequest, NotFound, NotPermitted, VNAError
@@ -196,6 +199,41 @@ def test_what_was_said_of_a_label_later_counts(two: Archive) -> None:
     assert two.labels.catch_up(older_s=0.0) == 1
     assert two.labels.of(two.who) == []
     assert two.labels.catch_up(older_s=0.0) == 0
+
+
+def test_of_two_who_change_a_label_at_once_the_rebuilt_index_believes_the_same(
+    two: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One has written down that it is set, and another one takes it away before it is in effect."""
+    put(two, Label.SENSITIVE)
+    taking: list[Future[None]] = []
+
+    def append(journal: Journal, *given: Any) -> bytes:
+        entry = usual(journal, *given)
+        monkeypatch.setattr(Journal, "append", usual)
+        taking.append(pool.submit(two.labels.take, two.who, STUDY, Label.SENSITIVE))
+        while not taking[0].done() and not waits(two):
+            pass
+        return entry
+
+    usual = Journal.append
+    monkeypatch.setattr(Journal, "append", append)
+    with ThreadPoolExecutor(1) as pool:
+        put(two, Label.SENSITIVE)
+        taking[0].result()
+    before = two.labels.of(two.who, STUDY)
+    two.recovery.reindex()
+    assert two.labels.of(two.who, STUDY) == before
+
+
+def waits(archive: Archive) -> bool:
+    """Whether some transaction of this archive waits for another's lock."""
+    with archive.database.reading() as conn:
+        row = conn.execute(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity"
+            " WHERE wait_event_type = 'Lock' AND datname = current_database())"
+        ).fetchone()
+    return bool(row and row[0])
 
 
 def test_labels_are_written_down_and_asked_for(two: Archive) -> None:

@@ -68,16 +68,17 @@ class LabelEngine:
             raise InvalidRequest("The end of an embargo lies ahead.")
         ends = None if until is None else until.isoformat()
         args = {"label": label.value, "reason": reason, "until": ends}
-        entry = self._journal.append(SET, {"study": study}, args, principal.name)
-        labelled = Labelled(
-            study=study,
-            label=label,
-            until=until,
-            reason=reason,
-            by=principal.name,
-            at=created_at(entry),
-        )
         with self._database.transaction() as tx:
+            self._labels.hold(tx)  # what is written down later lands later
+            entry = self._journal.append(SET, {"study": study}, args, principal.name)
+            labelled = Labelled(
+                study=study,
+                label=label,
+                until=until,
+                reason=reason,
+                by=principal.name,
+                at=created_at(entry),
+            )
             mark_applied(tx, [entry], SET)
             self._labels.put(tx, labelled)
             self._tell(tx, principal, "label.set", study, {"label": label.value, "until": ends})
@@ -88,8 +89,9 @@ class LabelEngine:
         if not any(one.label is label for one in self._labels.of(study)):
             raise NotFound("This study does not have that label.")
         args = {"label": label.value}
-        entry = self._journal.append(TAKEN, {"study": study}, args, principal.name)
         with self._database.transaction() as tx:
+            self._labels.hold(tx)
+            entry = self._journal.append(TAKEN, {"study": study}, args, principal.name)
             mark_applied(tx, [entry], TAKEN)
             self._labels.drop(tx, study, label)
             self._tell(tx, principal, "label.taken", study, args)
