@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from vna.dicom.refs import StudyRef, uid
 from vna.errors import NotFound
 from vna.index.register import clear
 from vna.ingest.outcome import Stored
+from vna.ingest.routing import Router
 
 
 def forget(archive: Archive) -> None:
@@ -63,6 +65,30 @@ def test_a_blob_whose_content_is_indexed_is_removed(archive: Archive) -> None:
     assert len(list(archive.store.blob_ids())) == 2
     assert archive.recovery.adopt(older_s=0).removed == 1
     assert len(list(archive.store.blob_ids())) == 1
+
+
+def test_what_is_deleted_while_it_is_being_adopted_stays_deleted(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever was still storing it has made its row meanwhile, and that was deleted."""
+    made = factories.ct()
+    archive.take(made.part10())
+    forget(archive)
+    study = StudyRef(uid(made.study))
+
+    def of(router: Router, *given: Any) -> tuple[int, ...]:
+        monkeypatch.setattr(Router, "of", usual)
+        blobs = list(archive.store.blob_ids())
+        archive.recovery.restore(blobs, lambda _: set(blobs))
+        archive.lifecycle.delete(archive.who, study)
+        return usual(router, *given)
+
+    usual = Router.of
+    monkeypatch.setattr(Router, "of", of)
+    assert archive.recovery.adopt(older_s=0).indexed == 0
+    assert archive.lifecycle.is_gone(archive.who, study)
+    assert archive.lifecycle.undelete(archive.who, study).refused == []
+    assert len(archive.retrieve.instances(archive.who, study)) == 1
 
 
 def test_a_damaged_blob_is_named_and_the_others_go_on(archive: Archive) -> None:

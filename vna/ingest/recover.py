@@ -22,7 +22,7 @@ from vna.blobs.meta import read
 from vna.blobs.store import BlobStore
 from vna.config import Settings
 from vna.db.pool import Connection, Database
-from vna.errors import Corrupt, NotFound, VNAError
+from vna.errors import Corrupt, Gone, NotFound, VNAError
 from vna.index import feed
 from vna.index.deleted import dead
 from vna.index.register import (
@@ -208,7 +208,10 @@ class Recovery:
         # it was never acknowledged: who sent it sends it again, and then it is nothing new
         item = dataclasses.replace(item, routes=self._router.of(item))
         actor = system("recovery")
-        result = self._database.changing(partial(self._adopted, item))
+        try:
+            result = self._database.changing(partial(self._adopted, item))
+        except Gone:
+            return  # it had a row meanwhile, and was deleted: that stands
         if self._settle(item, result, actor, found):
             telemetry.BLOBS_ADOPTED.inc()
             log.warning("blob adopted", extra={"blob": blob_id.hex()})
@@ -216,6 +219,8 @@ class Recovery:
     def _adopted(self, item: Registration, tx: Connection) -> Registered:
         policy = self._settings.versions.policy
         results = register(tx, [item], policy=policy, act="instance.recovered")
+        if dead(tx, [item.blob_id]):  # seen now that nobody else can take the row away
+            raise Gone
         self._router.queue(tx, [(item, results[0])])
         return results[0]
 
