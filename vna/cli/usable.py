@@ -10,7 +10,7 @@ from vna import app
 from vna.access.trail import Trail
 from vna.app import Index
 from vna.cli import sockets
-from vna.cli.reindexing import require_whole
+from vna.cli.rebuilding import require_whole
 from vna.config import Settings
 from vna.jobs.kinds import handlers
 from vna.operate.syslog import Syslog
