@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -60,6 +61,17 @@ _MOST: dict[tuple[str, ...], int] = {
     ("sharing", "night_from"): 23,
     ("sharing", "night_to"): 23,
     ("mail", "port"): 65535,
+}
+# Addresses others are sent to, or come from: one that is not whole would be found out by them.
+_FORMS: dict[tuple[str, ...], tuple[re.Pattern[str], str]] = {
+    ("sharing", "url"): (
+        re.compile(r"(?:https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?/?)?"),
+        "an address without a path, as https://images.example.org",
+    ),
+    ("http", "cors_origins"): (
+        re.compile(r"\s*(?:(?:\*|https?://[^\s,/]+)\s*(?:,\s*|$))*"),
+        "origins without a path, as https://viewer.example.org, by commas",
+    ),
 }
 _PLAIN = frozenset({str, int, float, type(Path())})
 _KINDS = {
@@ -162,7 +174,11 @@ def _value(kind: type, value: Any, where: tuple[str, ...]) -> Any:  # TOML value
         _check_range(read, where)
     choices = _CHOICES.get(where)
     if choices and read not in choices:
-        raise ConfigError(f"The setting {name} must be one of {', '.join(choices)}.")
+        said = ", ".join(choice or "nothing" for choice in choices)
+        raise ConfigError(f"The setting {name} must be one of {said}.")
+    form = _FORMS.get(where)
+    if form and not form[0].fullmatch(read):
+        raise ConfigError(f"The setting {name} must be {form[1]}.")
     return read
 
 

@@ -89,7 +89,7 @@ def test_flags_win_over_variables_and_those_over_the_file(vna: Vna, tmp_path: Pa
     assert "dicom.listen is 0.0.0.0:1" in flagged
 
 
-@pytest.mark.parametrize("word", ["status", "verify", "reindex"])
+@pytest.mark.parametrize("word", ["status", "verify", "reindex", "associations"])
 def test_a_command_on_no_archive_makes_nothing(vna: Vna, data: Path, word: str) -> None:
     done = vna(word, "--data", data)
     assert done.returncode == 2

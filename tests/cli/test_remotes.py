@@ -60,6 +60,7 @@ def test_added_listed_changed_and_removed_while_it_is_stopped(vna: Vna, archive:
         (["PACS", "host", "0"], "port"),
         (["PACS", "host", "104", "--may", "fly"], "'fly'"),
         (["PACS", "host", "104", "--transfer-syntax", "jpeg"], "Transfer Syntax"),
+        (["PACS", "host", "104", "--character-set", "ISO_IR 999"], "ISO_IR 192"),
     ],
 )
 def test_what_no_remote_can_be_is_refused_in_words(

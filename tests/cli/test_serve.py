@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import http.client
 import os
 import re
@@ -252,6 +253,41 @@ def test_a_port_in_use_is_a_configuration_error(data: Path) -> None:
             refused = run("serve", "--dev", "--data", data, *flags)
             assert refused.returncode == 2
             assert refused.stderr.startswith(f"vna: The archive cannot listen on {where}")
+
+
+def test_a_port_that_is_kept_for_root_says_who_may_have_it(
+    vna: Vna, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(self: socket.socket, address: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(socket.socket, "bind", denied)
+    kept = vna("serve", "--data", data, "--http", "127.0.0.1:443")
+    assert kept.returncode == 2
+    assert "CAP_NET_BIND_SERVICE" in kept.stderr
+    assert "CAP_NET_BIND_SERVICE" not in vna("serve", "--data", data).stderr
+
+
+def test_links_lead_to_https_but_under_dev(vna: Vna, data: Path) -> None:
+    refused = vna("serve", "--data", data, VNA_SHARING_URL="http://images.example.org")
+    assert refused.returncode == 2
+    assert refused.stderr == "vna: sharing.url must begin with https:// except under --dev.\n"
+    assert not data.exists()
+
+
+@pytest.mark.parametrize(
+    ("variable", "setting"),
+    [
+        ("VNA_ACCESS_PRIVACY_MAIL", "access.privacy_mail"),
+        ("VNA_SHARING_MORNING_MAIL", "sharing.morning_mail"),
+    ],
+)
+def test_an_address_that_is_none_is_told_with_its_setting(
+    vna: Vna, standing: Path, variable: str, setting: str
+) -> None:
+    refused = vna("user", "list", "--data", standing, **{variable: "privacy"})
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(f"vna: {setting}: ")
 
 
 @pytest.mark.parametrize(("flag", "dev"), [("--http", True), ("--dicom", True), ("--dicom", False)])

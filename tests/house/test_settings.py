@@ -79,6 +79,12 @@ def test_the_environment_is_over_the_file_and_flags_are_over_both(tmp_path: Path
         '[blobs]\nfree_bytes = "2 GiB"\n',
         '[http]\ncors_origins = ["https://a.example.org", "https://b.example.org"]\n',
         'data = ["./var"]\n',
+        '[sharing]\nurl = "images.example.org"\n',
+        '[sharing]\nurl = "https://images.example.org/vna"\n',
+        '[sharing]\nurl = "https://images.example.org#s"\n',
+        '[http]\ncors_origins = "viewer.example.org"\n',
+        '[http]\ncors_origins = "https://viewer.example.org/"\n',
+        '[http]\ncors_origins = "https://a.example.org https://b.example.org"\n',
         "not toml",
     ],
 )
@@ -94,6 +100,27 @@ def test_nought_is_taken_where_it_means_something(name: str) -> None:
     section, key = name.split(".")
     found = load(environ={}, flags={name: 0})
     assert getattr(getattr(found, section), key) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("sharing.url", "https://images.example.org"),
+        ("sharing.url", "https://images.example.org:8443/"),
+        ("sharing.url", "http://[::1]:8080"),
+        ("http.cors_origins", "*"),
+        ("http.cors_origins", "https://a.example.org, http://viewer_1:3000,"),
+    ],
+)
+def test_an_address_that_is_whole_is_taken(name: str, value: str) -> None:
+    section, key = name.split(".")
+    found = load(environ={}, flags={name: value})
+    assert getattr(getattr(found, section), key) == value
+
+
+def test_no_choice_is_told_as_an_empty_word() -> None:
+    with pytest.raises(ConfigError, match="one of nothing, twilio, webhook"):
+        load(environ={"VNA_SMS_PROVIDER": "pigeon"})
 
 
 def test_a_file_that_is_not_utf_8_cannot_be_read(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from tests.sharing.asked import asking, hers, yes
 from tests.sharing.conftest import CLERK, Desk
 from tests.sharing.test_automatic import rest
 from vna.delivery.channels import email
-from vna.errors import InvalidRequest
+from vna.errors import ConfigError
 from vna.sharing.mornings import Mornings
 from vna.sharing.plans import Lane
 
@@ -91,5 +91,5 @@ def test_nobody_is_told_where_nobody_is_named_nor_late_in_the_day(desk: Desk) ->
     assert not went_out_now.tell(at(3))
     assert not went_out_now.turn()
     assert not mornings(desk).tell(at(8))
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(ConfigError):
         mornings(desk, to="no address")

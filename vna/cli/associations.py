@@ -7,6 +7,7 @@ import dataclasses
 import json
 import time
 
+from vna import app
 from vna.config import Settings
 from vna.dimse import roster
 from vna.dimse.messages import RESPONSE, Field
@@ -26,6 +27,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """List them."""
+    app.store_of(settings)  # of no archive nobody could say that nobody is connected
     found = roster.read(roster.place(settings.data))
     if args.json:
         rows = [{**dataclasses.asdict(live), "command": _named(live.command)} for live in found]

@@ -12,6 +12,7 @@ from vna.app import at_work
 from vna.cli.acts import take_common
 from vna.cli.shell import shell
 from vna.config import Settings
+from vna.dicom.charsets import charset
 from vna.dicom.uids import EXPLICIT_LITTLE, IMPLICIT_LITTLE, TRANSFER_SYNTAXES
 from vna.dimse.calling import context_for
 from vna.dimse.scu import Requestor
@@ -85,6 +86,8 @@ def _remote(args: argparse.Namespace) -> Remote:
     for uid in args.transfer_syntax:
         if uid not in TRANSFER_SYNTAXES:
             raise ConfigError(f"{uid!r} is not the UID of a Transfer Syntax this archive knows.")
+    if args.character_set is not None and not charset(args.character_set).known:
+        raise ConfigError("--character-set takes Defined Terms of PS3.3 C.12.1.1.2: ISO_IR 192.")
     return Remote(
         ae_title=args.name,
         host=args.host,

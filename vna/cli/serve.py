@@ -57,6 +57,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 -- flags stand in the settings
     """Serve until SIGTERM or SIGINT."""
     sockets.require_loopback(settings)
+    sockets.require_sealed_links(settings)
     Proxies(settings.http)  # told here, and not by each child
     _set_limits()
     make_data(settings.data)

@@ -10,6 +10,7 @@ from vna.config import Settings, address, addresses
 from vna.errors import ConfigError, InvalidRequest
 
 _BACKLOG = 512
+_FIRST_FOR_ALL = 1024  # what Linux keeps for root unless net.ipv4.ip_unprivileged_port_start says
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,15 @@ def require_loopback(settings: Settings) -> None:
             raise ConfigError(
                 f"{name} is {where}. {why} loopback addresses only; put it on 127.0.0.1."
             )
+
+
+def require_sealed_links(settings: Settings) -> None:
+    """Refuse to send people to us in the clear: what they type there are codes and passcodes.
+
+    Raises `ConfigError`.
+    """
+    if not settings.dev and settings.sharing.url.startswith("http:"):
+        raise ConfigError("sharing.url must begin with https:// except under --dev.")
 
 
 def open_doors(settings: Settings) -> Doors:
@@ -143,4 +153,10 @@ def _listen(sock: socket.socket, where: str) -> None:
 
 def _in_use(where: str, exc: Exception) -> ConfigError:
     reason = getattr(exc, "strerror", None) or str(exc)
-    return ConfigError(f"The archive cannot listen on {where}: {reason}.")
+    allowed = ""
+    if isinstance(exc, PermissionError) and address(where)[1] < _FIRST_FOR_ALL:
+        allowed = (
+            f" Ports below {_FIRST_FOR_ALL} are for root and for whoever has CAP_NET_BIND_SERVICE:"
+            " docs/operations.md says how under systemd."
+        )
+    return ConfigError(f"The archive cannot listen on {where}: {reason}.{allowed}")

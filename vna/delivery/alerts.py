@@ -7,18 +7,18 @@ import datetime as dt
 from vna.access.emergencies import Told
 from vna.config import Settings
 from vna.db.pool import Connection
-from vna.delivery.channels import email
+from vna.delivery.channels import configured
 from vna.delivery.messages import Messages
 
 
 def of_emergencies(messages: Messages, settings: Settings) -> Told | None:
     """Make what tells the privacy officer of an emergency; None where nobody is to be told.
 
-    Raises `InvalidRequest` when `access.privacy_mail` is no address.
+    Raises `ConfigError` when `access.privacy_mail` is no address.
     """
     if not settings.access.privacy_mail:
         return None
-    to = email(settings.access.privacy_mail)
+    to = configured(settings.access.privacy_mail, "access.privacy_mail")
 
     def told(tx: Connection, number: int, at: dt.datetime) -> None:
         values = {"number": str(number), "when": at.isoformat(timespec="seconds")}

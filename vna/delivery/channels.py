@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from vna.errors import InvalidRequest
+from vna.errors import ConfigError, InvalidRequest
 from vna.texts import marked
 
 EMAIL: Final = "email"
@@ -51,6 +51,14 @@ class Channel:
             return self.value
         local, _, domain = self.value.lower().rpartition("@")
         return f"{local.partition('+')[0].replace('.', '')}@{domain}"
+
+
+def configured(text: str, setting: str) -> Channel:
+    """Read the e-mail address of a setting. Raises `ConfigError` naming it."""
+    try:
+        return email(text)
+    except InvalidRequest as exc:
+        raise ConfigError(f"{setting}: {exc}") from exc
 
 
 def email(text: str) -> Channel:

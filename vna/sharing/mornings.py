@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from vna.config import Settings
 from vna.db.pool import Connection
-from vna.delivery.channels import Channel, email
+from vna.delivery.channels import Channel, configured
 from vna.sharing.automatic import night
 from vna.sharing.consent_texts import SQL
 from vna.sharing.figures import begun
@@ -39,13 +39,13 @@ class Counts(NamedTuple):
 class Mornings:
     """Tells of nights that are over. One a process.
 
-    Raises `InvalidRequest` when `sharing.morning_mail` is no address.
+    Raises `ConfigError` when `sharing.morning_mail` is no address.
     """
 
     def __init__(self, rooms: Rooms) -> None:
         to = rooms.settings.sharing.morning_mail
         self._rooms = rooms
-        self._to: Channel | None = email(to) if to else None
+        self._to: Channel | None = configured(to, "sharing.morning_mail") if to else None
         self._look_at = 0.0
 
     def turn(self) -> bool:
