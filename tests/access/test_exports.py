@@ -347,6 +347,22 @@ def test_the_trail_is_searched(trail: tuple[Trail, str]) -> None:
     assert looked[0].detail == {"act": "search", "studies": [study]}
 
 
+@pytest.mark.parametrize(
+    ("completed", "warning", "failed", "outcome"),
+    [(3, 0, 0, "0"), (0, 3, 0, "0"), (2, 0, 1, "4"), (0, 0, 3, "8")],
+)
+def test_a_transfer_that_brought_nothing_is_no_success(
+    completed: int, warning: int, failed: int, outcome: str
+) -> None:
+    """PS3.15 A.5.2: the EventOutcomeIndicator says whether the event went well."""
+    tally = {"to": "PACS", "completed": completed, "warning": warning, "failed": failed}
+    sent = row("sent", actor_kind="system", detail=tally)
+    event = fromstring(one(sent, "VNA", PATIENTS)).find("EventIdentification")
+    assert event is not None
+    assert event.get("EventOutcomeIndicator") == outcome
+    assert audit_event(sent, "VNA", PATIENTS)["outcome"] == outcome
+
+
 def test_disclosures_of_a_patient_and_of_a_study(trail: tuple[Trail, str]) -> None:
     reader, study = trail
     assert kinds(reader.disclosures(developer(), "PAT-1")) == ["read", "sent"]

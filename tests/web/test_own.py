@@ -18,6 +18,8 @@ from tests.web.guests import caller, inside, offered
 from tests.web.patients import BORN, hospital, without_limits
 from tests.web.people import PASSPHRASE, Surfer, enrolled, patient_of, signed_in, surfer
 from tests.web.test_viewing import NO_IMAGE, SR
+from vna.access.audit import Event
+from vna.access.principal import system
 from vna.sharing.values import Purpose, Recipient
 
 
@@ -128,6 +130,22 @@ def test_who_opened_it_is_told_in_plain_words(site: Site, jane: Surfer) -> None:
     assert 'href="/my/study/' in every
     assert "You yourself" in every
     assert "Chest 2" in every
+    with site.archive.database.transaction() as tx:
+        tallies = [("PACS", 3, 0), ("ELSEWHERE", 0, 3)]
+        tried = [
+            Event(
+                kind="sent",
+                outcome="done",
+                study=SECOND.study,
+                detail={"to": to, "completed": done, "warning": 0, "failed": failed},
+            )
+            for to, done, failed in tallies
+        ]
+        site.archive.audit.write(tx, system("route:all"), tried)
+    later = unescape(jane.get("/my/access").text)
+    assert "sent it to PACS" in later
+    assert "tried to send it to ELSEWHERE" in later
+    assert "tried to send it to PACS" not in later
     assert jane.get("/my/access?before=1").text.count("A radiologist") == 0
     german = jane.client.get(
         site.address.url + "/my/access", headers={"accept-language": "de"}

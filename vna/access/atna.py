@@ -53,7 +53,7 @@ def _message(
         "EventIdentification",
         EventActionCode=code.action,
         EventDateTime=row.at.isoformat(),
-        EventOutcomeIndicator=str(outcome_of(row.outcome)),
+        EventOutcomeIndicator=str(outcome_of(row)),
     )
     _coded(event, "EventID", code.event)
     if code.type is not None:

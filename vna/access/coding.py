@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+from vna.access.trail import Row
 
 MEANINGS = {
     "110037": "URI",
@@ -125,7 +128,8 @@ _CODINGS = {
     "carer": Coding("110113", "E", "110137"),
 }
 
-_FAILED = {"refused": 4, "cancelled": 4, "failed": 8, "broken off": 8}
+_MINOR, _SERIOUS = 4, 8
+_FAILED = {"refused": _MINOR, "cancelled": _MINOR, "failed": _SERIOUS, "broken off": _SERIOUS}
 
 
 def coding(kind: str) -> Coding:
@@ -138,6 +142,19 @@ def coding(kind: str) -> Coding:
     return _ALERT
 
 
-def outcome_of(outcome: str) -> int:
-    """Give the EventOutcomeIndicator (PS3.15 A.5.2): 0 done, 4 refused, 8 failed."""
-    return _FAILED.get(outcome, 0)
+def has_arrived(detail: Any) -> bool:  # the detail of a row `sent`, as JSON
+    """Whether something of a transfer is known to have arrived: one that was tried may bring none.
+
+    Of a row that does not say so it is believed.
+    """
+    if not isinstance(detail, dict) or "completed" not in detail:
+        return True
+    return bool(detail["completed"] or detail.get("warning"))
+
+
+def outcome_of(row: Row) -> int:
+    """Give the EventOutcomeIndicator (PS3.15 A.5.2): 0 done, 4 refused or in part, 8 failed."""
+    told = _FAILED.get(row.outcome, 0)
+    if row.kind == "sent" and isinstance(row.detail, dict) and row.detail.get("failed"):
+        return max(told, _MINOR if has_arrived(row.detail) else _SERIOUS)
+    return told

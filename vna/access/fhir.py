@@ -38,7 +38,7 @@ def audit_event(row: Row, source: str, patients: Mapping[str, Patient]) -> dict[
         **_kind(code),
         "action": code.action,
         "recorded": row.at.isoformat(timespec="milliseconds"),
-        "outcome": str(outcome_of(row.outcome)),
+        "outcome": str(outcome_of(row)),
         "outcomeDesc": row.outcome,
         "agent": _agents(row, source, code),
         "source": {"observer": {"display": source}, "type": [_security_source()]},

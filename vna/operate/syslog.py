@@ -160,7 +160,7 @@ class Syslog:
 
 def framed(row: Row, content: bytes) -> bytes:
     """Write a message of RFC 5424 into a frame of RFC 5425: its length in octets, then itself."""
-    severity = _WARNING if outcome_of(row.outcome) >= _MINOR else _NOTICE
+    severity = _WARNING if outcome_of(row) >= _MINOR else _NOTICE
     host = socket.gethostname().encode("ascii", "replace")[:255] or b"-"
     head = b"<%d>1 %s %s vna %d DICOM+RFC3881 - " % (
         _FACILITY * 8 + severity,

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from vna.access.carers import is_acting
+from vna.access.coding import has_arrived
 from vna.access.principal import Kind
 from vna.access.roles import PATIENT
 from vna.access.trail import Opening
@@ -47,6 +48,7 @@ _KINDS = {
 }
 # what was read, by how the trail calls it
 _LOOKED, _TOOK = marked("looked at it"), marked("took a copy of the original files")
+_SENT, _TRIED = marked("sent it to %(name)s"), marked("tried to send it to %(name)s")
 _FOR_YOU, _FOR_THEM = marked("%(name)s, for you"), marked("%(name)s, acting for them")
 _COPIES = frozenset(
     {"instances", "sealed", "bulkdata", "move", "get", "C-MOVE", "C-GET", "STOW-RS", "hand-over"}
@@ -154,7 +156,9 @@ class _Words:
     def what(self, row: Opening) -> str:
         detail = row.detail if isinstance(row.detail, dict) else {}
         if row.kind == "sent":
-            return self._say(marked("sent it to %(name)s")) % {"name": str(detail.get("to", ""))}
+            return self._say(_SENT if has_arrived(detail) else _TRIED) % {
+                "name": str(detail.get("to", ""))
+            }
         if row.kind == "export":
             return self._say(marked("took a disc of it"))
         if row.kind == "share.offered":
