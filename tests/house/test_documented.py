@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+from vna.cli.main import _parser
+from vna.config import Settings
+
 ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TOLD = [*PAGES, *sorted((ROOT / "conf").glob("*.toml"))]
 
 
 def text(name: str) -> str:
@@ -26,6 +34,70 @@ def test_every_command_stands_in_the_readme() -> None:
     assert "serve" in commands
     for command in commands:
         assert re.search(rf"\b{command}\b", text("README.md")), command
+
+
+def commands(page: Path) -> Iterator[str]:
+    """The commands a page prints: in backticks, on a line of a listing, in a unit of systemd."""
+    written = page.read_text(encoding="utf-8")
+    yield from re.findall(r"`(vna [a-z][^`]*)`", written)
+    yield from re.findall(r"^(?:    |ExecStart=\S*/|! |)(vna [a-z].*)$", written, re.MULTILINE)
+
+
+def words_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The words that may stand first behind a command."""
+    inner = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+    return dict(inner[0].choices) if inner else {}
+
+
+def test_every_command_of_the_docs_is_one_with_the_flags_it_shows() -> None:
+    seen = 0
+    for page in TOLD:
+        for command in commands(page):
+            _, first, *rest = re.split(r"\s+", re.split(r"\s[#|]\s|[;>&]", command)[0].strip())
+            parser = words_of(_parser(first)[0]).get(first)
+            assert parser is not None, (page.name, command)
+            if acts := words_of(parser):
+                if rest and re.fullmatch(r"[a-z]+", rest[0]):
+                    assert rest[0] in acts, (page.name, command)
+                    parser = acts[rest[0]]
+                elif len(rest) > 0 and not rest[0].startswith("-"):
+                    raise AssertionError((page.name, command))
+            for flag in re.findall(r"--[a-z-]+", " ".join(rest)):
+                assert flag in parser._option_string_actions, (page.name, command, flag)
+            seen += 1
+    assert seen > 100
+
+
+def test_every_setting_the_docs_name_is_one() -> None:
+    settings = Settings()
+    sections = {
+        field.name: {key.name for key in dataclasses.fields(value)}
+        for field in dataclasses.fields(settings)
+        if dataclasses.is_dataclass(value := getattr(settings, field.name))
+    }
+    for page in TOLD:
+        named = re.findall(r"`([a-z]+)\.([a-z_]+)(?: = [^`]*)?`", page.read_text(encoding="utf-8"))
+        for section, key in named:
+            if section in sections and f"{key}" not in ("py", "md", "toml", "json"):
+                assert key in sections[section], (page.name, f"{section}.{key}")
+
+
+def test_every_metric_the_docs_name_is_declared() -> None:
+    declared = set(re.findall(r'"(vna_[a-z_]+)"', text("vna/telemetry.py")))
+    for page in TOLD:
+        named = re.findall(r"`(vna_[a-z_]+)", page.read_text(encoding="utf-8"))
+        for metric in set(named) - {"vna_share"}:  # a role of the database
+            assert {metric, metric.removesuffix("_total")} & declared, (page.name, metric)
+
+
+def test_every_heading_the_docs_link_to_is_there() -> None:
+    for page in PAGES:
+        links = re.findall(r"\]\(([^)#:\s]*)#([^)\s]+)\)", page.read_text(encoding="utf-8"))
+        for target, anchor in links:
+            there = (page.parent / target) if target else page
+            headings = re.findall(r"^#+ (.+)$", there.read_text(encoding="utf-8"), re.MULTILINE)
+            slugs = {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings}
+            assert anchor in slugs, (page.name, target, anchor)
 
 
 def test_every_link_in_the_docs_leads_somewhere() -> None:
