@@ -23,6 +23,7 @@ from vna.crypto.signing import is_signed
 from vna.db.pool import Database
 from vna.errors import Conflict, InvalidRequest, VNAError
 from vna.operate.accepting import Acceptance
+from vna.operate.evidence import Evidence
 from vna.operate.sealing import CHECKPOINT_ROWS, Sealer
 
 ROWS = 12
@@ -51,6 +52,13 @@ def test_a_whole_trail_is_found_whole(sealed: Trail) -> None:
     assert verdict.findings == []
     assert (verdict.links, verdict.signed, verdict.waiting) == (ROWS, ROWS, 0)
     assert verdict.checkpoints == 2  # in the database and beside the blobs
+
+
+def test_who_checks_hears_how_far_it_is(sealed: Trail) -> None:
+    heard: list[int] = []
+    Evidence(sealed.database, sealed.store.checkpoints).verify(heard.append)
+    assert heard[-1] == ROWS
+    assert heard == sorted(heard)
 
 
 def test_a_link_is_the_hash_of_the_one_before_and_the_row(sealed: Trail) -> None:

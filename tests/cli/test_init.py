@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import stat
 from pathlib import Path
 from typing import NoReturn
@@ -249,6 +250,15 @@ def test_the_doctor_names_what_is_wrong(vna: Vna, archive: Path) -> None:
     assert re.search(r"^fail +keys .*0400", done.stdout, re.MULTILINE)
     assert re.search(r"^fail +space .*nothing is taken in", done.stdout, re.MULTILINE)
     assert re.search(r"^warn +folder +open to others: .*blobs", done.stdout, re.MULTILINE)
+
+
+def test_the_doctor_tries_every_port_that_serve_would_open(vna: Vna, data: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        where = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = vna("doctor", "--data", data, VNA_SHARING_LISTEN=where)
+    assert done.returncode == 1
+    assert re.search(rf"^fail +ports .*{where}", done.stdout, re.MULTILINE)
+    assert "choose another sharing.listen" in done.stdout
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="asks for root")

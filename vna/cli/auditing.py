@@ -15,6 +15,7 @@ from vna.access.trail import Patient, Row, Trail, Wanted
 from vna.app import at_work
 from vna.archive import Archive
 from vna.cli.acts import moment, take_common
+from vna.cli.progress import later_bar
 from vna.cli.shell import shell
 from vna.config import Settings
 from vna.errors import ConfigError
@@ -147,7 +148,8 @@ def _written(row: Row, form: str, source: str, patients: dict[str, Patient]) -> 
 
 
 def _verify(archive: Archive, *, as_json: bool) -> int:
-    verdict = Evidence(archive.database, archive.store.checkpoints).verify()
+    with later_bar("rows") as shown:
+        verdict = Evidence(archive.database, archive.store.checkpoints).verify(shown.reach)
     if as_json:
         print(orjson.dumps(verdict, option=orjson.OPT_INDENT_2).decode())
     else:

@@ -51,12 +51,14 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 -- there are no arguments
     """Look at everything and tell."""
-    findings = list(examine(settings))
-    for found in findings:
-        print(f"{found.state:<5} {found.what:<12} {found.seen}")
+    code = 0
+    for found in examine(settings):  # told one by one: a long journal takes its time
+        print(f"{found.state:<5} {found.what:<12} {found.seen}", flush=True)
         if found.advice:
             print(f"{'':<18} -> {found.advice}")
-    return 1 if any(found.state == FAIL for found in findings) else 0
+        if found.state == FAIL:
+            code = 1
+    return code
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
@@ -190,6 +192,8 @@ def _ports(settings: Settings) -> Iterator[Finding]:
     places = [("http.listen", settings.http.listen)]
     places += [("dicom.listen", where) for where in addresses(settings.dicom.listen)]
     places += [("dicom.tls_listen", where) for where in addresses(settings.dicom.tls_listen)]
+    if settings.sharing.listen:
+        places.append(("sharing.listen", settings.sharing.listen))
     for name, where in places:
         try:
             sockets.open_one(where).close()

@@ -7,7 +7,7 @@ back to an earlier day, or cuts the trail off and chains it anew, cannot sign fo
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from vna.access import chain
@@ -54,8 +54,8 @@ class Evidence:
         self._database = database
         self._checkpoints = checkpoints
 
-    def verify(self) -> Verdict:
-        """Walk the whole chain and every checkpoint."""
+    def verify(self, progress: Callable[[int], None] | None = None) -> Verdict:
+        """Walk the whole chain and every checkpoint; `progress` hears how many links were seen."""
         verdict = Verdict()
         with self._database.reading() as conn:
             verdict.trail = chain.trail_id(conn)
@@ -66,6 +66,8 @@ class Evidence:
             for link in page:
                 walk.step(link)
             self._look_between(verdict, first, walk.audit_id)
+            if progress is not None:
+                progress(verdict.links)
         for seq in sorted(seq for seq in signed if seq > walk.seal_seq):
             for one in signed[seq]:
                 verdict.unmatched.append(one.mark)
