@@ -67,6 +67,20 @@ def test_what_failed_is_listed_with_its_cause_and_tried_again(
     assert vna("messages", "retry", "7", *at).returncode == 1
 
 
+@pytest.mark.usefixtures("held")
+@pytest.mark.parametrize(
+    ("to", "section"), [("kim@example.org", "[mail]"), ("+44 20 7946 0018", "[sms]")]
+)
+def test_without_a_way_out_the_settings_to_look_at_are_named(
+    vna: Vna, archive: Path, to: str, section: str
+) -> None:
+    done = vna("messages", "test", to, "--data", archive)
+    assert done.returncode == 1
+    first, second = done.stdout.splitlines()
+    assert first.endswith("dead, not-set-up")
+    assert second.startswith(f"{section} of the settings names no way out")
+
+
 @pytest.mark.parametrize("to", ["kim", "kim@"])
 def test_what_is_no_address_is_refused_before_anything_is_opened(
     vna: Vna, tmp_path: Path, to: str

@@ -100,6 +100,12 @@ def test_every_heading_the_docs_link_to_is_there() -> None:
             assert anchor in slugs, (page.name, target, anchor)
 
 
+def test_every_room_has_a_row_that_says_what_belongs_there() -> None:
+    rooms = {path.parent.name for path in (ROOT / "vna").glob("*/__init__.py")}
+    rows = set(re.findall(r"^\| .+ \| `(\w+)` \|$", text("docs/contributing.md"), re.MULTILINE))
+    assert rooms == rows
+
+
 def test_every_link_in_the_docs_leads_somewhere() -> None:
     for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)[^):]*\)", page.read_text(encoding="utf-8")):

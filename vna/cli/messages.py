@@ -16,6 +16,7 @@ from vna.delivery import channels
 from vna.delivery.bounces import MOST_BYTES
 from vna.delivery.channels import Channel
 from vna.delivery.messages import Message, State
+from vna.delivery.notifier import Cause
 from vna.errors import InvalidRequest
 from vna.texts import ENGLISH, languages
 
@@ -86,6 +87,9 @@ def _test(archive: Archive, who: Principal, to: Channel, language: str) -> int:
     found = messages.one(who, number)
     why = "".join(f", {part}" for part in (found.cause, found.told) if part)
     print(f"message {number} to {found.masked}: {found.state.value}{why}")
+    if found.cause == Cause.NOT_SET_UP.value:
+        section = "sms" if to.kind == channels.SMS else "mail"
+        print(f"[{section}] of the settings names no way out, or one that refuses our sign-in")
     return 0 if found.state in (State.ACCEPTED, State.DELIVERED, State.SENDING) else 1
 
 
