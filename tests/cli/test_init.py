@@ -56,6 +56,9 @@ def test_accounts_and_tokens_at_the_shell(vna: Vna, archive: Path) -> None:
     added = vna("user", "add", "Ada", "--role", "auditor", "--role", "radiologist", *where)
     assert "one-time link of Ada" in added.stdout
     assert vna("user", "add", "ada", "--role", "auditor", *where).returncode == 1
+    patient = vna("user", "add", "jane", "--role", "patient", *where)
+    assert patient.returncode == 2
+    assert "/study/UID/account" in patient.stderr
     assert vna("user", "disable", "ada", *where).returncode == 0
     assert vna("user", "reset", "ada", *where).returncode == 1
     assert vna("user", "enable", "ada", *where).returncode == 0

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from vna.access.accounts import PERSON, SERVICE, Account
+from vna.access.roles import PATIENT
 from vna.app import at_work
 from vna.archive import Archive
 from vna.cli import links
@@ -85,6 +86,8 @@ def _add(args: argparse.Namespace, archive: Archive) -> None:
     of_service = args.subject or args.certificate
     if (of_service and not args.service) or (args.sso and args.service):
         raise ConfigError("--sso is for people, --subject and --certificate for a service.")
+    if PATIENT in args.role:  # one made here would be nobody's: a code of the desk says whose
+        raise ConfigError("Patients get their account by a code of the desk: /study/UID/account.")
     people.accounts.add(who, args.login, args.role, kind=SERVICE if args.service else PERSON)
     if args.certificate:
         _certify(args, archive)
