@@ -44,7 +44,7 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     "RT TREAT RECORD": ("InstanceNumber", "TreatmentDate", "TreatmentTime"),
     "PRESENTATION": (
         *("PresentationCreationDate", "PresentationCreationTime", "InstanceNumber"),
-        *("ContentLabel", "ContentDescription", "ContentCreatorName", "ReferencedSeriesSequence"),
+        *("ContentLabel", "ContentDescription", "ContentCreatorName"),
     ),
     "WAVEFORM": _CONTENT,
     "SR DOCUMENT": (
@@ -70,12 +70,24 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     "SURFACE SCAN": ("ContentDate", "ContentTime"),
     "TRACT": _LABELLED,
     "ASSESSMENT": ("InstanceNumber", "InstanceCreationDate", "InstanceCreationTime"),
-    "RADIOTHERAPY": (
-        *("InstanceNumber", "UserContentLabel", "ContentDescription", "ContentCreatorName"),
-    ),
+    "RADIOTHERAPY": ("InstanceNumber", "ContentDescription", "ContentCreatorName"),
+    "ANNOTATION": _LABELLED,
     "PLAN": (),
 }
 """Keys of each type of record (PS3.3 F.5)."""
+
+_VERIFIED, _OBSERVERS = "0040A030", "0040A073"
+_CONTENTS, _RELATION = "0040A730", "0040A010"
+_BLENDING, _OF_BLENDING = "00700402", ("0020000D", "00081115")
+_CONDITIONAL: Mapping[str, tuple[str, ...]] = {
+    "PRESENTATION": ("ReferencedSeriesSequence", "BlendingSequence"),
+    "SR DOCUMENT": ("VerificationDateTime", "ContentSequence"),
+    "KEY OBJECT DOC": ("ContentSequence",),
+    "SPECTROSCOPY": ("ReferencedImageEvidenceSequence",),
+    "ENCAP DOC": ("HL7InstanceIdentifier",),
+    "RADIOTHERAPY": ("UserContentLabel", "UserContentLongLabel"),
+}
+"""Keys of type 1C, which stand in a record where the instance has them (PS3.3 F.5)."""
 
 # Storage SOP Classes by the end of their UID, the longest that fits counts; all others are images
 _TYPES = {
@@ -98,10 +110,13 @@ _TYPES = {
     "68.2": "SURFACE SCAN",
     "77.1.5.3": "STEREOMETRIC",
     "78": "MEASUREMENT",
-    "79": "MEASUREMENT",
+    "78.6": "SR DOCUMENT",
+    "79": "SR DOCUMENT",
     "80": "MEASUREMENT",
     "90": "ASSESSMENT",
+    "91": "ANNOTATION",
     "104": "ENCAP DOC",
+    "131": "PRESENTATION",
     "481.1": "IMAGE",
     "481.2": "RT DOSE",
     "481.3": "RT STRUCTURE SET",
@@ -136,12 +151,39 @@ class _Record:
     item: bytearray = field(default_factory=bytearray)
 
 
-_WANTED = frozenset(tag_of(keyword) or "" for keys in _KEYS.values() for keyword in keys)
+_WANTED = frozenset(
+    tag_of(keyword) or "" for keys in (*_KEYS.values(), *_CONDITIONAL.values()) for keyword in keys
+)
 
 
 def keys_of(members: Elements) -> Elements:
     """Keep of an instance's DICOM JSON what a directory may need."""
-    return {tag: members[tag] for tag in members if tag in _WANTED}
+    found = {tag: members[tag] for tag in members if tag in _WANTED}
+    for tag, items in (
+        (_CONTENTS, [one for one in _items(members, _CONTENTS) if _is_modifier(one)]),
+        (_BLENDING, [_blended(one) for one in _items(members, _BLENDING)]),
+    ):
+        found.pop(tag, None)
+        if items:
+            found[tag] = {"vr": "SQ", "Value": items}
+    verified = [_first(one, _VERIFIED) for one in _items(members, _OBSERVERS)]
+    if told := [moment for moment in verified if moment]:
+        found[_VERIFIED] = {"vr": "DT", "Value": [max(told)]}  # the latest (PS3.3 F.5.25)
+    return found
+
+
+def _blended(item: Elements) -> Elements:
+    """Say of what is blended only which images it is, not how they look (PS3.3 F.5.23)."""
+    return {tag: item[tag] for tag in _OF_BLENDING if tag in item}
+
+
+def _items(members: Elements, tag: str) -> list[Elements]:
+    return [item or {} for item in members.get(tag, {}).get("Value") or ()]
+
+
+def _is_modifier(content: Elements) -> bool:
+    """Whether a content item modifies the document's title: only those are keys (PS3.3 F.5.25)."""
+    return bool(_first(content, _RELATION) == "HAS CONCEPT MOD")
 
 
 def record_type(sop_class: str) -> str:
@@ -182,7 +224,10 @@ def _tree(files: Iterable[Listed]) -> list[_Record]:
     for listed in files:
         found, path = top, ()
         for kind, name in (("PATIENT", "00100020"), ("STUDY", "0020000D"), ("SERIES", "0020000E")):
-            path = (*path, str(_first(listed.keys, name)))  # type: ignore[assignment]  # grows
+            told = _first(listed.keys, name)
+            if kind == "PATIENT" and not told:  # without a number the name tells them apart
+                told = _first(listed.keys, "00100010")
+            path = (*path, str(told))  # type: ignore[assignment]  # grows
             record = known.get(path)
             if record is None:
                 record = known[path] = _Record(kind, listed.keys)
@@ -226,16 +271,19 @@ def _item(record: _Record) -> bytes:
     for keyword in _KEYS[record.kind]:
         tag = tag_of(keyword) or ""
         elements[tag] = _usable(record.keys.get(tag), tag)
+    for keyword in _CONDITIONAL.get(record.kind, ()):
+        tag = tag_of(keyword) or ""
+        if "Value" in (element := _usable(record.keys.get(tag), tag)):
+            elements[tag] = element
     body = encode_dataset(elements, explicit=True, charset=UTF8)
     return b"\xfe\xff\x00\xe0" + struct.pack("<I", len(body)) + body
 
 
 def _usable(element: Any, tag: str) -> Any:  # a JSON element, or None
     """Take a value that can stand in a directory; empty where it is missing, large or elsewhere."""
-    is_usable = isinstance(element, dict) and "BulkDataURI" not in element
-    if not is_usable or len(repr(element)) > _LONGEST_KEY:
-        return {"vr": vr_of(tag) or "UN"}
-    return element
+    written = repr(element)  # of a sequence the items, too
+    is_usable = isinstance(element, dict) and "'BulkDataURI'" not in written
+    return element if is_usable and len(written) <= _LONGEST_KEY else {"vr": vr_of(tag) or "UN"}
 
 
 def _opening(first: int, last: int, size: int) -> bytes:
