@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -250,6 +251,16 @@ def test_a_report_that_nests_without_end_is_cut() -> None:
 
 def test_a_report_is_text_in_the_archive_too(archive: Archive) -> None:
     ref = store(archive, report(10, "finding"))
+    (page,) = pictures(archive, ref, Wish())
+    assert b"finding" in page
+
+
+@pytest.mark.parametrize("ending", ["78.6", "79.1"])
+def test_a_35_reports_of_eyes_are_structured_reports_like_all_others(
+    archive: Archive, ending: str
+) -> None:
+    sop_class = f"1.2.840.10008.5.1.4.1.1.{ending}"
+    ref = store(archive, replace(report(10, "finding"), sop_class=sop_class))
     (page,) = pictures(archive, ref, Wish())
     assert b"finding" in page
 
