@@ -18,6 +18,7 @@ from PIL import Image
 
 from tests.archive import Archive
 from tests.dicom.corpus import files, read
+from tests.factories import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT
 from tests.retrieve.test_engine import guest, ref_of, store
 from tests.web.pictures import deep, moving, ramp, report, state
 from vna.dicom.refs import InstanceRef, StudyRef, uid
@@ -34,10 +35,12 @@ from vna.errors import (
 )
 from vna.ingest.outcome import AlreadyStored, Stored
 from vna.pixels.rendering import Profile, Viewport
+from vna.retrieve import documents
 from vna.retrieve import report as reports
 from vna.retrieve.animation import animated
 from vna.retrieve.kept import Lately
 from vna.retrieve.kinds import Kind, kind_of
+from vna.retrieve.payload import Payload, ready
 from vna.retrieve.wish import Wish
 
 PNG = Wish(media=("image/png",))
@@ -253,6 +256,62 @@ def test_a_report_is_text_in_the_archive_too(archive: Archive) -> None:
     ref = store(archive, report(10, "finding"))
     (page,) = pictures(archive, ref, Wish())
     assert b"finding" in page
+
+
+@pytest.mark.parametrize("transfer_syntax", [EXPLICIT, IMPLICIT, DEFLATED, BIG_ENDIAN])
+@pytest.mark.parametrize("size", [1023, 1025, 200_000])
+def test_a_report_is_shown_with_its_long_texts(
+    archive: Archive, size: int, transfer_syntax: str
+) -> None:
+    """What is longer stands behind a BulkDataURI in its DICOM JSON (PS3.18 F.2.6)."""
+    text = f"{'x' * (size - 8)} the end"
+    made = replace(report(10, text), transfer_syntax=transfer_syntax)
+    ref = store(archive, made)
+    for media in ("text/html", "text/plain"):
+        (shown,) = pictures(archive, ref, Wish(media=(media,)))
+        assert text.encode() in shown
+
+
+def long_report(
+    *texts: bytes, charset: str = "ISO_IR 144"
+) -> tuple[dict[str, Any], documents.Values]:
+    """Make a report of texts that stand behind URIs, one below the other, and what gives them."""
+    below: dict[str, Any] = {}
+    for number in reversed(range(len(texts))):
+        content = {
+            "0040A040": {"vr": "CS", "Value": ["TEXT"]},
+            "0040A160": {"vr": "UT", "BulkDataURI": f"bulkdata/{number}"},
+        }
+        below = {"0040A730": {"vr": "SQ", "Value": [content | below]}}
+
+    def values(uri: str) -> Payload:
+        data = texts[int(uri.removeprefix("bulkdata/"))]
+        return Payload(
+            ref=ref_of(report(10, "")),
+            media_type="application/octet-stream",
+            transfer_syntax=None,
+            length=len(data),
+            chunks=iter((data,)),
+            stretch=ready(data),
+        )
+
+    return {"00080005": {"vr": "CS", "Value": [charset]}} | below, values
+
+
+def test_long_texts_are_read_in_the_character_set_of_the_report(archive: Archive) -> None:
+    (located,) = archive.render.find(archive.who, store(archive, report(10, "finding")))
+    texts = ("Люксембург ".encode("iso8859_5") + b"x " * 600, "нижний".encode("iso8859_5") + b"\0")
+    members, values = long_report(*texts)
+    shown = b"".join(documents.document(located, members, "text/plain", values).chunks).decode()
+    assert "Люксембург x x" in shown
+    assert "нижний\n" in shown
+
+
+def test_a_report_past_what_is_held_says_so(archive: Archive) -> None:
+    (located,) = archive.render.find(archive.who, store(archive, report(10, "finding")))
+    members, values = long_report(*[bytes(6 << 20)] * 3)
+    with pytest.raises(NotAcceptable):
+        documents.document(located, members, "text/html", values)
 
 
 @pytest.mark.parametrize("ending", ["78.6", "79.1"])

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from vna.errors import NotFound
+from vna.dicom.text import decode
+from vna.dicom.unknown import CHARSET, charset_of
+from vna.errors import NotAcceptable, NotFound
 from vna.index.locate import Located
-from vna.pixels.elements import binary, integer
+from vna.pixels.elements import binary, integer, items
 from vna.retrieve import report
-from vna.retrieve.payload import Payload, Stretch, path_of, ready
+from vna.retrieve.payload import Payload, Stretch, collected, path_of, ready
 
 _DOCUMENT, _LENGTH = "00420011", "00420015"
+_MOST_TEXT = 16 << 20  # bytes of the long texts of one report,
+_WALKED, _SOUGHT = 4 << 10, 64 << 10  # each counted as so many at least: sought where deflated
 
 Values = Callable[[str], Payload | None]
 """Gives the value behind a relative BulkDataURI."""
@@ -20,9 +24,9 @@ Values = Callable[[str], Payload | None]
 def document(located: Located, members: dict[str, Any], media: str, values: Values) -> Payload:
     """Give a report as HTML or plain text, or the document an instance encapsulates."""
     if media == "text/html":
-        content = ready(report.as_html(members).encode())
+        content = ready(report.as_html(_whole(members, values)).encode())
     elif media == "text/plain":
-        content = ready(report.as_text(members).encode())
+        content = ready(report.as_text(_whole(members, values)).encode())
     else:
         content = _encapsulated(members, values)
     told = f"{media}; charset=utf-8" if media in ("text/html", "text/plain") else media
@@ -37,6 +41,32 @@ def document(located: Located, members: dict[str, Any], media: str, values: Valu
         location=path_of(located.ref),
         revision=located.blob_id.hex(),
     )
+
+
+def _whole(members: dict[str, Any], values: Values) -> dict[str, Any]:
+    """Put the texts of a report where their URIs stand: a paragraph may be long enough for one.
+
+    Raises `NotAcceptable` where all of them are more than is held.
+    """
+    left = _MOST_TEXT
+
+    def filled(content: dict[str, Any], charset: str) -> dict[str, Any]:
+        nonlocal left
+        found = dict(content)
+        charset = charset_of(content) if CHARSET in content else charset
+        uri = (content.get(report.TEXT) or {}).get("BulkDataURI")
+        stored = values(uri) if isinstance(uri, str) else None
+        if stored is not None:
+            left -= max(stored.length or 0, _SOUGHT if stored.stretch is None else _WALKED)
+            if left < 0:
+                raise NotAcceptable("This report is too long to be shown: take it whole.")
+            text, _ = decode(bytes(collected(stored)), charset, "UT")
+            found[report.TEXT] = {"vr": "UT", "Value": [text.rstrip(" \0")]}
+        if below := items(content, report.CONTENT):
+            found[report.CONTENT] = {"vr": "SQ", "Value": [filled(one, charset) for one in below]}
+        return found
+
+    return filled(members, "")
 
 
 def _encapsulated(members: dict[str, Any], values: Values) -> Stretch:

@@ -25,6 +25,7 @@ from vna.index.metadata import Sealed, Shown
 from vna.pixels.description import PixelDescription
 from vna.pixels.looks import Looks, looks
 from vna.retrieve import bulk, frames
+from vna.retrieve.documents import Values
 from vna.retrieve.kept import Lately
 from vna.retrieve.kinds import Kind, kind_of
 from vna.retrieve.legend import frame_ms, legend
@@ -152,18 +153,26 @@ class Knowledge:
             return b""
         return b"".join(bulk.value(self._store, located, place, self._limits).chunks)
 
-    def value(self, located: Located, uri: str) -> Payload | None:
-        """Give the value behind a relative BulkDataURI, however large; None when there is none.
+    def values(self, located: Located) -> Values:
+        """Make the function that gives the value behind a relative BulkDataURI, however large.
 
-        Raises `NotAcceptable` for a large one that cannot be walked, and would be held whole.
+        It gives None when there is none, and raises `NotAcceptable` for a large one that cannot be
+        walked, and would be held whole.
         """
-        place = bulk.place_of(located, uri.removeprefix("bulkdata/"))
-        if place is None:
-            return None
-        found = bulk.value(self._store, located, place, self._limits)
-        if found.stretch is None and (found.length or 0) > self._limits.metadata_bytes:
-            raise NotAcceptable("This is too large to be shown as it is stored: take it whole.")
-        return found
+        pixels = bulk.pixel_place(located)
+        listed = [*bulk.other_places(located), *([] if pixels is None else [pixels])]
+        places = {place.path: place for place in listed}
+
+        def value(uri: str) -> Payload | None:
+            place = places.get(uri.removeprefix("bulkdata/"))
+            if place is None:
+                return None
+            found = bulk.value(self._store, located, place, self._limits)
+            if found.stretch is None and (found.length or 0) > self._limits.metadata_bytes:
+                raise NotAcceptable("This is too large to be shown as it is stored: take it whole.")
+            return found
+
+        return value
 
 
 def _require_same(located: Located, blob_id: bytes) -> None:

@@ -222,9 +222,7 @@ class RenderEngine:
             raise NotAcceptable(_possible([located]))
         wish.require_profile(media)
         if kind in (Kind.REPORT, Kind.PDF, Kind.CDA):
-            return documents.document(
-                located, one.members, media, partial(self._stored.value, located)
-            )
+            return documents.document(located, one.members, media, self._stored.values(located))
         if kind is Kind.VIDEO:
             return self._stored.frame(located, one.table, 1)
         known = self._stored.apart(located, one.members, one.weight, one.table)
@@ -248,7 +246,7 @@ class RenderEngine:
         kind = kind_of(located)
         if kind in (Kind.REPORT, Kind.PDF, Kind.CDA):
             members = self._stored.read(located)[0]
-            values = partial(self._stored.value, located)
+            values = self._stored.values(located)
             return iter((documents.document(located, members, media, values),))
         if kind is Kind.STATE:
             return self._presented(principal, located, media, wish)

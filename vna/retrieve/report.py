@@ -14,11 +14,11 @@ from typing import Any
 from vna.dicom.uids import sop_class_name
 from vna.pixels.elements import item, items, text, values
 
-_CONTENT, _NAME, _MEANING = "0040A730", "0040A043", "00080104"
+CONTENT, _NAME, _MEANING = "0040A730", "0040A043", "00080104"
 _CODE, _MEASURED, _UNITS, _NUMBER = "0040A168", "0040A300", "004008EA", "0040A30A"
-_TYPE, _TEXT, _RELATION = "0040A040", "0040A160", "0040A010"
+_TYPE, TEXT, _RELATION = "0040A040", "0040A160", "0040A010"
 _PLAIN = {
-    "TEXT": _TEXT,
+    "TEXT": TEXT,
     "DATE": "0040A121",
     "TIME": "0040A122",
     "DATETIME": "0040A120",
@@ -61,7 +61,7 @@ def lines(members: Mapping[str, Any], depth: int = 0) -> Iterator[Line]:
     """Walk the content tree in order."""
     if depth > _DEEPEST:
         return
-    for content in items(members, _CONTENT):
+    for content in items(members, CONTENT):
         yield Line(depth, text(item(content, _NAME), _MEANING), _value(content))
         yield from lines(content, depth + 1)
 
@@ -137,7 +137,7 @@ def _facts(members: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _listed(members: Mapping[str, Any], depth: int) -> Iterator[str]:
-    contents = items(members, _CONTENT)
+    contents = items(members, CONTENT)
     if not contents or depth > _DEEPEST:
         return
     yield "<ul>\n"
