@@ -244,6 +244,30 @@ def test_a_report_says_whose_it_is_in_words() -> None:
     assert "<dd>Doe, Jane</dd>\n<dt>Birth date</dt><dd>1970-01-02</dd>" in reports.as_html(members)
 
 
+@pytest.mark.parametrize(
+    ("measured", "qualifier", "written"),
+    [
+        ("12.5", "", "Length: 12.5"),
+        ("", "Measurement failure", "Length: Measurement failure"),
+        ("99", "Value out of range", "Length: 99 (Value out of range)"),
+    ],
+)
+def test_c_18_1_a_measurement_says_what_qualifies_it(
+    measured: str, qualifier: str, written: str
+) -> None:
+    def coded(meaning: str) -> dict[str, Any]:
+        return {"vr": "SQ", "Value": [{"00080104": {"vr": "LO", "Value": [meaning]}}]}
+
+    content = {"0040A040": {"vr": "CS", "Value": ["NUM"]}, "0040A043": coded("Length")}
+    if measured:
+        value = {"0040A30A": {"vr": "DS", "Value": [measured]}}
+        content["0040A300"] = {"vr": "SQ", "Value": [value]}
+    if qualifier:
+        content["0040A301"] = coded(qualifier)
+    shown = reports.as_text({"0040A730": {"vr": "SQ", "Value": [content]}})
+    assert shown.splitlines()[-1] == written
+
+
 def test_a_report_that_nests_without_end_is_cut() -> None:
     item: dict[str, Any] = {"0040A040": {"vr": "CS", "Value": ["CONTAINER"]}}
     for _ in range(200):

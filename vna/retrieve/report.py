@@ -16,6 +16,7 @@ from vna.pixels.elements import item, items, text, values
 
 CONTENT, _NAME, _MEANING = "0040A730", "0040A043", "00080104"
 _CODE, _MEASURED, _UNITS, _NUMBER = "0040A168", "0040A300", "004008EA", "0040A30A"
+_QUALIFIER = "0040A301"
 _TYPE, TEXT, _RELATION = "0040A040", "0040A160", "0040A010"
 _PLAIN = {
     "TEXT": TEXT,
@@ -73,10 +74,7 @@ def _value(content: Mapping[str, Any]) -> str:
     if kind == "CODE":
         return text(item(content, _CODE), _MEANING)
     if kind == "NUM":
-        measured = item(content, _MEASURED)
-        units = item(measured, _UNITS)
-        unit = text(units, _MEANING) or text(units, "00080100")
-        return f"{text(measured, _NUMBER)} {unit}".strip()
+        return _measurement(content)
     if kind in ("IMAGE", "COMPOSITE", "WAVEFORM"):
         referenced = item(content, "00081199")
         uid = text(referenced, "00081155")
@@ -85,6 +83,16 @@ def _value(content: Mapping[str, Any]) -> str:
         numbers = " ".join(str(number) for number in values(content, "00700022")[:60])
         return f"{text(content, '00700023')} {numbers}"
     return ""
+
+
+def _measurement(content: Mapping[str, Any]) -> str:
+    """Write a measurement, and what qualifies it or says why it has no value (PS3.3 C.18.1)."""
+    measured = item(content, _MEASURED)
+    units = item(measured, _UNITS)
+    unit = text(units, _MEANING) or text(units, "00080100")
+    said = f"{text(measured, _NUMBER)} {unit}".strip()
+    qualifier = text(item(content, _QUALIFIER), _MEANING)
+    return f"{said} ({qualifier})" if said and qualifier else said or qualifier
 
 
 def told(members: Mapping[str, Any], tag: str) -> str:
