@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import copy
+import io
 import math
 import warnings
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import orjson
+import PIL.Image
 import pytest
 from numpy.typing import NDArray
 from pydicom import Dataset
@@ -28,8 +31,8 @@ from vna.pixels.description import FrameSource, PixelDescription
 from vna.pixels.faults import Fault
 from vna.pixels.grey import stored_window
 from vna.pixels.looks import Looks, looks
-from vna.pixels.render import shown
-from vna.pixels.rendering import Function, Rendering, Window
+from vna.pixels.render import rendered, shown
+from vna.pixels.rendering import Function, Profile, Rendering, Window
 
 Array = NDArray[Any]
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -422,6 +425,25 @@ def test_frames_have_the_windows_of_their_functional_groups() -> None:
     found = looks(members, lambda uri: b"")
     assert stored_window(orjson.loads(found.of_frame(1))) == Window(center=10, width=20)
     assert stored_window(orjson.loads(found.of_frame(2))) == Window(center=100, width=50)
+
+
+def test_c_8_12_5_a_slide_has_the_colours_of_its_optical_path() -> None:
+    profile = bytes(imagecodecs.cms_profile("adobergb"))
+    uri = "bulkdata/00480105.1.00282000"
+    path = {"00282000": {"vr": "OB", "BulkDataURI": uri}}
+    members = looks(
+        {"00480105": {"vr": "SQ", "Value": [path]}}, lambda asked: profile if asked == uri else b""
+    ).of_frame(1)
+    frame = made(np.full((4, 4, 3), (200, 20, 20), "u1"), photometric="RGB", samples=3)
+    own = png(rendered(frame, Rendering(media="image/png", profile=Profile.YES), members, 1))
+    converted = rendered(frame, Rendering(media="image/png", profile=Profile.SRGB), members, 1)
+    assert own.info["icc_profile"] == profile
+    assert own.getpixel((0, 0)) == (200, 20, 20)
+    assert png(converted).getpixel((0, 0)) != (200, 20, 20)
+
+
+def png(data: bytes) -> PIL.Image.Image:
+    return PIL.Image.open(io.BytesIO(data))
 
 
 def test_a_colour_nobody_can_show_is_a_fault() -> None:

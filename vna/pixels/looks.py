@@ -26,7 +26,8 @@ Fetch = Callable[[str], bytes]
 _MODALITY = ("00283000", "00281052", "00281053")
 _VOI = ("00283010", "00281050", "00281051", "00281056")
 _PADDING = tuple(f"002801{number}" for number in range(20, 26))
-_OTHER = ("00089205", "20500010", "20500020", "00282000")
+_PROFILE, _OPTICAL_PATHS = "00282000", "00480105"
+_OTHER = ("00089205", "20500010", "20500020", _PROFILE)
 _PALETTE = (
     *("00281101", "00281102", "00281103", "00281201", "00281202", "00281203"),
     *("00281221", "00281222", "00281223"),
@@ -69,10 +70,17 @@ class Looks:
 
 def looks(members: Members, fetch: Fetch) -> Looks:
     """Read what decides the looks of an instance; large values are fetched."""
-    common = {tag: members[tag] for tag in (*_KEPT, *_OVERLAYS) if tag in members}
+    common = _of_slide(members)
+    common |= {tag: members[tag] for tag in (*_KEPT, *_OVERLAYS) if tag in members}
     common |= _grouped(item(members, _SHARED))
     frames = tuple(_fetched(_grouped(group), fetch) for group in items(members, _PER_FRAME))
     return Looks(_fetched(common, fetch), frames if any(frames) else ())
+
+
+def _of_slide(members: Members) -> dict[str, Any]:
+    """Take the ICC Profile of a slide from its first optical path (PS3.3 C.8.12.5)."""
+    path = item(members, _OPTICAL_PATHS)
+    return {_PROFILE: path[_PROFILE]} if _PROFILE in path else {}
 
 
 def _grouped(group: Members) -> dict[str, Any]:
