@@ -79,6 +79,14 @@ def test_every_key_of_a_level_is_a_standard_attribute() -> None:
     assert ("00400275", "00400009") in attributes.SERIES_KEYS.web_required
 
 
+def test_a_35_reports_are_known_by_their_class() -> None:
+    root = "1.2.840.10008.5.1.4.1.1."
+    for number in ("88.11", "88.33", "88.59", "88.67", "78.6", "79.1"):
+        assert uids.is_report(root + number)
+    for number in ("2", "78.1", "80.1", "104.1", "8"):
+        assert not uids.is_report(root + number)
+
+
 def test_look_ups_go_both_ways() -> None:
     assert attributes.tag_of("PatientName") == "00100010"
     assert attributes.keyword_of("00100010") == "PatientName"

@@ -171,6 +171,16 @@ _NEWER_STORAGE = frozenset(
 )
 
 
+_REPORTS = "1.2.840.10008.5.1.4.1.1.88."
+# of eyes: Spectacle Prescription, Macular Grid Thickness and Volume
+_MORE_REPORTS = frozenset(f"1.2.840.10008.5.1.4.1.1.{number}" for number in ("78.6", "79.1"))
+
+
+def is_report(sop_class: str) -> bool:
+    """Whether the instances of a SOP Class are Structured Reports (PS3.3 A.35)."""
+    return sop_class.startswith(_REPORTS) or sop_class in _MORE_REPORTS
+
+
 @lru_cache(4096)
 def is_storage(sop_class: str) -> bool:
     """Whether a UID is a Storage SOP Class of the standard (PS3.4 B.5 and its retired ones)."""

@@ -25,6 +25,7 @@ from vna.db import statements
 from vna.db.pool import Connection, Database
 from vna.dicom.refs import InstanceRef, uid
 from vna.dicom.text import fold_name
+from vna.dicom.uids import is_report
 from vna.errors import CommitUnknown, NotFound, Unavailable, VNAError
 from vna.index.deleted import known_to, mark_applied
 from vna.index.terms import text, values
@@ -40,10 +41,7 @@ GUESTS = "exchange/"
 """What the names of guests begin with who send to guests."""
 
 _SQL = statements.load("imports")
-_REPORTS = (
-    "1.2.840.10008.5.1.4.1.1.88.",  # structured reports (PS3.4 B.5)
-    "1.2.840.10008.5.1.4.1.1.104.",  # encapsulated PDF, CDA, ...
-)
+_DOCUMENTS = "1.2.840.10008.5.1.4.1.1.104."  # encapsulated PDF, CDA, ... (PS3.4 B.5)
 _MOST_TEXT = 200
 _STUDIES = 5000  # of one journal entry
 _OPEN = ("receiving", "needs_identity", "confirmed")
@@ -319,6 +317,6 @@ def _line(attributes: Mapping[str, Any], tag: str) -> str:
 
 
 def _kind(sop_class: str, has_pixels: bool) -> str:
-    if sop_class.startswith(_REPORTS):
+    if is_report(sop_class) or sop_class.startswith(_DOCUMENTS):
         return "report"
     return "image" if has_pixels else "object"

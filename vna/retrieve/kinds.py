@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 
-from vna.dicom.uids import syntax
+from vna.dicom.uids import is_report, syntax
 from vna.index.locate import Located
 from vna.pixels.registry import decodable
 from vna.pixels.rendering import MEDIA
@@ -12,10 +12,6 @@ from vna.pixels.rendering import MEDIA
 _ROOT = "1.2.840.10008.5.1.4.1.1."
 GREY_STATE, COLOUR_STATE = _ROOT + "11.1", _ROOT + "11.2"
 _PDF, _CDA = _ROOT + "104.1", _ROOT + "104.2"
-_REPORTS = _ROOT + "88."
-# Spectacle Prescription, Macular Grid Thickness and Volume: of an eye, and Structured Reports as
-# the others are (PS3.3 A.35.9, A.35.11)
-_REPORTS_OF_EYES = frozenset((_ROOT + "78.6", _ROOT + "79.1"))
 
 
 class Kind(enum.Enum):
@@ -41,7 +37,7 @@ def kind_of(located: Located) -> Kind:
         if syntax(located.transfer_syntax).is_video:
             return Kind.VIDEO
         return Kind.IMAGE if decodable(located.transfer_syntax) else Kind.NONE
-    if located.sop_class.startswith(_REPORTS) or located.sop_class in _REPORTS_OF_EYES:
+    if is_report(located.sop_class):
         return Kind.REPORT
     by_class = {_PDF: Kind.PDF, _CDA: Kind.CDA, GREY_STATE: Kind.STATE, COLOUR_STATE: Kind.STATE}
     return by_class.get(located.sop_class, Kind.NONE)
