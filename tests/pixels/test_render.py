@@ -30,7 +30,7 @@ from vna.pixels.decoders import decoded
 from vna.pixels.description import FrameSource, PixelDescription
 from vna.pixels.faults import Fault
 from vna.pixels.grey import stored_window
-from vna.pixels.looks import Looks, looks
+from vna.pixels.looks import Looks, looks, state_of
 from vna.pixels.render import rendered, shown
 from vna.pixels.rendering import Function, Profile, Rendering, Window
 
@@ -444,6 +444,19 @@ def test_c_8_12_5_a_slide_has_the_colours_of_its_optical_path() -> None:
 
 def png(data: bytes) -> PIL.Image.Image:
     return PIL.Image.open(io.BytesIO(data))
+
+
+def test_a_long_annotation_is_read_in_the_character_set_of_its_state() -> None:
+    """PS3.3 C.10.5: 1024 characters of Unformatted Text Value can be more bytes."""
+    text = "Ж" * 1000
+    line = {"00700006": {"vr": "ST", "BulkDataURI": "bulkdata/1"}}
+    annotation = {"00700008": {"vr": "SQ", "Value": [line]}}
+    members = {
+        "00080005": {"vr": "CS", "Value": ["ISO_IR 192"]},
+        "00700001": {"vr": "SQ", "Value": [annotation]},
+    }
+    found = state_of(members, lambda _: text.encode())
+    assert found["00700001"]["Value"][0]["00700008"]["Value"][0]["00700006"]["Value"] == [text]
 
 
 def test_a_colour_nobody_can_show_is_a_fault() -> None:

@@ -13,6 +13,8 @@ from typing import Any
 
 import orjson
 
+from vna.dicom.text import decode
+from vna.dicom.unknown import charset_of
 from vna.pixels.elements import Members, integer, item, items, text, values
 
 OVERLAY_GROUPS = tuple(f"60{number:02X}" for number in range(0, 0x20, 2))
@@ -91,21 +93,28 @@ def _grouped(group: Members) -> dict[str, Any]:
     return found
 
 
-def _fetched(members: Members, fetch: Fetch) -> dict[str, Any]:
-    """Put large values where their URIs stand, in items, too."""
+def _fetched(members: Members, fetch: Fetch, charset: str = "") -> dict[str, Any]:
+    """Put large values where their URIs stand, in items, too; text is read in `charset`."""
     found: dict[str, Any] = {}
     for tag, element in members.items():
         if not isinstance(element, dict):
             continue
         if "BulkDataURI" in element:
             data = fetch(str(element["BulkDataURI"]))
-            inline = base64.b64encode(data).decode("ascii")
-            found[tag] = {"vr": element.get("vr", "UN"), "InlineBinary": inline}
+            found[tag] = _inside(str(element.get("vr", "UN")), data, charset)
         elif element.get("vr") == "SQ":
-            found[tag] = element | {"Value": [_fetched(one, fetch) for one in items(members, tag)]}
+            inner = [_fetched(one, fetch, charset) for one in items(members, tag)]
+            found[tag] = element | {"Value": inner}
         else:
             found[tag] = element
     return found
+
+
+def _inside(vr: str, data: bytes, charset: str) -> dict[str, Any]:
+    """Write a value as it stands in DICOM JSON where it is small."""
+    if vr in ("LT", "ST", "UT"):
+        return {"vr": vr, "Value": [decode(data, charset, vr)[0].rstrip(" \0")]}
+    return {"vr": vr, "InlineBinary": base64.b64encode(data).decode("ascii")}
 
 
 def state_of(members: Members, fetch: Fetch) -> dict[str, Any]:
@@ -113,7 +122,8 @@ def state_of(members: Members, fetch: Fetch) -> dict[str, Any]:
     kept = (*_MODALITY, *_OTHER[1:], *_SHUTTER, *_STATE, *_OVERLAYS)
     kept += tuple(group + _LAYER for group in OVERLAY_GROUPS)
     kept += (_AREAS, _ANNOTATIONS, _STATE_VOI)
-    return _fetched({tag: members[tag] for tag in kept if tag in members}, fetch)
+    found = {tag: members[tag] for tag in kept if tag in members}
+    return _fetched(found, fetch, charset_of(members))
 
 
 def for_image(state: Members, sop_instance: str, number: int) -> dict[str, Any]:
