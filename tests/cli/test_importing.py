@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import shutil
 import signal
 import subprocess
 import zipfile
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom.data import get_testdata_file
 
 from tests.cli.conftest import Vna
 from tests.cli.serving import WAIT_S, command
@@ -63,6 +65,41 @@ def test_damaged_archives_are_refused_and_what_is_beside_them_is_taken(
         f"refused  {tmp_path}/{name}" for name in "abc"
     ]
     assert all("It cannot be read: " in line for line in lines)
+
+
+@pytest.mark.usefixtures("held")
+def test_a_disc_is_taken_in_whatever_lies_beside_its_objects(
+    vna: Vna, archive: Path, tmp_path: Path
+) -> None:
+    disc = tmp_path / "disc"
+    (disc / "DICOM").mkdir(parents=True)
+    (disc / "DICOM" / "IM1").write_bytes(ct(1, 1, 1).part10())
+    shutil.copy(get_testdata_file("DICOMDIR"), disc / "DICOMDIR")  # type: ignore[arg-type]  # there
+    (disc / "README.TXT").write_text("Start VIEWER.EXE to look at your pictures.")
+    (disc / "VIEWER.EXE").write_bytes(b"MZ" + bytes(range(256)) * 8)
+    done = vna("import", disc, "--data", archive)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (
+        "1 stored, 0 known already, 0 refused\n3 files are no DICOM objects and were passed over\n"
+    )
+
+    (disc / "DICOM" / "IM2").write_bytes(ct(1, 1, 2).part10()[:-20])
+    (disc / "DICOM" / "IM3").write_bytes(bytes(4096))
+    cut = vna("import", disc, "--data", archive)
+    assert cut.returncode == 1
+    assert "0 stored, 1 known already, 2 refused\n" in cut.stdout
+
+
+@pytest.mark.usefixtures("held")
+def test_what_is_named_by_itself_is_refused_and_a_folder_of_nothing_is_told(
+    vna: Vna, archive: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "letter.txt").write_text("Dear colleague")
+    named = vna("import", tmp_path / "letter.txt", "--data", archive)
+    assert (named.returncode, named.stderr.count("refused  ")) == (1, 1)
+    found = vna("import", tmp_path, "--data", archive)
+    assert (found.returncode, found.stderr) == (1, "")
+    assert "1 files are no DICOM objects" in found.stdout
 
 
 @pytest.mark.usefixtures("held")

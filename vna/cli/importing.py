@@ -14,7 +14,7 @@ from vna.cli.progress import Bar, bar
 from vna.cli.shell import shell
 from vna.config import Settings
 from vna.ingest.engine import IngestEngine
-from vna.ingest.files import Member, members, take
+from vna.ingest.files import Beside, Member, members, take
 from vna.ingest.outcome import AlreadyStored, Outcome, Refused, Stored
 
 _THREADS = 4
@@ -23,11 +23,16 @@ _AHEAD = 64
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
+    parser.description = (
+        "Stores what is DICOM below the paths; what lies beside it in a folder or ZIP (a disc's "
+        "viewer, its DICOMDIR) is counted and passed over. Exit code 1 when an object, or a file "
+        "named by itself, was refused, or when there was none."
+    )
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="file, folder or ZIP")
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
-    """Import; 0 when everything was taken, 1 when something was refused."""
+    """Import; 0 when every object was taken, 1 when one was refused or there was none."""
     counts: Counter[str] = Counter()
     with at_work(settings, "import") as archive, bar("import", None) as shown:
         who = shell("import")
@@ -35,7 +40,10 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     print(
         f"{counts['stored']} stored, {counts['known']} known already, {counts['refused']} refused"
     )
-    return 1 if counts["refused"] else 0
+    if counts["beside"]:
+        print(f"{counts['beside']} files are no DICOM objects and were passed over")
+    is_nothing = counts["beside"] and not (counts["stored"] or counts["known"])
+    return 1 if counts["refused"] or is_nothing else 0
 
 
 def _import_all(
@@ -43,7 +51,7 @@ def _import_all(
 ) -> None:
     found = members(paths)
     with ThreadPoolExecutor(_THREADS) as pool:
-        waiting: list[tuple[Member, Future[Outcome]]] = []
+        waiting: list[tuple[Member, Future[Outcome | Beside]]] = []
         while True:
             ahead = islice(found, max(_AHEAD - len(waiting), 1))
             waiting += [(m, pool.submit(take, engine, who, m)) for m in ahead]
@@ -53,9 +61,11 @@ def _import_all(
             _count(member, future.result(), counts, shown)
 
 
-def _count(member: Member, outcome: Outcome, counts: Counter[str], shown: Bar) -> None:
+def _count(member: Member, outcome: Outcome | Beside, counts: Counter[str], shown: Bar) -> None:
     shown.step()
-    if isinstance(outcome, Refused):
+    if isinstance(outcome, Beside):
+        counts["beside"] += 1
+    elif isinstance(outcome, Refused):
         counts["refused"] += 1
         shown.say(f"refused  {member.name}: {outcome.message}")
     elif isinstance(outcome, AlreadyStored):

@@ -18,7 +18,7 @@ from vna.errors import MalformedInstance, TooLarge
 _PREFIX = b"DICM"
 _PREAMBLE = 128
 _STEP = 1 << 10  # of most files the whole head
-_NO_DICOM = "The bytes are neither a DICOM file nor a bare data set."
+NO_DICOM = "The bytes are neither a DICOM file nor a bare data set."
 # A bare data set does not begin with a long value
 _MOST_FIRST_LENGTH = 1 << 16
 
@@ -188,18 +188,18 @@ def _bare(head: bytes) -> FileMeta:
 def _guess(first: bytes) -> str:
     """Tell the Transfer Syntax of an uncompressed data set from its first element's header."""
     if len(first) < 8:
-        raise MalformedInstance(_NO_DICOM)
+        raise MalformedInstance(NO_DICOM)
     found = el.sniff(first, el.EXPLICIT_LITTLE)
     group, element = found.tag.unpack_from(first)
     if not 0x0002 < group <= el.LOW_GROUP:
-        raise MalformedInstance(_NO_DICOM)
+        raise MalformedInstance(NO_DICOM)
     if found.explicit:
         if first[4:6].decode("latin_1") not in el.KNOWN_VRS:
-            raise MalformedInstance(_NO_DICOM)
+            raise MalformedInstance(NO_DICOM)
         return uids.EXPLICIT_LITTLE if found.little else uids.EXPLICIT_BIG
     known = element == 0 or el.dictionary_vr(group << 16 | element) != "UN"
     if not known or found.long.unpack_from(first, 4)[0] >= _MOST_FIRST_LENGTH:
-        raise MalformedInstance(_NO_DICOM)
+        raise MalformedInstance(NO_DICOM)
     if not found.little:
         raise MalformedInstance("Implicit VR Big Endian must be named in the file's head.")
     return uids.IMPLICIT_LITTLE

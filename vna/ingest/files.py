@@ -1,4 +1,4 @@
-"""Objects from files, folders and ZIP archives: content decides, names are ignored."""
+"""Objects from files, folders and ZIP archives: content decides, whatever they are called."""
 
 from __future__ import annotations
 
@@ -10,20 +10,23 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from vna.access.principal import Principal
+from vna.dicom.part10 import NO_DICOM
 from vna.errors import TooLarge
 from vna.ingest.engine import IngestEngine
 from vna.ingest.outcome import Cause, Outcome, Refused, Source
 
-_CHUNK = 1 << 20
+_CHUNK, _HEAD = 1 << 20, 1024
+_DIRECTORY = b"1.2.840.10008.1.3.10"  # Media Storage Directory: the class of a DICOMDIR
 _ENTRIES = 100_000
 _RATIO = 200
 _PREAMBLE = 128
+_CLAIMS = (".dcm", ".dicom", ".ima")
 _ARCHIVES = (b"PK", b"MZ")  # the second: an archive that unpacks itself
 # what the readers of ZIP raise beside OSError on bytes that are none, or by a way they do not know
 _DAMAGED = (EOFError, RuntimeError, ValueError, struct.error, zlib.error, lzma.LZMAError)
@@ -38,12 +41,21 @@ class Stream(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One thing to import: a name to show to the person who asked, its size, and how to open it."""
+    """One thing to import: a name to show to the person who asked, its size, and how to open it.
+
+    `is_named`: it was asked for by itself, and did not just lie there.
+    """
 
     name: str
     size: int
     open: Callable[[], AbstractContextManager[Stream]]
     problem: str | None = None
+    is_named: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What lies beside objects and is none: a disc's viewer and its texts, its DICOMDIR."""
 
 
 def members(paths: list[Path]) -> Iterator[Member]:
@@ -55,24 +67,39 @@ def members(paths: list[Path]) -> Iterator[Member]:
         if os.path.isdir(path) and not os.path.islink(path):
             yield from _below(path)
         else:
-            yield from _of_file(path)
+            yield from (replace(one, is_named="!" not in one.name) for one in _of_file(path))
 
 
-def take(engine: IngestEngine, principal: Principal, member: Member) -> Outcome:
+def take(engine: IngestEngine, principal: Principal, member: Member) -> Outcome | Beside:
     """Import one member."""
     if member.problem is not None:
         return Refused(cause=Cause.CANNOT_UNDERSTAND, message=member.problem)
     receiving = engine.receive(principal, Source(proto="import"))
+    head = b""
     try:
         with member.open() as stream:
             while chunk := stream.read(_CHUNK):
+                head = head or chunk[:_HEAD]
                 receiving.feed(chunk)
                 if receiving.refused is not None:
                     break
     except (OSError, zipfile.BadZipFile, TooLarge) as exc:
         receiving.abort()
         return Refused(cause=Cause.CANNOT_UNDERSTAND, message=f"It cannot be read: {exc}.")
-    return receiving.finish()
+    outcome = receiving.finish()
+    if isinstance(outcome, Refused) and _is_beside(member, head, outcome):
+        return Beside()
+    return outcome
+
+
+def _is_beside(member: Member, head: bytes, outcome: Refused) -> bool:
+    """Whether something refused is no object at all, and nobody said that it is one.
+
+    Zeros may be an object the disc lost.
+    """
+    if member.is_named or member.name.lower().endswith(_CLAIMS):
+        return False
+    return _DIRECTORY in head or (outcome.message == NO_DICOM and bool(head.strip(b"\0")))
 
 
 def _below(folder: Path) -> Iterator[Member]:
