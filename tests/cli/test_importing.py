@@ -80,7 +80,7 @@ def test_a_disc_is_taken_in_whatever_lies_beside_its_objects(
     done = vna("import", disc, "--data", archive)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
-        "1 stored, 0 known already, 0 refused\n3 files are no DICOM objects and were passed over\n"
+        "1 stored, 0 known already, 0 refused\n3 files are no DICOM objects: passed over\n"
     )
 
     (disc / "DICOM" / "IM2").write_bytes(ct(1, 1, 2).part10()[:-20])
@@ -99,7 +99,7 @@ def test_what_is_named_by_itself_is_refused_and_a_folder_of_nothing_is_told(
     assert (named.returncode, named.stderr.count("refused  ")) == (1, 1)
     found = vna("import", tmp_path, "--data", archive)
     assert (found.returncode, found.stderr) == (1, "")
-    assert "1 files are no DICOM objects" in found.stdout
+    assert "1 file is no DICOM object: passed over" in found.stdout
 
 
 @pytest.mark.usefixtures("held")

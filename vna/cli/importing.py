@@ -40,8 +40,9 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     print(
         f"{counts['stored']} stored, {counts['known']} known already, {counts['refused']} refused"
     )
-    if counts["beside"]:
-        print(f"{counts['beside']} files are no DICOM objects and were passed over")
+    if beside := counts["beside"]:
+        said = "file is no DICOM object" if beside == 1 else "files are no DICOM objects"
+        print(f"{beside} {said}: passed over")
     is_nothing = counts["beside"] and not (counts["stored"] or counts["known"])
     return 1 if counts["refused"] or is_nothing else 0
 

@@ -93,7 +93,11 @@ class CommitmentEngine:
                 yield Committed(claim) if reason is None else FailedRef(claim, reason)
 
     def bytes_of(self, principal: Principal, claims: Sequence[Claim]) -> int:
-        """Add up what would have to be read: how long an answer takes tells of nothing else."""
+        """Add up what would have to be read: how long an answer takes tells of nothing else.
+
+        Raises `NotPermitted`.
+        """
+        require(principal, Action.COMMIT)
         total = 0
         for start in range(0, len(claims), _AT_ONCE):
             some = claims[start : start + _AT_ONCE]
