@@ -51,13 +51,14 @@ def _event(record: logging.LogRecord) -> str:
 
 
 def place_of(exc: BaseException | None) -> str:
-    """Tell where an error arose and what it arose from: lines of code and types of errors.
+    """Tell where an error arose and what it arose from: lines of code, types, the system's numbers.
 
     Never its text: that of an error nobody foresaw may hold a patient's name.
     """
     told: list[str] = []
     while exc is not None and len(told) < _MOST_CAUSES:
-        told.append("".join(traceback.format_tb(exc.__traceback__)) + type(exc).__name__)
+        number = f" {exc.errno}" if isinstance(exc, OSError) and exc.errno else ""
+        told.append("".join(traceback.format_tb(exc.__traceback__)) + type(exc).__name__ + number)
         exc = exc.__cause__ or (None if exc.__suppress_context__ else exc.__context__)
     return "\n".join(told)
 

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ import pytest
 
 import vna
 from tests import prepared
+from tests.dimse import wire
 from tests.factories import ct
 from tests.flows.serving import READY_S, Serving, free_port, select_nothing
 from vna.access.principal import developer
@@ -195,4 +197,21 @@ def test_guests_have_a_process_that_never_had_a_key(serving: tuple[Serving, int]
         child(server, "upkeep").kill()
         until(lambda: send("/s/not-me", "/s/home"), 200, 401)  # 401: done, but told too late
         assert gray.get(f"{site}/s/home").status_code == 401
+    assert server.stop() == 0, server.log()
+
+
+def test_it_stops_in_order_while_an_object_is_on_its_way(serving: tuple[Serving, int]) -> None:
+    """Its children leave one after the other, and guests' sockets are closed before the first."""
+    server, _ = serving
+    state = server.data / "run" / "serve.json"
+    assert server.process is not None
+    with socket.create_connection(("127.0.0.1", server.dicom), timeout=READY_S) as sender:
+        sender.sendall(wire.associate())
+        assert wire.answer(sender)[0] == 2  # A-ASSOCIATE-AC
+        sender.sendall(wire.pdu(4, wire.pdv(1, 1, b"\0\0")))  # a message begins
+        server.process.terminate()
+        deadline = time.monotonic() + READY_S
+        while "upkeep" in state.read_text():
+            assert time.monotonic() < deadline
+            select_nothing(0.05)
     assert server.stop() == 0, server.log()

@@ -50,6 +50,12 @@ def test_of_an_error_the_place_and_the_types_are_logged() -> None:
         assert told in found["trace"]
 
 
+def test_of_an_error_of_the_system_its_number_is_logged() -> None:
+    told = place_of(OSError(28, "No space left on device", CANARY))
+    assert told.endswith("OSError 28")
+    assert CANARY not in told
+
+
 def test_what_goes_round_in_circles_ends() -> None:
     one, other = ValueError(CANARY), KeyError(CANARY)
     one.__cause__, other.__cause__ = other, one

@@ -79,6 +79,7 @@ class _Loop:
         self._desks = [desk_talk.pair() for _ in for_guests]
         self._web, self._dimse = sockets.name_of(http), sockets.name_of(dicom.plain[0])
         self._secured = [sockets.name_of(sock) for sock in dicom.secured]
+        self._guests_at = sockets.name_of(for_guests[0]) if for_guests else ""  # they close first
         first, *others = dicom.plain
         self._acceptor = Acceptor(settings, first, plain=others, secured=dicom.secured)
         self._spread = Spread(http, watch=self._acceptor.watch, unwatch=self._acceptor.unwatch)
@@ -186,7 +187,6 @@ class _Loop:
         if self._told.get("children") == children:
             return
         is_first = not self._told
-        guests_at = sockets.name_of(self._guests[0]) if self._guests else ""
         self._told = {
             "pid": os.getpid(),
             "since": self._begun.isoformat(timespec="seconds"),
@@ -195,7 +195,7 @@ class _Loop:
             "http": self._web,
             "dicom": self._dimse,
             "dicom_tls": self._secured,
-            "guests": guests_at,
+            "guests": self._guests_at,
             "ae_title": self._settings.dicom.ae_title,
             "children": children,
         }
@@ -215,7 +215,7 @@ class _Loop:
                 f"serving {self._settings.data}: DICOMweb {self._scheme}://{self._web}/dicom-web, "
                 f"DICOM {self._settings.dicom.ae_title} at {self._dimse}"
                 f"{''.join(f', {name} (TLS)' for name in self._secured)}"
-                f"{f', guests {self._scheme}://{guests_at}/s' if guests_at else ''}"
+                f"{f', guests {self._scheme}://{self._guests_at}/s' if self._guests_at else ''}"
                 "; Ctrl-C stops it",
                 file=sys.stderr,
             )
