@@ -121,10 +121,13 @@ def test_from_two_addresses_to_the_same_bytes_and_nothing_is_left(
     page = context.new_page()
     singles, images = items(tmp_path)
     proven(page, server, post)
+    page.locator("#sending").wait_for()  # its script listens by then
     page.locator("#folder").set_input_files(tmp_path / "disc")
     expect(page.locator("#how")).to_have_text("All sent. Files sent: 3")
+    page.locator("#sending").wait_for()  # its script listens by then
     page.locator("#several").set_input_files(singles[:4])
     expect(page.locator("#how")).to_have_text("All sent. Files sent: 7")
+    page.locator("#sending").wait_for()  # its script listens by then
     page.locator("#several").set_input_files(singles[4])
     expect(page.locator("#failed")).to_contain_text("at most 5 files, folders or ZIPs")
     page.get_by_text("1 examination, 8 images and reports, 1 document").wait_for()
@@ -161,6 +164,7 @@ def test_from_two_addresses_to_the_same_bytes_and_nothing_is_left(
     # another one, of whose passcode nobody is sure: the tenth wrong one locks it for good
     other = context.new_page()
     proven(other, server, post)
+    other.locator("#sending").wait_for()  # its script listens by then
     other.locator("#several").set_input_files(singles[2])
     expect(other.locator("#how")).to_have_text("All sent. Files sent: 1")
     right, locked = handed_over(other, post)
@@ -279,6 +283,7 @@ def test_who_speaks_german_is_sent_something_that_is_not_for_them(
         "go": "Weiter",
     }
     begun(page, site, words=words)
+    page.locator("#sending").wait_for()  # its script listens by then
     page.locator("#several").set_input_files(singles[2])
     expect(page.locator("#how")).to_have_text("Alles gesendet. Dateien gesendet: 1")
     glanced(page, "exchange-files-german")

@@ -74,6 +74,7 @@ def test_a_disc_is_sent_cut_off_sent_on_and_filed(
     page.evaluate(
         "() => { window.setTimeout = (work) => queueMicrotask(work); }"
     )  # no waiting between tries
+    page.locator("#sending").wait_for()  # its script listens by then
     page.locator("#folder").set_input_files(folder)
     expect(page.locator("#failed li")).to_have_count(6)
     expect(page.locator("#failed")).to_contain_text("choose the folder again to go on")
@@ -84,6 +85,7 @@ def test_a_disc_is_sent_cut_off_sent_on_and_filed(
     page = browser.new_page()
     page.goto(here)
     with page.expect_request("**/file/*"):
+        page.locator("#sending").wait_for()  # its script listens by then
         page.locator("#folder").set_input_files(folder)
     expect(page.locator("#how")).to_have_text("All sent. Files sent: 6")
     page.reload()
@@ -114,6 +116,7 @@ def test_two_patients_on_one_image_stop_it(site: Site, browser: Browser, tmp_pat
     image.write_bytes(iso_of(files))
     page = browser.new_page()
     begun(page, site, "a disc of two")
+    page.locator("#sending").wait_for()  # its script listens by then
     page.locator("#several").set_input_files(image)
     expect(page.locator("#how")).to_have_text("All sent. Files sent: 1")
     page.get_by_role("button", name="That is all: go on").click()
@@ -176,6 +179,7 @@ def test_images_are_asked_for_and_sent_on_a_phone(
     page.get_by_label("Kennwort").fill(passcode)
     page.get_by_role("button", name="Weiter").click()
     page.get_by_text("CT of the chest, last winter").wait_for()
+    page.locator("#sending").wait_for()  # its script listens by then
     page.locator("#folder").set_input_files(disc(tmp_path / "disc", study=41, count=3))
     expect(page.locator("#how")).to_have_text("Alles gesendet. Dateien gesendet: 7")
     looked_at(page, "upload")

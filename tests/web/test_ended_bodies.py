@@ -286,11 +286,12 @@ def test_who_waits_for_changes_is_told_nothing_once_their_token_is_revoked(site:
 
     waiting = threading.Thread(target=follow)
     waiting.start()
-    time.sleep(WITHIN_S / 2)  # it waits by now
+    with site.archive.database.reading() as conn:
+        conn.execute("SELECT pg_sleep(%s)", [WITHIN_S / 2])  # it waits by now
     token = next(one for one in people.tokens.all(SHELL) if one.login == "follower")
     people.tokens.revoke(SHELL, token.token_id)
     waiting.join(2 * WITHIN_S)
     is_over = not waiting.is_alive()
-    site.archive.take(ct(7, patient_id="B2").part10())
+    site.archive.take(ct(47, patient_id="B2").part10())
     waiting.join()
     assert (is_over, answers) == (True, [401])
