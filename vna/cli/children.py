@@ -21,6 +21,7 @@ from vna.app import opened, tls_files
 from vna.archive import Archive
 from vna.cli.guest_desk import GuestDesk
 from vna.cli.memory import keep_freed_memory, settle
+from vna.cli.told import when_told
 from vna.config import Settings
 from vna.db.pool import Database
 from vna.dimse import roster
@@ -94,7 +95,7 @@ def speak_dicom(place: Place, handle: int) -> None:
         )
 
         def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 -- a signal handler's
-            worker.stop(GRACE_S)
+            worker.stop(GRACE_S)  # it takes no lock, and ends the waiting of this thread
 
         signal.signal(signal.SIGTERM, stop)
         worker.serve()
@@ -112,11 +113,11 @@ def do_jobs(place: Place) -> None:
         clerk = JobWorker(archive.database, urgent, policy, node=f"{node} urgent")
         worker = JobWorker(archive.database, others, policy, node=node)
 
-        def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 -- a signal handler's
+        def stop() -> None:
             clerk.stop()
             worker.stop()
 
-        signal.signal(signal.SIGTERM, stop)
+        when_told(stop)
         beside = threading.Thread(target=clerk.run, name="urgent")
         beside.start()
         try:
@@ -278,11 +279,7 @@ def _filling(search_index: SearchIndex, stop: threading.Event) -> Iterator[None]
 def _until_told() -> threading.Event:
     """Make an event that SIGTERM sets."""
     stop = threading.Event()
-
-    def end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 -- a signal handler's
-        stop.set()
-
-    signal.signal(signal.SIGTERM, end)
+    when_told(stop.set)
     return stop
 
 

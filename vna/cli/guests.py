@@ -26,6 +26,7 @@ from vna.blobs.handed import HandedBackend
 from vna.cli.desk_talk import Asking, packed, unpacked
 from vna.cli.memory import keep_freed_memory, settle
 from vna.cli.supervisor import end_with, name_process
+from vna.cli.told import when_told
 from vna.config import Settings
 from vna.crypto.lent import Lent
 from vna.db import account
@@ -83,7 +84,7 @@ def main(arguments: list[str]) -> int:
     listening, desk, lifeline = map(int, arguments)
     stop = threading.Event()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    when_told(stop.set)
     name_process("guests")
     threading.Thread(target=end_with, args=(lifeline,), daemon=True).start()
     keep_freed_memory()
