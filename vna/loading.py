@@ -62,11 +62,32 @@ _MOST: dict[tuple[str, ...], int] = {
     ("sharing", "night_to"): 23,
     ("mail", "port"): 65535,
 }
-# Addresses others are sent to, or come from: one that is not whole would be found out by them.
-_FORMS: dict[tuple[str, ...], tuple[re.Pattern[str], str]] = {
-    ("sharing", "url"): (
-        re.compile(r"(?:https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?/?)?"),
-        "an address without a path, as https://images.example.org",
+_Form = tuple[re.Pattern[str], str]
+
+
+def _listed(one: str, said: str) -> _Form:
+    """Several of a form by commas, or none; a comma at the end does no harm."""
+    return re.compile(rf"\s*(?:(?:{one})\s*(?:,\s*|$))*"), f"{said}, by commas"
+
+
+_HOST = r"\w(?:[\w.-]*\w)?"
+_ORIGIN: _Form = (
+    re.compile(r"(?:https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?/?)?"),
+    "an address without a path, as https://images.example.org",
+)
+# What others are told, sent to or come from: one that is not whole would be found out by them.
+_FORMS: dict[tuple[str, ...], _Form] = {
+    ("site", "issuer"): (
+        re.compile(r"[^\s\\\x00-\x1f\x7f](?:[^\\\x00-\x1f\x7f]{0,62}[^\s\\\x00-\x1f\x7f])?"),
+        "a name of 1 to 64 characters without a backslash (VR LO)",
+    ),
+    ("sharing", "url"): _ORIGIN,
+    ("sms", "callback"): _ORIGIN,
+    ("sms", "countries"): _listed(r"[A-Za-z]{2}", "codes of two letters, as DE"),
+    ("guests", "domains"): _listed(_HOST, "domains without an @, as example.org"),
+    ("outbound", "allow"): _listed(
+        rf"{_HOST}|[0-9A-Fa-f:.]+(?:/[0-9]{{1,3}})?",
+        "hosts and networks, as pacs.example or 10.0.0.0/8",
     ),
     ("http", "cors_origins"): (
         re.compile(r"\s*(?:(?:\*|https?://[^\s,/]+)\s*(?:,\s*|$))*"),
