@@ -20,6 +20,8 @@ from vna import app
 from vna.cli.usable import require_usable
 from vna.config import Settings
 from vna.crypto import certificates
+from vna.db import runlock
+from vna.db.place import make_data
 from vna.errors import ConfigError, Unavailable
 from vna.ingest import recover
 from vna.operate.corrections import CorrectionEngine
@@ -210,6 +212,23 @@ def test_an_index_that_was_not_emptied_is_served(
             patch.setattr(CorrectionEngine, "lay", _cut_off)
             assert vna("reindex", "--data", archive).returncode != 0
         require_usable(settings, index)
+
+
+def test_an_archive_nobody_can_sign_in_to_says_so_on_loopback(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As `vna serve` makes it where `vna init` was not run before."""
+    settings = dataclasses.replace(Settings(), data=data)
+    make_data(data)
+    app.found(settings)
+    with runlock.held(data, "serve", exclusive=True), app.index_of(settings) as index:
+        app.found_index(settings, index)
+        require_usable(settings, index)
+        told = capsys.readouterr().err
+        assert "there is no administrator yet: `vna init`" in told
+        beyond = dataclasses.replace(settings.http, listen="0.0.0.0:8443")
+        with pytest.raises(ConfigError, match="no administrator yet"):
+            require_usable(dataclasses.replace(settings, http=beyond), index)
 
 
 def _cut_off(*_: object) -> NoReturn:

@@ -25,7 +25,7 @@ def require_loopback(settings: Settings) -> None:
     """Refuse addresses where others could read along or call themselves what they like.
 
     DICOM over TLS may be anywhere, plain DICOM where `dicom.plain_anywhere` says so, HTTP where
-    people sign in (`require_people`), and nothing under `--dev`. Raises `ConfigError`.
+    people sign in (`usable.require_usable`), and nothing under `--dev`. Raises `ConfigError`.
     """
     dicom, dev = settings.dicom, settings.dev
     held = [("http.listen", settings.http.listen)] if dev else []
