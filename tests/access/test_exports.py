@@ -58,6 +58,7 @@ KINDS = [
     "token.revoked",
     "archive.backed-up",
     "archive.restored",
+    "archive.rekeyed",
     "access.refused",
     "glass.broken",
     "glass.ended",

@@ -123,12 +123,13 @@ def taken(
 
         database = app.connected(settings, index.dsn)
         try:
+            backend = connect(app.blobs_at(settings))
             order = Order(
                 archive_id=app.store_of(settings),
                 schema="vna",
                 copy_database=copy_database,
-                backend=connect(app.blobs_at(settings)),
-                needed=needed_in(database),
+                backend=backend,
+                needed=needed_in(database, backend),
             )
             take(backup, order, progress)
         finally:

@@ -324,7 +324,7 @@ def test_a_backup_keeps_what_is_in_quarantine_and_lost_from_the_store(archive: A
     (blob,) = archive.store.blob_ids()
     names = [blob_name(blob), key_name(archive.store.key_of(blob))]
     archive.store.delete(blob)
-    needed = needed_in(archive.database)
+    needed = needed_in(archive.database, archive.store._backend)
     assert needed(names) == set(names)
     archive.imports.reject(archive.who, number, "the disc of another patient")
     archive.imports.carry_out(number)

@@ -6,12 +6,22 @@ import datetime
 import json
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from vna.blobs.backends import Backend, get, put
-from vna.blobs.layout import ARCHIVE_FILE, ARCHIVE_KEYS, BLOBS, archive_key_name, id_of, uuid7
-from vna.crypto.keyring import KEY_OBJECT_MAX, KeyObject, Keyring
-from vna.errors import ConfigError, NotFound
+from vna.blobs.layout import (
+    ARCHIVE_FILE,
+    ARCHIVE_KEYS,
+    BLOBS,
+    archive_key_name,
+    id_of,
+    uuid7,
+    wrap_of,
+)
+from vna.crypto.keyring import KEY_OBJECT_MAX, KeyObject, Keyring, RootKey
+from vna.errors import ConfigError, NotFound, WrongKey
 
 FORMAT = "VNB1"
 
@@ -82,17 +92,61 @@ def _require_same(found: Archive, keyring: Keyring) -> None:
         raise ConfigError("The blob store belongs to another archive.")
 
 
-def _load_keys(backend: Backend, keyring: Keyring) -> int:
-    """Open every archive key of this archive; count them."""
-    count = 0
+def rewrap(backend: Backend, keyring: Keyring, root: RootKey) -> None:
+    """Keep every archive key under another root key, too: from then on either opens the store.
+
+    `keyring` is this store's, open. May be run again after it was cut off.
+    """
+    other = Keyring(root, keyring.archive_id)
+    kept = dict(_kept_keys(backend, keyring.archive_id))
+    for found in kept.values():
+        with suppress(WrongKey):
+            other.add(found)
+    missing = {one.key_id: one for one in kept.values() if one.key_id not in other.key_ids}
+    # a number that was used before never is again: a backup has copied what stood under it
+    number = max(map(wrap_of, kept), default=0) + 1
+    for key_id, found in missing.items():
+        put(backend, archive_key_name(key_id, number), keyring.under(root, found).encode())
+    unlock(backend, Keyring(root, keyring.archive_id))
+
+
+def forget_others(backend: Backend, keyring: Keyring) -> int:
+    """Remove what is wrapped under other root keys than that of `keyring`; count the objects.
+
+    No archive key is lost: a store is open only when its root key opens each of them.
+    """
+    gone = 0
+    for name, found in list(_kept_keys(backend, keyring.archive_id)):
+        if not keyring.opens(found):
+            backend.delete(name)
+            gone += 1
+    return gone
+
+
+def _kept_keys(backend: Backend, archive_id: bytes) -> Iterator[tuple[str, KeyObject]]:
     for name in backend.list(ARCHIVE_KEYS):
         if id_of(name) is None:
             continue
         found = KeyObject.decode(get(backend, name, KEY_OBJECT_MAX + 1))
-        if found.archive == keyring.archive_id:  # another's is left over from a broken `vna init`
+        if found.archive == archive_id:  # another's is left over from a broken `vna init`
+            yield name, found
+
+
+def _load_keys(backend: Backend, keyring: Keyring) -> int:
+    """Open every archive key of this archive; count them.
+
+    One is kept twice while the root key is being changed: one of the two must open.
+    """
+    strange: dict[bytes, WrongKey] = {}
+    for _, found in _kept_keys(backend, keyring.archive_id):
+        try:
             keyring.add(found)
-            count += 1
-    return count
+        except WrongKey as exc:
+            strange[found.key_id] = exc
+    for key_id, why in strange.items():
+        if key_id not in keyring.key_ids:
+            raise why
+    return len(keyring.key_ids)
 
 
 def _write(backend: Backend, archive_id: bytes, escrow_key: str | None) -> None:

@@ -1,7 +1,7 @@
 """Names of objects: a function of an id made by us, never of anything that came from outside.
 
 b/<UTC day>/<last byte>/<uuid>.vnb   sealed data sets      k/<last byte>/<uuid>.json   study keys
-j/<UTC day>/<uuid>.vnb               journal               k/archive/<uuid>.json       archive keys
+j/<UTC day>/<uuid>.vnb               journal               k/archive/<uuid>[.n].json   archive keys
 d/<UTC day>/<uuid>.vnb               what can be made again: images of discs
 a/<UTC day>/<uuid>.json              checkpoints of the audit trail, signed, not sealed
 """
@@ -84,9 +84,16 @@ def key_name(key_id: bytes) -> str:
     return f"k/{text[-2:]}/{text}.json"
 
 
-def archive_key_name(key_id: bytes) -> str:
-    """Name the key object of an archive key."""
-    return f"k/archive/{uuid.UUID(bytes=key_id)}.json"
+def archive_key_name(key_id: bytes, wrap: int = 0) -> str:
+    """Name a key object of an archive key; under another root key it gets another, by number."""
+    number = f".{wrap}" if wrap else ""
+    return f"k/archive/{uuid.UUID(bytes=key_id)}{number}.json"
+
+
+def wrap_of(name: str) -> int:
+    """Read the number of a wrap from the name of an archive key's object; 0 for the first."""
+    number = name.rpartition("/")[2].split(".")[1]
+    return int(number) if number.isdecimal() else 0
 
 
 def checkpoint_name(checkpoint_id: bytes) -> str:

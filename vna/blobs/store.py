@@ -111,6 +111,18 @@ class BlobStore:
         self._openers.clear()
         self._backend.close()
 
+    def rewrap(self, root: RootKey) -> None:
+        """Keep the archive keys under another root key, too: from then on either opens it."""
+        archive.rewrap(self._backend, self.keyring, root)
+
+    def forget_other_roots(self, keyring: Keyring) -> int:
+        """Remove what opens with other root keys than that of `keyring`; count the key objects.
+
+        Raises `WrongKey` when that does not open this store.
+        """
+        archive.unlock(self._backend, keyring)
+        return archive.forget_others(self._backend, keyring)
+
     def writer(self, key: StudyKey, *, kind: int = DATA_SET) -> BlobWriter:
         """Begin a blob under a fresh id and data key; a retry needs another writer."""
         core = Core(

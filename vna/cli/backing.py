@@ -84,7 +84,7 @@ def _take(
                 schema=settings.postgres.schema,
                 copy_database=copy_database,
                 backend=backend,
-                needed=needed_in(database),
+                needed=needed_in(database, backend),
                 root_key=root_key,
             )
             taken = take(folder, order, shown.reach)

@@ -215,6 +215,11 @@ def _keys(settings: Settings) -> Iterator[Finding]:
         yield Finding("keys", WARN, "no root key yet", "vna init")
         return
     app.root_key(settings)
+    for old in sorted(path.parent.glob(f"{path.name}.until-*")):
+        seen = f"an old root key lies beside the one in use: {old.name}"
+        yield Finding(
+            "keys", WARN, seen, "backups of before need it: keep it where your copies are"
+        )
     blobs = settings.data / "blobs"
     if not settings.blobs.url and blobs.is_dir() and blobs.stat().st_dev == path.stat().st_dev:
         seen = "the root key lies on the file system of the blobs"

@@ -50,6 +50,7 @@ COMMANDS = (
     Command("backup", "backing", "copy everything while it serves, or check a copy"),
     Command("restore", "restoring", "make an archive from a backup, in an empty folder"),
     Command("export", "exporting", "write everything as plain DICOM files, for another archive"),
+    Command("rekey", "rekeying", "give the archive another root key"),
     Command("reindex", "reindexing", "build the index again from the blobs alone"),
     Command("send", "sending", "send a study to a remote AE"),
     Command("jobs", "jobs", "work for later: how far it is, try again, cancel"),

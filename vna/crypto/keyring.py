@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import dataclasses
 import hashlib
 import hmac
 import json
@@ -73,6 +74,10 @@ class RootKey:
         if not text:
             raise ConfigError(f"The root key is to come from {ROOT_VARIABLE}, which is not set.")
         return cls(_base64(text.encode()), "env")
+
+    def is_same(self, other: RootKey) -> bool:
+        """Whether another provider gave the same key."""
+        return hmac.compare_digest(self._key, other._key)
 
     @classmethod
     def parse(cls, text: str, provider: str) -> Self:
@@ -232,6 +237,19 @@ class Keyring:
             raise Corrupt("The key object is not an archive key of this archive.")
         key = self._root.unwrap(found.wrapped, found.aad())
         self._keys[found.key_id] = ArchiveKey(key_id=found.key_id, version=found.version, key=key)
+
+    def opens(self, found: KeyObject) -> bool:
+        """Whether an archive key's object is wrapped under this root key."""
+        try:
+            self._root.unwrap(found.wrapped, found.aad())
+        except WrongKey:
+            return False
+        return True
+
+    def under(self, root: RootKey, found: KeyObject) -> KeyObject:
+        """Wrap an archive key that is open here under another root key; all else stays."""
+        secret = self._keys[found.key_id].key
+        return dataclasses.replace(found, wrapped=root.wrap(secret, found.aad()))
 
     @property
     def current(self) -> ArchiveKey:
