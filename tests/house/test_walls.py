@@ -15,7 +15,7 @@ _HOMES: Final = {
     "obstore": {"blobs"},
     "cryptography": {"crypto"},
     "numpy": {"pixels"},
-    **dict.fromkeys(("asyncio", "anyio", "starlette", "uvicorn"), {"web", "app"}),
+    **{one: {"web", "app"} for one in ("asyncio", "anyio", "starlette", "uvicorn")},
 }
 """What comes from outside, and the rooms that may import it."""
 

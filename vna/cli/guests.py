@@ -24,8 +24,9 @@ from vna.blobs.archive import Archive as Described
 from vna.blobs.backends import Backend, connect
 from vna.blobs.handed import HandedBackend
 from vna.cli.desk_talk import Asking, packed, unpacked
+from vna.cli.itself import be_called, keep_memory
 from vna.cli.memory import keep_freed_memory, settle
-from vna.cli.supervisor import end_with, name_process
+from vna.cli.supervisor import end_with
 from vna.cli.told import when_told
 from vna.config import Settings
 from vna.crypto.lent import Lent
@@ -85,7 +86,7 @@ def main(arguments: list[str]) -> int:
     stop = threading.Event()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     when_told(stop.set)
-    name_process("guests")
+    be_called("vna guests")
     threading.Thread(target=end_with, args=(lifeline,), daemon=True).start()
     keep_freed_memory()
     asking = Asking(socket.socket(fileno=desk))
@@ -95,6 +96,7 @@ def main(arguments: list[str]) -> int:
     tls = None if settings.dev else context(tls_files(settings))
     known(settings.access.roles)  # read while their file may be
     account.for_guests(Path(vna.__file__).parent, Path(os.__file__).parent).become()
+    keep_memory(dev=settings.dev)  # begun anew it could be read again
     archive_id, store_id, created = told["store"]
     ours = Desk(asking)
     given = Given(

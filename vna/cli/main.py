@@ -21,6 +21,7 @@ from types import FrameType, ModuleType
 from typing import NoReturn
 
 from vna import __version__
+from vna.cli.itself import keep_memory
 from vna.cli.memory import importing
 from vna.config import Settings
 from vna.errors import ConfigError, VNAError
@@ -112,7 +113,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     try:
         with _ending_in_order():
-            code = int(module.run(args, _settings(args)))
+            settings = _settings(args)
+            keep_memory(dev=settings.dev)
+            code = int(module.run(args, settings))
         sys.stdout.flush()  # here, where a closed pipe can still be told apart
     except BrokenPipeError:  # `vna ... | head`: nobody reads on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

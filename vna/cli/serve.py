@@ -59,7 +59,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 --
     sockets.require_loopback(settings)
     sockets.require_sealed_links(settings)
     Proxies(settings.http)  # told here, and not by each child
-    _set_limits()
+    _take_files()
     make_data(settings.data)
     with contextlib.ExitStack() as closing:
         # the children inherit it: nobody takes over while one of a killed supervisor still runs
@@ -84,9 +84,8 @@ def run(args: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 --
     return 0
 
 
-def _set_limits() -> None:
-    """Write no core file, which would hold keys, and take as many open files as are allowed."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+def _take_files() -> None:
+    """Take as many open files as are allowed."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

@@ -16,9 +16,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NoReturn
 
+from vna.cli.itself import be_called
 from vna.errors import VNAError
 
 logger = logging.getLogger(__name__)
@@ -162,7 +162,7 @@ class Supervisor:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             os.close(self._held)
             self._leave()
-            name_process(name)
+            be_called(f"vna {name}")
             threading.Thread(target=end_with, args=(self._lifeline,), daemon=True).start()
             run()
             code = 0
@@ -172,12 +172,6 @@ class Supervisor:
             logger.exception("child failed", extra={"child": name})
         finally:
             os._exit(code)
-
-
-def name_process(name: str) -> None:
-    """Let `ps` tell the children apart, where the system has a file for that."""
-    with suppress(OSError):
-        Path("/proc/self/comm").write_text(f"vna {name}", encoding="ascii")
 
 
 def end_with(lifeline: int) -> None:
