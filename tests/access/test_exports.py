@@ -39,6 +39,7 @@ KINDS = [
     "instance.version.content",
     "instance.recovered",
     "instance.risen",
+    "instance.program",
     "study.deleted",
     "study.undeleted",
     "commitment.requested",

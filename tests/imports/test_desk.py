@@ -93,6 +93,16 @@ def test_bad_files_are_listed_with_their_reasons_and_the_rest_is_taken(archive: 
     assert "sound" not in listed
 
 
+def test_an_object_that_is_a_program_as_well_is_an_alert_at_the_desk_too(archive: Archive) -> None:
+    """CVE-2019-11687: discs of strangers are where such objects would come from."""
+    begun(archive, b"MZ".ljust(128, b"\x90") + ONE.part10()[128:])
+    with archive.database.reading() as conn:
+        rows = conn.execute(
+            "SELECT instance, detail FROM audit WHERE kind = 'instance.program'"
+        ).fetchall()
+    assert rows == [(ONE.instance, {"preamble": "Windows"})]
+
+
 def test_zeros_and_nothing_are_told_from_files_that_are_no_dicom(archive: Archive) -> None:
     number = begun(archive, bytes(5000), b"", b"MZ" + bytes(100), PDF)
     told = {

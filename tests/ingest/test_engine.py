@@ -333,6 +333,42 @@ def test_an_audit_row_stands_in_the_transaction_of_each_object(archive: Archive)
     assert rows == [("instance.stored", made.instance)]
 
 
+@pytest.mark.parametrize(
+    ("begins", "said"),
+    [
+        (b"MZ", "Windows"),
+        (b"\x7fELF", "ELF"),
+        (b"\xfe\xed\xfa\xce", "Mach-O"),
+        (b"\xcf\xfa\xed\xfe", "Mach-O"),
+        (b"\xca\xfe\xba\xbe", "Mach-O or Java"),
+        (b"#!/bin/sh\n", "script"),
+        (b"PK\3\4", "ZIP"),
+        (b"PK\5\6", "ZIP"),
+    ],
+)
+def test_an_object_that_is_a_program_as_well_is_an_alert(
+    archive: Archive, begins: bytes, said: str
+) -> None:
+    """CVE-2019-11687: it is stored, and who reads the trail is told each time it comes."""
+    made = factories.ct()
+    program = begins.ljust(128, b"\x90") + made.part10()[128:]
+    assert isinstance(archive.take(program), Stored)
+    assert isinstance(archive.take(program), AlreadyStored)
+    with archive.database.reading() as conn:
+        rows = conn.execute(
+            "SELECT instance, detail FROM audit WHERE kind = 'instance.program'"
+        ).fetchall()
+    assert rows == [(made.instance, {"preamble": said})] * 2
+
+
+@pytest.mark.parametrize("begins", [b"", b"II*\0", b"MM\0*", b"DICM", b"any text"])
+def test_a_preamble_that_is_no_program_is_no_alert(archive: Archive, begins: bytes) -> None:
+    assert archive.take(begins.ljust(128, b"\0") + factories.ct().part10()[128:])
+    with archive.database.reading() as conn:
+        found = conn.execute("SELECT FROM audit WHERE kind = 'instance.program'").fetchall()
+    assert found == []
+
+
 def test_the_digest_of_the_data_set_is_kept(archive: Archive) -> None:
     made = factories.ct()
     archive.take(made.part10())

@@ -76,6 +76,7 @@ _CODINGS = {
     "instance.version": Coding("110104", "C", balp="Create"),
     "instance.recovered": Coding("110103", "C", balp="Create"),
     "instance.risen": Coding("110103", "U", balp="Update"),
+    "instance.program": Coding("110113", "E", "110131"),
     "study.deleted": Coding("110105", "D", balp="Delete"),
     "series.deleted": Coding("110103", "D", balp="Delete"),
     "instance.deleted": Coding("110103", "D", balp="Delete"),

@@ -76,7 +76,9 @@ class ImportEngine:
         self._audit = audit
         self._settings = settings
         self._ending = Ending(store=store, database=database, audit=audit, restore=restore)
-        self._quarantine = Quarantine(store=store, database=database, settings=settings)
+        self._quarantine = Quarantine(
+            store=store, database=database, audit=audit, settings=settings
+        )
         self.intake = Intake(
             Keeping(
                 store=store,

@@ -19,6 +19,7 @@ from vna.blobs.spool import Spool
 from vna.blobs.store import BlobStore, StoredBlob
 from vna.config import Settings
 from vna.db.pool import Connection, Database
+from vna.dicom.refs import InstanceRef
 from vna.errors import CommitUnknown, NotFound, Unavailable, VNAError
 from vna.index.register import Existing, Registered, Registration, Verdict, register_version
 from vna.index.searchable import Searchables
@@ -38,6 +39,7 @@ from vna.ingest.outcome import (
     Source,
     Stored,
 )
+from vna.ingest.programs import alert_of
 from vna.ingest.receiving import Received, Receiving, require_into
 from vna.ingest.routing import Router
 from vna.ingest.versions import Comparison, compare
@@ -167,6 +169,7 @@ class IngestEngine:
         if isinstance(identity, Refused):
             return identity
         require_into(receiving.principal, identity.ref)
+        self._audit_program(receiving.principal, received.file.preamble, identity.ref)
         added = self._searchables.now()  # before anything is durable: it may ask the database
         stored, item = self._seal(receiving, received, identity, added)
         try:
@@ -178,6 +181,11 @@ class IngestEngine:
         except VNAError:
             self._discard(stored.blob_id)
             raise
+
+    def _audit_program(self, who: Principal, preamble: bytes, ref: InstanceRef) -> None:
+        """Write down that an object is a program as well, before it is acknowledged."""
+        if alert := alert_of(preamble, ref):
+            self._database.changing(lambda tx: self._audit.write(tx, who, [alert]))
 
     def _seal(
         self, receiving: Receiving, received: Received, identity: Identity, added: Added

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from vna.access.audit import Audit
 from vna.access.policy import require
 from vna.access.principal import Action, Principal
 from vna.blobs.journal import Entry, Journal
@@ -32,6 +33,7 @@ from vna.index.terms import text, values
 from vna.ingest.conform import identify
 from vna.ingest.meta import fields
 from vna.ingest.outcome import Expected, Outcome, Refused, Source
+from vna.ingest.programs import alert_of
 from vna.ingest.receiving import Received, Receiving
 
 RELEASE = "import.released"
@@ -80,9 +82,12 @@ class Aside:
 class Quarantine:
     """Takes objects in without showing them, and knows what may come out."""
 
-    def __init__(self, *, store: BlobStore, database: Database, settings: Settings) -> None:
+    def __init__(
+        self, *, store: BlobStore, database: Database, audit: Audit, settings: Settings
+    ) -> None:
         self._store = store
         self._database = database
+        self._audit = audit
         self._settings = settings
         self._journal = Journal(store)
         self._released: set[tuple[str, str]] | None = None
@@ -200,6 +205,8 @@ class Quarantine:
         )
         if isinstance(identity, Refused):
             return identity
+        if alert := alert_of(received.file.preamble, identity.ref):
+            self._database.changing(lambda tx: self._audit.write(tx, receiving.principal, [alert]))
         about = fields(
             received.scan,
             archive_id=self._store.archive_id,

@@ -74,7 +74,9 @@ class Recovery:
         router: Router,
     ) -> None:
         """`lay` writes what the journal knows into an emptied catalogue: deletions, corrections."""
-        self._quarantine = Quarantine(store=store, database=database, settings=settings)
+        self._quarantine = Quarantine(
+            store=store, database=database, audit=audit, settings=settings
+        )
         self._store = store
         self._database = database
         self._audit = audit
