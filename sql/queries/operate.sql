@@ -401,10 +401,12 @@ SET settled_id = %(settled)s, pending_id = %(pending)s, pending_xid = %(xid)s::t
 SELECT feed_id::text, (SELECT coalesce(max(sequence), 0) FROM change) FROM feed;
 
 -- name: changes_after
--- The changes behind a place, in order.
-SELECT c.sequence, a.at, a.kind, a.study, a.series, a.instance, a.detail -> 'current'
+-- The changes behind a place, in order; those of shares with all studies of the share.
+SELECT c.sequence, a.at, a.kind, a.study, a.series, a.instance, a.detail -> 'current',
+       (a.detail ->> 'share')::bigint, (a.detail ->> 'grant')::bigint, s.studies
 FROM change c
 JOIN audit a ON a.id = c.audit_id
+LEFT JOIN share s ON s.share_id = (a.detail ->> 'share')::bigint
 WHERE c.sequence > %s
 ORDER BY c.sequence
 LIMIT %s;

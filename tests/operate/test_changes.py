@@ -289,3 +289,4 @@ def test_a_scope_sees_its_own_changes_and_the_place_goes_on(archive: Archive) ->
 
 def test_every_kind_of_the_feed_is_a_kind_of_change() -> None:
     assert set(feed.ACTIONS.values()) == {"stored", "version", "updated", "deleted", "undeleted"}
+    assert feed.SHARE_ACTS.isdisjoint(feed.ACTIONS)

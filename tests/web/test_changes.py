@@ -11,6 +11,7 @@ import pytest
 
 from tests import factories
 from tests.web.conftest import Site
+from tests.web.guests import offered
 from vna.web.dicomweb.changes import WAIT_MOST_S
 
 _numbers = itertools.count(1)
@@ -46,6 +47,23 @@ def test_a_change_is_told_with_what_and_when(site: Site) -> None:
         "instance": made.instance,
     }
     assert second == {"action": "deleted", "study": made.study}
+
+
+def test_a_share_is_told_by_the_numbers_webhooks_are_told(site: Site) -> None:
+    made = stored(site)
+    at = end(site)
+    share = offered(site, made)
+    site.archive.sharing.revoke(site.archive.who, share.share_id, reason="a test")
+    first, second = site.get(at).json()["changes"]
+    assert first.pop("at") <= second.pop("at")
+    assert first.pop("sequence") + 1 == second.pop("sequence")
+    assert first == {
+        "action": "share.offered",
+        "study": made.study,
+        "share": str(share.share_id),
+        "grant": str(share.grant_id),
+    }
+    assert second == {"action": "share.revoked", "share": str(share.share_id)}
 
 
 def test_pages_follow_each_other_by_their_own_address(site: Site) -> None:

@@ -14,10 +14,10 @@ older transaction is open, everything up to that id is there.
 from __future__ import annotations
 
 import datetime as dt
-from typing import LiteralString, NamedTuple
+from typing import Any, LiteralString, NamedTuple
 
 from vna.db.pool import Connection
-from vna.dicom.refs import Ref
+from vna.dicom.refs import UID, Ref
 from vna.index.deleted import ref_of
 from vna.index.held import SQL
 
@@ -37,18 +37,39 @@ ACTIONS = {
 }
 """Kind of audit row -> what the feed calls it."""
 
+SHARE_ACTS = frozenset(
+    (
+        *(
+            f"share.{done}"
+            for done in ("offered", "extended", "suspended", "reinstated", "revoked")
+        ),
+        *(f"grant.{done}" for done in ("opened", "forwarded", "renewed")),
+        *(f"grant.{done}" for done in ("revoked", "locked", "refused")),
+    )
+)
+"""Acts on shares and grants that the feed carries under their own names, as webhooks do."""
+
 _OUTCOMES = ["stored", "done"]
-_WHICH = {"kinds": sorted(ACTIONS), "outcomes": _OUTCOMES}
+_WHICH = {"kinds": sorted({*ACTIONS, *SHARE_ACTS}), "outcomes": _OUTCOMES}
 _LOOK_ON = 1000  # rows of other kinds after which it is worth moving on
 
 
+class OfShare(NamedTuple):
+    """Which share and grant an act is about, and all studies of the share."""
+
+    share: int
+    grant: int | None
+    studies: tuple[UID, ...]
+
+
 class Change(NamedTuple):
-    """One change: what happened to what, and when."""
+    """One change: what happened to what, and when. An act on a share may name no study."""
 
     sequence: int
     at: dt.datetime
     action: str
-    ref: Ref
+    ref: Ref | None
+    shared: OfShare | None = None
 
 
 def begin_anew(tx: Connection) -> None:
@@ -91,12 +112,17 @@ def state(conn: Connection) -> tuple[str, int]:
 
 def after(conn: Connection, sequence: int, *, most: int) -> list[Change]:
     """List the changes behind a place."""
-    return [
-        Change(number, at, _action(kind, current), ref_of(study, series, instance))
-        for number, at, kind, study, series, instance, current in conn.execute(
-            SQL.changes_after, [sequence, most]
-        )
-    ]
+    return [_change(row) for row in conn.execute(SQL.changes_after, [sequence, most])]
+
+
+def _change(row: tuple[Any, ...]) -> Change:  # the columns of changes_after
+    sequence, at, kind, study, series, instance, current, share, grant, studies = row
+    ref = None if study is None else ref_of(study, series, instance)
+    if kind not in SHARE_ACTS:
+        return Change(sequence, at, _action(kind, current), ref)
+    # of a share that is not there nobody can be told
+    shown = tuple(UID(one) for one in studies or ())
+    return Change(sequence, at, kind, ref, OfShare(share or 0, grant, shown))
 
 
 def _action(kind: str, current: bool | None) -> str:

@@ -6,9 +6,10 @@ import time
 from dataclasses import dataclass
 
 from vna.access.audit import Audit
-from vna.access.policy import require
+from vna.access.policy import permits, require
 from vna.access.principal import Action, Principal
 from vna.db.pool import Database
+from vna.dicom.refs import StudyRef
 from vna.errors import Gone
 from vna.index import feed
 from vna.index.feed import Change
@@ -66,7 +67,7 @@ class ChangeFeed:
             found = feed.after(conn, after, most=limit) if limit else []
         if (feed_id is not None and feed_id != current) or after > last:
             raise Gone(f"This feed was begun anew: list what there is, then follow feed {current}.")
-        seen = tuple(change for change in found if principal.scope.touches(change.ref))
+        seen = tuple(change for change in found if _may_see(principal, change))
         if seen:
             self._audit.asked(principal, "CHANGES", [], len(seen))
         following = found[-1].sequence if found else after
@@ -101,3 +102,13 @@ class ChangeFeed:
             _, last = feed.state(conn)
         if last:
             self.order(_KEEP_UP_S)
+
+
+def _may_see(principal: Principal, change: Change) -> bool:
+    """Whether somebody is told of a change: of shares, who may share all that they show."""
+    if change.shared is not None:
+        studies = change.shared.studies
+        return bool(studies) and all(
+            permits(principal, Action.SHARE, StudyRef(study)) for study in studies
+        )
+    return change.ref is not None and principal.scope.touches(change.ref)

@@ -1,4 +1,4 @@
-"""GET `changefeed`: what was stored, changed, deleted and brought back, in order, from any place.
+"""GET `changefeed`: what was stored, changed, deleted, brought back and shared, in order.
 
 No part of PS3.18. A reader keeps the address in `next` of the last answer and goes on there; with
 `wait` the answer is held back until there is something to tell.
@@ -144,10 +144,15 @@ def _entry(change: Change) -> dict[str, object]:
         "sequence": change.sequence,
         "at": change.at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "action": change.action,
-        "study": ref.study,
     }
+    if ref is not None:
+        entry["study"] = ref.study
     if isinstance(ref, SeriesRef | InstanceRef):
         entry["series"] = ref.series
     if isinstance(ref, InstanceRef):
         entry["instance"] = ref.instance
+    if change.shared is not None:
+        # as text: they are longer than what JavaScript takes for a number
+        numbers = {"share": change.shared.share, "grant": change.shared.grant}
+        entry |= {name: str(number) for name, number in numbers.items() if number is not None}
     return entry
