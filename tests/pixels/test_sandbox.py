@@ -95,6 +95,19 @@ def test_a_frame_past_the_limit_starts_nothing() -> None:
         assert pool._nursery is None
 
 
+def test_a_frame_of_the_limit_is_decoded_and_of_one_byte_more_is_not() -> None:
+    for frame_bytes in (len(PLAIN.data), len(PLAIN.data) - 1):
+        with opened(frame_bytes=frame_bytes) as pool:
+            if frame_bytes == len(PLAIN.data):
+                pool.check_size(PLAIN.description, frame_bytes)
+                assert pool.transcode(PLAIN, EXPLICIT) == PLAIN.data
+                continue
+            with pytest.raises(TooLarge):
+                pool.check_size(PLAIN.description, frame_bytes)
+            with pytest.raises(TooLarge):
+                pool.transcode(PLAIN, registry.RLE)
+
+
 def command(pid: int) -> bytes:
     return Path(f"/proc/{pid}/cmdline").read_bytes()
 
@@ -127,6 +140,14 @@ def test_processor_time_is_limited() -> None:
     program = "from vna.pixels import confine\nconfine.limit_processor(0)\nwhile True: pass"
     ended = subprocess.run([sys.executable, "-c", program], timeout=60)
     assert ended.returncode == -signal.SIGXCPU
+
+
+def test_a_frame_that_takes_too_much_of_the_processor_is_one_failed_call() -> None:
+    frame = noise(3500)
+    with opened(processor_s=0) as pool:  # what is left is the second it is counted in
+        with pytest.raises(Undecodable):
+            pool.transcode(frame, EXPLICIT)
+        assert works(pool)
 
 
 def test_a_child_that_dies_is_one_failed_call() -> None:

@@ -11,9 +11,10 @@ import pydicom
 import pytest
 from PIL import Image
 
+from tests.conftest import TestPostgres
 from tests.factories import multi_frame, uid
 from tests.web import parts
-from tests.web.conftest import Site, parts_of
+from tests.web.conftest import Site, parts_of, serving
 from tests.web.parts import (
     JSON,
     XML,
@@ -384,6 +385,16 @@ def test_metadata_past_its_limit_is_413(site: Site) -> None:
     answer = post(site, json_part(many))
     assert answer.status_code == 413
     assert reasons(answer) == [0xA700]
+
+
+def test_metadata_of_the_limit_is_taken_and_of_one_byte_more_is_413(
+    postgres: TestPostgres, tmp_path: Path
+) -> None:
+    said, longer = (json_part(metadata(1235, x00081030=one("LO", "a" * n))) for n in (8, 9))
+    limits = {"posted_metadata_bytes": len(said[2]) - len(b"[]")}
+    with serving(postgres, tmp_path, limits=limits) as own:
+        assert post(own, said).status_code == 200
+        assert post(own, longer).status_code == 413
 
 
 def test_failures_hold_no_patient_data(site: Site) -> None:
