@@ -282,7 +282,7 @@ def test_8_3_5_1_1_an_unknown_keyword_is_a_warning(site: Site) -> None:
     path = kept(site, ramp(22))
     answer = site.get(f"{path}/rendered?annotation=patient,weather")
     assert answer.status_code == 200
-    told = "299 vna: The following annotation values are not supported: weather"
+    told = f"299 {site.root}: The following annotation values are not supported: weather"
     assert answer.headers["warning"] == told
 
 

@@ -33,6 +33,27 @@ def data(payload: Payload) -> bytes:
     return found
 
 
+def test_versions_are_for_who_has_the_action_and_leave_a_row(archive: Archive) -> None:
+    ref = store(archive, factories.ct())
+    (blob_id,) = archive.store.blob_ids()
+    looks = Principal(
+        kind=Kind.PERSON,
+        name="looks",
+        actions=frozenset({Action.RETRIEVE}),
+        scope=archive.who.scope,
+    )
+    with pytest.raises(NotPermitted):
+        archive.retrieve.version(looks, ref, blob_id)
+    may = dataclasses.replace(looks, actions=looks.actions | {Action.RETRIEVE_VERSION})
+    assert archive.retrieve.version(may, ref, blob_id).blob_id == blob_id
+    elsewhere = dataclasses.replace(may, scope=Scope(studies=frozenset({uid("1.2.3")})))
+    with pytest.raises(NotFound):
+        archive.retrieve.version(elsewhere, ref, blob_id)
+    with archive.database.reading() as conn:
+        rows = conn.execute("SELECT study, detail FROM audit WHERE kind = 'read'").fetchall()
+    assert [(study, detail["what"]) for study, detail in rows] == [(ref.study, "version")]
+
+
 def store(archive: Archive, made: factories.Instance) -> InstanceRef:
     assert isinstance(archive.take(made.part10()), Stored)
     return ref_of(made)

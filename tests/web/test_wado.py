@@ -61,6 +61,46 @@ def bulk_uris(elements: dict[str, Any]) -> list[str]:
 # ---- instances -------------------------------------------------------------------------------
 
 
+def versions(site: Site, instance: Instance) -> list[str]:
+    """Name the versions of an instance, the first one first."""
+    with site.archive.database.reading() as conn:
+        rows = conn.execute(
+            "SELECT encode(blob_id, 'hex') FROM instance WHERE sop_instance_uid = %s ORDER BY 1",
+            [instance.instance],
+        ).fetchall()
+    return [row[0] for row in rows]
+
+
+def test_an_older_and_a_newer_version_are_given_by_name(site: Site) -> None:
+    first, second = (ct(198, values={"StudyDescription": text}) for text in ("first", "second"))
+    path = kept(site, first)
+    assert site.store(second.part10()).status_code == 202
+    for name, made in zip(versions(site, first), (first, second), strict=True):
+        for accept in ("application/dicom", DICOM, "*/*"):
+            answer = site.get(f"{path}?version={name.upper()}", accept)
+            assert answer.status_code == 200
+            assert made.dataset() in answer.content
+    assert first.dataset() in site.get(path, "application/dicom").content
+    named = f"{path}?version={versions(site, first)[1]}"
+    assert site.get(named, "application/zip").status_code == 406
+    assert site.get(named, OCTETS).status_code == 406
+    fresh = site.get(named, "application/dicom")
+    again = site.get(named, "application/dicom", if_none_match=fresh.headers["etag"])
+    assert again.status_code == 304
+    assert site.get(path, "application/dicom").headers["etag"] != fresh.headers["etag"]
+
+
+def test_a_version_that_is_none_of_this_instance_is_not_found(site: Site) -> None:
+    path, other = kept(site, ct(197, 1, 1)), ct(197, 1, 2)
+    kept(site, other)
+    for name in (versions(site, other)[0], "0" * 32):
+        assert site.get(f"{path}?version={name}", "application/dicom").status_code == 404
+    for wrong in ("", "1", "zz" * 16, "0" * 33, f"{'0' * 32}&version={'0' * 32}"):
+        answer = site.get(f"{path}?version={wrong}", "application/dicom")
+        assert answer.status_code == 400
+        assert "version" in answer.json()["message"]
+
+
 def test_a_study_comes_as_one_part_an_instance(site: Site) -> None:
     stored = [
         ct(200, series, number, values={"SeriesNumber": str(series)})

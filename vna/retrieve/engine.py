@@ -15,7 +15,7 @@ from vna.config import Settings
 from vna.crypto.sealed_zip import PackageSeal
 from vna.db.pool import Database
 from vna.dicom.directory import Listed, dicomdir, keys_of
-from vna.dicom.refs import Ref, StudyRef
+from vna.dicom.refs import InstanceRef, Ref, StudyRef
 from vna.errors import NotFound
 from vna.index import locate, select
 from vna.index.locate import Located
@@ -88,6 +88,18 @@ class RetrieveEngine:
             principal, ref.study, what, count=len(found), size=sum(i.size for i in found)
         )
         telemetry.RETRIEVALS.labels(what).inc(len(found))
+        return found
+
+    def version(self, principal: Principal, ref: InstanceRef, blob_id: bytes) -> Located:
+        """One version of an instance, shown now or not. Raises `NotFound`, `NotPermitted`."""
+        require(principal, Action.RETRIEVE_VERSION, ref)
+        require(principal, Action.RETRIEVE, ref)
+        with self._database.pointing() as conn:
+            found = locate.version(conn, ref, blob_id)
+        if found is None:
+            raise NotFound
+        self._audit.read(principal, ref.study, "version", count=1, size=found.size)
+        telemetry.RETRIEVALS.labels("version").inc()
         return found
 
     def retrieval(self, principal: Principal, asked: Selection, *, what: str) -> Retrieval:

@@ -24,7 +24,6 @@ from vna.web.media import media_list
 from vna.web.multipart import closing, multipart_type, new_boundary, part_head
 from vna.web.problems import Headers
 
-_SERVICE = "vna"
 # What a document brings along, a style sheet with a script, say, must not run as a page of ours
 _SANDBOX = (b"content-security-policy", b"sandbox; default-src 'none'; style-src 'unsafe-inline'")
 _READY = 4 << 20  # up to this size a picture goes in one piece
@@ -46,7 +45,7 @@ async def rendered(ask: Ask) -> Reply:
         if state is not None and caching.is_fresh(ask, state):
             return caching.not_modified(state)
         made, left_out = engine.rendered(ask.principal, found, asked.wish, numbers=numbers)
-        return _reply(ask, made, asked, state, _warnings(asked, left_out))
+        return _reply(ask, made, asked, state, _warnings(asked, left_out, ask.root()))
 
     return await ask.counter.threads.streams.start(render)  # it waits for a child
 
@@ -121,14 +120,14 @@ def _state(found: Found, ask: Ask) -> caching.State | None:
     )
 
 
-def _warnings(asked: Rendered, left_out: int) -> Headers:
+def _warnings(asked: Rendered, left_out: int, root: str) -> Headers:
     found = []
     if asked.unknown:
         values = ", ".join(asked.unknown)
         text = f"The following annotation values are not supported: {values}"
-        found.append(warning(_SERVICE, text))
+        found.append(warning(root, text))
     if left_out:
-        found.append(warning(_SERVICE, f"{left_out} instances cannot be rendered as was asked for"))
+        found.append(warning(root, f"{left_out} instances cannot be rendered as was asked for"))
     return found
 
 

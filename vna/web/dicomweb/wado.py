@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 import orjson
 
 from vna.dicom.parameters import read_parameters
-from vna.dicom.refs import Ref
+from vna.dicom.refs import InstanceRef, Ref
 from vna.errors import InvalidRequest, NotAcceptable
 from vna.retrieve.metadata import Description, selected
 from vna.retrieve.payload import Payload, path_of
@@ -35,6 +35,7 @@ from vna.web.multipart import closing, multipart_type, new_boundary, part_head
 _WARNINGS_MOST = 8
 METADATA_READY = 12 << 20  # metadata is many small pieces: one hop for a thousand instances
 FRAMES_MOST = 10_000
+_VERSION = re.compile(r"[0-9a-f]{32}", re.ASCII | re.IGNORECASE)
 _NUMBERS = re.compile(r"[1-9]\d{0,8}(,[1-9]\d{0,8})*", re.ASCII)
 
 
@@ -47,27 +48,47 @@ async def instances(ask: Ask) -> Reply:
     resource = Resource.INSTANCE if "instance" in ask.names else Resource.INSTANCES
     acceptable = accepted(ask, resource)
     root = ask.root()
-    return await ask.hop(lambda: _first_given(ask, acceptable, root, ref=ref))
+    version = _version(ask)
+    return await ask.hop(lambda: _first_given(ask, acceptable, root, ref=ref, version=version))
 
 
-def _first_given(ask: Ask, acceptable: Acceptable, root: str, *, ref: Ref) -> Reply:
+def _version(ask: Ask) -> bytes | None:
+    """Read which version of an instance is wanted: an extension; None means what is shown now."""
+    named = [value for name, value in ask.query() if name == "version"]
+    if not named or "instance" not in ask.names:
+        return None
+    if len(named) > 1 or not _VERSION.fullmatch(named[0]):
+        raise InvalidRequest("The parameter version is one identifier of 32 hexadecimal digits.")
+    return bytes.fromhex(named[0])
+
+
+def _first_given(
+    ask: Ask, acceptable: Acceptable, root: str, *, ref: Ref, version: bytes | None
+) -> Reply:
     """Answer with the best kind of representation that can be given."""
     refusal: NotAcceptable | None = None
     for part in acceptable.kinds():
         try:
+            if version is not None and (part.best.media == ZIP or part.best.is_bulk):
+                raise NotAcceptable(f"One version of an instance is given as {DICOM}.")
             if part.best.media == ZIP:
                 return zipped(ask, ref, part.best)
             if part.best.is_bulk:
                 return _bulk(ask, ref, part, root, pixels_only=False)
-            return _files(ask, ref, part, root)
+            return _files(ask, ref, part, root, version=version)
         except NotAcceptable as exc:
             refusal = refusal or exc
     raise refusal or NotAcceptable
 
 
-def _files(ask: Ask, ref: Ref, acceptable: Acceptable, root: str) -> Reply:
+def _files(
+    ask: Ask, ref: Ref, acceptable: Acceptable, root: str, *, version: bytes | None
+) -> Reply:
     engine = ask.counter.engines.retrieve
-    found = engine.instances(ask.principal, ref)
+    if version is not None and isinstance(ref, InstanceRef):
+        found = [engine.version(ask.principal, ref, version)]
+    else:
+        found = engine.instances(ask.principal, ref)
     chosen, refused = engine.forms.given(found, acceptable.wishes)
     form = acceptable.form(DICOM, chosen[0][1])
     payloads = [engine.forms.part10(item, syntax) for item, syntax in chosen]
