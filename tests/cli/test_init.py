@@ -119,7 +119,11 @@ def test_the_root_key_may_come_from_the_environment(vna: Vna, data: Path) -> Non
     assert not (data / "keys").exists()
     wrong = vna("status", "--data", data, VNA_KEYS_ROOT="env", VNA_ROOT_KEY="B" * 42 + "A=")
     assert wrong.returncode == 1
-    assert wrong.stderr.startswith("vna: ")
+    assert wrong.stderr.startswith("vna: The root key does not open the key of this archive: ")
+    advised = vna("doctor", "--data", data, VNA_KEYS_ROOT="env", VNA_ROOT_KEY="B" * 42 + "A=")
+    assert advised.returncode == 1
+    said = r"^fail +keys +The root key does not open .*\n +-> bring back the root key"
+    assert re.search(said, advised.stdout, re.MULTILINE)
 
 
 def test_a_database_of_another_archive_is_refused(

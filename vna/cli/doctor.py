@@ -23,7 +23,7 @@ from vna.cli.quantities import in_bytes
 from vna.config import Settings, addresses
 from vna.crypto.keyring import Keyring
 from vna.db import account, programs, runlock
-from vna.errors import ConfigError, Corrupt, NotFound, VNAError
+from vna.errors import ConfigError, Corrupt, NotFound, VNAError, WrongKey
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 
@@ -237,7 +237,13 @@ def _journal(settings: Settings) -> Iterator[Finding]:
     except NotFound:
         yield Finding("journal", OK, "no archive yet")
         return
-    with BlobStore.open(where, Keyring(app.root_key(settings), found.archive_id)) as store:
+    try:
+        opened = BlobStore.open(where, Keyring(app.root_key(settings), found.archive_id))
+    except WrongKey as exc:
+        advice = f"bring back the root key {where} was made with: no other one opens it"
+        yield Finding("keys", FAIL, str(exc), advice)
+        return
+    with opened as store:
         try:
             count = sum(1 for _ in Journal(store).replay())
         except Corrupt as exc:

@@ -235,7 +235,13 @@ class Keyring:
         """Take an archive key from its object. Raises `WrongKey` when the root key is another."""
         if found.kind != "archive" or found.archive != self.archive_id:
             raise Corrupt("The key object is not an archive key of this archive.")
-        key = self._root.unwrap(found.wrapped, found.aad())
+        try:
+            key = self._root.unwrap(found.wrapped, found.aad())
+        except WrongKey as exc:
+            raise WrongKey(
+                "The root key does not open the key of this archive: "
+                "it is another archive's, or not the one this archive was made with."
+            ) from exc
         self._keys[found.key_id] = ArchiveKey(key_id=found.key_id, version=found.version, key=key)
 
     def opens(self, found: KeyObject) -> bool:
