@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,22 @@ from typing import Final
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _MOST_OF_A_MODULE: Final = 500
 _MOST_OF_A_FUNCTION: Final = 60
+
+_KINDS: Final = frozenset(
+    (
+        "utils",
+        "util",
+        "helpers",
+        "helper",
+        "common",
+        "misc",
+        "models",
+        "services",
+        "managers",
+        "types",
+    )
+)
+_NOT_OF_THE_STANDARD: Final = frozenset(("Exam", "Examination", "Tag", "Util", "Helper", "Manager"))
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _Described = _Function | ast.ClassDef
@@ -63,6 +80,23 @@ def test_no_module_and_no_function_is_longer_than_one_subject_takes() -> None:
         if isinstance(node, _Function)
         and (node.end_lineno or 0) - node.lineno >= _MOST_OF_A_FUNCTION
     } == {}
+
+
+def test_a_module_is_named_for_its_subject_and_never_for_its_kind() -> None:
+    words = {name: set(re.split(r"[/_.]", name)) for name in _modules()}
+    assert {name for name, of in words.items() if of & _KINDS} == set()
+
+
+def test_a_class_says_the_words_of_the_standard() -> None:
+    """A study is no exam, an attribute no tag."""
+    found = [
+        f"{name}: {node.name}"
+        for name, (_, tree) in _modules().items()
+        for node in _described(tree)
+        if isinstance(node, ast.ClassDef)
+        and _NOT_OF_THE_STANDARD & set(re.findall(r"[A-Z][a-z]*", node.name))
+    ]
+    assert found == []
 
 
 def test_every_public_name_has_a_docstring() -> None:

@@ -27,7 +27,7 @@ _RETURNED = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exam:
+class ListedStudy:
     """One study in the list; `plain` are words for what was done, to be translated."""
 
     uid: str
@@ -70,8 +70,8 @@ async def _timeline(call: Mine) -> Response:
     if call.own is None or not call.own.is_open:
         return call.show("own_waits.html", here="/my")
     offset = _offset(call.request.query_params.get("offset", "0"))
-    exams, has_more = await call.hop(lambda: _exams(call, offset))
-    years = [(year, list(of)) for year, of in groupby(exams, key=lambda exam: exam.year)]
+    studies, has_more = await call.hop(lambda: _studies(call, offset))
+    years = [(year, list(of)) for year, of in groupby(studies, key=lambda study: study.year)]
     return call.show(
         "own_timeline.html",
         years=years,
@@ -82,7 +82,7 @@ async def _timeline(call: Mine) -> Response:
     )
 
 
-def _exams(call: Mine, offset: int) -> tuple[list[Exam], bool]:
+def _studies(call: Mine, offset: int) -> tuple[list[ListedStudy], bool]:
     engines = call.counter.engines
     asked = [("includefield", name) for name in _RETURNED]
     asked += [("limit", str(_PAGE)), ("offset", str(offset))]
@@ -90,8 +90,8 @@ def _exams(call: Mine, offset: int) -> tuple[list[Exam], bool]:
     answers = engines.query.find(call.principal, query)
     found = list(answers.rows)
     seen = engines.patient_accounts.own.seen(call.account_id, [str(one.study) for one in found])
-    exams = [_exam(call, one, seen) for one in found]
-    return exams, bool(answers.remaining().count)
+    studies = [_listed(call, one, seen) for one in found]
+    return studies, bool(answers.remaining().count)
 
 
 def made_at(call: Mine, study: UID) -> str:
@@ -102,10 +102,10 @@ def made_at(call: Mine, study: UID) -> str:
     return "" if found is None else Reading(found.attributes).text("00080080")
 
 
-def _exam(call: Mine, answer: Answer, seen: set[str]) -> Exam:
+def _listed(call: Mine, answer: Answer, seen: set[str]) -> ListedStudy:
     read = Reading(answer.attributes)
     modalities = tuple(answer.attributes.get("00080061", {}).get("Value") or ())
-    return Exam(
+    return ListedStudy(
         uid=str(answer.study),
         plain=plain_of(modalities),
         description=read.text("00081030"),
