@@ -403,10 +403,12 @@ SELECT feed_id::text, (SELECT coalesce(max(sequence), 0) FROM change) FROM feed;
 -- name: changes_after
 -- The changes behind a place, in order; those of shares with all studies of the share.
 SELECT c.sequence, a.at, a.kind, a.study, a.series, a.instance, a.detail -> 'current',
-       (a.detail ->> 'share')::bigint, (a.detail ->> 'grant')::bigint, s.studies
+       s.share_id, CASE WHEN s.share_id IS NOT NULL THEN (a.detail ->> 'grant')::bigint END,
+       s.studies
 FROM change c
 JOIN audit a ON a.id = c.audit_id
-LEFT JOIN share s ON s.share_id = (a.detail ->> 'share')::bigint
+LEFT JOIN share s
+    ON s.share_id = CASE WHEN a.kind ~ '^(share|grant)[.]' THEN (a.detail ->> 'share')::bigint END
 WHERE c.sequence > %s
 ORDER BY c.sequence
 LIMIT %s;
