@@ -120,13 +120,15 @@ def _to_htj2k(array: Array, description: PixelDescription) -> bytes:
 
 def _to_htj2k_rpcl(array: Array, description: PixelDescription) -> bytes:
     """Resolution first, lengths of tile parts told, smallest picture within 64 (PS3.5 10.18)."""
-    levels = max((min(description.rows, description.columns) - 1).bit_length() - 6, 0)
+    shorter = min(description.rows, description.columns)
+    levels = max((shorter - 1).bit_length() - 6, 0) or 1
     return bytes(
         imagecodecs.htj2k_encode(
             array,
             reversible=True,
             rgb=description.samples == 3 and _is_rgb(description),
-            resolutions=levels or 1,
+            # OpenJPH 0.32 loses the least value of a single line when it is told how many
+            resolutions=levels if shorter > 1 else None,
             tlm=True,
             tilepart=imagecodecs.HTJ2K.TILEPART.RESOLUTIONS,
         )
