@@ -40,7 +40,7 @@ told()
 def test_who_is_told_to_end_while_it(program: str) -> None:
     end = "\nsys.exit(0 if stop.wait(30) else 1)\n"
     ended = subprocess.run(
-        [sys.executable, "-c", BEGIN + program + end],
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", BEGIN + program + end],
         capture_output=True,
         text=True,
         timeout=WAIT_S,
