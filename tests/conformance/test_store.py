@@ -233,6 +233,45 @@ def test_table_10_5_2_1_png_and_gif_become_uncompressed(site: Site, study: int, 
     assert np.array_equal(found.pixel_array[..., 0] if form == "GIF" else found.pixel_array, GREY)
 
 
+@pytest.mark.parametrize(
+    ("study", "media", "content"),
+    [
+        (2057, "image/png", pillow("PNG", COLOR)),
+        (2058, "image/jls", imagecodecs.jpegls_encode(COLOR)),
+    ],
+)
+def test_ps3_5_8_2_planar_configuration_is_that_of_what_is_written(
+    site: Site, study: int, media: str, content: bytes
+) -> None:
+    """Metadata of an image once stored by plane: read so, what came of it was scrambled."""
+    elements = metadata(study, x00280006=one("US", 1), **pixels())
+    assert post(site, json_part(elements), (media, "pixels", content)).status_code == 200
+    found = stored(site, study)
+    assert found.PlanarConfiguration == 0
+    assert np.array_equal(found.pixel_array, COLOR)
+
+
+@pytest.mark.parametrize(
+    ("form", "array", "tag", "value"),
+    [
+        ("PNG", COLOR, "00280004", "YBR_FULL_422"),
+        ("PNG", COLOR, "00280004", "MONOCHROME2"),
+        ("PNG", GREY, "00280004", "RGB"),
+        ("JPEG", COLOR, "00280004", "MONOCHROME2"),
+        ("JPEG", GREY, "00282110", "00"),
+    ],
+)
+def test_10_5_2_colors_and_loss_that_contradict_the_stream_are_refused(
+    site: Site, form: str, array: Any, tag: str, value: str
+) -> None:
+    """PS3.3 C.7.6.3.1.2, C.7.6.1.1.5: such an object would show other colors, or hide its loss."""
+    elements = {**metadata(2059, **pixels()), tag: one("CS", value)}
+    part = (f"image/{form.lower()}", "pixels", pillow(form, array))
+    answer = post(site, json_part(elements), part)
+    assert answer.status_code == 409
+    assert reasons(answer) == [0xA900]
+
+
 def test_table_10_5_2_1_mpeg_video_needs_the_number_of_frames(site: Site) -> None:
     part = ("video/mpeg", "pixels", streams.mpeg_2())
     assert post(site, json_part(metadata(2050, **pixels())), part).status_code == 409

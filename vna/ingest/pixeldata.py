@@ -55,6 +55,7 @@ _DESCRIPTION = {
     "00280102": "High Bit",
     "00280103": "Pixel Representation",
 }
+_OF_ONE_SAMPLE = frozenset(("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +137,9 @@ def _pictures(elements: Elements, found: Sequence[Unpacked]) -> Pixels:
     said = layout.number(elements, "00280008")
     if said is not None and said != count:
         raise Conflict(f"Number of Frames says {said}; there are {count} frames.")
+    colors = layout.first(elements, "00280004")
+    if first.samples > 1 and colors not in (None, first.photometric):
+        raise Conflict(f"Photometric Interpretation is {colors}; the picture is RGB.")
     extent = Extent(found[0].extent.offset, sum(one.extent.length for one in found))
     filled = _filled(elements, replace(first, frames=count), count, extent.length)
     if layout.number(filled, "00280100") != (16 if first.bits > 8 else 8):
@@ -249,15 +253,8 @@ def _pair(own: str, lossy: str) -> bool:
 
 def _filled(elements: Elements, found: Described, count: int, size: int) -> Elements:
     """Complete the Image Pixel attributes; refuse what contradicts the stream."""
+    _agree(elements, found)
     allocated = 8 if found.bits <= 8 else 16 if found.bits <= 16 else 32
-    for tag, stream in (
-        ("00280010", found.rows),
-        ("00280011", found.columns),
-        ("00280002", found.samples),
-    ):
-        value = layout.number(elements, tag)
-        if value is not None and value != stream:
-            raise Conflict(f"{_DESCRIPTION[tag]} is {value}, and {stream} in the stream.")
     if (layout.number(elements, "00280100") or allocated) < found.bits:
         raise Conflict("Bits Allocated is less than the stream has.")
     stored = layout.number(elements, "00280101") or found.bits
@@ -286,8 +283,27 @@ def _filled(elements: Elements, found: Described, count: int, size: int) -> Elem
     if "00282110" not in missing:
         missing.pop("00282112", None)
         missing.pop("00282114", None)
-    pixel = {**elements[PIXEL_DATA], "vr": "OB"}
-    return dict(sorted({**elements, **missing, PIXEL_DATA: pixel}.items()))
+    written: Elements = {PIXEL_DATA: {**elements[PIXEL_DATA], "vr": "OB"}}
+    if found.samples > 1 and found.transfer_syntax != _RLE:
+        # Pictures are made native by pixel; of streams it says nothing and is 0 (PS3.5 8.2)
+        written["00280006"] = _one("US", 0)
+    return dict(sorted({**elements, **missing, **written}.items()))
+
+
+def _agree(elements: Elements, found: Described) -> None:
+    for tag, stream in (
+        ("00280010", found.rows),
+        ("00280011", found.columns),
+        ("00280002", found.samples),
+    ):
+        value = layout.number(elements, tag)
+        if value is not None and value != stream:
+            raise Conflict(f"{_DESCRIPTION[tag]} is {value}, and {stream} in the stream.")
+    colors = layout.first(elements, "00280004")
+    if colors is not None and (colors in _OF_ONE_SAMPLE) != (found.samples == 1):
+        raise Conflict(f"Photometric Interpretation is {colors}; the stream is none of that.")
+    if found.lossy_method is not None and layout.first(elements, "00282110") == "00":
+        raise Conflict("Lossy Image Compression is 00; the stream was compressed with loss.")
 
 
 def _one(vr: str, value: str | float) -> Elements:
