@@ -28,7 +28,7 @@ install: $(VENV)/.installed  ## the environment, from the lock file
 
 install-dev: $(VENV)/.installed-dev  ## the same with what tests and checks need
 
-tools:  ## what the tests talk to: DCMTK, Chromium, 7-Zip, Node and xmllint from the system, npm's DICOMweb clients, SSLyze
+tools:  ## what the tests talk to: DCMTK, Chromium, 7-Zip, Node, xmllint and dicom3tools from the system, npm's DICOMweb clients, SSLyze
 	PYTHON=$(PYTHON) bash .ci/tools
 
 demo: install  ## a running archive with sample studies; ONCE=1 ends when everything matched
