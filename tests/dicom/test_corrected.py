@@ -178,6 +178,16 @@ def test_a_name_is_written_in_the_set_of_its_data_set(
     assert (str(after.PatientName), after.SpecificCharacterSet) == (reads, says)
 
 
+@pytest.mark.parametrize(
+    ("name", "says"), [("Müller^Jörg", ["ISO_IR 100"]), ("Wałęsa^Lech", ["ISO_IR 192"])]
+)
+def test_json_names_the_set_the_bytes_were_given(name: str, says: list[str]) -> None:
+    """Who makes a data set of JSON again would lose letters no set is named for."""
+    laid = corrected_members({}, overlay(PatientName=name), system="VNA")
+    assert laid["00080005"] == {"vr": "CS", "Value": says}
+    assert "00080005" not in corrected_members({}, overlay(PatientID="P-77"), system="VNA")
+
+
 def test_letters_that_stood_there_undeclared_stay_what_they_were() -> None:
     """Many senders write Latin-1 and declare nothing."""
     made = ct(charset=None, codec="latin-1", values={"StudyDescription": "Schädel"})
@@ -207,9 +217,12 @@ def test_big_endian_is_not_given() -> None:
         min_size=1,
     ),
     syntax=st.sampled_from([IMPLICIT, EXPLICIT]),
+    charset=st.sampled_from([None, "ISO_IR 6", "ISO_IR 100"]),
 )
-def test_bytes_and_json_say_the_same(chunk: int, changes: dict[str, str], syntax: str) -> None:
-    made, over = ct(transfer_syntax=syntax), overlay(**changes)
+def test_bytes_and_json_say_the_same(
+    chunk: int, changes: dict[str, str], syntax: str, charset: str | None
+) -> None:
+    made, over = ct(transfer_syntax=syntax, charset=charset), overlay(**changes)
     told: list[bytes] = []
     scanner = Scanner(syntax, Limits(), json=told.append)
     for piece in corrected([made.dataset()], syntax, Limits(), over, system="VNA"):

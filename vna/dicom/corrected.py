@@ -54,6 +54,7 @@ CORRECTABLE = {
 BIG_ENDIAN = frozenset((EXPLICIT_BIG, IMPLICIT_BIG_PRIVATE))
 
 _CHARSET, _ORIGINAL = 0x00080005, 0x04000561
+_SAID = f"{_CHARSET:08X}"
 _MODIFIED, _WHEN, _SYSTEM, _SOURCE, _REASON = (
     *("04000550", "04000562", "04000563"),
     *("04000564", "04000565"),
@@ -114,6 +115,10 @@ def corrected_members(members: Members, overlay: Overlay, *, system: str) -> Mem
         before = (members.get("04000561") or {}).get("Value") or []
         item = _item(old, overlay, system)
         found["04000561"] = {"vr": "SQ", "Value": [*before, item]}
+    received = "\\".join(str(term or "") for term in (members.get(_SAID) or {}).get("Value") or [])
+    settled = _settled(received, overlay.changes.values())
+    if settled != received:
+        found[_SAID] = {"vr": "CS", "Value": [settled]}
     return {tag: found[tag] for tag in sorted(found)}
 
 
@@ -197,14 +202,9 @@ class _Corrector(Rewriter):
         return element_head(tag, self._texts[tag][0], len(raw)) + raw
 
     def _settle_charset(self) -> bytes:
-        if not self._is_carried(self._charset) and self._charset in _DEFAULT:
-            found = filter(self._is_carried, _BEYOND_DEFAULT)
-            self._charset = next(found, _BEYOND_DEFAULT[-1])
+        self._charset = _settled(self._charset, (text for _, text in self._texts.values()))
         raw = _even(self._charset.encode("ascii", "replace"))
         return element_head(_CHARSET, "CS", len(raw)) + raw if raw else b""
-
-    def _is_carried(self, charset: str) -> bool:
-        return all(encode(text, charset) is not None for _, text in self._texts.values())
 
     def _encoded(self, tag: int) -> bytes:
         text = self._texts[tag][1]
@@ -228,6 +228,15 @@ class _Corrector(Rewriter):
             raw = _even(about[tag].encode("ascii", "replace"))
             body += element_head(int(tag, 16), vr_of(tag) or "LO", len(raw)) + raw
         return _whole_item(body)
+
+
+def _settled(charset: str, texts: Iterable[str]) -> str:
+    """Choose the Specific Character Set: the received one, unless it is the default repertoire."""
+    text = "".join(texts)
+    if charset not in _DEFAULT or encode(text, charset) is not None:
+        return charset
+    found = (one for one in _BEYOND_DEFAULT if encode(text, one) is not None)
+    return next(found, _BEYOND_DEFAULT[-1])
 
 
 def _listed(changes: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
