@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -12,13 +14,15 @@ from tests.archive import Archive, open_archive
 from tests.factories import ct
 from vna.access.trail import Trail, newest
 from vna.archive import Archive as Opened
-from vna.cli.children import adopt_orphans, recover
+from vna.cli.children import adopt_orphans, catch_up, recover
 from vna.db.pool import Database
 from vna.dicom.refs import StudyRef, uid
 from vna.engines import Engines
 from vna.errors import Corrupt
 from vna.index.register import clear
 from vna.operate.sealing import Sealer
+
+ID_OF_2020 = (1_583_300_000_000).to_bytes(6) + bytes.fromhex("70008000000000000001")
 
 
 @pytest.fixture
@@ -134,6 +138,29 @@ def test_a_damaged_journal_keeps_everything_as_it_is(archive: Archive) -> None:
     with pytest.raises(Corrupt, match=entry.stem.replace("-", "")):
         recover(opened(archive), now())
     assert rows(archive) == 0
+
+
+def test_days_of_the_journal_that_were_brought_in_are_not_walked_each_minute(
+    archive: Archive,
+) -> None:
+    """It only ever grows: seven engines each listed all of it, and asked the index for all."""
+    serving = opened(archive)
+    recover(serving, now())
+    archive.lifecycle.delete(archive.who, StudyRef(uid(ct().study)))
+    (today,) = archive.settings.data.glob("blobs/j/*")
+    long_ago = today.with_name("2020-03-04")
+    long_ago.mkdir()
+    shutil.copy(next(today.iterdir()), long_ago / f"{UUID(bytes=ID_OF_2020)}.vnb")
+
+    catch_up(serving, 60.0)  # it would stumble over what is no entry
+    recover(serving, None)
+    with archive.database.transaction() as tx:
+        tx.execute("ALTER TABLE audit DISABLE TRIGGER audit_no_change")
+        tx.execute("GRANT DELETE ON audit TO CURRENT_USER")
+        tx.execute("DELETE FROM audit")
+    for bring_in in (lambda: catch_up(serving, 60.0), lambda: recover(serving, None)):
+        with pytest.raises(Corrupt, match=ID_OF_2020.hex()):
+            bring_in()  # the database was put back: all of it counts
 
 
 def opened(archive: Archive) -> Opened:

@@ -85,14 +85,19 @@ class Journal:
             yield entry
 
     def unknown(
-        self, known: Callable[[Sequence[bytes]], set[bytes]], *, older_s: float
+        self,
+        known: Callable[[Sequence[bytes]], set[bytes]],
+        *,
+        older_s: float,
+        since: dt.date | None = None,
     ) -> Iterator[Entry]:
         """Read the entries that are not `known`: a crash kept them from taking effect.
 
-        Those younger than `older_s` seconds may be under way in another process. Raises `Corrupt`.
+        Those younger than `older_s` seconds may be under way in another process; those of days
+        before `since` are not looked at. Raises `Corrupt`.
         """
         latest = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=older_s)
-        ids = self._store.ids(JOURNALS)
+        ids = self._store.ids(JOURNALS, after=f"{JOURNALS}{since}" if since else "")
         while batch := list(islice(ids, _BATCH)):
             there = known(batch)
             for entry_id in batch:

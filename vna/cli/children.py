@@ -27,7 +27,6 @@ from vna.db.pool import Database
 from vna.dimse import roster
 from vna.dimse.scps import services
 from vna.dimse.worker import Worker
-from vna.engines import Engines
 from vna.errors import VNAError
 from vna.ingest.backfill import SearchIndex
 from vna.ingest.recover import Recovery
@@ -169,7 +168,7 @@ def keep_house(place: Place, begun: dt.datetime, desks: Sequence[int] = ()) -> N
                     recover(archive, begun if first else None)
                     first, due = False, time.monotonic() + hourly
                 else:
-                    _catch_up(archive.engines, _TURN_S)
+                    catch_up(archive, _TURN_S)
                 archive.engines.identities.keep_up(_IDENTITIES)
             except VNAError as exc:
                 logger.error("upkeep failed", extra={"why": str(exc)})  # noqa: TRY400 -- done again at the next turn
@@ -187,7 +186,7 @@ def recover(archive: Archive, begun: dt.datetime | None) -> None:
     """Bring index and store into agreement, deletions first: nothing deleted is adopted."""
     now = dt.datetime.now(dt.UTC)
     older_s = (now - begun).total_seconds() if begun else _TURN_S
-    _catch_up(archive.engines, older_s)
+    catch_up(archive, older_s)
     adopt_orphans(archive.recovery, archive.settings, archive.database, begun)
     archive.store.sweep_parts(older_s=_PARTS_OLDER_S)
     archive.purge.run()
@@ -225,8 +224,14 @@ def _send(archive: Archive, stop: threading.Event) -> None:
             stop.wait(_RETRY_S)
 
 
-def _catch_up(engines: Engines, older_s: float) -> None:
-    """Bring in what the journal knows and a crash kept from the index, whoever wrote it."""
+def catch_up(archive: Archive, older_s: float) -> None:
+    """Bring in what the journal knows and a crash kept from the index, whoever wrote it.
+
+    From the day on up to which blobs were looked at: the journal was brought in before them. It
+    only ever grows; walked whole each minute it keeps a processor busy after some years.
+    """
+    engines = archive.engines
+    since = _since(_mark(archive.settings), archive.database)
     for engine in (
         engines.lifecycle,
         engines.sharing,
@@ -236,7 +241,7 @@ def _catch_up(engines: Engines, older_s: float) -> None:
         engines.carers,
         engines.imports,
     ):
-        engine.catch_up(older_s=older_s)
+        engine.catch_up(older_s=older_s, since=since)
 
 
 def _commit(archive: Archive, stop: threading.Event) -> None:
@@ -293,7 +298,7 @@ def adopt_orphans(
     """
     now = dt.datetime.now(dt.UTC)
     older_s = (now - begun).total_seconds() if begun else settings.ingest.adopt_s
-    mark = settings.data / "run" / "adopted"
+    mark = _mark(settings)
     found = recovery.adopt(older_s=older_s, since=_since(mark, database))
     logger.info(
         "looked for orphaned blobs",
@@ -310,12 +315,16 @@ def adopt_orphans(
         logger.warning("mark not written", extra={"errno": exc.errno})
 
 
+def _mark(settings: Settings) -> Path:
+    return settings.data / "run" / "adopted"
+
+
 def _since(mark: Path, database: Database) -> dt.date | None:
     try:
         done_to, *place = mark.read_text(encoding="ascii").split()
         since = (dt.datetime.fromisoformat(done_to) - _OVERLAP).date()
         if place and not trail.is_there(database, _place(*place)):
-            logger.warning("the database was put back: looking at every blob")
+            logger.warning("the database was put back: looking at everything")
             return None
     except (OSError, ValueError, TypeError):
         return None  # never done, or not readable: look at everything

@@ -276,12 +276,12 @@ class ImportEngine:
         self._database.changing(lambda tx: self.reject_in(tx, who, number, reason.strip()))
         return self.one(who, number)
 
-    def catch_up(self, *, older_s: float) -> int:
+    def catch_up(self, *, older_s: float, since: dt.date | None = None) -> int:
         """Bring in what the journal says was confirmed and the database does not know; count it.
 
         A crash kept it from taking effect, or the database was put back to before it.
         """
-        found = self._quarantine.unapplied(older_s=older_s)
+        found = self._quarantine.unapplied(older_s=older_s, since=since)
         for batch, entries in found.items():
             self._database.changing(functools.partial(self._confirmed, batch, entries))
         return sum(map(len, found.values()))

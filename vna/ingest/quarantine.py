@@ -171,10 +171,11 @@ class Quarantine:
         ]
         mark_applied(tx, entries, RELEASE)
 
-    def unapplied(self, *, older_s: float) -> dict[UUID, list[Entry]]:
+    def unapplied(self, *, older_s: float, since: dt.date | None = None) -> dict[UUID, list[Entry]]:
         """Read the releases the database does not know of, by import."""
         found: dict[UUID, list[Entry]] = {}
-        for entry in self._journal.unknown(known_to(self._database), older_s=older_s):
+        known = known_to(self._database)
+        for entry in self._journal.unknown(known, older_s=older_s, since=since):
             if entry.op == RELEASE:
                 found.setdefault(UUID(entry.target["import"]), []).append(entry)
         return found

@@ -245,10 +245,10 @@ class CarerEngine:
                 self._take(tx, entry)
                 mark_applied(tx, [entry.id], entry.op)
 
-    def catch_up(self, *, older_s: float) -> int:
+    def catch_up(self, *, older_s: float, since: dt.date | None = None) -> int:
         """Bring in what the journal says and a crash kept from the tables; count the acts."""
         known = known_to(self._book.database)
-        waits = self._book.journal.unknown(known, older_s=older_s)
+        waits = self._book.journal.unknown(known, older_s=older_s, since=since)
         unknown = [entry for entry in waits if entry.op in entries.OPS]
 
         def work(tx: Connection) -> None:

@@ -223,13 +223,14 @@ class CorrectionEngine:
         for study in sorted(studies):
             corrections.lay(tx, study)
 
-    def catch_up(self, *, older_s: float) -> int:
+    def catch_up(self, *, older_s: float, since: dt.date | None = None) -> int:
         """Bring into the index what the journal says and a crash kept from it; count the acts.
 
         Raises `Corrupt` when an entry cannot be read.
         """
         count = 0
-        for entry in self._journal.unknown(deleted.known_to(self._database), older_s=older_s):
+        known = deleted.known_to(self._database)
+        for entry in self._journal.unknown(known, older_s=older_s, since=since):
             act = _read(entry)
             if act is not None:
                 self._apply(entry.id, act, system(f"recovery for {entry.actor}"))

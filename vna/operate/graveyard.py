@@ -67,14 +67,15 @@ class Graveyard:
                 deleted.mark_applied(tx, act.entries, DELETE)
         deleted.mark_applied(tx, entries, UNDELETE)
 
-    def unapplied(self, *, older_s: float) -> list[Act]:
+    def unapplied(self, *, older_s: float, since: dt.date | None = None) -> list[Act]:
         """Read the acts the index does not show yet, in order of time.
 
         Those younger than `older_s` seconds may be under way in another process.
         """
         reading = Reading()
         acts: list[Act] = []
-        for entry in self.journal.unknown(deleted.known_to(self._database), older_s=older_s):
+        known = deleted.known_to(self._database)
+        for entry in self.journal.unknown(known, older_s=older_s, since=since):
             act = reading.take(entry)
             if act is not None:
                 acts.append(act)

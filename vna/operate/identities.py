@@ -212,9 +212,9 @@ class IdentityEngine:
         """
         self._decisions.lay(tx)
 
-    def catch_up(self, *, older_s: float) -> int:
+    def catch_up(self, *, older_s: float, since: dt.date | None = None) -> int:
         """Bring into the index what the journal says and a crash kept from it; count the acts."""
-        return self._decisions.catch_up(older_s=older_s)
+        return self._decisions.catch_up(older_s=older_s, since=since)
 
     def _look(self, tx: Connection) -> int:
         store.lock(tx)

@@ -5,6 +5,8 @@ It does so once, in one transaction with its audit row; again only when all is t
 
 from __future__ import annotations
 
+import datetime as dt
+
 from vna.access.audit import Audit, Event
 from vna.access.principal import Principal, system
 from vna.blobs.journal import Entry, Journal
@@ -65,10 +67,11 @@ class IdentityDecisions:
                 self._take(tx, entry)
                 deleted.mark_applied(tx, [entry.id], entry.op)
 
-    def catch_up(self, *, older_s: float) -> int:
+    def catch_up(self, *, older_s: float, since: dt.date | None = None) -> int:
         """Bring into the index what the journal says and a crash kept from it; count the acts."""
         count = 0
-        for entry in self._journal.unknown(deleted.known_to(self._database), older_s=older_s):
+        known = deleted.known_to(self._database)
+        for entry in self._journal.unknown(known, older_s=older_s, since=since):
             if entry.op in _OPS:
                 self._apply(entry, system(f"recovery for {entry.actor}"))
                 count += 1

@@ -115,13 +115,14 @@ class LabelEngine:
         self._labels.replace_all(tx, list(standing.values()))
         mark_applied(tx, entries, SET)
 
-    def catch_up(self, *, older_s: float) -> int:
+    def catch_up(self, *, older_s: float, since: dt.date | None = None) -> int:
         """Bring into the index what the journal says and a crash kept from it; count the acts.
 
         Raises `Corrupt` when an entry cannot be read.
         """
         known = known_to(self._database)
-        unknown = [e for e in self._journal.unknown(known, older_s=older_s) if e.op in (SET, TAKEN)]
+        waits = self._journal.unknown(known, older_s=older_s, since=since)
+        unknown = [entry for entry in waits if entry.op in (SET, TAKEN)]
         if unknown:
             self._database.changing(lambda tx: self._bring_in(tx, unknown))
             log.warning("labels of the journal brought in", extra={"acts": len(unknown)})

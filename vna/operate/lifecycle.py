@@ -152,12 +152,12 @@ class LifecycleEngine:
             found = find(conn, uid)
         return [ref for ref in found if principal.scope.covers(ref)]
 
-    def catch_up(self, *, older_s: float) -> int:
+    def catch_up(self, *, older_s: float, since: dt.date | None = None) -> int:
         """Bring into the index what the journal says and a crash kept from it; count the acts.
 
         Raises `Corrupt` when an entry cannot be read: until it can, nothing must be adopted.
         """
-        acts = self._graveyard.unapplied(older_s=older_s)
+        acts = self._graveyard.unapplied(older_s=older_s, since=since)
         undone = [act for act in acts if isinstance(act.what, Undeletion)]
         revoked = {
             pair for act in undone if isinstance(act.what, Undeletion) for pair in act.what.revoked

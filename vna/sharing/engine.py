@@ -313,9 +313,9 @@ class SharingEngine:
         """Write what the journal knows into the tables, for reindex; what is there stays."""
         self._replay.lay(tx)
 
-    def catch_up(self, *, older_s: float) -> int:
+    def catch_up(self, *, older_s: float, since: dt.date | None = None) -> int:
         """Bring in what the journal knows and the tables do not, after a crash; count entries."""
-        return self._replay.catch_up(older_s=older_s)
+        return self._replay.catch_up(older_s=older_s, since=since)
 
     def channel_bounced(self, tx: Connection, channel_id: int) -> None:
         """Note that a message to a channel came back, in the transaction that takes it in."""

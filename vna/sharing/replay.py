@@ -6,6 +6,7 @@ way to later ones only, an end ends what was issued before it. What is there alr
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -57,12 +58,12 @@ class Replay:
         """Bring in everything the journal knows. Raises `Corrupt`."""
         self._bring_in(tx, self._journal.replay)
 
-    def catch_up(self, *, older_s: float) -> int:
+    def catch_up(self, *, older_s: float, since: dt.date | None = None) -> int:
         """Bring in what the tables do not show yet and no other process can be writing now."""
         known = known_to(self._rooms.database)
         unknown = [
             entry
-            for entry in self._journal.unknown(known, older_s=older_s)
+            for entry in self._journal.unknown(known, older_s=older_s, since=since)
             if entry.op in records.OPS
         ]
         if not unknown:
