@@ -41,10 +41,14 @@ SELECT a.id, a.at, a.kind, a.outcome, a.principal, a.actor_kind, a.address, a.st
 -- name: studies_of
 -- The studies held of a patient of an issuer, or of any with none named, or the one study of that
 -- UID; with whose they are, where the patient was asked for.
+-- Two questions: one with both conditions reads all studies.
+SELECT s.study_uid, p.issuer
+  FROM study s JOIN patient p USING (patient_pk)
+ WHERE p.patient_id = %(of)s AND (%(issuer)s::text IS NULL OR p.issuer = %(issuer)s)
+ UNION
 SELECT s.study_uid, CASE WHEN p.patient_id = %(of)s THEN p.issuer END
   FROM study s JOIN patient p USING (patient_pk)
- WHERE (p.patient_id = %(of)s AND (%(issuer)s::text IS NULL OR p.issuer = %(issuer)s))
-    OR s.study_uid = %(of)s
+ WHERE s.study_uid = %(of)s
  ORDER BY 1;
 
 -- name: patients_of

@@ -114,11 +114,16 @@ SELECT count(*), max(l.until)
 
 -- name: lapsed
 -- The names under which who acts no more has shared what still stands.
-SELECT DISTINCT s.owner
-  FROM carer_standing c
-  JOIN share s ON s.owner = ANY (c.acted_as)
- WHERE NOT c.holds AND s.state <> 'revoked' AND s.ends_at > now()
- ORDER BY s.owner
+-- From what stands, whose names end with a carer's number: those who act no more only ever grow.
+WITH theirs AS MATERIALIZED (
+    SELECT DISTINCT s.owner, substring(s.owner FROM '#for-([0-9]{1,19})$')::bigint AS carer_id
+      FROM share s
+     WHERE s.owner LIKE '%%#for-%%' AND s.state <> 'revoked' AND s.ends_at > now())
+SELECT t.owner
+  FROM theirs t
+  JOIN carer_standing c USING (carer_id)
+ WHERE NOT c.holds AND t.owner = ANY (c.acted_as)
+ ORDER BY t.owner
  LIMIT %s;
 
 -- name: is_minor

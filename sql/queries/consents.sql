@@ -197,8 +197,8 @@ SELECT s.study_uid
 SELECT pg_advisory_xact_lock(hashtextextended('tell of a night of ' || current_schema(), 0));
 
 -- name: told_of_night
--- Whether a message of this sort was left since a night began.
-SELECT EXISTS (SELECT FROM message m WHERE m.template = %s AND m.created_at >= %s);
+-- Whether a morning's message was left since a night began; its word stands here for its index.
+SELECT EXISTS (SELECT FROM message m WHERE m.template = 'morning' AND m.created_at >= %s);
 
 -- name: count_night
 -- What became of what was to go out in a night that is over: what waits for the next is not counted.

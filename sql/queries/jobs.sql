@@ -22,34 +22,49 @@ SELECT pg_advisory_xact_lock(hashtextextended('claim a job of ' || current_schem
 
 -- name: claim_job
 -- Take the job that is due for the longest time and nobody holds. A remote AE is called for one
--- job of a kind at a time, so that one that is slow keeps no other waiting.
+-- job of a kind at a time, so that one that is slow keeps no other waiting. What waits and what was
+-- left are two questions: asked as one, all that is due is sorted for each claim.
+WITH due AS (
+    SELECT j.job_id, j.due_at
+      FROM job j
+     WHERE j.state = 'waiting' AND j.due_at <= now() AND j.kind = ANY (%(kinds)s)
+       AND NOT EXISTS (
+           SELECT FROM job other
+            WHERE other.state = 'running' AND other.leased_until >= now()
+              AND other.remote = j.remote AND other.kind = j.kind)
+     ORDER BY j.due_at, j.job_id
+     LIMIT 1
+       FOR UPDATE SKIP LOCKED
+), left_behind AS (
+    SELECT j.job_id, j.due_at
+      FROM job j
+     WHERE j.state = 'running' AND j.leased_until < now() AND j.kind = ANY (%(kinds)s)
+       AND NOT EXISTS (
+           SELECT FROM job other
+            WHERE other.state = 'running' AND other.leased_until >= now()
+              AND other.remote = j.remote AND other.kind = j.kind)
+     ORDER BY j.due_at, j.job_id
+     LIMIT 1
+       FOR UPDATE SKIP LOCKED
+)
 UPDATE job
    SET state = 'running', attempts = attempts + 1, epoch = epoch + 1, node = %(node)s,
        leased_until = now() + make_interval(secs => %(lease_s)s)
  WHERE job_id = (
-       SELECT j.job_id
-         FROM job j
-        WHERE (j.state = 'waiting' AND j.due_at <= now()
-               OR j.state = 'running' AND j.leased_until < now())
-          AND j.kind = ANY (%(kinds)s)
-          AND NOT EXISTS (
-              SELECT FROM job other
-               WHERE other.state = 'running' AND other.leased_until >= now()
-                 AND other.remote = j.remote AND other.kind = j.kind
-                 AND other.job_id <> j.job_id)
-        ORDER BY j.due_at, j.job_id
-        LIMIT 1
-          FOR UPDATE SKIP LOCKED)
+       SELECT job_id
+         FROM (SELECT * FROM due UNION ALL SELECT * FROM left_behind) AS one
+        ORDER BY due_at, job_id
+        LIMIT 1)
 RETURNING job_id, kind, remote, token, payload, requested_by, attempts, epoch,
           extract(epoch FROM now() - asked_at)::float8, cancelling, created_at;
 
 -- name: next_due
 -- In how many seconds something is to be claimed that is not due now.
-SELECT extract(epoch FROM min(coalesce(leased_until, due_at)) - now())::float8
-  FROM job
- WHERE state IN ('waiting', 'running')
-   AND coalesce(leased_until, due_at) > now()
-   AND kind = ANY (%s);
+SELECT extract(epoch FROM least(
+           (SELECT min(due_at) FROM job
+             WHERE state = 'waiting' AND due_at > now() AND kind = ANY (%(kinds)s)),
+           (SELECT min(leased_until) FROM job
+             WHERE state = 'running' AND leased_until > now() AND kind = ANY (%(kinds)s))) - now())::float8;
 
 -- name: hold_job
 -- Whether a claim still holds, and whether it is to be cancelled; nobody takes it over meanwhile.

@@ -179,9 +179,9 @@ UPDATE deletion o
 SET due_at = greatest(o.due_at, now() + interval '1 day')
 WHERE o.purging_at IS NULL AND o.due_at > now()
     AND o.study_uid = %(study)s
-    AND EXISTS (
-        SELECT FROM deleted_instance d
-        WHERE d.deletion_id = o.deletion_id
+    AND o.deletion_id IN (  -- by the study: acts of deletion are never forgotten
+        SELECT d.deletion_id FROM deleted_instance d
+        WHERE d.study_uid = %(study)s
             AND (%(series)s::text IS NULL OR d.series_uid = %(series)s)
             AND (%(instance)s::text IS NULL OR d.sop_instance_uid = %(instance)s))
 RETURNING o.deletion_id;
@@ -220,6 +220,7 @@ SELECT o.deletion_id, o.study_uid, o.series_uid, o.sop_instance_uid, o.deleted_a
 FROM deletion o
 JOIN deleted_instance d USING (deletion_id)
 WHERE o.purging_at IS NULL AND o.due_at > now()
+    AND o.purged_at IS NULL  -- as its index has it
 GROUP BY o.deletion_id
 ORDER BY o.deleted_at DESC, o.deletion_id
 LIMIT %s;
@@ -355,10 +356,14 @@ DELETE FROM commitment WHERE expired_at < now() - make_interval(secs => %s);
 
 -- name: feed_behind
 -- Whether changes wait to be put in order, or so much else was written that it is time to look on.
-SELECT EXISTS (
-        SELECT FROM audit a, feed f
-        WHERE a.id > f.settled_id AND a.kind = ANY (%(kinds)s) AND a.outcome = ANY (%(outcomes)s)
-            AND NOT EXISTS (SELECT FROM change c WHERE c.audit_id = a.id))
+-- The first one in order: asked for any, PostgreSQL reads the trail from its beginning.
+SELECT (
+        SELECT a.id FROM audit a
+        WHERE a.id > (SELECT f.settled_id FROM feed f)
+            AND a.kind = ANY (%(kinds)s) AND a.outcome = ANY (%(outcomes)s)
+            AND NOT EXISTS (SELECT FROM change c WHERE c.audit_id = a.id)
+        ORDER BY a.id
+        LIMIT 1) IS NOT NULL
     OR (SELECT coalesce(max(a.id), 0) FROM audit a) > (SELECT f.settled_id + %(most)s FROM feed f);
 
 -- name: last_audit_id

@@ -13,12 +13,12 @@ SELECT s.share_id, s.number, s.standing, s.owner, s.purpose, s.person, s.studies
        FROM share_grant
       WHERE share_id = s.share_id
  ) g
- WHERE s.share_id IN (
+ WHERE s.share_id = ANY (ARRAY(  -- found first: joined, all shares are gone through in order
            SELECT share_id FROM share
             WHERE owner = ANY (owners_of(%(owner)s)) AND consent_id IS NULL
               AND legal_basis = 'patient-request'
            UNION
-           SELECT share_id FROM share WHERE studies && %(studies)s)
+           SELECT share_id FROM share WHERE studies && %(studies)s))
    AND (%(share_id)s::bigint IS NULL OR s.share_id = %(share_id)s)
    AND (%(before)s::bigint IS NULL OR s.share_id < %(before)s)
  ORDER BY s.share_id DESC
@@ -53,7 +53,8 @@ SELECT i.issuer, i.patient_id
 SELECT i.issuer, i.patient_id
   FROM carer_standing c
   JOIN identity i ON i.person_id = c.person_id
- WHERE c.acts_as = %(owner)s AND c.holds AND NOT i.quarantined;
+ WHERE c.carer_id = substring(%(owner)s FROM '#for-([0-9]{1,19})$')::bigint
+   AND c.acts_as = %(owner)s AND c.holds AND NOT i.quarantined;
 
 -- name: shares_to_end
 -- The shares somebody made that may still be opened.

@@ -8,8 +8,10 @@ WITH those AS (
            SELECT p.person_id FROM identity p WHERE p.identity_id = ANY (%(ids)s::bytea[])))
 SELECT EXISTS (
            SELECT FROM share_standing s
-            WHERE s.studies && ARRAY(
-                  SELECT n.study_uid FROM study_identity n JOIN those USING (identity_id))
+            WHERE s.share_id = ANY (ARRAY(
+                  SELECT h.share_id FROM share h
+                   WHERE h.studies && ARRAY(
+                         SELECT n.study_uid FROM study_identity n JOIN those USING (identity_id))))
               AND s.standing NOT IN ('revoked', 'expired', 'exhausted'))
     OR EXISTS (SELECT FROM person_account b JOIN those USING (identity_id)
                 WHERE b.ended_at IS NULL)

@@ -24,8 +24,11 @@ WITH person AS (
      LIMIT %(most)s
 )
 SELECT o.channel_id, o.proven_at AS since, true AS holds, NULL::bigint, NULL::bytea, NULL::bigint, NULL::bytea
-  FROM theirs
-  JOIN own_contact_now o USING (account_id)
+  FROM theirs t
+ CROSS JOIN LATERAL (SELECT n.channel_id, n.proven_at
+                       FROM own_contact_now n
+                      WHERE n.account_id = t.account_id
+                     OFFSET 0) o  -- joined, the view is made of all accounts first
  UNION ALL
 SELECT f.channel_id, f.ended_at, false, NULL, NULL, NULL, NULL
   FROM theirs

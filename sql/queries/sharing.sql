@@ -482,7 +482,10 @@ SELECT DISTINCT b.account_id, o.channel_id, s.language, o.kind
   JOIN identity i ON i.person_id = me.person_id
   JOIN person_account b ON b.identity_id = i.identity_id
   JOIN account a USING (account_id)
-  JOIN own_contact_now o USING (account_id)
+ CROSS JOIN LATERAL (SELECT n.channel_id, n.kind
+                       FROM own_contact_now n
+                      WHERE n.account_id = b.account_id
+                     OFFSET 0) o  -- see ways_of_person
   LEFT JOIN own_setting s USING (account_id)
  WHERE me.issuer = %s AND me.patient_id = %s AND NOT me.quarantined AND NOT i.quarantined
    AND b.ended_at IS NULL AND b.confirmed_at IS NOT NULL AND a.disabled_at IS NULL
@@ -624,7 +627,11 @@ SELECT s.share_id, s.number, s.standing, s.owner, s.purpose, s.person, s.studies
  ) g
  WHERE (%(share_id)s::bigint IS NULL OR s.share_id = %(share_id)s)
    AND (%(before)s::bigint IS NULL OR s.share_id < %(before)s)
-   AND (%(study)s::text IS NULL OR s.studies @> ARRAY[%(study)s::text])
+   AND (%(study)s::text IS NULL OR s.share_id = ANY (ARRAY(
+           SELECT h.share_id FROM share h WHERE h.studies @> ARRAY[%(study)s::text])))
+   -- what ended long ago is not looked through for what may be opened
+   AND (%(tab)s::text NOT IN ('waiting', 'unopened', 'expiring', 'locked') OR s.share_id = ANY (ARRAY(
+           SELECT h.share_id FROM share h WHERE h.ends_at > now())))
    AND CASE %(tab)s
            WHEN 'today' THEN s.created_at > now() - interval '1 day'
            WHEN 'waiting' THEN s.standing IN ('sent', 'verified')

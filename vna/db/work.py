@@ -112,7 +112,7 @@ def is_named(conn: Connection, kind: str, remote: str, token: str) -> bool:
 
 def next_due_s(conn: Connection, kinds: Sequence[str]) -> float | None:
     """Say in how many seconds there may be something to claim; None when nothing is foreseen."""
-    row = conn.execute(_SQL.next_due, (list(kinds),)).fetchone()
+    row = conn.execute(_SQL.next_due, {"kinds": list(kinds)}).fetchone()
     return None if row is None or row[0] is None else max(float(row[0]), 0.0)
 
 

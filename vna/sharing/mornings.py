@@ -66,7 +66,7 @@ class Mornings:
 
         def work(tx: Connection) -> bool:
             tx.execute(SQL.hold_morning)
-            told = tx.execute(SQL.told_of_night, (TEMPLATE, since)).fetchone()
+            told = tx.execute(SQL.told_of_night, (since,)).fetchone()
             row = tx.execute(SQL.count_night, {"since": since, "until": next_one}).fetchone()
             counts = Counts(*(row or (0, 0, 0, 0, 0)))
             if (told and told[0]) or not any(counts):
