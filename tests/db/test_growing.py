@@ -185,6 +185,16 @@ def test_an_identity_goes_without_a_walk_through_what_differs(grown: Database) -
     assert "study_difference_by_patient" in "\n".join(line for (line,) in rows)
 
 
+def test_whether_a_study_is_shared_is_planned_once(grown: Database) -> None:
+    """It is asked of each row guests read, on connections that plan all they are asked anew."""
+    with grown.reading() as conn:
+        rows = conn.execute(
+            "SELECT l.lanname, 'plan_cache_mode=force_generic_plan' = ANY (p.proconfig)"
+            " FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang WHERE p.proname = 'is_shared'"
+        ).fetchall()
+    assert rows == [("plpgsql", True)]
+
+
 def test_who_acts_no_more_is_found_by_what_they_shared(grown: Database) -> None:
     """The name a carer shared under ends with the carer's number."""
     with grown.transaction() as tx:
