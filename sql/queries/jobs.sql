@@ -153,9 +153,14 @@ UPDATE job
 RETURNING job_id;
 
 -- name: prune_jobs
--- Forget jobs that ended long ago.
+-- Forget some jobs that ended long ago: each may have had many thousand instances.
 DELETE FROM job
- WHERE finished_at < now() - make_interval(secs => %s)
+ WHERE job_id IN (
+       SELECT job_id FROM job
+        WHERE finished_at < now() - make_interval(secs => %s)
+        ORDER BY finished_at
+        LIMIT %s
+          FOR UPDATE SKIP LOCKED)
 RETURNING job_id;
 
 -- name: list_items

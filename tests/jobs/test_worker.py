@@ -317,3 +317,21 @@ def test_what_an_administrator_does_is_in_the_trail(archive: Archive, board: Boa
     with archive.database.reading() as conn:
         rows = conn.execute("SELECT kind, detail->>'job' FROM audit ORDER BY id").fetchall()
     assert rows == [("job.cancelled", str(job_id)), ("job.retried", str(job_id))]
+
+
+def test_more_than_is_forgotten_at_once_is_forgotten_before_the_hour_is_over(
+    archive: Archive,
+) -> None:
+    with archive.database.transaction() as tx:
+        tx.execute(
+            "INSERT INTO job (kind, requested_by, state, finished_at)"
+            " SELECT 'forward', 'x', 'done', now() - interval '99 d' FROM generate_series(1, 250)"
+        )
+
+    def left() -> int:
+        with archive.database.reading() as conn:
+            ((count,),) = conn.execute("SELECT count(*) FROM job").fetchall()
+        return int(count)
+
+    with running(worker_of(archive, {})):
+        wait_for(lambda: left() == 0)

@@ -204,9 +204,9 @@ def free(tx: Connection, node: str) -> int:
     return len(tx.execute(_SQL.free_jobs, (node,)).fetchall())
 
 
-def prune(tx: Connection, keep_s: float) -> int:
-    """Forget jobs that ended longer ago; count them."""
-    return len(tx.execute(_SQL.prune_jobs, (keep_s,)).fetchall())
+def prune(tx: Connection, keep_s: float, *, most: int) -> int:
+    """Forget at most so many jobs that ended longer ago; count them."""
+    return len(tx.execute(_SQL.prune_jobs, (keep_s, most)).fetchall())
 
 
 def _job(row: tuple[Any, ...]) -> Job:

@@ -31,6 +31,7 @@ CHANNEL = "vna_jobs"
 _LOOK_S = 30.0  # longest time without looking for work, rung or not
 _AWAY_S = 2.0  # before looking again when the database is away
 _PRUNE_S = 3600.0
+_PRUNED = 100  # jobs forgotten at once: what takes longer than a statement may is never done
 _FAULT = "The archive failed to do this; its log says why."
 
 
@@ -120,11 +121,12 @@ class Worker:
             wait_s = _LOOK_S
             try:
                 if time.monotonic() >= prune_at:
-                    self._prune()
-                    prune_at = time.monotonic() + _PRUNE_S
+                    is_all = self._prune() < _PRUNED  # else at the next turn, which is soon
+                    prune_at = time.monotonic() + (_PRUNE_S if is_all else 0.0)
                 with self._database.reading() as conn:
                     due_s = work.next_due_s(conn, self._kinds)
                 wait_s = _LOOK_S if due_s is None else min(due_s + 0.01, _LOOK_S)
+                wait_s = min(wait_s, max(prune_at - time.monotonic(), 0.0))
             except VNAError as exc:
                 log.warning("queue not read", extra={"why": str(exc)})
             bell.wait(wait_s, stop_fd=stop_fd)
@@ -247,9 +249,9 @@ class Worker:
             return ending.after_s if in_time else None
         return retry.delay_s(max(job.attempts, 1), job.age_s, self._policy, self._draw())
 
-    def _prune(self) -> None:
+    def _prune(self) -> int:
         with self._database.transaction() as tx:
-            work.prune(tx, self._policy.keep_days * 86400)
+            return work.prune(tx, self._policy.keep_days * 86400, most=_PRUNED)
 
     def _count(self, job: Job, outcome: str) -> None:
         JOBS.labels(job.kind, outcome).inc()
