@@ -206,6 +206,18 @@ def test_a_hostile_uid_is_refused_and_touches_no_file(
 
 
 @pytest.mark.parametrize(
+    ("tag", "vr", "value"),
+    [("00100010", "US", 272), ("00080090", "FD", 1.5), ("00100020", "FD", 1e300)],
+)
+def test_what_identifies_in_a_vr_of_its_own_is_stored(
+    archive: Archive, tag: str, vr: str, value: float
+) -> None:
+    made = factories.ct(values={tag: None}, extra=[(tag, vr, value)])
+    assert isinstance(archive.take(made.part10()), Stored)
+    assert dataset_of(archive, made) == made.dataset()
+
+
+@pytest.mark.parametrize(
     ("expected", "cause"),
     [
         ({"sop_instance": "1.2.3"}, Cause.MISMATCH),

@@ -261,6 +261,16 @@ def test_a_deleted_patient_leaves_no_name_behind(archive: Archive) -> None:
         assert conn.execute("SELECT count(*) FROM identity_due").fetchone() == (0,)
 
 
+def test_a_study_whose_other_ids_are_no_sequence_keeps_nobody_waiting(archive: Archive) -> None:
+    """One data set that is not as PS3.3 C.2.2 has it stops the identities of no other."""
+    odd = ct(9, patient_id="P-9", extra=[("00101002", "LO", "P-1")])
+    archive.take(odd.part10())
+    take(archive, "P-1")
+    archive.identities.keep_up()
+    assert archive.identities.standing(uid(odd.study)) is not None
+    assert one(archive, "P-1").quarantined is False
+
+
 def test_a_study_without_a_patient_id_is_nobodys(archive: Archive) -> None:
     study = take(archive, "")
     assert archive.identities.standing(uid(study)) is None

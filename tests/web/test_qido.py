@@ -299,3 +299,10 @@ def test_a_table_holds_no_formula() -> None:
     assert cells(-2.5, "DS") == '"-2.5"'
     assert cells({"Alphabetic": "+1", "Phonetic": "b"}, "PN") == '"\'+1==b"'
     assert cells({"00080100": {"vr": "SH", "Value": ["X"]}}, "SQ").startswith('"[{""00080100""')
+
+
+@pytest.mark.parametrize("number", ["1e30", "-1e308", "9223372036854775808"])
+def test_a_number_larger_than_any_is_in_no_item(searched: Site, number: str) -> None:
+    asked = f"RequestAttributesSequence.ReferencedFrameNumber={number}"
+    answer = searched.get(f"/instances?{asked}", "application/dicom+json")
+    assert (answer.status_code, answer.content) in ((204, b""), (200, b"[]")), answer.text

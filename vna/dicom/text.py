@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 
 from vna.dicom.charsets import DELIMITERS, charset
 
@@ -68,15 +69,15 @@ def _is_accent(character: str) -> bool:
     return order == 1 or 10 <= order <= 36 or order >= 200
 
 
-def fold_name(value: Mapping[str, str] | str) -> str:
+def fold_name(value: Any) -> str:  # a value of DICOM JSON: senders write names in any VR
     """Fold a person name, DICOM JSON or raw text, to its groups joined by `=` (PS3.5 6.2.1).
 
     Empty components at the end of a group and empty groups at the end of the name are dropped.
     """
-    if not isinstance(value, str):
+    if isinstance(value, Mapping):
         groups = (value.get(name, "") for name in ("Alphabetic", "Ideographic", "Phonetic"))
         value = "=".join(groups)
-    return _fold_name(value)
+    return _fold_name(str(value))
 
 
 @lru_cache(1024)  # the instances of a study say the same names again and again

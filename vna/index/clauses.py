@@ -33,7 +33,7 @@ from vna.dicom.moments import in_utc
 from vna.dicom.text import phonetic
 from vna.index.arrays import Texts
 from vna.index.columns import BY_LEVEL, Column, Kind
-from vna.index.terms import SOUND_SUFFIX, UTC_SUFFIX, clock, instant, padded
+from vna.index.terms import SOUND_SUFFIX, UTC_SUFFIX, clock, instant, padded, plain_number
 
 _WILD = re.compile(r"[*?]")
 GROUPS = 3  # component groups of a name (PS3.5 6.2.1)
@@ -356,7 +356,7 @@ def _contained(key: MatchingKey) -> dict[str, Any] | None:
             names = vr_of(key.tag) == "PN"
             return {key.tag: [padded(value) if names else _plain(value) for value in values]}
         case Number(value):
-            return {key.tag: [int(value) if value == int(value) else value]}
+            return {key.tag: [plain_number(value)]}
         case Item(keys):
             inner = [_contained(one) for one in keys]
             if any(one is None for one in inner) or len({k.tag for k in keys}) < len(keys):

@@ -82,19 +82,19 @@ def _picked(elements: Elements, wanted: Wanted, charset: str) -> dict[str, Any]:
         if element is None:
             continue
         if isinstance(kind, dict):
-            items = [_picked(item or {}, kind, charset) for item in element.get("Value", ())]
-            picked[name] = {"vr": "SQ", "Value": items} if _is_sequence(element) else {"vr": "SQ"}
+            items = [_picked(item, kind, charset) for item in _items(element)]
+            picked[name] = {"vr": "SQ", "Value": items}
         elif kind == "SQ":
-            items = [_named(item or {}) for item in element.get("Value", ())]
-            picked[name] = {"vr": "SQ", "Value": items} if _is_sequence(element) else {"vr": "SQ"}
+            picked[name] = {"vr": "SQ", "Value": [_named(item) for item in _items(element)]}
         else:
             found = as_vr(element, kind, charset)
             picked[name] = {**found, "vr": kind} if "Value" in found else {"vr": kind}
     return picked
 
 
-def _is_sequence(element: Any) -> bool:  # a DICOM JSON element
-    return bool(element.get("vr") == "SQ" and element.get("Value"))
+def _items(element: Any) -> list[Elements]:  # of a DICOM JSON element: none unless it is an SQ
+    found = element.get("Value", ()) if element.get("vr") == "SQ" else ()
+    return [item or {} for item in found]
 
 
 def _named(item: Elements) -> dict[str, Any]:
@@ -108,8 +108,7 @@ def _named(item: Elements) -> dict[str, Any]:
             creator = item.get(privates.creator_tag(tag), {}).get("Value") or [""]
             name = privates.name(tag, str(creator[0]))
         if element.get("vr") == "SQ":
-            items = [_named(inner or {}) for inner in element.get("Value", ())]
-            found[name] = {"vr": "SQ", "Value": items}
+            found[name] = {"vr": "SQ", "Value": [_named(inner) for inner in _items(element)]}
         else:
             found[name] = element
     return found

@@ -24,6 +24,7 @@ SOUND_SUFFIX = "~"
 
 _TEXT_MOST = 256  # an index entry must stay below 2.7 KB; the standard's longest such value has 64
 _CODE_MOST = 64
+_INTEGERS_END = 1 << 63
 
 ZONE = "00080201"
 """Timezone Offset From UTC of the data set."""
@@ -120,6 +121,11 @@ def terms(
     return found
 
 
+def plain_number(number: float) -> float | int:
+    """Write a finite number, equal ones alike: whole ones as integers where 64 bits hold them."""
+    return int(number) if number == int(number) and abs(number) < _INTEGERS_END else number
+
+
 def clock(moment: dt.time) -> str:
     """Write a time so that it compares as text."""
     return moment.isoformat(timespec="microseconds")
@@ -156,7 +162,7 @@ def _number(value: Any) -> float | None:
 
 def _whole(value: Any) -> float | int | None:
     number = _number(value)
-    return int(number) if number is not None and number == int(number) else number
+    return None if number is None else plain_number(number)
 
 
 def _date(value: Any) -> str | None:

@@ -312,9 +312,9 @@ def described(attributes: Mapping[str, Any]) -> dict[str, str]:
     return told
 
 
-def shown_name(name: Mapping[str, str] | str) -> str:
+def shown_name(name: Any) -> str:  # a value of DICOM JSON: senders write names in any VR
     """Write a Person Name as it stands, its first group that is there (PS3.5 6.2.1)."""
-    if not isinstance(name, str):
+    if isinstance(name, Mapping):
         groups = (name.get(of, "") for of in ("Alphabetic", "Ideographic", "Phonetic"))
         name = next((group for group in groups if group), "")
     return text(name)[:_MOST_TEXT]

@@ -84,7 +84,9 @@ def _numbers(elements: Mapping[str, Any], checks: Mapping[str, str]) -> list[str
     found = []
     items = [elements, *((elements.get(_OTHER_IDS) or {}).get("Value") or ())]
     for item in items[:_NUMBERS_MOST]:
-        issuer, number = _text((item or {}).get(_ISSUER)), _text((item or {}).get(_ID))
+        if not isinstance(item, Mapping):
+            continue  # what a sender wrote there is no sequence
+        issuer, number = _text(item.get(_ISSUER)), _text(item.get(_ID))
         plain = re.sub(r"[ -]", "", number)
         if issuer in checks and is_number(checks[issuer], plain):
             found.append(f"{issuer}:{plain}")
