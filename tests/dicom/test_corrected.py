@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
 
+from tests.dicom.corpus import scan_bare
 from tests.factories import (
     BIG_ENDIAN,
     DEFLATED,
@@ -140,6 +141,16 @@ def test_an_item_of_earlier_changes_stays_and_ours_comes_behind(syntax: str, end
     systems = [item.ModifyingSystem for item in after.OriginalAttributesSequence]
     assert systems == ["GATEWAY", "VNA"]
     assert after[0x04000600].value == "ORIGINAL"
+
+
+def test_earlier_changes_that_are_no_sequence_make_room_for_ours() -> None:
+    made, over = ct(extra=[("04000561", "LO", "none")]), overlay(PatientID="P-2")
+    (ours,) = given_out(made, over).OriginalAttributesSequence
+    members = scan_bare(made.dataset())[1]
+    told = corrected_members(members, over, system="VNA")
+    (item,) = told["04000561"]["Value"]
+    assert told["04000561"]["vr"] == "SQ"
+    assert set(item) == {f"{element.tag:08X}" for element in ours}
 
 
 def test_an_empty_sequence_of_earlier_changes_takes_our_item() -> None:

@@ -215,3 +215,20 @@ def test_patients_without_an_id_are_told_apart_by_their_names() -> None:
     kinds = [record.DirectoryRecordType for record in records]
     assert [str(r.PatientName) for r in records if "PatientName" in r] == ["Doe^A", "Doe^B"]
     assert kinds.count("STUDY") == 3
+
+
+@pytest.mark.parametrize("tag", ["0040A730", "00700402", "0040A073"])
+def test_what_should_be_a_sequence_and_is_none_leaves_the_directory_whole(tag: str) -> None:
+    for vr, value in (("LO", "text"), ("US", 1), ("FD", 1.5)):
+        members = {tag: {"vr": vr, "Value": [value]}}
+        assert record_of("88.11", members).DirectoryRecordType == "SR DOCUMENT"
+        record_of("11.4", members)
+
+
+def test_moments_of_verification_that_are_none_are_passed_over() -> None:
+    observers = [
+        {"0040A030": {"vr": "US", "Value": [7]}},
+        {"0040A030": {"vr": "DT", "Value": ["20240203"]}},
+    ]
+    record = record_of("88.11", {"0040A073": sequence(*observers)})
+    assert str(record.VerificationDateTime) == "20240203"

@@ -81,6 +81,13 @@ def test_all_keys_of_a_rule_must_match(archive: Archive, keys: list[str], takes:
     assert len(queued(archive)) == int(takes)
 
 
+def test_a_rule_on_items_passes_over_what_is_no_sequence(archive: Archive) -> None:
+    """PS3.6 says what is a sequence; a sender that writes text there is stored all the same."""
+    rule(archive, "RequestAttributesSequence.RequestedProcedureID=P1")
+    fill(archive, ct(1, extra=[("00400275", "LO", "P1")]))
+    assert queued(archive) == []
+
+
 def test_a_rule_finds_what_is_past_the_cap_of_ready_metadata(archive: Archive) -> None:
     many = [("00081140", "SQ", [[("00081150", "UI", "1.2.840.10008.5.1.4.1.1.2")]] * 40_000)]
     rule(archive, "KVP=110")

@@ -154,6 +154,17 @@ def test_items_of_a_sequence_are_matched_and_cut(whole: Archive) -> None:
     ]
 
 
+def test_what_should_be_a_sequence_and_is_none_has_no_items(filled: Filled) -> None:
+    """One instance that is not as PS3.6 has it keeps nobody's search from being answered."""
+    odd = factories.ct(1, extra=[("00400275", "LO", "P1"), ("00081111", "US", 1)])
+    archive = filled([odd, factories.ct(2)])
+    asked = ("00400275.00401001", "00081111.00081155")
+    answers = found(archive, qido(Level.SERIES, *(("includefield", path) for path in asked)))
+    assert {value(answer, "0020000D") for answer in answers} == {odd.study, factories.uid(2)}
+    assert not [answer for answer in answers if "Value" in answer.get("00400275", {})]
+    assert found(archive, qido(Level.SERIES, ("00400275.00401001", "P1"))) == []
+
+
 def test_all_gives_everything_of_the_level(whole: Archive) -> None:
     (answer,) = found(whole, qido(Level.STUDY, ("PatientID", "PAT1"), ("includefield", "all")))
     assert value(answer, "00081030") == "Study 1"

@@ -123,6 +123,16 @@ def test_frames_are_places_and_documents_are_one(site: Site) -> None:
     assert "/frames/3/rendered" in third
 
 
+@pytest.mark.parametrize("tag", ["52009229", "52009230"])
+def test_functional_groups_that_are_no_sequence_have_no_window(site: Site, tag: str) -> None:
+    """PS3.3 C.7.6.16 has items there; what a sender wrote instead is not looked into."""
+    odd = ct(95 + int(tag, 16) % 2, values={"PatientName": "Odd^One"}, extra=[(tag, "LO", "text")])
+    assert site.store(odd.part10()).status_code == 200
+    found = site.client.get(f"{site.address.url}/view/{odd.study}")
+    assert found.status_code == 200
+    assert "Odd" in found.text
+
+
 def test_what_a_patient_is_called_is_never_markup(site: Site) -> None:
     text = page(site, f"/view/{uid(2)}")
     assert "<b>" not in text

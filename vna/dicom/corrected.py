@@ -112,7 +112,8 @@ def corrected_members(members: Members, overlay: Overlay, *, system: str) -> Mem
     old = {tag: members[tag] for tag in new if tag in members and members[tag] != new[tag]}
     found = members | new
     if old:
-        before = (members.get("04000561") or {}).get("Value") or []
+        held = members.get("04000561") or {}
+        before = held.get("Value", []) if held.get("vr") == "SQ" else []  # as `_drop` leaves it
         item = _item(old, overlay, system)
         found["04000561"] = {"vr": "SQ", "Value": [*before, item]}
     received = "\\".join(str(term or "") for term in (members.get(_SAID) or {}).get("Value") or [])

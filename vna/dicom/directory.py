@@ -167,7 +167,7 @@ def keys_of(members: Elements) -> Elements:
         if items:
             found[tag] = {"vr": "SQ", "Value": items}
     verified = [_first(one, _VERIFIED) for one in _items(members, _OBSERVERS)]
-    if told := [moment for moment in verified if moment]:
+    if told := [moment for moment in verified if moment and isinstance(moment, str)]:
         found[_VERIFIED] = {"vr": "DT", "Value": [max(told)]}  # the latest (PS3.3 F.5.25)
     return found
 
@@ -178,7 +178,8 @@ def _blended(item: Elements) -> Elements:
 
 
 def _items(members: Elements, tag: str) -> list[Elements]:
-    return [item or {} for item in members.get(tag, {}).get("Value") or ()]
+    found = members.get(tag, {}).get("Value") or ()
+    return [item for item in found if isinstance(item, Mapping)]  # senders write any VR
 
 
 def _is_modifier(content: Elements) -> bool:

@@ -107,7 +107,8 @@ def _value_matches(asked: Condition, value: Any, zone: dt.tzinfo) -> bool:  # on
         case AnyOf(conditions):
             return any(_value_matches(one, value, zone) for one in conditions)
         case Item(keys):
-            return all(key_matches(key, value, zone=zone) for key in keys)
+            is_item = isinstance(value, Mapping)  # senders write sequences in other VRs, too
+            return is_item and all(key_matches(key, value, zone=zone) for key in keys)
         case DateRange(first, last):
             date = read_date(str(value))
             return date is not None and _between(first, date, last)

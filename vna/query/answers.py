@@ -73,7 +73,8 @@ def _tree(paths: frozenset[Path]) -> Wanted:
 
 def _items(element: Any, wanted: Wanted, key: MatchingKey | None) -> dict[str, Any]:  # an SQ
     """Keep the items that match, and of each what was asked for (PS3.4 C.2.2.2.6)."""
-    items = [item or {} for item in element.get("Value", ())]
+    found = element.get("Value", ()) if element["vr"] == "SQ" else ()  # senders write any VR
+    items = [item or {} for item in found]
     if key is not None:
         one = key.tag
         items = [item for item in items if key_matches(key, {one: {"vr": "SQ", "Value": [item]}})]

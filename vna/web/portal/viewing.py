@@ -14,6 +14,7 @@ from vna.access.principal import Principal
 from vna.dicom.refs import UID, InstanceRef, Level, SeriesRef
 from vna.engines import Engines
 from vna.errors import NotFound
+from vna.pixels.elements import items
 from vna.query.keys import from_parameters
 from vna.retrieve.kinds import Kind, kind_of
 from vna.retrieve.legend import frame_ms
@@ -231,9 +232,9 @@ def _shared(members: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """List the Frame VOI LUT items: of all frames, else of the first (PS3.3 C.7.6.16.2.10)."""
     found: list[Mapping[str, Any]] = []
     for tag in ("52009229", "52009230"):
-        for group in (members.get(tag, {}).get("Value") or [])[:1]:
-            found += (group or {}).get("00289132", {}).get("Value") or []
-    return [one for one in found if one]
+        for group in items(members, tag)[:1]:
+            found += items(group, "00289132")
+    return found
 
 
 def _common(uids: list[str]) -> str:
