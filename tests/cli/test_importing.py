@@ -46,6 +46,10 @@ def no_name() -> bytes:
     return changed(changed(whole, entry + 9, b"\x08"), entry + 46, b"\xff\xfe")
 
 
+def nameless() -> bytes:
+    return zipped().replace(_NAME.encode(), b"\0M1")
+
+
 def no_deflate() -> bytes:
     return changed(zipped(), 30 + len(_NAME) + 20, b"\xff" * 60)
 
@@ -65,6 +69,22 @@ def test_damaged_archives_are_refused_and_what_is_beside_them_is_taken(
         f"refused  {tmp_path}/{name}" for name in "abc"
     ]
     assert all("It cannot be read: " in line for line in lines)
+
+
+@pytest.mark.usefixtures("held")
+def test_names_no_text_has_keep_nothing_from_being_taken(
+    vna: Vna, archive: Path, tmp_path: Path
+) -> None:
+    """An entry of an archive without a name, and a file's in another character set than ours."""
+    folder = tmp_path / "disc"
+    folder.mkdir()
+    (folder / "a.zip").write_bytes(nameless())
+    (folder / os.fsdecode(b"M\xfcller.dcm")).write_bytes(b"no object")
+    (folder / os.fsdecode(b"M\xfcller")).write_bytes(ct(1, 1, 2).part10())
+    done = vna("import", folder, "--data", archive)
+    assert done.returncode == 1
+    assert done.stdout == "2 stored, 0 known already, 1 refused\n"
+    assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.usefixtures("held")

@@ -113,6 +113,12 @@ def test_an_encrypted_entry_says_so() -> None:
     assert "encrypted" in str(entries(bytes(packed))["secret"])
 
 
+def test_an_entry_without_a_name_is_one_as_well() -> None:
+    """What stands behind a zero in a name is none of it; here nothing is left."""
+    packed = zip_of({"ab": b"text", "c": b"more"}).replace(b"ab", b"\0b")
+    assert entries(packed) == {"": b"text", "c": b"more"}
+
+
 def test_a_damaged_entry_costs_only_itself() -> None:
     packed = bytearray(zip_of({"a": b"a" * 500, "b": b"b" * 500}, method=zipfile.ZIP_STORED))
     packed[packed.index(b"a" * 500) + 100] ^= 1

@@ -72,7 +72,7 @@ def of_zip(file: HeldFile, *, ratio: int) -> Iterator[Member]:
         raise InvalidRequest(filled("The ZIP has more than %(most)s entries.", most=_ENTRIES))
     budget = Budget(max(file.size, _LEAST) * ratio)
     for entry in entries:
-        if not entry.is_dir():
+        if not entry.filename.endswith("/"):  # `is_dir` fails on an entry without a name
             pieces = partial(_inflated, archive, entry, ratio, budget)
             yield Member(
                 name=entry.filename,

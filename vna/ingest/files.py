@@ -161,7 +161,8 @@ def _reading_zip() -> Iterator[None]:
 
 def _of_zip(path: Path) -> Iterator[Member]:
     with _reading_zip(), zipfile.ZipFile(path) as archive:
-        entries = [e for e in archive.infolist() if not e.is_dir()]
+        # `is_dir` fails on an entry without a name
+        entries = [e for e in archive.infolist() if not e.filename.endswith("/")]
     if len(entries) > _ENTRIES:
         yield _refused(path, f"The archive has more than {_ENTRIES} entries.")
         return
