@@ -205,6 +205,20 @@ def test_a_hostile_uid_is_refused_and_touches_no_file(
     assert "passwd" not in outcome.message
 
 
+@pytest.mark.parametrize("count", ["9223372036854775808", "9" * 64])
+def test_a_video_of_more_frames_than_there_are_numbers_is_stored(
+    archive: Archive, count: str
+) -> None:
+    """An IS has 31 bits (PS3.5 Table 6.2-1); what is written may be longer."""
+    made = factories.compressed(
+        [[bytes(64)]],
+        transfer_syntax="1.2.840.10008.1.2.4.102",
+        values={"NumberOfFrames": count},
+    )
+    assert isinstance(archive.take(made.part10()), Stored)
+    assert dataset_of(archive, made) == made.dataset()
+
+
 @pytest.mark.parametrize(
     ("tag", "vr", "value"),
     [("00100010", "US", 272), ("00080090", "FD", 1.5), ("00100020", "FD", 1e300)],

@@ -46,6 +46,7 @@ __all__ = ["Bulk", "Scan", "Scanner"]
 
 _WINDOW = 32 << 10
 _STUDY = b'"0020000D"'
+_MOST_FRAMES = (1 << 31) - 1  # what an IS can say (PS3.5 Table 6.2-1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +159,7 @@ class Scanner:
         walker, pixel = self._walker, self._walker.pixel
         if pixel is None:
             return None
-        count = max(1, layout.number(attributes, "00280008") or 1)
+        count = min(max(1, layout.number(attributes, "00280008") or 1), _MOST_FRAMES)
         if walker.fragments is not None:
             walker.fragments.extended = walker.extended.get(el.EXTENDED_OFFSETS, ())
             walker.fragments.extended_lengths = walker.extended.get(el.EXTENDED_LENGTHS, ())
