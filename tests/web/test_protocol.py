@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import re
 import resource
 import socket
 import threading
@@ -82,6 +83,12 @@ def read(sock: socket.socket) -> tuple[int, dict[str, str], bytes]:
     while len(content) < int(headers["content-length"]):
         content += sock.recv(65536)
     return int(lines[0].split()[1]), headers, content
+
+
+def statuses(sock: socket.socket) -> list[int]:
+    """Read all answers to the end of the connection; give their status codes in order."""
+    data = b"".join(iter(lambda: sock.recv(65536), b""))
+    return [int(one) for one in re.findall(rb"HTTP/1\.1 (\d+) ", data)]
 
 
 def refused(sock: socket.socket, status: int) -> dict[str, object]:
@@ -195,6 +202,17 @@ def test_half_a_header_behind_a_sound_request_does_not_spoil_its_answer(quick: A
         sock.sendall(get("/slow") + b"GET / HT")
         assert read(sock)[0] == 200
         assert sock.recv(1) == b""
+
+
+@pytest.mark.parametrize("before", [1, 3])
+def test_a_damaged_body_behind_sound_requests_is_refused_behind_their_answers(
+    address: Address, before: int
+) -> None:
+    """Answers go out in the order of the requests (RFC 9112 9.3.2)."""
+    damaged = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nno size\r\n"
+    with address.connect() as sock:
+        sock.sendall(get("/slow") + get() * (before - 1) + damaged)
+        assert statuses(sock) == [200] * before + [400]
 
 
 def test_silence_in_a_body_is_408(quick: Address) -> None:

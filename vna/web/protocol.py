@@ -85,6 +85,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._is_inside = False
         self._is_refused = False
         self._refusal: tuple[int, str, str] | None = None
+        self._put_off: tuple[int, str] | None = None  # of a request that waits for those before it
         self._tempo = Tempo(limits)
         self._in_head = False
         self._is_plain_body = False
@@ -207,7 +208,12 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """The answer is complete: it leaves before anything else is done."""
         self._gathered.flush()
-        super().on_response_complete()
+        if self._put_off is None or len(self.pipeline) > 1 or self.transport.is_closing():
+            super().on_response_complete()
+            return
+        self.pipeline.clear()
+        self._write_problem(*self._put_off)
+        self._linger()
 
     def on_message_complete(self) -> None:
         """The request is complete."""
@@ -332,6 +338,11 @@ class LimitedProtocol(HttpToolsProtocol):
         telemetry.HTTP_REFUSED.labels(cause).inc()
         cycle = self.cycle
         is_answering = cycle is not None and not cycle.response_complete
+        if is_answering and cycle.more_body and self.pipeline:
+            # Those before it are sound, and answers go out in order (RFC 9112 9.3.2).
+            self._put_off = status, message
+            self._is_refused = True
+            return
         if is_answering and (cycle.response_started or not cycle.more_body):
             # A sound request is being answered; what came after it was not one.
             cycle.keep_alive = False
