@@ -322,6 +322,11 @@ def _answer(stored: list[dict[str, object]], failed: list[dict[str, object]]) ->
         ),
         (200, _answer([_item(FIRST)], []), (State.WAITING, ["done", "waiting"])),
         (409, _answer([], [_item(FIRST), _item(SECOND)]), (State.FAILED, ["failed"] * 2)),
+        (
+            409,
+            _answer([], [_item(FIRST, t1197=1 << 40), _item(SECOND, t1197=-1)]),
+            (State.FAILED, ["failed"] * 2),
+        ),
         (200, b"<html>welcome", (State.WAITING, ["waiting"] * 2)),
         (200, b"[1]", (State.WAITING, ["waiting"] * 2)),
         (503, b"", (State.WAITING, ["waiting"] * 2)),

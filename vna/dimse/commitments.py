@@ -20,6 +20,7 @@ _TRANSACTION = "00081195"
 _REFERENCED = "00081199"
 _FAILED = "00081198"
 _CLASS, _INSTANCE, _REASON = "00081150", "00081155", "00081197"
+_MOST_REASON = 0xFFFF  # a US
 
 Elements = Mapping[str, Any]  # values of DICOM JSON differ by VR
 
@@ -102,5 +103,5 @@ def _uid(elements: Elements, tag: str) -> UID:
 
 def _reason(item: Elements) -> int:
     values = item.get(_REASON, {}).get("Value") or []
-    reason = values[0] if values else 0x0110
-    return reason if isinstance(reason, int) else 0x0110
+    reason = values[0] if values else None
+    return reason if isinstance(reason, int) and 0 <= reason <= _MOST_REASON else 0x0110

@@ -23,6 +23,7 @@ _ANSWER_MOST = 16 << 20
 _MEDIA = "application/dicom+json"
 _REFERENCED, _FAILED = "00081199", "00081198"
 _INSTANCE, _FAILURE_REASON, _WARNING_REASON = "00081155", "00081197", "00081196"
+_MOST_REASON = 0xFFFF
 # try again later: our token may be renewed there, and the rest are troubles that pass
 _PASSING = frozenset((401, 403, 404, 407, 408, 425, 429, 500, 502, 503, 504, 507))
 
@@ -150,5 +151,7 @@ def _items(sequence: Any) -> Iterator[tuple[UID, dict[str, Any]]]:  # an element
 
 
 def _number(item: dict[str, Any], tag: str) -> int | None:
+    """Read a reason, which is a US; whatever else stands there is none."""
     values = item.get(tag, {}).get("Value") or [None]
-    return int(values[0]) if values[0] is not None else None
+    number = int(values[0]) if values[0] is not None else -1
+    return number if 0 <= number <= _MOST_REASON else None
