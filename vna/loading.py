@@ -119,7 +119,7 @@ def load(
     if path is not None:
         try:
             values = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as exc:  # not TOML, or not UTF-8
+        except (OSError, ValueError, RecursionError) as exc:  # not TOML, too deep, or not UTF-8
             raise ConfigError(f"The configuration file {path} cannot be read: {exc}.") from exc
     for name, text in environ.items():
         if name.startswith("VNA_") and name not in _NOT_SETTINGS:
@@ -150,7 +150,8 @@ def _known(variable: str) -> tuple[str, ...]:
     """Give the setting of a variable. Raises `ConfigError` naming the variable: others set them."""
     wanted, at = _from_variable(variable), Settings
     for part in wanted:
-        if part not in {f.name for f in dataclasses.fields(at)}:
+        is_section = dataclasses.is_dataclass(at)  # there is nothing below VNA_DATA
+        if not is_section or part not in {f.name for f in dataclasses.fields(at)}:
             raise ConfigError(
                 f"The variable {variable} names no setting (VNA_<SECTION>_<KEY>); "
                 "conf/vna.toml lists them all."

@@ -94,6 +94,7 @@ def test_the_environment_is_over_the_file_and_flags_are_over_both(tmp_path: Path
         '[outbound]\nallow = "???"\n',
         '[outbound]\nallow = "https://pacs.example.org"\n',
         "not toml",
+        "deep = " + "[" * 10_000,
     ],
 )
 def test_a_setting_that_is_wrong_is_named(tmp_path: Path, text: str) -> None:
@@ -143,7 +144,13 @@ def test_a_file_that_is_not_utf_8_cannot_be_read(tmp_path: Path) -> None:
         load(file, environ={})
 
 
-@pytest.mark.parametrize("name", ["VNA_PORT", "VNA_SERVICE_HOST", "VNA_HTTP", "VNA_DICOM_TITLE"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("VNA_PORT", "VNA_SERVICE_HOST", "VNA_HTTP", "VNA_DICOM_TITLE"),
+        *("VNA_DATA_FOLDER", "VNA_DEV_MODE"),  # below what is no section
+    ],
+)
 def test_a_variable_that_names_no_setting_is_named_itself(name: str) -> None:
     with pytest.raises(ConfigError, match=f"variable {name} names no setting"):
         load(environ={name: "tcp://192.0.2.7:80"})
