@@ -6,12 +6,12 @@ takes the PEM text for an HMAC secret, has no algorithm of its key's kind.
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
@@ -119,8 +119,8 @@ def _registry(algorithms: tuple[str, ...]) -> jws.JWSRegistry:
 
 def _object(payload: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(payload)
-    except (ValueError, RecursionError) as exc:
+        found = orjson.loads(payload)  # refuses what is no text, and numbers past any number
+    except ValueError as exc:
         raise NotAuthenticated("The token is not a signed JSON Web Token.") from exc
     if not isinstance(found, dict):
         raise NotAuthenticated("The token is not a signed JSON Web Token.")
