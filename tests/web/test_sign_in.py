@@ -162,6 +162,23 @@ def test_who_is_not_signed_in_is_led_to_sign_in_and_programs_are_told(site: Site
         assert surfer(site).get(probe).json() == {"status": "ok"}
 
 
+def test_who_sends_a_form_after_the_session_ended_is_told_that_nothing_was_done(
+    site: Site,
+) -> None:
+    said = "What you sent last was not done"
+    grace = signed_in(site, "grace", "records-clerk")
+    grace.client.cookies.clear()
+    fields = {"form": "x", "recipient": "Dr. Kim"}
+    way = grace.client.post(f"{site.address.url}/study/1.2/share", data=fields)
+    assert (way.status_code, way.headers["location"]) == (303, "/login?ended=yes")
+    page = grace.get(way.headers["location"]).text
+    assert said in page
+    assert "Kim" not in page
+    assert said not in grace.get("/login").text
+    out = grace.client.post(f"{site.address.url}/logout", data={"form": "x"})
+    assert out.headers["location"] == "/login"  # which was done, in a way
+
+
 def test_the_viewer_s_study_is_gone_on_with_and_nothing_else(site: Site) -> None:
     _, codes = enrolled(site, "hans")
     hans = surfer(site)

@@ -42,6 +42,7 @@ _MOST_BYTES = 16384
 _MOST_FIELDS = 20
 _MOST_WAITING = 32  # for a hash of a passphrase
 _TOO_OLD = marked("This form is too old; go back, load the page again, and repeat.")
+ENDED = "ended"  # in the query of the page to sign in: the session was over when a form came
 _NEXT = re.compile(r"/viewer/viewer\?StudyInstanceUIDs=[0-9.]{1,64}", re.ASCII)
 
 # where somebody goes on who came so far
@@ -325,6 +326,8 @@ def way_on(visitor: Visitor | None) -> str:
 
 def _way(request: Request, level: Level | None) -> str:
     way = _WAYS[level]
+    if level is None and request.method == "POST" and request.url.path != "/logout":
+        return f"{way}?{ENDED}=yes"  # whoever sent something must not believe that it was done
     wanted = request.url.path + ("?" + request.url.query if request.url.query else "")
     if level in (None, Level.PASSPHRASE) and next_of(wanted) != "/":
         return f"{way}?next={quote(wanted)}"

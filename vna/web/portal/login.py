@@ -13,7 +13,7 @@ from vna.access.sessions import Level
 from vna.errors import NotAuthenticated, TooMany, VNAError
 from vna.web import problems
 from vna.web.exchange import Counter
-from vna.web.portal.guard import Visit, Whose, guarded, next_of
+from vna.web.portal.guard import ENDED, Visit, Whose, guarded, next_of
 from vna.web.portal.pages import Pages
 
 
@@ -36,7 +36,8 @@ def routes(counter: Counter, pages: Pages) -> list[Route]:
 
 async def _login(visit: Visit) -> Response:
     if visit.request.method != "POST":
-        return _shown(visit, "login.html", visit.request.query_params.get("next", ""))
+        query = visit.request.query_params
+        return _shown(visit, "login.html", query.get("next", ""), has_ended=ENDED in query)
     form = await visit.form()
     goes_on = next_of(form.get("next", ""))
     try:
@@ -110,6 +111,7 @@ def _shown(
         status, _, _ = problems.answer(exc, "login")
     trouble = visit.said(exc) if exc is not None else None
     sso = visit.people.federation.shown_as
+    shown = {"has_ended": False, **shown}
     shown |= {"sso": sso, "next": next_of(goes_on), "language": visit.language()}
     shown["site"] = visit.counter.engines.settings.site
     return visit.show(page, status=status, trouble=trouble, **shown)
