@@ -130,6 +130,19 @@ def test_who_has_a_group_gets_an_account_and_who_has_none_does_not(
     assert again.status_code == 303
 
 
+def test_who_comes_back_from_the_provider_reads_their_own_language(
+    site: Site, idp: Provider
+) -> None:
+    who = surfer(site)
+    who.client.headers["accept-language"] = "de"
+    page = who.get(f"{BACK}?state=x&code=y").text
+    assert '<html lang="de"' in page
+    assert "Weiter" in page
+    with httpx.Client(verify=NO_TLS) as there:
+        none = back(who, idp.signed_in(there, away(who), "eve+strangers"))
+    assert (none.status_code, "Keine Ihrer Gruppen" in none.text) == (401, True)
+
+
 def test_what_is_begun_and_not_ended_is_limited_and_who_comes_back_does_not_count(
     site: Site, idp: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,8 +13,19 @@ from tests.conftest import TestPostgres
 from tests.factories import ct
 from tests.web.conftest import Site, serving
 from tests.web.people import Surfer, surfer
+from vna.sharing.consents import Consent
 
 ONE = ct(1, values={"00100030": "19700102", "00100010": "Adams^Ada", "00081030": "Thorax"})
+REPORT = "1.2.840.10008.5.1.4.1.1.88.22"
+SAID = Consent(
+    issuer="LOCAL",
+    patient_id="P-9",
+    purpose="treatment",
+    allowed=True,
+    text_version="1",
+    signed_by="Ada Adams",
+    way="kiosk",
+)
 GERMAN = {"accept-language": "de-DE,de;q=0.9,en;q=0.5"}
 
 
@@ -71,6 +84,39 @@ def test_the_way_from_the_list_to_a_share_is_german(browser: Surfer) -> None:
     page = browser.post(f"{found[0]}/test", found[0]).text
     assert "Es öffnet sich" in page
     assert "1 Bild in 1 Serie" in page
+
+
+def test_what_is_known_of_a_study_is_said_in_german(postgres: TestPostgres, tmp_path: Path) -> None:
+    with serving(postgres, tmp_path) as site:
+        told_in_german(site)
+
+
+def told_in_german(site: Site) -> None:
+    archive, browser = site.archive, surfer(site)
+    browser.client.headers.update(GERMAN)
+    document = ct(
+        2, patient_id="P-9", sop_class=REPORT, modality="SR", values={"0040A491": "COMPLETE"}
+    )
+    nameless = ct(
+        3, patient_id="P-9", modality="", values={"00081030": "", "0008103E": "", "00180015": ""}
+    )
+    for one in (document, nameless):
+        archive.take(one.part10())
+    for purpose, allowed in (("patient-request", True), ("treatment", False)):
+        archive.sharing.consents.record(
+            archive.who, dataclasses.replace(SAID, purpose=purpose, allowed=allowed)
+        )
+    page = browser.get(f"/study/{document.study}").text
+    assert "<li>Befund, nicht bestätigt (2024-01-02)</li>" in page
+    page = browser.get(f"/study/{nameless.study}").text
+    assert "<h1>Studie</h1>" in page
+    assert re.findall(r'alt="([^"]*)"', page) == ["", "Serie, 1 Bild"]
+    page = browser.get(f"/study/{document.study}/share").text
+    assert "1 Befund: Befund, nicht bestätigt (2024-01-02)." in page
+    assert re.search(
+        r"Einwilligung vom [-\d]+: Bilder an die Person selbst, Auf einem Tablet<", page
+    )
+    assert re.search(r"Nein zur Freigabe für: Behandlung anderswo \([-\d]+, Auf einem", page)
 
 
 def test_the_inbox_of_what_patients_ask_is_german(browser: Surfer) -> None:

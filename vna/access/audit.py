@@ -22,6 +22,7 @@ from vna.access.principal import Principal
 from vna.db import statements
 from vna.db.pool import Connection, Database
 from vna.errors import Unavailable, VNAError
+from vna.texts import marked
 
 _SQL = statements.load("audit")
 
@@ -219,7 +220,9 @@ class Audit:
     def _refuse_if_late(self) -> None:
         since = self._waiting_since
         if since is not None and time.monotonic() - since > REFUSE_S:
-            raise Unavailable("The audit trail cannot be written; nothing is read without it.")
+            raise Unavailable(
+                marked("The audit trail cannot be written; nothing is read without it.")
+            )
 
     def _run(self) -> None:
         failing = False

@@ -18,6 +18,7 @@ from vna.crypto.credentials import Vault, digest, new_paper_code, new_secret, ra
 from vna.db import statements
 from vna.db.pool import Connection
 from vna.errors import Conflict
+from vna.texts import marked
 
 _SQL = statements.load("own")
 _ACCESS = statements.load("access")
@@ -118,7 +119,7 @@ def add_account(tx: Connection) -> tuple[int, str]:
         row = tx.execute(_ACCESS.add_account, (login, PERSON, [PATIENT], random_bytes())).fetchone()
         if row is not None:
             return int(row[0]), login
-    raise Conflict("No name is free for a new account; try again.")
+    raise Conflict(marked("No name is free for a new account; try again."))
 
 
 def of_identities(conn: Connection, identities: Sequence[bytes]) -> list[Binding]:
@@ -183,7 +184,7 @@ def issue(
     }
     row = tx.execute(_SQL.keep_code, asked).fetchone()
     if row is None:
-        raise Conflict("The code could not be kept; try again.")
+        raise Conflict(marked("The code could not be kept; try again."))
     return code, Code(row[0], is_locked=False, opens_at=row[1])
 
 

@@ -26,6 +26,7 @@ from webauthn.helpers.structs import (
 )
 
 from vna.errors import NotAuthenticated
+from vna.texts import marked
 
 _TIMEOUT_MS = 120_000
 _REFUSED = (WebAuthnException, ValueError, KeyError, TypeError)  # of bytes nobody vouches for
@@ -81,7 +82,7 @@ def made(credential: dict[str, Any], asked: Asked) -> Made:
             require_user_verification=True,
         )
     except _REFUSED as exc:
-        raise NotAuthenticated("The passkey does not verify; try again.") from exc
+        raise NotAuthenticated(marked("The passkey does not verify; try again.")) from exc
     return Made(
         credential_id=found.credential_id,
         public_key=found.credential_public_key,

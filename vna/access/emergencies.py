@@ -22,7 +22,7 @@ from vna.db import statements
 from vna.db.pool import Connection, Database
 from vna.errors import InvalidRequest, NotFound, NotProven
 from vna.telemetry import EMERGENCIES
-from vna.texts import marked
+from vna.texts import filled, marked
 
 _SQL = statements.load("restriction")
 
@@ -104,7 +104,11 @@ class Emergencies:
         note = " ".join(reason.note.split())
         if reason.code not in REASONS or not _LEAST_NOTE <= len(note) <= _MOST_NOTE:
             raise InvalidRequest(
-                f"Say why: one of the reasons, and {_LEAST_NOTE} to {_MOST_NOTE} characters more."
+                filled(
+                    "Say why: one of the reasons, and %(least)s to %(most)s characters more.",
+                    least=_LEAST_NOTE,
+                    most=_MOST_NOTE,
+                )
             )
         if not visitor.is_fresh:
             raise NotProven
@@ -209,7 +213,10 @@ class Emergencies:
         require(who, Action.AUDIT)
         if verdict not in VERDICTS or len(remark) > _MOST_NOTE:
             raise InvalidRequest(
-                f"A verdict is ok or not-ok, with up to {_MOST_NOTE} characters of text."
+                filled(
+                    "A verdict is ok or not-ok, with up to %(most)s characters of text.",
+                    most=_MOST_NOTE,
+                )
             )
         asked = {
             "emergency": emergency_id, "by": who.name, "verdict": verdict, "remark": remark.strip()

@@ -14,6 +14,7 @@ from vna.crypto.credentials import Vault, new_paper_code
 from vna.db import statements
 from vna.db.pool import Connection, Database
 from vna.errors import Conflict
+from vna.texts import marked
 
 _SQL = statements.load("access")
 
@@ -51,7 +52,7 @@ class Factors:
                 tx.execute(_SQL.keep_totp, (account_id, fresh))
             row = tx.execute(_SQL.find_totp, (account_id,)).fetchone()
         if row is None or row[1]:
-            raise Conflict("There is an authenticator app already.")
+            raise Conflict(marked("There is an authenticator app already."))
         secret = self._vault.open(account_id, row[0]).decode()
         uri = pyotp.TOTP(secret).provisioning_uri(name=login, issuer_name=self._issuer)
         return Offer(secret=secret, uri=uri)

@@ -40,6 +40,7 @@ from vna.errors import (
     TooMany,
 )
 from vna.telemetry import SIGN_INS
+from vna.texts import marked
 
 _SQL = statements.load("federation")
 _ACCESS = statements.load("access")
@@ -209,7 +210,7 @@ class Federation:
         answer = provider.post(provider.endpoints().token, form, self._secret())
         token = answer.get("id_token")
         if not isinstance(token, str):
-            raise NotAuthenticated("The identity provider named nobody.")
+            raise NotAuthenticated(marked("The identity provider named nobody."))
         claims = provider.verified(token.encode("utf-8", "replace"))
         subject = valid_subject(claims, self._oidc.client_id, time.time())
         self._check(claims, _drawn(browser, b"nonce", kept))
@@ -224,17 +225,19 @@ class Federation:
             return claims
         told = provider.told(where, access)
         if told.get("sub") != claims.get("sub"):
-            raise NotAuthenticated("The identity provider tells of somebody else.")
+            raise NotAuthenticated(marked("The identity provider tells of somebody else."))
         return {**{name: told[name] for name in wanted & set(told)}, **claims}
 
     def _check(self, claims: dict[str, Any], nonce: str) -> None:
         said = claims.get("nonce")
         if not isinstance(said, str) or not hmac.compare_digest(said.encode(), nonce.encode()):
-            raise NotAuthenticated("The identity provider answered somebody else's question.")
+            raise NotAuthenticated(
+                marked("The identity provider answered somebody else's question.")
+            )
         if claims.get("azp", self._oidc.client_id) != self._oidc.client_id:
-            raise NotAuthenticated("The token is meant for somebody else.")
+            raise NotAuthenticated(marked("The token is meant for somebody else."))
         if self._oidc.acr and claims.get("acr") != self._oidc.acr:
-            raise NotAuthenticated("The identity provider did not ask for enough factors.")
+            raise NotAuthenticated(marked("The identity provider did not ask for enough factors."))
 
     def _confirm(self, visitor: Visitor, found: Who) -> None:
         """Take it as a second factor of just now, if it is the same person and was asked anew."""
@@ -243,7 +246,9 @@ class Federation:
         with self._database.transaction() as tx:
             row = tx.execute(_SQL.find_subject, self._named(found)).fetchone()
             if row is None or row[0] != visitor.account_id or not is_recent:
-                raise NotAuthenticated("The identity provider named somebody else, or from before.")
+                raise NotAuthenticated(
+                    marked("The identity provider named somebody else, or from before.")
+                )
             tx.execute(_ACCESS.prove_session, (visitor.session_id,))
             detail = {"factor": "federation", "again": "yes"}
             self._tell(tx, visitor.principal, "login.factor", detail)
@@ -257,7 +262,9 @@ class Federation:
                 self._bind(tx, login, found, roles)
                 row = tx.execute(_SQL.find_subject, self._named(found)).fetchone()
             if row is None or row[3] != PERSON:
-                raise NotAuthenticated("The identity provider knows you, this archive does not.")
+                raise NotAuthenticated(
+                    marked("The identity provider knows you, this archive does not.")
+                )
             account_id, name = row[0], row[1]
             who = person(name, browser.address)
             tx.execute(_SQL.enrol_federated, (account_id,))
@@ -302,7 +309,7 @@ class Federation:
             {self._roles_of[g] for g in groups if isinstance(g, str) and g in self._roles_of}
         )
         if not roles:
-            raise NotAuthenticated("None of your groups has a role in this archive.")
+            raise NotAuthenticated(marked("None of your groups has a role in this archive."))
         return roles
 
     def _named(self, found: Who) -> tuple[str, str]:

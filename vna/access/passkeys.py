@@ -17,7 +17,7 @@ from vna.crypto.credentials import digest, random_bytes
 from vna.db import statements
 from vna.db.pool import Connection, Database
 from vna.errors import Conflict, InvalidRequest, NotAuthenticated
-from vna.texts import filled
+from vna.texts import filled, marked
 
 _SQL = statements.load("access")
 
@@ -91,7 +91,7 @@ class Passkeys:
             (account_id, made.credential_id, made.public_key, made.count, site.name),
         ).fetchone()
         if added is None:
-            raise NotAuthenticated("This passkey is known already.")
+            raise NotAuthenticated(marked("This passkey is known already."))
 
     def challenge(self, browser_secret: str, site: Site) -> str:
         """Begin signing in: what the browser is to do, as JSON. It says nothing of any account."""
@@ -132,7 +132,7 @@ class Passkeys:
     def _take(self, tx: Connection, secret: str, purpose: str) -> bytes:
         row = tx.execute(_SQL.take_challenge, (digest(secret), purpose)).fetchone()
         if row is None or not row[1]:
-            raise NotAuthenticated("That took too long; try again.")
+            raise NotAuthenticated(marked("That took too long; try again."))
         return bytes(row[0])
 
 

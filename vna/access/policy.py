@@ -7,6 +7,7 @@ from dataclasses import replace
 from vna.access.principal import Action, Principal, Scope
 from vna.dicom.refs import UID, Ref, StudyRef
 from vna.errors import NotFound, NotPermitted
+from vna.texts import marked
 
 _LOOKING = frozenset({Action.QUERY, Action.RETRIEVE})
 # a label keeps a study from being read: what belongs to it comes in all the same, and a modality
@@ -44,7 +45,7 @@ def require(principal: Principal, action: Action, ref: Ref | None = None) -> Non
     if scope.covers(ref):
         return
     if isinstance(ref, StudyRef) and scope.touches(ref):
-        raise NotPermitted("Only a part of this study may be seen: ask for that part.")
+        raise NotPermitted(marked("Only a part of this study may be seen: ask for that part."))
     raise NotFound
 
 
@@ -55,4 +56,4 @@ def require_copies(principal: Principal, ref: Ref) -> None:
     """
     scope = principal.scope
     if ref.study in scope.lent and not replace(scope, lent=frozenset()).covers(ref):
-        raise NotPermitted("Emergency access is for looking: it hands out no copies.")
+        raise NotPermitted(marked("Emergency access is for looking: it hands out no copies."))

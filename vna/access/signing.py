@@ -23,7 +23,7 @@ from vna.db import statements
 from vna.db.pool import Connection, Database
 from vna.errors import InvalidRequest, NotAuthenticated, NotPermitted, NotProven, TooMany
 from vna.telemetry import SIGN_INS
-from vna.texts import marked
+from vna.texts import filled, marked
 
 T = TypeVar("T")
 
@@ -344,8 +344,12 @@ def check_passphrase(passphrase: str, login: str) -> None:
     """Refuse what is too easy to guess (NIST SP 800-63B 3.1.1.2). Raises `InvalidRequest`."""
     if not LEAST_PASSPHRASE <= len(passphrase) <= MOST_PASSPHRASE:
         raise InvalidRequest(
-            f"A passphrase has {LEAST_PASSPHRASE} to {MOST_PASSPHRASE} characters: "
-            "a few words are easier to remember than signs."
+            filled(
+                "A passphrase has %(least)s to %(most)s characters: "
+                "a few words are easier to remember than signs.",
+                least=LEAST_PASSPHRASE,
+                most=MOST_PASSPHRASE,
+            )
         )
     plain = passphrase.lower()
     if len(set(plain)) < _LEAST_KINDS or (len(login) > 3 and login in plain):

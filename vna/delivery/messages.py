@@ -29,7 +29,7 @@ from vna.delivery.sealing import Contents
 from vna.delivery.sending import Attempt, Sender
 from vna.delivery.webhooks import Webhooks, pass_on
 from vna.errors import Conflict, NotFound
-from vna.texts import ENGLISH
+from vna.texts import ENGLISH, marked
 
 _SQL = statements.load("delivery")
 
@@ -259,5 +259,5 @@ def _not_so(tx: Connection, message_id: int) -> Conflict | NotFound:
         return NotFound("There is no such message.")
     state, is_there = row
     if not is_there and state in ("failed", "dead"):
-        return Conflict("What stood in this message is gone; it was of no use any more.")
-    return Conflict(f"This message is {state}.")
+        return Conflict(marked("What stood in this message is gone; it was of no use any more."))
+    return Conflict(marked("This message has moved on meanwhile; look at it again."))

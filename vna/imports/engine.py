@@ -379,4 +379,4 @@ class ImportEngine:
         row = tx.execute(_SQL.lock_batch, (number,)).fetchone()
         if row is None:
             return NotFound("There is no such import.")
-        return Conflict("This import has moved on meanwhile; look at it again.")
+        return Conflict(marked("This import has moved on meanwhile; look at it again."))

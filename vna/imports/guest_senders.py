@@ -309,7 +309,12 @@ class GuestSenders:
         named = [one for one in allowed if one]
         domains = [one.value.rpartition("@")[2] for one in (sender, recipient)]
         if named and not set(named) & set(domains):
-            raise InvalidRequest("One of the two mailboxes must be of " + " or ".join(named) + ".")
+            raise InvalidRequest(
+                filled(
+                    "One of the two mailboxes must be of one of these: %(domains)s.",
+                    domains=", ".join(named),
+                )
+            )
 
     def _claim(self, party: Party, items: Sequence[str]) -> bool:
         """Note items, as long as there are not too many; who adds at once waits for another."""

@@ -28,7 +28,7 @@ from vna.imports.desk import Desk
 from vna.imports.doors import opened
 from vna.imports.exchanges import narrowed
 from vna.imports.values import Import, Origin
-from vna.texts import ENGLISH, marked
+from vna.texts import ENGLISH, filled, marked
 
 _SQL = statements.load("imports")
 
@@ -255,7 +255,10 @@ class ImageRequests:
         today = _now().date()
         if not today <= wanted.until <= today + dt.timedelta(days=_MOST_DAYS):
             raise InvalidRequest(
-                f"A request ends today at the earliest, in {_MOST_DAYS} days at last."
+                filled(
+                    "A request ends today at the earliest, in %(days)s days at last.",
+                    days=_MOST_DAYS,
+                )
             )
         return dt.datetime.combine(wanted.until, dt.time(23, 59, 59), dt.UTC)
 

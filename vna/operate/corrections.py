@@ -264,7 +264,9 @@ class CorrectionEngine:
         except VNAError as exc:
             log.error("act written down, not in effect yet", extra={"why": str(exc)})  # noqa: TRY400 -- brought in by the upkeep
             raise Unavailable(
-                "This is written down and will take effect as soon as the index can be changed."
+                marked(
+                    "This is written down and will take effect as soon as the index can be changed."
+                )
             ) from exc
 
 

@@ -37,6 +37,10 @@ from vna.patients.proposals import Proposal
 from vna.patients.store import Case, Decision, Identity, Standing, pair_of
 from vna.texts import marked
 
+_DECIDED = {
+    "linked": marked("These two are linked already."),
+    "apart": marked("These two are apart already."),
+}
 _PARTED = "Two patients were taken for one: look at what was shared of them."
 _BATCH = 1000  # each looks through all that is due: a million after a reindex
 _AT_ONCE = 1000  # studies whose patients are looked at before what is shown of two is asked
@@ -235,7 +239,7 @@ class IdentityEngine:
         with self._database.reading() as conn:
             now = store.case(conn, (first.id, second.id))
         if now is not None and now.state == STATES[op] and now.decided_by is not None:
-            raise Conflict(f"These two are {now.state} already.")
+            raise Conflict(_DECIDED[now.state])
         return first, second, now
 
     def _decide(

@@ -33,6 +33,7 @@ from vna.operate.tombstones import (
     write_deletion,
     write_undeletion,
 )
+from vna.texts import marked
 
 log = logging.getLogger(__name__)
 
@@ -203,7 +204,9 @@ class LifecycleEngine:
         except VNAError as exc:
             log.error("act written down, not in effect yet", extra={"why": str(exc)})  # noqa: TRY400 -- brought in by the upkeep
             raise Unavailable(
-                "This is written down and will take effect as soon as the index can be changed."
+                marked(
+                    "This is written down and will take effect as soon as the index can be changed."
+                )
             ) from exc
 
     def _not_there(self, ref: Ref) -> NotFound:

@@ -31,7 +31,7 @@ from vna.retrieve.engine import RetrieveEngine
 from vna.retrieve.mastering import Left, Mastered, Mastering, contents_of
 from vna.retrieve.payload import Buffer, Stretch
 from vna.retrieve.render import RenderEngine
-from vna.texts import marked
+from vna.texts import filled, marked
 
 KIND = "disc"
 
@@ -120,7 +120,13 @@ class DiscEngine:
         size = sum(located.payload_len for located in found)
         if size > self._settings.discs.bytes:
             most = self._settings.discs.bytes >> 20
-            raise TooLarge(f"A disc holds up to {most} MiB, and this is {size >> 20} MiB.")
+            raise TooLarge(
+                filled(
+                    "A disc holds up to %(most)s MiB, and this is %(size)s MiB.",
+                    most=most,
+                    size=size >> 20,
+                )
+            )
         self._require_space(size)
         return self._queue(principal, found, share)
 

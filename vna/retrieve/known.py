@@ -32,6 +32,7 @@ from vna.retrieve.legend import frame_ms, legend
 from vna.retrieve.metadata import unsealed
 from vna.retrieve.overlays import Overlays
 from vna.retrieve.payload import Payload
+from vna.texts import marked
 
 _TABLES = 8 << 20  # bytes of frame tables
 _KNOWN = 64 << 20  # bytes of descriptions, by the size of the JSON they were read from
@@ -178,4 +179,4 @@ class Knowledge:
 def _require_same(located: Located, blob_id: bytes) -> None:
     """Refuse to mix what was found with what has taken its place since."""
     if located.blob_id != blob_id:
-        raise Unavailable("This instance has just been replaced; ask again.")
+        raise Unavailable(marked("This instance has just been replaced; ask again."))

@@ -112,7 +112,11 @@ def check_ways(offer: Offer | Forward, settings: Sharing, now: dt.datetime) -> N
         )
     if offer.until.tzinfo is None:
         raise InvalidRequest("The end of a share is a time with its zone.")
-    if not now < offer.until <= now + dt.timedelta(days=settings.most_days):
+    if offer.until <= now:
+        raise InvalidRequest(
+            marked("The day until which it can be opened is over: choose another.")
+        )
+    if offer.until > now + dt.timedelta(days=settings.most_days):
         raise InvalidRequest(
             filled("A share ends within %(days)s days.", days=f"{settings.most_days:g}")
         )

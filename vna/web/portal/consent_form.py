@@ -26,6 +26,7 @@ LANES = {
     Lane.URGENT.value: marked("Urgent"),
 }
 WAYS = {"paper": marked("On paper"), "staff": marked("To us, in person")}
+ALL_WAYS = {**WAYS, "kiosk": marked("On a tablet"), "portal": marked("On their own pages")}
 CONFIRMED = {
     Confirmed.NAME: marked("Name"),
     Confirmed.BIRTH_DATE: marked("Date of birth"),

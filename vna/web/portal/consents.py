@@ -21,6 +21,7 @@ from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.portal import study
 from vna.web.portal.consent_form import (
+    ALL_WAYS,
     CONFIRMED,
     LANES,
     PURPOSES,
@@ -45,7 +46,6 @@ _STATES = {
     "withdrawn": marked("Withdrawn"),
     "superseded": marked("Superseded"),
 }
-_WAYS = {**WAYS, "kiosk": marked("On a tablet"), "portal": marked("On their own pages")}
 _SAID = {
     "recorded": marked("It is recorded."),
     "withdrawn": marked("It is withdrawn. What rested on it is stopped."),
@@ -245,7 +245,7 @@ async def _shown(
         purposes=PURPOSES,
         lanes=LANES,
         ways=WAYS,
-        all_ways=_WAYS,
+        all_ways=ALL_WAYS,
         states=_STATES,
         confirmed=[(f"confirmed.{one.value}", text) for one, text in CONFIRMED.items()],
         languages={one: Texts(one).name for one in languages()},

@@ -106,7 +106,9 @@ def _printed(disc: Disc, shown: Study | None) -> Printed:
         patient=shown.name or "No name",
         birth_date=shown.birth_date,
         patient_id=f"ID {shown.patient_id}" if shown.patient_id else "",
-        study=shown.title if len(disc.studies) == 1 else f"{len(disc.studies)} examinations",
+        study=(shown.title or "Study")
+        if len(disc.studies) == 1
+        else f"{len(disc.studies)} examinations",
         study_date=shown.date if len(disc.studies) == 1 else "",
         institution=shown.institution,
         modalities=shown.modalities,

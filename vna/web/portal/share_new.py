@@ -17,7 +17,7 @@ from vna.sharing.values import Channel, Offered, Purpose
 from vna.texts import ENGLISH, Texts, languages
 from vna.web import problems
 from vna.web.exchange import Counter
-from vna.web.portal import study
+from vna.web.portal import consent_form, study
 from vna.web.portal.guard import Visit, guarded
 from vna.web.portal.pages import Pages
 from vna.web.portal.share_form import BASES, DOUBTS, PURPOSES, Typed, compared, offer_of
@@ -134,6 +134,8 @@ def _form(
         "consents": [one for one in consents if one.state == "active"],
         "purposes": {purpose.value: text for purpose, text in PURPOSES.items()},
         "bases": BASES,
+        "consent_purposes": consent_form.PURPOSES,
+        "consent_ways": consent_form.ALL_WAYS,
         "confirmed": compared(found),
         "languages": {one: Texts(one).name for one in languages()},
         "trouble": None if exc is None else visit.said(exc),

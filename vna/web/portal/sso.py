@@ -51,6 +51,7 @@ async def _back(visit: Visit) -> Response:
         asked = visit.request.query_params
         return visit.pages.page(
             "sso.html",
+            language=visit.language(),
             visitor=None,
             state=asked.get("state", "")[:128],
             code=asked.get("code", "")[:2048],

@@ -20,6 +20,7 @@ from vna.query.answers import Answer
 from vna.query.keys import from_parameters
 from vna.retrieve.disc import Disc
 from vna.sharing.values import ShareSummary
+from vna.texts import marked
 from vna.web.exchange import Counter
 from vna.web.portal.attributes import Reading
 from vna.web.portal.guard import Page, Visit, guarded
@@ -55,15 +56,17 @@ class Series:
 
     @property
     def title(self) -> str:
-        """Say in a few words what it is, for headings and in place of its picture."""
+        """Say in a few words what it is, as far as it says so itself."""
         named = self.description or self.body_part.lower()
-        return f"{self.modality} {named}".strip() or "Series"
+        return f"{self.modality} {named}".strip()
 
-    @property
-    def count(self) -> str:
-        """Say how much is in it."""
-        word = "image" if self.has_images else "document"
-        return f"{self.instances} {word}{'' if self.instances == 1 else 's'}"
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """One report in one line: how far it is, to be translated, and what it says of itself."""
+
+    state: str
+    about: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,13 +97,13 @@ class Study:
     institution: str
     instances: int
     series: tuple[Series, ...]
-    reports: tuple[str, ...]
+    reports: tuple[Report, ...]
     others: tuple[Other, ...] = ()  # of the same patient, where they were asked for
 
     @property
     def title(self) -> str:
-        """Say in a few words what was examined."""
-        return self.description or self.modalities or "Study"
+        """Say in a few words what was examined, as far as it says so itself."""
+        return self.description or self.modalities
 
 
 def routes(counter: Counter, pages: Pages, has_viewer: Callable[[], bool]) -> list[Route]:
@@ -162,7 +165,7 @@ def _other(answer: Answer) -> Other:
     return Other(
         uid=str(answer.study),
         date=read.date("00080020"),
-        title=read.text("00081030") or read.text("00080061") or "Study",
+        title=read.text("00081030") or read.text("00080061"),
         instances=read.number("00201208"),
     )
 
@@ -187,9 +190,9 @@ def _one_series(answer: Answer) -> Series:
 
 def _reports(
     engines: Engines, who: Principal, study: UID, series: tuple[Series, ...]
-) -> tuple[str, ...]:
+) -> tuple[Report, ...]:
     """Say of each report how far it is (PS3.3 C.17.2)."""
-    found: list[str] = []
+    found: list[Report] = []
     for one in series:
         if one.modality not in REPORTS:
             continue
@@ -201,16 +204,18 @@ def _reports(
     return tuple(found[:_MOST_REPORTS])
 
 
-def _report(answer: Answer) -> str:
+def _report(answer: Answer) -> Report:
     read = Reading(answer.attributes)
     completed, verified = read.text("0040A491"), read.text("0040A493")
-    state = "Document"
+    state = marked("Document")
     if verified == "VERIFIED":
-        state = "Report, verified"
+        state = marked("Report, verified")
+    elif completed == "COMPLETE":
+        state = marked("Report, not verified")
     elif completed:
-        state = "Report, not verified" if completed == "COMPLETE" else "Report, not complete"
+        state = marked("Report, not complete")
     about = ", ".join(part for part in (read.text("00420010"), read.date("00080023")) if part)
-    return f"{state} ({about})" if about else state
+    return Report(state=state, about=about)
 
 
 def _page(counter: Counter, has_viewer: Callable[[], bool]) -> Page:
