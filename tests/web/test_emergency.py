@@ -97,13 +97,13 @@ def test_it_asks_for_the_second_factor_again(site: Site) -> None:
     assert ref.get("/emergency").status_code == 200
 
 
-def test_a_form_that_grew_old_leads_to_the_second_factor(site: Site) -> None:
+def test_a_form_that_grew_old_leads_to_the_second_factor_and_back_to_it(site: Site) -> None:
     ref = signed_in(site, "ref3", "referring")
     token = ref.token("/emergency")
     stale(site, "ref3")
     fields = {"form": token, "patient": "E1", "reason": "treatment", "note": NOTE}
     late = ref.client.post(site.address.url + "/emergency", data=fields)
-    assert (late.status_code, late.headers["location"]) == (303, "/confirm")
+    assert (late.status_code, late.headers["location"]) == (303, "/confirm?next=/emergency")
     assert studies(ref) == set()
 
 
@@ -123,6 +123,16 @@ def test_what_is_missing_is_told_and_what_was_typed_stays(
     answer = ref.post("/emergency", **sent)
     assert (answer.status_code, says in answer.text) == (status, True)
     assert sent["patient"] in answer.text
+
+
+def test_what_is_refused_in_an_emergency_is_said_in_german(site: Site) -> None:
+    ref = signed_in(site, "notdienst", "referring")
+    ref.client.headers["accept-language"] = "de"
+    short = ref.post("/emergency", patient="E1", reason="treatment", note="short")
+    assert "einen der Gründe und dazu 10 bis 500 Zeichen" in short.text
+    assert begin(ref) == 303
+    sealed = ref.post(f"/study/{STUDY}/sealed", page="/")
+    assert (sealed.status_code, "Kopien gibt er nicht heraus" in sealed.text) == (403, True)
 
 
 def test_it_is_reviewed_on_a_page_and_not_by_oneself(site: Site) -> None:

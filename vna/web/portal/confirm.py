@@ -10,11 +10,9 @@ from vna.access.accounts import Account
 from vna.errors import NotAuthenticated, NotProven, TooMany, VNAError
 from vna.web import problems
 from vna.web.exchange import Counter
-from vna.web.portal.guard import Endpoint, Page, Visit, Whose, guarded
+from vna.web.portal.guard import CONFIRMED_FOR, Endpoint, Page, Visit, Whose, guarded
 from vna.web.portal.login import as_json, begin_passkey
 from vna.web.portal.pages import Pages
-
-_NEXT = frozenset({"/account", "/emergency", "/emergency/second", "/my/carers", "/patients"})
 
 
 def routes(counter: Counter, pages: Pages) -> list[Route]:
@@ -72,4 +70,4 @@ async def _passkey(visit: Visit) -> Response:
 
 
 def _next(asked: str) -> str:
-    return asked if asked in _NEXT else "/account"
+    return asked if asked in CONFIRMED_FOR else "/account"

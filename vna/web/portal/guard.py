@@ -42,6 +42,10 @@ _MOST_BYTES = 16384
 _MOST_FIELDS = 20
 _MOST_WAITING = 32  # for a hash of a passphrase
 _TOO_OLD = marked("This form is too old; go back, load the page again, and repeat.")
+# pages that ask for the second factor again, which leads back to them
+CONFIRMED_FOR = frozenset(
+    {"/account", "/emergency", "/emergency/second", "/my/carers", "/patients"}
+)
 ENDED = "ended"  # in the query of the page to sign in: the session was over when a form came
 _NEXT = re.compile(r"/viewer/viewer\?StudyInstanceUIDs=[0-9.]{1,64}", re.ASCII)
 
@@ -288,7 +292,8 @@ def guarded(
                 answer.delete_cookie(kiosk_name(request), path="/", secure=True, httponly=True)
             return answer
         except NotProven:
-            return visit.go("/confirm")
+            here = request.url.path
+            return visit.go(f"/confirm?next={here}" if here in CONFIRMED_FOR else "/confirm")
         except VNAError as exc:
             status, fields, _ = problems.answer(exc, "page")
             answer = visit.show("trouble.html", status=status, trouble=visit.told(exc))
