@@ -256,7 +256,7 @@ def given_on(post: Post, page: Page, friend: Page, root: str) -> None:
     page.get_by_label("A code to their phone").check()
     page.get_by_label("Phone, with country code").fill("+44 7700 900123")
     glanced(page, "consent-forward")
-    page.get_by_role("button", name="Share", exact=True).click()
+    page.get_by_role("button", name="Share on", exact=True).click()
     page.get_by_text("on its way to g…@example.org").wait_for()
     friend.goto(post.link("gray@example.org"))
     friend.get_by_role("button", name="Open").click()

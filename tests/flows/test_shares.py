@@ -156,7 +156,7 @@ def test_a_link_leads_to_the_images_and_every_page_on_the_way_is_sound(
     looked_at(page, "share-forward")
     page.get_by_label("Name").fill("Dr. House")
     page.get_by_label("A passcode").check()
-    page.get_by_role("button", name="Share", exact=True).click()
+    page.get_by_role("button", name="Share on", exact=True).click()
     page.get_by_text("It is shown only now").first.wait_for()
     looked_at(page, "share-forwarded")
     assert told.errors == []

@@ -70,6 +70,22 @@ def translated(language: str) -> list[Message]:
     return found
 
 
+def test_a_share_is_called_by_one_word_in_german() -> None:
+    """A button named otherwise than the page it leads to is not found again."""
+    sharing, another = (
+        re.compile(r"\b[Ss]har(e|ed|es|ing)\b"),
+        re.compile(r"\b(ge)?teil(en|t|e)\b", re.I),
+    )
+    wrong = [
+        strings(one)
+        for one in translated("de")
+        if any(sharing.search(text) for text in ids(one))
+        and any(another.search(text) for text in strings(one))
+    ]
+    assert wrong == []
+    assert Texts("de").gettext("Share") == "Freigeben"
+
+
 @pytest.mark.parametrize("language", OTHERS)
 def test_every_text_is_translated(language: str) -> None:
     known = {one.id: one for one in translated(language)}
