@@ -269,6 +269,14 @@ def test_the_link_of_the_receipt_leads_to_the_same_page(site: Site) -> None:
     assert other.post("/send/stop", "/send/status").status_code == 409
 
 
+@pytest.mark.parametrize("door", ["g", "u"])
+def test_half_a_link_is_said_not_to_open_and_not_only_what_to_do(site: Site, door: str) -> None:
+    half = surfer(site).post(
+        f"/{door}/open", f"/{door}", link="https://a.example/g#x", passcode="y"
+    )
+    assert (half.status_code, "That does not open." in half.text) == (400, True)
+
+
 def test_no_cookie_of_a_guest_opens_another_door(site: Site) -> None:
     who = proved(site)
     put(who, "a", ct(73).part10())

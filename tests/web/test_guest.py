@@ -60,6 +60,14 @@ def test_a_person_opens_a_link_shows_the_passcode_and_sees_whose_images_they_are
         assert told in home
 
 
+def test_the_viewer_bears_the_name_of_who_sent_the_link(site: Site) -> None:
+    undated = ct(7, values={"StudyDate": ""})
+    site.archive.take(undated.part10())
+    page = inside(site, offered(site, undated)).get(f"/s/view/{undated.study}").text
+    assert f"<title>Images · {site.engines.settings.site.name}</title>" in page
+    assert '<h1 class="unseen">Chest</h1>' in page  # no comma after which nothing comes
+
+
 def test_nothing_of_the_patient_is_told_before_the_proof(site: Site) -> None:
     share = offered(site, FILE)
     gray = caller(site)

@@ -91,6 +91,14 @@ def share_of(page: httpx.Response) -> str:
     return found[1]
 
 
+def test_what_can_be_chosen_is_counted_as_files_a_report_is_no_image(
+    site: Site, jane: Surfer
+) -> None:
+    page = jane.get("/my/share").text
+    assert "2 files</span>" in page
+    assert "images</span>" not in page
+
+
 def test_four_steps_lead_to_a_link_that_opens_and_is_stopped(site: Site, jane: Surfer) -> None:
     site.archive.posted.messages.clear()
     draft = checked(jane, KIM, {**CODE, "notify": "on"})

@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import TestPostgres
 from tests.factories import ct
 from tests.web.conftest import Site, serving
-from tests.web.people import surfer
+from tests.web.people import signed_in, surfer
 
 NUMBER = ct().patient_id
 
@@ -107,6 +107,13 @@ def test_every_page_carries_the_headers_of_a_page(site: Site) -> None:
 def test_without_the_viewer_the_pages_say_how_to_get_it(site: Site) -> None:
     assert "make viewer" in site.client.get(site.address.url).text
     assert "vna viewer install" in site.client.get(f"{site.address.url}/viewer").text
+
+
+def test_who_cannot_bring_the_viewer_is_not_told_to(postgres: TestPostgres, tmp_path: Path) -> None:
+    with serving(postgres, tmp_path, dev=False) as site:
+        site.archive.take(ct().part10())
+        assert "make viewer" not in signed_in(site, "clerk", "records-clerk").get("/").text
+        assert "make viewer" in signed_in(site, "head", "archive-administrator").get("/").text
 
 
 def test_only_the_files_of_the_list_are_served(postgres: TestPostgres, tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ def secret_of(call: Call, form: Mapping[str, str]) -> str:
     secret = form.get("link", "").strip().rpartition("#")[2]
     if not _SECRET.fullmatch(secret):
         _ = call.texts().gettext
-        raise InvalidRequest(_("Copy the whole link from your message, and paste it here."))
+        text = _("That does not open. Copy the whole link from your message, and paste it here.")
+        raise InvalidRequest(text)
     return secret
 
 

@@ -109,6 +109,7 @@ def page(counter: Counter, has_viewer: Callable[[], bool]) -> Page:
             has_viewer=has_viewer(),
             here="/",
             may_share=Action.SHARE in who.actions,
+            may_manage=Action.MANAGE in who.actions,
             **shown,
         )
 
