@@ -91,6 +91,19 @@ def share_of(page: httpx.Response) -> str:
     return found[1]
 
 
+def test_what_a_desk_sends_is_in_its_own_language_unless_another_is_chosen(
+    site: Site, clerk: Surfer
+) -> None:
+    of_study = [f"/study/{FIRST.study}/{one}" for one in ("share", "consents", "account", "carers")]
+    for path in ("/requests", *of_study):
+        for language in ("de", "en"):
+            headers = {"accept-language": language}
+            page = clerk.client.get(site.address.url + path, headers=headers).text
+            chosen = set(re.findall(r'<option value="(de|en)" selected>', page))
+            assert chosen <= {language}, path  # nothing is chosen where the first is meant
+            assert chosen or language == "en", path
+
+
 def test_what_can_be_chosen_is_counted_as_files_a_report_is_no_image(
     site: Site, jane: Surfer
 ) -> None:

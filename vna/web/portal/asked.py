@@ -59,7 +59,7 @@ async def _shown(
         states=_STATES,
         causes=CAUSES,
         trouble=None if trouble is None else visit.said(trouble),
-        said={"until": until.isoformat(), "language": "en", **said},
+        said={"until": until.isoformat(), "language": visit.language(), **said},
         here=_HERE,
     )
 

@@ -14,7 +14,7 @@ from vna.dicom.refs import StudyRef, uid
 from vna.errors import Conflict, InvalidRequest, NotFound, TooLarge, VNAError
 from vna.sharing.consents import Recorded
 from vna.sharing.values import Channel, Offered, Purpose
-from vna.texts import ENGLISH, Texts, languages
+from vna.texts import Texts, languages
 from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.portal import consent_form, study
@@ -104,7 +104,7 @@ def _prefilled(visit: Visit, found: Study, consents: list[Recorded]) -> dict[str
         "basis": f"consent:{allowed.consent_id}" if allowed else "legal:patient-request",
         "recipient": found.name,
         "until": until.date().isoformat(),
-        "language": ENGLISH,
+        "language": visit.language(),
         "reports": "on",
         "download": "on",
     }
