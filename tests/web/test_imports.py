@@ -60,6 +60,26 @@ def work(site: Site) -> None:
         pass
 
 
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"", "Die Datei ist leer."),
+        (b"no DICOM at all", "Sie ist keine DICOM-Datei."),
+        (b"PK\x03\x04" + b"x" * 100, "Das ZIP lässt sich nicht lesen"),
+        (bytes(4096), "Sie beginnt mit lauter Nullen"),
+    ],
+)
+def test_why_a_file_was_not_taken_is_said_in_the_language_of_the_page(
+    browser: Surfer, data: bytes, told: str
+) -> None:
+    page = begun(browser)
+    assert put(browser, page, "one", data).status_code == 200
+    found = browser.client.get(
+        browser.site.address.url + page, headers={"accept-language": "de"}
+    ).text
+    assert told in found
+
+
 @pytest.mark.parametrize("path", ["/import/99", "/import/99999999999999999999", "/import/x"])
 def test_an_import_that_is_not_there_is_not_found(browser: Surfer, path: str) -> None:
     assert browser.get(path).status_code == 404

@@ -100,7 +100,7 @@ def told_in_german(site: Site) -> None:
     nameless = ct(
         3, patient_id="P-9", modality="", values={"00081030": "", "0008103E": "", "00180015": ""}
     )
-    for one in (document, nameless):
+    for one in (document, ct(2, 2, patient_id="P-9"), nameless):
         archive.take(one.part10())
     for purpose, allowed in (("patient-request", True), ("treatment", False)):
         archive.sharing.consents.record(
@@ -108,6 +108,9 @@ def told_in_german(site: Site) -> None:
         )
     page = browser.get(f"/study/{document.study}").text
     assert "<li>Befund, nicht bestätigt (2024-01-02)</li>" in page
+    assert site.get(f"/studies/{document.study}/metadata").status_code == 200
+    page = browser.get(f"/study/{document.study}/opened").text
+    assert ">metadata, 2 Objekte<" in page
     page = browser.get(f"/study/{nameless.study}").text
     assert "<h1>Studie</h1>" in page
     assert re.findall(r'alt="([^"]*)"', page) == ["", "Serie, 1 Bild"]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from vna.errors import InvalidRequest
-from vna.texts import filled
+from vna.texts import filled, marked
 
 SECTOR = 2048
 MAGIC_AT = 16 * SECTOR + 1
@@ -77,7 +77,9 @@ def _root(read_at: ReadAt) -> tuple[int, Entry]:
                 break
             return block, _record(sector[_ROOT_AT : _ROOT_AT + 34], block, "")
     raise InvalidRequest(
-        "The image has no ISO 9660 list of files; copy the files of the disc, and bring those."
+        marked(
+            "The image has no ISO 9660 list of files; copy the files of the disc, and bring those."
+        )
     )
 
 

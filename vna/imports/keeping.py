@@ -29,7 +29,7 @@ from vna.texts import marked
 
 _SQL = statements.load("imports")
 
-TWICE = "The same object is there already."
+TWICE = marked("The same object is there already.")
 
 _MOST_NAME = 400
 _MOST_REASON = 400

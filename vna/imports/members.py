@@ -15,7 +15,7 @@ from functools import partial
 from vna.errors import InvalidRequest, TooLarge, UnsupportedMedia
 from vna.imports import iso
 from vna.imports.held import HeldFile
-from vna.texts import filled
+from vna.texts import filled, marked
 
 PIECE = 1 << 20
 UNREADABLE = (
@@ -56,7 +56,7 @@ class Budget:
         """Count bytes. Raises `TooLarge`."""
         self._left -= count
         if self._left < 0:
-            raise TooLarge("More comes out of this than can be in it: it was not read on.")
+            raise TooLarge(marked("More comes out of this than can be in it: it was not read on."))
 
 
 def of_zip(file: HeldFile, *, ratio: int) -> Iterator[Member]:
@@ -66,7 +66,7 @@ def of_zip(file: HeldFile, *, ratio: int) -> Iterator[Member]:
         entries = archive.infolist()
     except UNREADABLE as exc:
         raise InvalidRequest(
-            "The ZIP cannot be read: its list of entries is missing, damaged or too long."
+            marked("The ZIP cannot be read: its list of entries is missing, damaged or too long.")
         ) from exc
     if len(entries) > _ENTRIES:
         raise InvalidRequest(filled("The ZIP has more than %(most)s entries.", most=_ENTRIES))

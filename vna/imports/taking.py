@@ -229,21 +229,23 @@ class _Object:
     def _told_apart(self, outcome: Refused) -> Taken:
         head = self._head
         if not self._size:
-            return Taken(result=Result.BAD, reason="The file is empty.")
+            return Taken(result=Result.BAD, reason=marked("The file is empty."))
         if self._is_container:
-            return Taken(result=Result.BAD, reason="A ZIP or ISO inside another: bring it alone.")
+            return Taken(
+                result=Result.BAD, reason=marked("A ZIP or ISO inside another: bring it alone.")
+            )
         if _DIRECTORY in head[:1024]:
-            why = "The disc's own list of files: every file is read, whatever it says."
+            why = marked("The disc's own list of files: every file is read, whatever it says.")
             return Taken(result=Result.OTHER, reason=why)
         if documents.media_of(head) is not None:
-            why = "A document or picture that is no DICOM object."
+            why = marked("A document or picture that is no DICOM object.")
             return Taken(result=Result.DOCUMENT, reason=why)
         if not head.strip(b"\0"):
-            why = "It begins with nothing but zeros: the disc could not be read there."
+            why = marked("It begins with nothing but zeros: the disc could not be read there.")
             return Taken(result=Result.BAD, reason=why)
         if head[128:132] == _PREFIX:
             return Taken(result=Result.BAD, reason=outcome.message)
-        return Taken(result=Result.OTHER, reason="It is no DICOM file.")
+        return Taken(result=Result.OTHER, reason=marked("It is no DICOM file."))
 
 
 def _container(head: bytes) -> str:

@@ -259,6 +259,7 @@ class Opening:
     at: dt.datetime
     who: str
     what: str
+    objects: int  # nought where they were not counted
     address: str
 
 
@@ -288,6 +289,7 @@ def _opening(row: Row) -> Opening:
     return Opening(
         at=row.at,
         who=f"{row.principal} ({row.actor_kind})",
-        what=f"{what}, {count} objects" if isinstance(count, int) and count > 1 else what,
+        what=what,
+        objects=count if isinstance(count, int) and count > 1 else 0,
         address=row.address or "",
     )
