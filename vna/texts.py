@@ -20,6 +20,7 @@ from babel import Locale, UnknownLocaleError
 from babel.dates import format_date, format_datetime, format_timedelta
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import PoFileError, read_po
+from babel.numbers import format_decimal
 
 from vna.errors import ConfigError
 
@@ -28,6 +29,7 @@ ENGLISH: Final = "en"
 _HERE = Path(__file__).parent / "locale"
 _MOST_HEADER = 512  # of Accept-Language that is looked at
 _MOST_ASKED = 16
+_UNITS = ((1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "kB"))
 
 
 def marked(text: str) -> str:
@@ -91,6 +93,13 @@ class Texts:
     def moment(self, when: dt.datetime, zone: str = "UTC") -> str:
         """Write a moment with its zone, as somebody elsewhere must read it."""
         return format_datetime(when, "long", ZoneInfo(zone), locale=self._locale)
+
+    def size(self, size_bytes: int) -> str:
+        """Write how large something is with two digits that count: 1.0 MB, 1,0 MB."""
+        unit, name = next(((u, n) for u, n in _UNITS if size_bytes >= u), (1, "B"))
+        count = size_bytes / unit
+        digits = "0.0" if count < 10 and unit > 1 else "0"
+        return f"{format_decimal(count, digits, locale=self._locale)} {name}"
 
     def duration(self, seconds: float) -> str:
         """Write how long something takes or lasts, roughly."""

@@ -53,3 +53,20 @@ def test_dates_moments_and_lengths_are_written_in_words_with_their_zone() -> Non
     assert Texts().moment(when).endswith("UTC")
     assert german.duration(600) == "10 Minuten"
     assert (german.direction, german.name) == ("ltr", "Deutsch")
+
+
+@pytest.mark.parametrize(
+    ("size", "english", "german"),
+    [
+        (0, "0 B", "0 B"),
+        (1023, "1023 B", "1023 B"),
+        (1536, "1.5 kB", "1,5 kB"),
+        (1 << 20, "1.0 MB", "1,0 MB"),
+        (25 << 20, "25 MB", "25 MB"),
+        (9 << 30, "9.0 GB", "9,0 GB"),
+    ],
+)
+def test_a_size_is_written_as_its_readers_write_numbers(
+    size: int, english: str, german: str
+) -> None:
+    assert (Texts().size(size), Texts("de").size(size)) == (english, german)

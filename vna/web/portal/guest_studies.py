@@ -20,7 +20,6 @@ from vna.web.portal.own_start import is_theirs, may_keep
 from vna.web.portal.viewing import Series
 
 _REPORTS = ("SR", "DOC")
-_UNITS = ((1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "kB"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,13 +27,6 @@ class Size:
     """How large a download is, for scripts and for people."""
 
     bytes: int
-
-    @property
-    def told(self) -> str:
-        """Write it with two digits that count."""
-        unit, name = next(((u, n) for u, n in _UNITS if self.bytes >= u), (1, "B"))
-        count = self.bytes / unit
-        return f"{count:.1f} {name}" if count < 10 and unit > 1 else f"{count:.0f} {name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

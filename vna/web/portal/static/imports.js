@@ -42,7 +42,7 @@ async function walked(entry, path) {
   }
 }
 function size(bytes) {
-  return bytes < 1 << 20 ? `${Math.ceil(bytes / 1024)} KB` : `${(bytes / (1 << 20)).toFixed(1)} MB`;
+  return bytes < 1 << 20 ? `${Math.ceil(bytes / 1024)} KB` : `${(bytes / (1 << 20)).toLocaleString(document.documentElement.lang, { minimumFractionDigits: 1, maximumFractionDigits: 1 })} MB`;
 }
 function show() {
   const part = state.total ? state.done / state.total : 1;
