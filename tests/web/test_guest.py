@@ -12,12 +12,14 @@ import httpx
 import pytest
 
 from tests.conftest import TestPostgres
-from tests.factories import ct
+from tests.factories import ct, uid
 from tests.web.conftest import Site, running, serving
 from tests.web.guests import NAME, caller, coded, inside, offered
 from tests.web.people import signed_in
 from vna.crypto import certificates
+from vna.dicom.refs import UID, SeriesRef
 from vna.web.asgi import create
+from vna.web.portal import study, viewing
 
 CANARIES = (NAME, "Doe", "Jane", "1970", "P-0001", "A-0001", "Chest", "Axial")
 FILE = ct()
@@ -66,6 +68,29 @@ def test_the_viewer_bears_the_name_of_who_sent_the_link(site: Site) -> None:
     page = inside(site, offered(site, undated)).get(f"/s/view/{undated.study}").text
     assert f"<title>Images · {site.engines.settings.site.name}</title>" in page
     assert '<h1 class="unseen">Chest</h1>' in page  # no comma after which nothing comes
+
+
+def test_a_study_of_more_series_than_a_page_lists_says_so_and_counts_them_all(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for series in range(1, 6):
+        site.archive.take(ct(8, series).part10())
+    first = SeriesRef(UID(uid(8)), UID(uid(8, 1)))
+    whole, part = offered(site, ct(8)), offered(site, ct(8), studies=frozenset(), series={first})
+    for module in (viewing, study):
+        monkeypatch.setattr(module, "MOST_SERIES", 3)
+    said = "It has more series than are listed here: 2 objects are in the others."
+    gray = inside(site, whole)
+    home = gray.get("/s/home").text
+    assert "5 images" in home
+    assert said in home
+    assert "no report yet" not in home  # it may be in one of the others
+    assert said in gray.get("/s/download").text
+    clerk = signed_in(site, "clerk-of-many", "records-clerk")
+    for path in (f"/study/{uid(8)}", f"/study/{uid(8)}/share"):
+        assert said in clerk.get(path).text
+    monkeypatch.setattr(viewing, "MOST_SERIES", 1)
+    assert "more series" not in inside(site, part).get("/s/home").text
 
 
 def test_nothing_of_the_patient_is_told_before_the_proof(site: Site) -> None:

@@ -39,6 +39,7 @@ class Card:
     instances: int
     series: tuple[Series, ...]
     whole: bool
+    unlisted: int  # objects of series that are more than pages list
     size: Size | None = None
 
     @property
@@ -53,8 +54,8 @@ class Card:
 
     @property
     def pictures(self) -> int:
-        """Count what is no document."""
-        return sum(one.instances for one in self.series if one.has_picture)
+        """Count what is no document, as far as it is listed."""
+        return self.unlisted + sum(one.instances for one in self.series if one.has_picture)
 
     @property
     def report(self) -> str:
@@ -152,6 +153,7 @@ def _card(study: viewing.Study, who: Principal) -> Card:
         instances=study.instances,
         series=study.series,
         whole=who.scope.covers(StudyRef(UID(study.uid))),
+        unlisted=study.unlisted,
     )
 
 
@@ -167,6 +169,7 @@ def _sized(engines: Engines, who: Principal, card: Card) -> Card:
         instances=card.instances,
         series=whole,
         whole=card.whole,
+        unlisted=card.unlisted,
         size=Size(bytes=sum(one.size for one in located)),
     )
 

@@ -26,8 +26,8 @@ from vna.web.portal.attributes import Reading
 from vna.web.portal.guard import Page, Visit, guarded
 from vna.web.portal.modalities import NO_PICTURES, REPORTS
 from vna.web.portal.pages import Pages
+from vna.web.portal.viewing import MOST_SERIES, unlisted
 
-_MOST_SERIES = 500
 _MOST_REPORTS = 20
 _MOST_OPENED = 500
 _MOST_OTHERS = 30
@@ -105,6 +105,11 @@ class Study:
         """Say in a few words what was examined, as far as it says so itself."""
         return self.description or self.modalities
 
+    @property
+    def unlisted(self) -> int:
+        """Count its objects in series that are more than pages list."""
+        return unlisted(self.instances, self.series, MOST_SERIES)
+
 
 def routes(counter: Counter, pages: Pages, has_viewer: Callable[[], bool]) -> list[Route]:
     """Return the routes of the page and of who opened the study."""
@@ -172,7 +177,7 @@ def _other(answer: Answer) -> Other:
 
 def _series(engines: Engines, who: Principal, study: UID) -> tuple[Series, ...]:
     asked = [("includefield", name) for name in _SERIES]
-    query = from_parameters(Level.SERIES, asked, most=_MOST_SERIES, study=study).query
+    query = from_parameters(Level.SERIES, asked, most=MOST_SERIES, study=study).query
     return tuple(_one_series(answer) for answer in engines.query.find(who, query).rows)
 
 

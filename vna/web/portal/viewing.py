@@ -6,9 +6,9 @@ list short enough to be sent at once; frames come from `rendered` resources as t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from vna.access.principal import Principal
 from vna.dicom.refs import UID, InstanceRef, Level, SeriesRef
@@ -77,6 +77,11 @@ class Study:
         named = ", ".join(dict.fromkeys(filter(None, map(called, self.modalities))))
         return self.description or named or marked("Images")
 
+    @property
+    def unlisted(self) -> int:
+        """Count its objects in series that are more than pages list."""
+        return unlisted(self.instances, self.series, MOST_SERIES)
+
     def one(self, uid: str) -> Series:
         """Return a series of it: the one named, or the first with pictures. Raises `NotFound`."""
         if uid:
@@ -144,6 +149,17 @@ class Reel:
             "columns": self.columns,
             "frame_ms": round(self.frame_ms, 2),
         }
+
+
+class _Counted(Protocol):
+    @property
+    def instances(self) -> int: ...
+
+
+def unlisted(instances: int, series: Sequence[_Counted], most: int) -> int:
+    """Count the objects of a study in no series of a list that was cut."""
+    listed = sum(one.instances for one in series)
+    return max(0, instances - listed) if len(series) >= most else 0
 
 
 def study(engines: Engines, who: Principal, uid: UID) -> Study:
