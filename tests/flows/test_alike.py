@@ -6,10 +6,11 @@ be told from the other by who does not see the page, and pressed by who has larg
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.conftest import TestPostgres
 from tests.factories import ct
@@ -17,7 +18,7 @@ from tests.flows.axe import all_there, violations
 from tests.flows.test_long_names import SMALL
 from tests.flows.test_own import browser
 from tests.flows.test_own_shares import seen_by
-from tests.flows.test_shares import enter
+from tests.flows.test_shares import enter, link
 from tests.web.conftest import Site
 from tests.web.guests import offered
 from tests.web.patients import BORN, hospital, without_limits
@@ -103,3 +104,28 @@ def test_choices_of_two_lines_stand_apart(site: Site, browser: Browser) -> None:
     shown(page, f"{site.address.url}/study/{EARLY.study}/share")
     assert page.evaluate(_TOUCHING) == []
     page.context.close()
+
+
+def test_who_is_put_back_into_a_field_hears_what_was_wrong(site: Site, browser: Browser) -> None:
+    """Focus goes to the field as the page opens: what stands above it is not read out."""
+    page = browser.new_page()
+    shown(page, f"{site.address.url}/login?ended=yes")
+    field = page.get_by_label("Name")
+    expect(field).to_be_focused()
+    expect(field).to_have_accessible_description(re.compile("What you sent last was not done"))
+    field.fill("nobody")
+    page.get_by_label("Passphrase").fill("four green bicycles")
+    page.get_by_role("button", name="Go on").click()
+    expect(field).to_have_accessible_description(re.compile("not right"))
+    expect(field).to_have_attribute("aria-invalid", "true")
+    share = offered(site, EARLY)
+    page.goto(link(site, share.secret))
+    page.get_by_role("button", name="Open").click()
+    field = page.get_by_label("Passcode")
+    expect(field).not_to_have_attribute("aria-invalid", "true")
+    field.fill("ABCD-EFGH-JK")
+    page.get_by_role("button", name="Go on").click()
+    expect(field).to_be_focused()
+    expect(field).to_have_accessible_description(re.compile("Capitals.*tries are left"))
+    expect(field).to_have_attribute("aria-invalid", "true")
+    page.close()
