@@ -41,6 +41,16 @@ def test_a_label_says_whose_and_what_it_is() -> None:
     assert "INDEX.HTM" in text
 
 
+def test_whoever_speaks_german_is_handed_a_german_letter() -> None:
+    pdf = papers(printed(language="de"))
+    text = text_of(pdf)
+    for word in ("Ihre medizinischen Bilder", "Datenträger 7", "geboren 1960-01-02", "312 Objekte"):
+        assert word in text
+    for word in ("disc", "born", "made", "object ", "hand over"):
+        assert word not in text
+    assert b"/Lang (de)" in pdf
+
+
 @pytest.mark.parametrize(
     ("name", "shown"),
     [("Müller, Jürgen", "Müller, Jürgen"), ("Łuczak, Žofie", "Luczak, Zofie"), ("山田", "??")],

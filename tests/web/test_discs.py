@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import TestPostgres
 from tests.factories import ct
 from tests.jobs.conftest import worker_of
+from tests.retrieve.test_papers import text_of
 from tests.web.conftest import Site, serving
 from tests.web.people import Surfer, signed_in, surfer
 
@@ -70,6 +71,9 @@ def test_a_disc_is_asked_for_at_the_study_and_fetched_when_it_is_ready(site: Sit
     label = browser.get(f"{disc}/label.pdf")
     assert label.headers["content-type"] == "application/pdf"
     assert label.content.startswith(b"%PDF-")
+    browser.client.headers["accept-language"] = "de"
+    assert "Ihre medizinischen Bilder" in text_of(browser.get(f"{disc}/label.pdf").content)
+    browser.client.headers["accept-language"] = "en"
     assert disc in browser.get("/discs").text
     assert disc in browser.get(f"/study/{STUDY}").text
 

@@ -11,7 +11,7 @@ from vna.dicom.refs import StudyRef, uid
 from vna.errors import NotFound
 from vna.retrieve.disc import Disc, Item
 from vna.retrieve.papers import Printed, papers
-from vna.texts import marked
+from vna.texts import Texts, marked
 from vna.web.exchange import Counter
 from vna.web.portal import study
 from vna.web.portal.guard import Page, Visit, guarded
@@ -87,7 +87,7 @@ async def _papers(visit: Visit) -> Response:
 
     def write() -> bytes:
         disc, _ = visit.counter.engines.discs.one(who, number)
-        return papers(_printed(disc, _study(visit, who, disc)))
+        return papers(_printed(disc, _study(visit, who, disc), Texts(visit.language())))
 
     data = await visit.hop(write)
     headers = {
@@ -98,22 +98,23 @@ async def _papers(visit: Visit) -> Response:
     return Response(data, 200, headers, "application/pdf")
 
 
-def _printed(disc: Disc, shown: Study | None) -> Printed:
+def _printed(disc: Disc, shown: Study | None, texts: Texts) -> Printed:
     if shown is None:
         raise NotFound(marked("What is on this disc is no longer held."))
+    count = len(disc.studies)
+    several = texts.ngettext("%(num)s examination", "%(num)s examinations", count) % {"num": count}
     return Printed(
         number=disc.job_id,
-        patient=shown.name or "No name",
+        patient=shown.name or texts.gettext("No name"),
         birth_date=shown.birth_date,
         patient_id=f"ID {shown.patient_id}" if shown.patient_id else "",
-        study=(shown.title or "Study")
-        if len(disc.studies) == 1
-        else f"{len(disc.studies)} examinations",
-        study_date=shown.date if len(disc.studies) == 1 else "",
+        study=(shown.title or texts.gettext("Study")) if count == 1 else several,
+        study_date=shown.date if count == 1 else "",
         institution=shown.institution,
         modalities=shown.modalities,
         objects=disc.objects,
         made_on=(disc.finished_at or disc.created_at).strftime("%Y-%m-%d"),
+        language=texts.language,
     )
 
 
