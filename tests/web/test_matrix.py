@@ -419,7 +419,7 @@ def test_pages_are_for_whom_the_table_says(world: World, method: str, role: str 
         elif (whose == PERSON and role is None) or (whose != PERSON and role is not None):
             assert answer.status_code == 303
         elif whose in (ENROLLING, HALF):
-            sent = "?ended=yes" if verb == "POST" else ""  # who sent something is told it was not done
+            sent = "?ended=yes" if verb == "POST" else ""  # who sent a form is told of its end
             assert answer.headers["location"] == f"/login{sent}"
         elif verb == "POST":  # let in, and refused: no form of ours came with it
             assert answer.status_code in (400, 403)
