@@ -280,6 +280,8 @@ def _filled(elements: Elements, found: Described, count: int, size: int) -> Elem
         derived["00282112"] = _one("DS", round(max(whole / max(size, 1), 0.01), 2))
         derived["00282114"] = _one("CS", found.lossy_method)
     missing = {tag: one for tag, one in derived.items() if layout.first(elements, tag) is None}
+    if "00282110" in derived and layout.first(elements, "00282110") == "00":
+        missing["00282110"] = derived["00282110"]  # of the values before they were compressed
     if "00282110" not in missing:
         missing.pop("00282112", None)
         missing.pop("00282114", None)
@@ -302,8 +304,6 @@ def _agree(elements: Elements, found: Described) -> None:
     colors = layout.first(elements, "00280004")
     if colors is not None and (colors in _OF_ONE_SAMPLE) != (found.samples == 1):
         raise Conflict(f"Photometric Interpretation is {colors}; the stream is none of that.")
-    if found.lossy_method is not None and layout.first(elements, "00282110") == "00":
-        raise Conflict("Lossy Image Compression is 00; the stream was compressed with loss.")
 
 
 def _one(vr: str, value: str | float) -> Elements:
