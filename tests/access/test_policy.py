@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from vna.access.policy import permits, require
+from vna.access.policy import permits, require, require_copies
 from vna.access.principal import Action, Kind, Principal, Scope, developer, system
-from vna.dicom.refs import UID, InstanceRef, Ref, SeriesRef, StudyRef
+from vna.dicom.refs import UID, InstanceRef, Ref, SeriesRef, StudyRef, Within
 from vna.errors import NotFound, NotPermitted
 
 STUDY = StudyRef(UID("1"))
@@ -18,6 +20,14 @@ OTHER = InstanceRef(UID("9"), UID("9.2"), UID("9.2.3"))
 WHOLE = Scope(studies=frozenset({UID("1")}))
 ONE_SERIES = Scope(series=frozenset({SERIES}))
 ONE_INSTANCE = Scope(instances=frozenset({INSTANCE}))
+
+ALL: tuple[Ref, ...] = (STUDY, SERIES, INSTANCE, SIBLING, OTHER)
+PARTS = [
+    Scope(everything=True),
+    Scope(studies=frozenset({UID("1"), UID("9")})),
+    Scope(series=frozenset({SERIES, SeriesRef(OTHER.study, OTHER.series)})),
+    Scope(instances=frozenset({INSTANCE, OTHER})),
+]
 
 
 def guest(scope: Scope) -> Principal:
@@ -105,3 +115,112 @@ def test_a_scope_touches_what_holds_a_part_of_it(scope: Scope, touched: set[Ref]
 )
 def test_stored_counts_serve_scopes_that_cut_no_study(scope: Scope, *, whole: bool) -> None:
     assert scope.is_whole_studies() is whole
+
+
+in_each_way = pytest.mark.parametrize(
+    "scope", PARTS, ids=["everything", "study", "series", "instance"]
+)
+
+
+def any_action(scope: Scope) -> Principal:
+    return replace(system("job"), kind=Kind.PERSON, scope=scope)
+
+
+@in_each_way
+def test_of_a_withheld_study_no_part_is_seen_and_others_are_as_before(scope: Scope) -> None:
+    hidden = replace(scope, withheld=frozenset({UID("1")}))
+    assert {ref for ref in ALL if hidden.touches(ref)} == {OTHER}
+    assert [ref for ref in ALL if hidden.covers(ref)] == [OTHER]
+    for ref in (STUDY, SERIES, INSTANCE):
+        with pytest.raises(NotFound):
+            require(any_action(hidden), Action.RETRIEVE, ref)
+
+
+@in_each_way
+@pytest.mark.parametrize("action", list(Action))
+def test_what_is_withheld_comes_in_and_is_told_to_be_kept_but_nothing_else(
+    action: Action, scope: Scope
+) -> None:
+    hidden = any_action(replace(scope, withheld=frozenset({UID("1")})))
+    taken = action in {Action.STORE, Action.COMMIT}
+    assert permits(hidden, action, INSTANCE) is taken
+    assert permits(hidden, action, OTHER)
+
+
+@pytest.mark.parametrize("action", list(Action))
+def test_what_is_lent_is_looked_at_whole_and_nothing_else_is_done_to_it(action: Action) -> None:
+    borrower = any_action(Scope(withheld=frozenset({UID("1")}), lent=frozenset({UID("1")})))
+    looking = action in {Action.QUERY, Action.RETRIEVE}
+    for ref in (STUDY, SERIES, INSTANCE):
+        assert permits(borrower, action, ref) is looking
+    assert not permits(borrower, action, OTHER)
+    own = replace(ONE_INSTANCE, lent=frozenset({UID("1")}))
+    assert permits(any_action(own), action, SIBLING) is looking
+    assert permits(any_action(own), action, INSTANCE)
+
+
+@pytest.mark.parametrize(
+    ("scope", "refused"),
+    [
+        (Scope(lent=frozenset({UID("1")})), {STUDY, SERIES, INSTANCE, SIBLING}),
+        (replace(ONE_INSTANCE, lent=frozenset({UID("1")})), {STUDY, SERIES, SIBLING}),
+        (replace(ONE_SERIES, lent=frozenset({UID("1")})), {STUDY}),
+        (replace(WHOLE, lent=frozenset({UID("1")})), set()),
+        (
+            replace(WHOLE, withheld=frozenset({UID("1")}), lent=frozenset({UID("1")})),
+            {STUDY, SERIES, INSTANCE, SIBLING},
+        ),
+        (Scope(), set()),
+    ],
+    ids=["lent", "an instance of it", "a series of it", "all of it", "withheld", "nothing"],
+)
+def test_copies_of_what_is_only_lent_are_not_handed_out(scope: Scope, refused: set[Ref]) -> None:
+    def is_refused(ref: Ref) -> bool:
+        try:
+            require_copies(guest(scope), ref)
+        except NotPermitted:
+            return True
+        return False
+
+    assert {ref for ref in ALL if is_refused(ref)} == refused
+
+
+@pytest.mark.parametrize(
+    ("scope", "within"),
+    [
+        (Scope(everything=True), None),
+        (
+            Scope(everything=True, withheld=frozenset({UID("1"), UID("2")})),
+            Within(without=frozenset({UID("1"), UID("2")})),
+        ),
+        (
+            Scope(
+                everything=True,
+                withheld=frozenset({UID("1"), UID("2")}),
+                lent=frozenset({UID("2")}),
+            ),
+            Within(without=frozenset({UID("1")})),
+        ),
+        (
+            Scope(
+                studies=frozenset({UID("1"), UID("3")}),
+                series=frozenset({SERIES, SeriesRef(OTHER.study, OTHER.series)}),
+                instances=frozenset({INSTANCE, OTHER}),
+                withheld=frozenset({UID("1")}),
+                lent=frozenset({UID("4")}),
+            ),
+            Within(
+                frozenset({UID("3"), UID("4")}),
+                frozenset({SeriesRef(OTHER.study, OTHER.series)}),
+                frozenset({OTHER}),
+            ),
+        ),
+        (
+            Scope(withheld=frozenset({UID("1")}), lent=frozenset({UID("1")})),
+            Within(frozenset({UID("1")})),
+        ),
+    ],
+    ids=["everything", "withheld", "lent again", "parts", "lent only"],
+)
+def test_the_index_searches_what_is_seen_and_no_more(scope: Scope, within: Within | None) -> None:
+    assert scope.within() == within
