@@ -98,6 +98,30 @@ def test_a_session_ends_after_idleness_and_in_any_case(house: House) -> None:
         assert house.people.sessions.visitor(cookie, None) is None
 
 
+def test_who_uses_a_session_keeps_it_past_the_time_of_idleness(house: House) -> None:
+    cookie, visitor = house.signed_in("ada")
+    for _ in range(3):
+        with house.database.transaction() as tx:
+            tx.execute(
+                "UPDATE session SET seen_at = seen_at - interval '14 min', "
+                "created_at = created_at - interval '1 h' WHERE session_id = %s",
+                (visitor.session_id,),
+            )
+        assert house.people.sessions.visitor(cookie, None) is not None
+
+
+def test_a_step_of_signing_in_is_over_in_a_quarter_of_an_hour(house: House) -> None:
+    whole, _ = house.signed_in("ada")
+    step = house.people.signing.passphrase("ada", PASSPHRASE, B)
+    with house.database.transaction() as tx:
+        tx.execute(
+            "UPDATE session SET ends_at = ends_at - interval '15 min', "
+            "created_at = created_at - interval '1 h'"
+        )
+    assert house.people.sessions.visitor(step, None) is None
+    assert house.people.sessions.visitor(whole, None) is not None
+
+
 def test_one_may_end_one_s_own_sessions_only(house: House) -> None:
     first, ada = house.signed_in("ada")
     second, eve = house.signed_in("eve")

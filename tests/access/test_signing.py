@@ -152,6 +152,35 @@ def test_five_wrong_passphrases_lock_a_name_from_there_but_not_its_owner(house: 
     assert [row[1] for row in house.audited() if row[0] == "login"].count("limited") == 1
 
 
+def test_sixty_wrong_names_end_the_trying_of_an_address_and_of_no_other(house: House) -> None:
+    def guess(number: int, address: str) -> None:
+        house.people.signing.passphrase(f"name{number}", "wrong", Browser(address=address))
+
+    for number in range(60):
+        with pytest.raises(NotAuthenticated):
+            guess(number, "192.0.2.7")
+    with pytest.raises(TooMany):
+        guess(60, "192.0.2.7")
+    with pytest.raises(NotAuthenticated):
+        guess(61, "192.0.2.8")
+
+
+def test_thirty_wrong_passphrases_from_anywhere_lock_a_name(house: House) -> None:
+    house.enrolled("ada")
+
+    def guess(login: str, number: int) -> None:
+        where = Browser(address=f"192.0.2.{number // 5}")  # five from each: the most there is
+        house.people.signing.passphrase(login, "wrong", where)
+
+    for number in range(30):
+        with pytest.raises(NotAuthenticated):
+            guess("ada", number)
+    with pytest.raises(TooMany):
+        guess("ada", 30)
+    with pytest.raises(NotAuthenticated):
+        guess("eve", 30)
+
+
 def test_all_addresses_of_an_ipv6_network_guess_together(house: House) -> None:
     """Who has one address of a /64 has all of them (RFC 6177): each would be five guesses more."""
     house.enrolled("ada")
