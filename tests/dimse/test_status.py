@@ -6,6 +6,8 @@ import pytest
 from pynetdicom.status import (
     GENERAL_STATUS,
     QR_FIND_SERVICE_CLASS_STATUS,
+    QR_GET_SERVICE_CLASS_STATUS,
+    QR_MOVE_SERVICE_CLASS_STATUS,
     STORAGE_SERVICE_CLASS_STATUS,
 )
 
@@ -20,6 +22,7 @@ from vna.dimse.status import (
     of_find_error,
     of_normalized_error,
     of_outcome,
+    of_retrieve_error,
     of_store_error,
 )
 from vna.ingest.outcome import AlreadyStored, Cause, Caution, Stored
@@ -47,6 +50,49 @@ def test_every_code_is_one_of_the_service_class() -> None:
     assert {store for store, _ in ERRORS.values()} | set(CAUSES.values()) <= set(STORE_CODES)
     assert set(CAUTIONS.values()) <= set(STORE_CODES)
     assert {find for _, find in ERRORS.values()} <= set(FIND_CODES)
+
+
+def test_every_code_of_a_retrieval_is_one_of_both_its_services() -> None:
+    """PS3.4 Tables C.4-2 and C.4-3."""
+    allowed = QR_MOVE_SERVICE_CLASS_STATUS.keys() & QR_GET_SERVICE_CLASS_STATUS.keys()
+    codes = {of_retrieve_error(error()).code for error in family(errors.VNAError)}
+    assert codes <= allowed | GENERAL_STATUS.keys()
+
+
+@pytest.mark.parametrize("error", [errors.Unavailable, errors.Contended, errors.CommitUnknown])
+def test_what_may_go_well_another_time_is_answered_so_that_it_is_tried_again(
+    error: type[errors.VNAError],
+) -> None:
+    """A sender that is told of its data set gives it up (PS3.4 Tables B.2-1, C.4-1, C.4-2)."""
+    assert of_store_error(error()).code == 0xA700
+    assert of_find_error(error()).code == 0xA700
+    assert of_retrieve_error(error()).code == 0xA701
+    assert of_normalized_error(error()).code == 0x0213
+
+
+@pytest.mark.parametrize("error", [errors.NotPermitted, errors.NotAuthenticated])
+def test_who_may_not_do_it_is_told_so_by_every_service(error: type[errors.VNAError]) -> None:
+    answered = (of_store_error, of_find_error, of_retrieve_error, of_normalized_error)
+    assert {said(error()).code for said in answered} == {0x0124}
+
+
+@pytest.mark.parametrize(
+    ("cause", "code"),
+    [
+        (Cause.OUT_OF_RESOURCES, 0xA700),
+        (Cause.TOO_LARGE, 0xA700),
+        (Cause.MISSING_IDENTITY, 0xA900),
+        (Cause.MISMATCH, 0xA900),
+        (Cause.CANNOT_UNDERSTAND, 0xC000),
+        (Cause.SOP_CLASS, 0x0122),
+        (Cause.DUPLICATE, 0x0111),
+        (Cause.NOT_PERMITTED, 0x0124),
+        (Cause.FAILED, 0x0110),
+    ],
+)
+def test_a_refusal_has_the_meaning_the_standard_gives_its_code(cause: Cause, code: int) -> None:
+    """PS3.4 Table B.2-1; PS3.7 9.1.1.1.9 and Annex C."""
+    assert of_outcome(refused(cause), answer="warning").code == code
 
 
 @pytest.mark.parametrize("error", sorted(ERRORS, key=lambda cls: cls.__name__))

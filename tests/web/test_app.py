@@ -45,6 +45,7 @@ def test_every_error_has_a_status_a_name_and_a_sentence() -> None:
         (errors.InvalidUID, 400),
         (errors.MalformedMultipart, 400),
         (errors.NotAuthenticated, 401),
+        (errors.NotProven, 401),
         (errors.NotPermitted, 403),
         (errors.NotFound, 404),
         (errors.NotAcceptable, 406),
@@ -52,13 +53,28 @@ def test_every_error_has_a_status_a_name_and_a_sentence() -> None:
         (errors.Gone, 410),
         (errors.TooLarge, 413),
         (errors.UnsupportedMedia, 415),
+        (errors.TooMany, 429),
         (errors.Unavailable, 503),
+        (errors.Contended, 503),
+        (errors.CommitUnknown, 503),
         (errors.Corrupt, 500),
         (errors.ConfigError, 500),
     ],
 )
 def test_families_have_the_status_of_the_standard(cls: type[VNAError], status: int) -> None:
     assert problems.answer(cls(), "test")[0] == status
+
+
+@pytest.mark.parametrize(
+    ("cls", "field"),
+    [
+        (errors.NotAuthenticated, b"www-authenticate"),  # RFC 9110 11.6.1
+        (errors.TooMany, b"retry-after"),  # RFC 6585 4
+        (errors.Unavailable, b"retry-after"),  # RFC 9110 15.6.4
+    ],
+)
+def test_who_may_come_again_is_told_how_or_when(cls: type[VNAError], field: bytes) -> None:
+    assert [name for name, _ in problems.answer(cls(), "test")[1]] == [field]
 
 
 def test_an_unknown_error_tells_nothing_of_itself() -> None:
