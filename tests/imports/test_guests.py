@@ -7,6 +7,7 @@ import hashlib
 import io
 import zipfile
 from pathlib import Path
+from typing import LiteralString
 
 import pytest
 from pydicom import dcmread
@@ -152,6 +153,10 @@ def test_a_mailbox_sends_so_many_in_a_day(tmp_path: Path, database: Database) ->
         begun(archive)
         with pytest.raises(TooMany, match="today"):
             begun(archive)
+        assert begun(archive, sender="another@example.org")
+        with database.transaction() as tx:
+            tx.execute("UPDATE guest_exchange SET made_at = made_at - interval '25 hours'")
+        assert begun(archive)
 
 
 def test_a_mailbox_is_sent_so_many_in_a_day_however_many_were_begun_before(
@@ -329,6 +334,26 @@ def test_nothing_is_shown_before_the_passcode_and_ten_wrong_ones_lock_for_good(
     assert len(told) == 1
     assert standing(archive, session) is Standing.LOCKED
     assert [mail.to for mail in mails(archive) if mail.template == "locked"] == [SENDER]
+
+
+@pytest.mark.parametrize(
+    "over",
+    [
+        "UPDATE guest_exchange SET until_at = now()",
+        "UPDATE guest_exchange SET stopped_at = now(), stopped_by = 'sender'",
+        "UPDATE import_batch SET state = 'confirmed', decided_by = 'clerk'",
+    ],
+    ids=["its time", "stopped", "taken by staff"],
+)
+def test_what_is_over_opens_to_nobody_though_nothing_of_it_is_cleared_yet(
+    archive: Archive, over: LiteralString
+) -> None:
+    found = sent(archive, filled(archive))
+    with archive.database.transaction() as tx:
+        tx.execute(over)
+    with pytest.raises(NotAuthenticated):
+        opened(archive, found)
+    assert "opened" not in {mail.template for mail in mails(archive)}
 
 
 def test_a_right_passcode_counts_for_nothing(archive: Archive) -> None:

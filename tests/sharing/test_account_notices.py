@@ -46,12 +46,17 @@ def archive(tmp_path: Path, database: Database) -> Iterator[Archive]:
 @pytest.fixture
 def jane(archive: Archive) -> Visitor:
     """A patient with a proven mailbox and a proven telephone."""
-    study = take(archive, "P-1")
+    return reached(archive, "P-1", MAIL, PHONE)
+
+
+def reached(archive: Archive, patient_id: str, *ways: Channel) -> Visitor:
+    """Let a patient enrol and prove where they are written to."""
+    study = take(archive, patient_id)
     cookie = enrol(
         archive, archive.patient_accounts.beginnings.redeem(code_for(archive, study), BORN, HERE)
     )
     found = visitor(archive, cookie)
-    codes = {to: begin(archive, found, to) for to in (MAIL, PHONE)}
+    codes = {to: begin(archive, found, to) for to in ways}
     for to, code in codes.items():
         archive.sharing.contacts.prove(found.principal, found.account_id, to.kind, code)
     archive.posted.messages.clear()
@@ -159,6 +164,39 @@ def test_a_change_that_was_not_theirs_is_stopped_by_them_or_a_desk(
     with archive.database.reading() as conn:
         rows = conn.execute("SELECT kind FROM audit WHERE kind LIKE 'contact.%'")
         assert [row[0] for row in rows].count("contact.kept") == 2
+
+
+def test_what_one_changes_about_where_they_are_written_to_is_nobody_else_s(
+    archive: Archive, jane: Visitor
+) -> None:
+    rick = reached(archive, "P-2", OTHER, NEW)
+    contacts = archive.sharing.contacts
+    for who in (jane, rick):
+        contacts.drop(who.principal, who.account_id, "sms")
+    contacts.stop(rick.principal, rick.account_id, "sms")
+    day_passes(archive)
+    contacts.begin(jane.principal, jane.account_id, NEW, language="en")
+    contacts.drop(jane.principal, jane.account_id, "sms")  # of which no code came back
+    assert [one.masked for one in contacts.of(jane.account_id)] == [MAIL.masked()]
+    assert [one.masked for one in contacts.of(rick.account_id)] == [OTHER.masked(), NEW.masked()]
+
+
+def test_the_code_of_a_change_is_good_for_ten_minutes_and_five_tries(
+    archive: Archive, jane: Visitor
+) -> None:
+    contacts, who = archive.sharing.contacts, (jane.principal, jane.account_id)
+    late = begin(archive, jane, OTHER)
+    with archive.database.transaction() as tx:
+        tx.execute("UPDATE own_contact_change SET ends_at = now()")
+    with pytest.raises(NotAuthenticated):
+        contacts.prove(*who, "email", late)
+    guessed = begin(archive, jane, OTHER)
+    for _ in range(5):
+        with pytest.raises(NotAuthenticated):
+            contacts.prove(*who, "email", "00000000")
+    with pytest.raises(NotAuthenticated):
+        contacts.prove(*who, "email", guessed)
+    contacts.prove(*who, "email", begin(archive, jane, OTHER))
 
 
 def test_hours_there_are_not_are_refused(archive: Archive) -> None:
