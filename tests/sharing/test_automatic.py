@@ -211,6 +211,25 @@ def test_staff_may_leave_it(desk: Desk) -> None:
         desk.engine.automatic.leave(CLERK, number, study(hers()))
 
 
+def test_what_staff_leave_or_let_go_at_once_is_one_study_of_one_consent(desk: Desk) -> None:
+    kiosks = desk.engine.kiosks
+    number = kiosks.answer(kiosks.begin(CLERK, asking()), yes(is_wide=True))
+    for one in (91, 92, 93):
+        take(desk, one, x0080050=f"A-{one}")
+    rest(desk, 3600.0)
+    assert desk.engine.automatic.turn() == 0
+    desk.engine.automatic.leave(CLERK, number, study(ct(91)))
+    with pytest.raises(NotFound):
+        desk.engine.automatic.leave(CLERK, number + 1, study(ct(92)))
+    desk.engine.automatic.retry(CLERK, number, study(ct(92)), urgent=True)
+    found = {one.study: (one.state, one.lane) for one in desk.engine.automatic.listed(CLERK)}
+    assert found == {
+        ct(91).study: ("left", Lane.NOW),
+        ct(92).study: ("waiting", Lane.URGENT),
+        ct(93).study: ("waiting", Lane.NOW),
+    }
+
+
 def test_tonight_waits_for_the_night_and_urgent_does_not(desk: Desk) -> None:
     hour = dt.datetime.now(dt.UTC).hour
     sharing = desk.engine._rooms.settings.sharing

@@ -98,6 +98,18 @@ def test_forwarded_and_tested_and_listed(desk: Desk) -> None:
     desk.engine.extend(CLERK, offered.share_id, in_days(60))
 
 
+def test_what_ends_later_is_one_share_and_not_what_was_given_on(desk: Desk) -> None:
+    other, offered = desk.offer(), desk.offer(forward=True)
+    session, _ = desk.proven()
+    child = desk.engine.forward(session, desk.forward_of())
+    ends = "SELECT grant_id, ends_at FROM share_grant UNION ALL SELECT share_id, ends_at FROM share"
+    before = dict(desk.rows(ends))
+    desk.engine.extend(CLERK, offered.share_id, in_days(60))
+    later = {key for key, at in desk.rows(ends) if at > before[key]}
+    assert later == {offered.grant_id, offered.share_id}
+    assert before.keys() - later == {other.grant_id, other.share_id, child.grant_id}
+
+
 def test_a_print_out_and_its_passcode_on_another_sheet(desk: Desk) -> None:
     both = frozenset({Protection.SMS, Protection.PASSCODE})
     offered = desk.offer(to=None, printed=True, proof=both)
