@@ -107,6 +107,25 @@ def test_other_content_under_a_known_uid_keeps_both_and_says_so(archive: Archive
     assert dataset_of(archive, first) == first.dataset()
 
 
+@pytest.mark.parametrize("policy", ["first", "newest", "reject"])
+def test_an_object_that_comes_compressed_is_kept_beside_without_a_warning(
+    tmp_path: Path, database: Database, policy: str
+) -> None:
+    """Nobody can say without decoding whether it is another, so no sender is alarmed."""
+    with open_archive(tmp_path, database, versions={"policy": policy}) as archive:
+        first = factories.ct()
+        packed = factories.encapsulated([[bytes(64)]])
+        second = dataclasses.replace(
+            first, transfer_syntax=factories.RLE, pixel_element=packed, pixels=None
+        )
+        archive.take(first.part10())
+        outcome = archive.take(second.part10())
+        assert isinstance(outcome, Stored)
+        assert outcome.caution is None
+        assert len(blobs(archive)) == 2
+        assert dataset_of(archive, first) == first.dataset()
+
+
 def test_the_policy_reject_keeps_no_second_content(tmp_path: Path, database: Database) -> None:
     with open_archive(tmp_path, database, versions={"policy": "reject"}) as archive:
         first = factories.ct()
