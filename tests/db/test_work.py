@@ -127,6 +127,7 @@ def test_whoever_lost_its_lease_can_write_nothing_more(database: Database) -> No
         assert not work.finish(tx, old, State.DONE)
         assert not work.put_off(tx, old, 1.0)
         assert not work.name(tx, old, "1.2")
+        assert work.beat(tx, [old], lease_s=60) == {old.job_id: Standing.LOST}
         assert work.beat(tx, [old, new], lease_s=60) == {new.job_id: Standing.HELD}
         assert {item.state for item in work.items(tx, new.job_id)} == {"waiting"}
     assert state(database, new.job_id) == "running"

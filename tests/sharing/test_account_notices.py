@@ -31,7 +31,7 @@ from vna.errors import ConfigError, Conflict, InvalidRequest, NotAuthenticated, 
 from vna.operate.patient_accounts import Issued
 from vna.sharing.account_notices import TEMPLATES
 from vna.sharing.contacts import Contacts
-from vna.sharing.values import Confirmed, channel
+from vna.sharing.values import Confirmed, Protection, channel
 
 NEW = channel("sms", "+44 20 7946 0019")
 COMPARED = frozenset({Confirmed.NAME, Confirmed.BIRTH_DATE})
@@ -302,3 +302,7 @@ def test_where_codes_went_is_told_that_they_go_elsewhere(desk: Desk) -> None:
     with pytest.raises(InvalidRequest):
         desk.engine.renew(CLERK, offered.grant_id, by=MAIL, compared=COMPARED)
     assert [m.template for m in desk.archive.posted.messages].count("replaced") == 1
+    by_mail = desk.offer(by=OTHER, proof=frozenset({Protection.EMAIL}))
+    same = channel("email", "Kim+x@example.org")
+    with pytest.raises(InvalidRequest, match="same mailbox"):  # as the link itself
+        desk.engine.renew(CLERK, by_mail.grant_id, by=same, compared=COMPARED)

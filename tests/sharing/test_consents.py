@@ -71,6 +71,36 @@ def test_a_consent_that_ends_by_itself_ends_what_rests_on_it(desk: Desk) -> None
         desk.engine.renew(CLERK, offered.grant_id)
 
 
+NOT_NOW = pytest.mark.parametrize(
+    "change",
+    [
+        "valid_from = now() - interval '2 days', valid_to = now() - interval '1 second'",
+        "valid_from = now() + interval '1 day', valid_to = now() + interval '2 days'",
+    ],
+    ids=["over", "to come"],
+)
+
+
+@NOT_NOW
+def test_a_yes_lets_out_what_is_shared_within_its_time_alone(desk: Desk, change: str) -> None:
+    number = desk.engine.consents.record(CLERK, consent(valid_to=in_days(2)))
+    desk.offer(consent_id=number, legal_basis=None)
+    desk.run(f"UPDATE consent SET {change}")  # noqa: S608 -- ours
+    with pytest.raises(Conflict):
+        desk.offer(consent_id=number, legal_basis=None)
+
+
+@NOT_NOW
+def test_a_no_forbids_within_its_time_alone(desk: Desk, change: str) -> None:
+    before = desk.offer()
+    desk.engine.consents.record(CLERK, consent(allowed=False, valid_to=in_days(2)))
+    with pytest.raises(Conflict, match="says no"):
+        desk.engine.extend(CLERK, before.share_id, in_days(40))
+    desk.run(f"UPDATE consent SET {change}")  # noqa: S608 -- ours
+    desk.engine.extend(CLERK, before.share_id, in_days(40))
+    desk.offer()
+
+
 def test_a_no_blocks_with_a_reason_but_not_an_emergency(desk: Desk) -> None:
     desk.engine.consents.record(CLERK, consent(allowed=False))
     with pytest.raises(Conflict, match="says no"):

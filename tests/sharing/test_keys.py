@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.sharing.conftest import CLERK, MAIL, PHONE, Desk, in_days
+from tests import factories
+from tests.sharing.conftest import CLERK, MAIL, PHONE, Desk, in_days, report
 from vna.blobs.layout import blob_name
 from vna.crypto import shares
 from vna.crypto.credentials import digest
@@ -15,6 +16,7 @@ from vna.crypto.envelope import open_header_with
 from vna.crypto.stream import Cut, PayloadOpener
 from vna.dicom.refs import StudyRef, uid
 from vna.errors import Conflict, Corrupt
+from vna.ingest.outcome import Stored
 from vna.sharing.guests import KEY
 from vna.sharing.values import Guest, Protection
 
@@ -47,6 +49,29 @@ def test_the_holder_s_key_opens_every_item_and_only_its_own_blob(desk: Desk) -> 
         keys.append(key)
     with pytest.raises(Corrupt):
         open_header_with(bytes(items[0][2]), keys[1])
+
+
+def test_later_keys_are_those_of_what_a_share_shows_while_it_holds(own_desk: Desk) -> None:
+    """Who asks serves guests apart, and holds no key of the archive's own."""
+    desk = own_desk
+    narrow, offered = desk.offer(reports=False), desk.offer()
+    image, text, other = factories.ct(1, 1, 7), report(1, 3, 1), report(2, 3, 1)
+    for late in (image, text, other):
+        assert isinstance(desk.archive.take(late.part10()), Stored)
+    blobs = dict(desk.rows("SELECT sop_instance_uid, blob_id FROM instance"))
+
+    def has_key(one: factories.Instance, share_id: int = offered.share_id) -> bool:
+        return desk.engine.later_key(share_id, bytes(blobs[one.instance])) is not None
+
+    assert has_key(text)
+    assert not has_key(text, narrow.share_id)  # reports are not shared
+    assert not has_key(text, 1)  # there is no such share
+    assert not has_key(image)  # of images those that were offered
+    assert not has_key(other)
+    kept = desk.rows("SELECT share_id, blob_id FROM share_later_key")
+    assert kept == [(offered.share_id, blobs[text.instance])]
+    desk.engine.revoke(CLERK, offered.share_id, reason="sent to the wrong one")
+    assert not has_key(text)
 
 
 def test_a_session_s_half_opens_with_its_cookie_alone(desk: Desk) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.sharing.conftest import CLERK, B, Desk, in_days
 from vna.access.principal import Kind
 from vna.dicom.matching import Query
 from vna.dicom.refs import UID, StudyRef
 from vna.dicom.refs import Level as QueryLevel
+from vna.errors import NotAuthenticated
 from vna.sharing.values import Guest, Level, Protection, Reason, Refused, Wrong
 
 
@@ -65,6 +68,24 @@ def test_revoked_is_out_at_once(desk: Desk) -> None:
     assert desk.engine.by_capability(capability) is None
     again = desk.engine.open(desk.archive.posted.secret(), B)
     assert again == Refused(reason=Reason.REVOKED, number=offered.number)
+
+
+def test_a_session_that_is_over_gets_no_code_and_proves_nothing(desk: Desk) -> None:
+    both = frozenset({Protection.SMS, Protection.PASSCODE})
+    offered = desk.offer(proof=both)
+    session, _ = desk.opened()
+    desk.engine.send_code(session, Protection.SMS)
+    code, sent = desk.archive.posted.code(), len(desk.archive.posted.messages)
+    desk.run("UPDATE share_session SET seen_at = now() - interval '1 day'")
+    for act in (
+        lambda: desk.engine.send_code(session, Protection.SMS),
+        lambda: desk.engine.prove(session, Protection.SMS, code),
+        lambda: desk.engine.prove(session, Protection.PASSCODE, offered.passcode or ""),
+    ):
+        with pytest.raises(NotAuthenticated, match="over"):
+            act()
+    assert len(desk.archive.posted.messages) == sent
+    assert desk.rows("SELECT proven FROM share_session") == [([],)]
 
 
 def test_both_a_code_and_a_passcode_may_be_asked(desk: Desk) -> None:
