@@ -405,10 +405,12 @@ def test_a_key_stays_while_one_blob_lives_under_it(archive: Archive) -> None:
 
 def test_a_key_stays_while_one_blob_under_it_can_be_brought_back(archive: Archive) -> None:
     made = fill(archive)
-    archive.lifecycle.delete(archive.who, series(made[0]))
+    over = archive.lifecycle.delete(archive.who, series(made[0]))
     expire(archive)
     archive.lifecycle.delete(archive.who, series(made[2]))
-    assert purge(archive).run().keys == 0
+    done = purge(archive).run()
+    assert (done.deletions, done.blobs, done.keys) == (1, 2, 0)  # whose time is over is gone
+    assert not {grave.blob_id for grave in over.graves} & set(archive.store.blob_ids())
     archive.lifecycle.undelete(archive.who, series(made[2]))
     assert shown(archive) == uids(made[2:])
 

@@ -181,6 +181,19 @@ def test_an_address_that_keeps_guessing_is_slowed_down(archive: Archive) -> None
         archive.patient_accounts.beginnings.redeem("ABCD-EFGH-JKMN", BORN, HERE)
 
 
+def test_an_address_begins_so_many_accounts_by_links(archive: Archive) -> None:
+    def begin(browser: Browser) -> None:
+        archive.patient_accounts.beginnings.keep(archive.who, 1, ["1.2.3"], browser)
+
+    for _ in range(20):
+        with pytest.raises(Conflict):
+            begin(HERE)
+    with pytest.raises(TooMany):
+        begin(HERE)
+    with pytest.raises(Conflict):
+        begin(Browser(address="10.0.0.77"))
+
+
 def test_a_code_ends_with_its_time_and_is_kept_by_nobody(archive: Archive) -> None:
     code = code_for(archive, take(archive, "P-1"))
     with archive.database.transaction() as tx:

@@ -137,6 +137,15 @@ def test_texts_come_in_versions_and_a_consent_keeps_its_own(desk: Desk) -> None:
     assert given.text_version == second
 
 
+def test_the_text_of_one_purpose_is_asked_for_no_other(desk: Desk) -> None:
+    texts = desk.engine.texts
+    texts.add(EDITOR, "research", {"en": ("Research?", "One.")})
+    texts.add(EDITOR, "patient-request", {"en": ("Send it?", "Two."), "de": ("Senden?", "Zwei.")})
+    found = texts.latest("research", "de")  # there is none in German: it is asked in English
+    assert (found.purpose, found.title) == ("research", "Research?")
+    assert texts.latest("patient-request", "de").title == "Senden?"
+
+
 @pytest.mark.parametrize(
     "texts",
     [{}, {"en": ("", "x")}, {"en": ("x", " ")}, {"en": ("x\ny", "z")}, {"tlh": ("x", "y")}],
