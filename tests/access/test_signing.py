@@ -13,7 +13,7 @@ from vna.access import signing
 from vna.access.passkeys import Passkeys, Site
 from vna.access.sessions import Browser, Level
 from vna.access.signing import check_passphrase
-from vna.errors import InvalidRequest, NotAuthenticated, NotPermitted, TooMany
+from vna.errors import Conflict, InvalidRequest, NotAuthenticated, NotPermitted, TooMany
 
 
 def test_a_person_enrols_by_a_link_and_is_signed_in(house: House) -> None:
@@ -248,6 +248,39 @@ def test_the_last_second_factor_stays(house: House) -> None:
         tx.execute("DELETE FROM totp")
     with pytest.raises(NotPermitted):
         house.people.signing.drop_passkey(visitor, 1)
+
+
+def test_nobody_ends_enrolling_without_a_passphrase(house: House) -> None:
+    house.people.accounts.add(house.who, "ada", ["radiologist"])
+    signing = house.people.signing
+    visitor = house.visitor(signing.follow_link(house.people.accounts.invite(house.who, "ada"), B))
+    signing.confirm_app(visitor, pyotp.TOTP(signing.offer_app(visitor).secret).now())
+    with pytest.raises(NotPermitted):
+        signing.finish(visitor, B)
+    assert house.people.accounts.find("ada").state == "invited"
+    signing.choose_passphrase(visitor, PASSPHRASE)  # the link is as good as it was
+    signing.finish(visitor, B)
+    assert house.people.accounts.find("ada").state == "active"
+
+
+def test_the_secret_of_an_app_that_is_in_use_is_shown_to_nobody(house: House) -> None:
+    _, visitor = house.signed_in("ada")
+    with pytest.raises(Conflict):
+        house.people.signing.offer_app(visitor)
+
+
+def test_a_session_that_ended_a_moment_ago_changes_nothing_and_uses_no_code_up(
+    house: House,
+) -> None:
+    _, code = house.enrolled("ada")
+    signing = house.people.signing
+    believed = house.visitor(signing.passphrase("ada", PASSPHRASE, B))
+    with house.database.transaction() as tx:
+        tx.execute("UPDATE session SET ends_at = now()")
+    with pytest.raises(NotAuthenticated, match="over"):
+        signing.code(believed, code, B)
+    fresh = house.visitor(signing.passphrase("ada", PASSPHRASE, B))
+    assert house.visitor(signing.code(fresh, code, B)).is_signed_in
 
 
 def test_what_was_done_stands_in_the_trail_without_a_secret(house: House) -> None:
