@@ -173,6 +173,23 @@ def test_a_code_is_good_once_with_the_birth_date_and_locks_after_five(archive: A
     assert not any(locked in detail or "Doe" in detail or "1970" in detail for *_, detail in told)
 
 
+def test_a_code_opens_with_the_birth_date_of_its_own_patient_alone(archive: Archive) -> None:
+    """Who finds a letter knows somebody's birth date, if only their own."""
+    days = {"P-1": "19700101", "P-2": "19800202", "P-3": "19900303"}
+    codes = {
+        who: code_for(archive, take(archive, who, f"{who}^X", day)) for who, day in days.items()
+    }
+    redeem = archive.patient_accounts.beginnings.redeem
+    for who, code in reversed(codes.items()):  # the first is not the one that is found first
+        for other, day in days.items():
+            if other != who:
+                with pytest.raises(NotAuthenticated):
+                    redeem(code, f"{day[:4]}-{day[4:6]}-{day[6:]}", HERE)
+    for who, code in codes.items():
+        day = days[who]
+        enrol(archive, redeem(code, f"{day[:4]}-{day[4:6]}-{day[6:]}", HERE))
+
+
 def test_an_address_that_keeps_guessing_is_slowed_down(archive: Archive) -> None:
     for _ in range(20):
         with pytest.raises(NotAuthenticated):
