@@ -58,6 +58,21 @@ def test_a_study_given_is_seen_until_it_ends(ward: House) -> None:
         ward.people.care.end(SHELL, number)
 
 
+def test_what_ends_is_one_person_s_and_the_trail_says_whose(ward: House) -> None:
+    care, numbers = ward.people.care, {}
+    for login in ("ref", "doc", "who"):
+        ward.people.accounts.add(SHELL, login, ["referring"])
+        numbers[login] = care.give(SHELL, login, Whom(study=OWN), ground="referring", days=7)
+    for login in ("doc", "who"):
+        care.end(SHELL, numbers[login])
+    assert [one.login for one in care.all(SHELL)] == ["ref"]
+    with ward.database.reading() as conn:
+        told = conn.execute(
+            "SELECT detail ->> 'account' FROM audit WHERE kind = 'care.ended' ORDER BY id"
+        ).fetchall()
+    assert told == [("doc",), ("who",)]
+
+
 def test_a_patient_given_is_all_their_studies_also_later_ones_and_nobody_else_s(
     ward: House,
 ) -> None:

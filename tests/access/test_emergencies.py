@@ -215,6 +215,42 @@ def test_it_is_reviewed_once_and_by_somebody_else(ward: House) -> None:
     assert (told.verdict, told.reviewed_by) == ("not-ok", SHELL.name)
 
 
+def test_a_verdict_is_of_one_emergency(ward: House) -> None:
+    for login in ("ref", "doc"):
+        begin(ward, ward.signed_in(login, "referring")[1])
+    emergencies = ward.people.emergencies
+    latest, first = emergencies.all(SHELL, unreviewed=True)
+    for verdict, remark in (("maybe", ""), ("ok", "x" * 501)):
+        with pytest.raises(InvalidRequest):
+            emergencies.review(SHELL, first.emergency_id, verdict, remark)
+    emergencies.review(SHELL, first.emergency_id, "ok", "")
+    assert [one.login for one in emergencies.all(SHELL, unreviewed=True)] == [latest.login]
+
+
+def test_its_end_is_told_once(ward: House) -> None:
+    _, visitor = ward.signed_in("ref", "referring")
+    begin(ward, visitor)
+    ward.people.emergencies.end(visitor)
+    ward.people.sessions.sign_out(visitor)
+    ward.people.emergencies.sweep()
+    assert [kind for kind, *_ in ward.audited()].count("glass.ended") == 1
+
+
+def test_a_session_that_ended_a_moment_ago_begins_none_and_agrees_to_none(ward: House) -> None:
+    label(ward)
+    _, visitor = ward.signed_in("ref", "referring")
+    _, second = ward.signed_in("rad", "radiologist")
+    begin(ward, visitor)
+    (one,) = ward.people.emergencies.all(SHELL, unreviewed=True)
+    with ward.database.transaction() as tx:
+        tx.execute("UPDATE session SET ends_at = now() WHERE session_id = %s", (second.session_id,))
+    with pytest.raises(NotFound):
+        ward.people.emergencies.agree(second, one.emergency_id)
+    with pytest.raises(NotProven):
+        begin(ward, second)
+    assert len(ward.people.emergencies.all(SHELL, unreviewed=True)) == 1
+
+
 def test_an_officer_ends_it_and_others_may_not_look(ward: House) -> None:
     cookie, visitor = ward.signed_in("ref", "referring")
     begin(ward, visitor)
@@ -260,6 +296,20 @@ def test_what_is_sensitive_waits_for_a_second_person(ward: House) -> None:
     assert ("glass.agreed", "done", "rad") in ward.audited()
     with pytest.raises(NotFound):
         emergencies.agree(second, asking.emergency_id)
+
+
+def test_a_second_person_agrees_to_one_emergency(ward: House) -> None:
+    label(ward)
+    _, second = ward.signed_in("rad", "radiologist")
+    cookies = {}
+    for login in ("ref", "doc"):
+        cookies[login], visitor = ward.signed_in(login, "referring")
+        begin(ward, visitor)
+    first, later = ward.people.emergencies.asking(second.principal)
+    ward.people.emergencies.agree(second, later.emergency_id)
+    assert lent(ward, cookies[later.login]) == {STUDY}
+    assert lent(ward, cookies[first.login]) == frozenset()
+    assert ward.people.emergencies.asking(second.principal) == [first]
 
 
 def test_nobody_is_their_own_second_person(ward: House) -> None:
