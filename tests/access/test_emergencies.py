@@ -227,6 +227,14 @@ def test_a_verdict_is_of_one_emergency(ward: House) -> None:
     assert [one.login for one in emergencies.all(SHELL, unreviewed=True)] == [latest.login]
 
 
+def test_one_under_way_stays_when_those_that_are_over_are_swept(ward: House) -> None:
+    cookie, visitor = ward.signed_in("ref", "referring")
+    begin(ward, visitor)
+    ward.people.emergencies.sweep()
+    assert lent(ward, cookie) == {STUDY}
+    assert "glass.ended" not in {kind for kind, *_ in ward.audited()}
+
+
 def test_its_end_is_told_once(ward: House) -> None:
     _, visitor = ward.signed_in("ref", "referring")
     begin(ward, visitor)
@@ -345,8 +353,12 @@ def test_an_emergency_that_is_over_is_not_agreed_to(ward: House) -> None:
     cookie, visitor = ward.signed_in("ref", "referring")
     begin(ward, visitor)
     (one,) = ward.people.emergencies.all(SHELL, unreviewed=True)
-    ward.people.emergencies.end(visitor)
     _, second = ward.signed_in("rad", "radiologist")
+    with ward.database.transaction() as tx:  # nobody has noted it yet
+        tx.execute("UPDATE emergency SET began_at = now() - interval '1 h', ends_at = now()")
+    with pytest.raises(NotFound):
+        ward.people.emergencies.agree(second, one.emergency_id)
+    ward.people.emergencies.end(visitor)
     with pytest.raises(NotFound):
         ward.people.emergencies.agree(second, one.emergency_id)
     assert lent(ward, cookie) == frozenset()

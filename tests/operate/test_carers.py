@@ -147,6 +147,8 @@ def test_a_parent_acts_no_more_once_the_child_is_of_age(archive: Archive) -> Non
     study = take(archive, "P-1", born=CHILD)
     cookie, carer_id = parent(archive, study, f"{CHILD[:4]}-06-15")
     share = shared(archive, visitor(archive, cookie).principal, study)
+    assert archive.carers.lapse() == 0
+    assert standing(archive, share) != "revoked"
     with archive.database.transaction() as tx:  # the years go by
         tx.execute(
             "UPDATE identity SET birth_date = birth_date - interval '9 years' "
@@ -266,7 +268,10 @@ def test_what_a_person_keeps_from_carers_and_what_is_labelled_nobody_acts_on(
     assert archive.carers.is_kept(UID(kept))
     with pytest.raises(NotFound):
         archive.carers.keep_from_carers(me, UID("9.9.9"), is_kept=True)
+    archive.carers.keep_from_carers(me, UID(study), is_kept=True)
     archive.carers.keep_from_carers(me, UID(kept), is_kept=False)
+    assert seen(archive, acting) == {kept}  # the other stays as it was
+    archive.carers.keep_from_carers(me, UID(study), is_kept=False)
     assert seen(archive, acting) == {study, kept}
     archive.labels.put(archive.who, UID(study), Label.SENSITIVE, reason="why", until=None)
     assert visitor(archive, acting).principal.scope.withheld == {study}

@@ -6,10 +6,13 @@ import pytest
 
 from tests.sharing.conftest import CLERK, B, Desk, in_days
 from vna.access.principal import Kind
+from vna.access.sessions import Browser
+from vna.crypto import shares
+from vna.crypto.credentials import new_secret
 from vna.dicom.matching import Query
 from vna.dicom.refs import UID, StudyRef
 from vna.dicom.refs import Level as QueryLevel
-from vna.errors import NotAuthenticated
+from vna.errors import NotAuthenticated, TooMany
 from vna.sharing.values import Guest, Level, Protection, Reason, Refused, Wrong
 
 
@@ -68,6 +71,39 @@ def test_revoked_is_out_at_once(desk: Desk) -> None:
     assert desk.engine.by_capability(capability) is None
     again = desk.engine.open(desk.archive.posted.secret(), B)
     assert again == Refused(reason=Reason.REVOKED, number=offered.number)
+
+
+def test_what_ended_by_itself_is_out_by_every_way_in(desk: Desk) -> None:
+    desk.offer()
+    half, _ = desk.opened()
+    session, _ = desk.proven()
+    capability = desk.engine.capability(session)
+    assert desk.engine.by_capability(capability) is not None
+    desk.engine.send_code(half, Protection.SMS)
+    desk.run("UPDATE share_grant SET created_at = created_at - interval '9 days', ends_at = now()")
+    desk.a_second_later()
+    assert desk.engine.resume(session) is None
+    assert desk.engine.by_capability(capability) is None
+    for act in (
+        lambda: desk.engine.send_code(half, Protection.SMS),
+        lambda: desk.engine.prove(half, Protection.SMS, desk.archive.posted.code()),
+    ):
+        with pytest.raises(NotAuthenticated, match="over"):
+            act()
+
+
+@pytest.mark.parametrize("is_printed", [False, True], ids=["links", "codes off paper"])
+def test_an_address_that_tries_what_opens_nothing_is_slowed_down(
+    desk: Desk, is_printed: bool
+) -> None:
+    """A code off paper is short, so that fewer may be tried."""
+    secret = shares.new_printed if is_printed else new_secret
+    enter = desk.engine.open_printed if is_printed else desk.engine.open
+    for _ in range(20 if is_printed else 60):
+        assert isinstance(enter(secret(), B), Refused)
+    with pytest.raises(TooMany):
+        enter(secret(), B)
+    assert isinstance(enter(secret(), Browser(address="198.51.100.8")), Refused)
 
 
 def test_a_session_that_is_over_gets_no_code_and_proves_nothing(desk: Desk) -> None:
