@@ -239,6 +239,7 @@ def test_its_end_is_told_once(ward: House) -> None:
     _, visitor = ward.signed_in("ref", "referring")
     begin(ward, visitor)
     ward.people.emergencies.end(visitor)
+    ward.people.emergencies.end(visitor)
     ward.people.sessions.sign_out(visitor)
     ward.people.emergencies.sweep()
     assert [kind for kind, *_ in ward.audited()].count("glass.ended") == 1

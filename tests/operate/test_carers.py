@@ -395,13 +395,17 @@ def test_a_carer_whose_account_was_lost_gets_another_at_the_desk(archive: Archiv
     study = take(archive, "P-1", born=CHILD)
     born = f"{CHILD[:4]}-06-15"
     cookie, carer_id = parent(archive, study, born)
+    other = take(archive, "P-2", "Roe^Tom", CHILD)
+    theirs, _ = parent(archive, other, born)
     with archive.database.transaction() as tx:
         tx.execute("DELETE FROM account WHERE login = %s", (visitor(archive, cookie).login,))
     (named,) = archive.carers.desk.at(archive.who, UID(study)).carers
     assert (named.carer.account_id, named.carer.holds) == (None, True)
     issued = archive.carers.desk.code(archive.who, UID(study), carer_id, compared=True)
     again = enrol(archive, archive.patient_accounts.beginnings.redeem(issued.code, born, HERE))
+    assert len(archive.carers.wards(visitor(archive, again).account_id)) == 1
     assert seen(archive, archive.carers.switch(visitor(archive, again), carer_id)) == {study}
+    assert seen(archive, theirs) == {other}  # who acts for another child still does
     archive.recovery.reindex()
     archive.identities.keep_up()
     (named,) = archive.carers.desk.at(archive.who, UID(study)).carers
