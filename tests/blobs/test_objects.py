@@ -26,14 +26,16 @@ def test_an_object_whose_answer_was_lost_is_recognised_as_ours(size: int) -> Non
     assert bytes(backend.read("b/x", 0, size)) == data
 
 
-def test_an_object_of_the_same_size_that_is_not_ours_is_a_conflict() -> None:
+@pytest.mark.parametrize("there", [b"them", b"ours, and more", b"our", b""])
+def test_an_object_that_is_not_ours_is_a_conflict_however_it_begins(there: bytes) -> None:
     store = MemoryStore()
     part = ObjectBackend(store).create("b/x")
     part.write(b"ours")
-    obstore.put(store, "b/x", b"them")
+    obstore.put(store, "b/x", there)
 
     with pytest.raises(Conflict):
         part.commit()
+    assert bytes(obstore.get(store, "b/x").bytes()) == there
 
 
 def test_memory_stays_bounded_however_large_the_object_is() -> None:

@@ -20,6 +20,7 @@ from vna.blobs.keys import StudyKey
 from vna.blobs.layout import blob_name, created_at, day_of, uuid7
 from vna.blobs.local import LocalBackend
 from vna.blobs.store import BlobStore, StoredBlob
+from vna.crypto.envelope import open_header_with
 from vna.crypto.keyring import Keyring, RootKey
 from vna.crypto.stream import META_MAX
 from vna.errors import (
@@ -201,6 +202,33 @@ def test_a_deleted_blob_is_gone(store: BlobStore) -> None:
     assert list(store.blob_ids()) == []
     with pytest.raises(NotFound):
         store.read_range(blob.blob_id, blob.header, 1, 0, 1)
+
+
+def test_a_data_key_is_handed_out_for_its_own_blob_alone(store: BlobStore) -> None:
+    one, two = save(store, b"hello"), save(store, b"world")
+
+    key = store.data_key(one.blob_id, one.header)
+
+    open_header_with(one.header, key)
+    with pytest.raises(Corrupt):
+        open_header_with(two.header, key)
+    with pytest.raises(Corrupt, match="another"):
+        store.data_key(one.blob_id, two.header)
+    store.keys.destroy(one.key_id)
+    with pytest.raises(Gone):
+        store.data_key(one.blob_id, one.header)
+
+
+def test_a_scrub_needs_no_key_and_a_check_with_keys_does(store: BlobStore) -> None:
+    blob = save(store, b"hello")
+    for keyed in (False, True):
+        store.check(blob.blob_id, keyed=keyed)
+
+    store.keys.destroy(blob.key_id)
+
+    store.check(blob.blob_id, keyed=False)
+    with pytest.raises(Gone):
+        store.check(blob.blob_id, keyed=True)
 
 
 def test_a_damaged_header_heals_from_its_copy(local: BlobStore, folder: Path) -> None:
