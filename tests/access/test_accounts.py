@@ -8,6 +8,7 @@ import pytest
 from tests.access.conftest import PASSPHRASE, B, House
 from vna.access.accounts import SERVICE
 from vna.access.principal import Action, Kind, Principal
+from vna.config import Settings
 from vna.errors import (
     Conflict,
     InvalidRequest,
@@ -132,6 +133,24 @@ def test_one_may_end_one_s_own_sessions_only(house: House) -> None:
     assert house.people.sessions.visitor(second, None) is not None
     house.people.sessions.end(ada, ada.session_id)
     assert house.people.sessions.visitor(first, None) is None
+
+
+@pytest.mark.parametrize("name", ["", "x" * 65, "ä", "a\nb"])
+def test_a_token_has_a_name_that_can_be_printed(house: House, name: str) -> None:
+    house.people.accounts.add(house.who, "pacs", ["service"], kind=SERVICE)
+    with pytest.raises(InvalidRequest):
+        house.people.tokens.add(house.who, "pacs", name=name, days=1)
+    house.people.tokens.add(house.who, "pacs", name="x" * 64, days=1)
+
+
+def test_a_token_lasts_as_long_as_the_setting_lets_it_and_no_longer(house: House) -> None:
+    house.people.accounts.add(house.who, "pacs", ["service"], kind=SERVICE)
+    most = Settings().access.token_days
+    house.people.tokens.add(house.who, "pacs", name="long", days=most)
+    for days in (most + 0.1, 0.0, -1.0):
+        with pytest.raises(InvalidRequest):
+            house.people.tokens.add(house.who, "pacs", name="bad", days=days)
+    assert [token.name for token in house.people.tokens.all(house.who)] == ["long"]
 
 
 def test_a_token_does_what_it_was_made_for_until_it_is_revoked(house: House) -> None:

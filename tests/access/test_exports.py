@@ -344,8 +344,11 @@ def test_the_trail_is_searched(trail: tuple[Trail, str]) -> None:
     future = dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
     assert find(since=future) == []
     assert find(until=future, kinds=["read"]) == ["read", "read"]
+    past = future - dt.timedelta(days=2)
+    assert find(since=past, kinds=["read"]) == ["read", "read"]
+    assert find(until=past) == []
     looked = list(reader.search(me, Wanted(kinds=["audit.read"]), act="search"))
-    assert len(looked) == 7  # each look is a row, this one too
+    assert len(looked) == 9  # each look is a row, this one too
     assert looked[0].detail == {"act": "search", "studies": [study]}
 
 
