@@ -15,7 +15,7 @@ from vna.errors import Conflict, NotFound
 from vna.ingest.outcome import Stored
 from vna.sharing.automatic import Automatic, night
 from vna.sharing.plans import Lane
-from vna.sharing.values import Purpose, Tab
+from vna.sharing.values import Protection, Purpose, Tab
 
 
 @pytest.fixture
@@ -293,6 +293,19 @@ def test_who_does_not_open_is_reminded_once_and_again_of_a_new_link(desk: Desk) 
     assert notices.turn() == 0
     desk.run(old, dt.datetime.now(dt.UTC) - dt.timedelta(days=9))
     assert notices.turn() == 1
+
+
+def test_who_opened_it_or_was_handed_it_is_not_reminded(desk: Desk) -> None:
+    desk.offer()
+    desk.proven()
+    desk.offer(to=None, proof=frozenset({Protection.PASSCODE}), by=None)
+    waits = desk.offer()
+    desk.run(
+        "UPDATE share_grant SET created_at = created_at - interval '8 days',"
+        " issued_at = issued_at - interval '8 days'"
+    )
+    assert desk.engine.notices.turn() == 1
+    assert desk.archive.posted.last("unopened").grant_id == waits.grant_id
 
 
 def test_what_ended_is_not_reminded_of(desk: Desk) -> None:

@@ -177,6 +177,24 @@ def test_taking_a_consent_back_pauses_what_rests_on_it(desk: Desk) -> None:
         own.withdraw(who, said)
 
 
+def test_a_draft_that_is_over_or_another_s_becomes_no_share(desk: Desk) -> None:
+    own, who = desk.engine.own, of_first(desk)
+    draft = own.drafts.begin(who, {"recipient": "Dr Kim"})
+    stranger = of_first(desk, name="p-OTHER")
+    with pytest.raises(Conflict):
+        own.offer(stranger, wanted(desk), draft=draft)
+    with pytest.raises(NotFound):
+        own.drafts.keep(stranger, draft, {})
+    desk.run("UPDATE share_draft SET made_at = now() - interval '3 hours', ends_at = now()")
+    with pytest.raises(Conflict):
+        own.offer(who, wanted(desk), draft=draft)
+    with pytest.raises(NotFound):
+        own.drafts.read(who, draft)
+    with pytest.raises(NotFound):
+        own.drafts.keep(who, draft, {})
+    assert desk.rows("SELECT 1 FROM share") == []
+
+
 def test_a_draft_is_its_owner_s_and_becomes_one_share(desk: Desk) -> None:
     own, who = desk.engine.own, of_first(desk)
     draft = own.drafts.begin(who, {"recipient": "Canary Doctor"})
