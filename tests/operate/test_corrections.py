@@ -262,6 +262,20 @@ def test_a_deleted_study_comes_back_corrected_and_a_purged_one_leaves_nothing(
     assert left == (0, 0)
 
 
+def test_what_came_in_again_stays_corrected_when_what_was_deleted_is_purged(
+    archive: Archive,
+) -> None:
+    archive.take(ct(1).part10())
+    correct(archive, PatientName="Right^Name")
+    archive.lifecycle.delete(archive.who, StudyRef(STUDY))
+    archive.take(ct(1, 1, 2).part10())
+    with archive.database.transaction() as tx:
+        tx.execute("UPDATE deletion SET due_at = now()")
+    assert archive.purge.run().deletions == 1
+    assert len(found(archive, name="Right*")) == 1
+    assert len(archive.corrections.history(archive.who, STUDY)) == 1
+
+
 def test_the_purge_of_a_study_forgets_nothing_of_another(archive: Archive) -> None:
     for number in (1, 2):
         archive.take(ct(number).part10())

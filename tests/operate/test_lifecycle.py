@@ -201,6 +201,19 @@ def test_a_part_of_a_deletion_can_be_brought_back(archive: Archive) -> None:
     assert archive.lifecycle.is_gone(archive.who, instance(made[1]))
 
 
+def test_one_study_that_is_brought_back_brings_no_other_along(archive: Archive) -> None:
+    made = fill(archive)
+    for one in (made[0], made[4]):
+        archive.lifecycle.delete(archive.who, study(one))
+    archive.lifecycle.undelete(archive.who, study(made[4]))
+    assert shown(archive) == uids(made[4:])
+    assert archive.lifecycle.is_gone(archive.who, study(made[0]))
+    assert not archive.lifecycle.is_gone(archive.who, study(made[4]))
+    assert not archive.lifecycle.is_gone(archive.who, StudyRef(uid("9.9.9")))  # never known
+    archive.lifecycle.undelete(archive.who, study(made[0]))
+    assert shown(archive) == uids(made)
+
+
 def test_deleted_again_after_it_was_brought_back(archive: Archive) -> None:
     made = fill(archive)
     for _ in range(3):
