@@ -162,3 +162,20 @@ def test_a_disabled_account_stays_out_whoever_vouches_for_it(joined: Joined) -> 
     joined.house.people.accounts.disable(SHELL, "ada")
     with pytest.raises(NotAuthenticated):
         joined.come()
+
+
+def test_each_who_is_expected_is_bound_once_to_their_own_account(joined: Joined) -> None:
+    accounts = joined.house.people.accounts
+    for login in ("eve", "kim"):
+        accounts.add(SHELL, login, ["radiologist"])
+        joined.house.people.federation.expect(SHELL, login)
+    accounts.disable(SHELL, "kim")
+    for subject, login in (("s-3", "eve"), ("s-1", "ada")):
+        joined.issuer.says |= {"sub": subject, "preferred_username": login}
+        assert joined.named() == login
+    for subject, login in (("s-4", "ada"), ("s-5", "kim")):  # bound already; disabled
+        joined.issuer.says |= {"sub": subject, "preferred_username": login}
+        with pytest.raises(NotAuthenticated):
+            joined.come()
+    accounts.enable(SHELL, "kim")
+    assert joined.named() == "kim"
