@@ -107,6 +107,13 @@ UPDATE share_draft
  WHERE draft_id = %s AND owner = %s AND ends_at > now() AND share_id IS NULL
 RETURNING draft_id;
 
+-- name: use_form
+-- A form becomes one share; until tomorrow it is known which.
+INSERT INTO share_draft (draft_id, owner, sealed, share_id, ends_at)
+VALUES (%s, %s, '', %s, now() + interval '1 day')
+ON CONFLICT DO NOTHING
+RETURNING draft_id;
+
 -- name: sweep_drafts
 DELETE FROM share_draft WHERE ends_at <= now();
 

@@ -13,6 +13,7 @@ from tests.jobs.conftest import worker_of
 from tests.web.conftest import Site, serving
 from tests.web.people import Surfer, signed_in, surfer
 from vna.access.sessions import Browser
+from vna.blobs.journal import Journal
 from vna.delivery.messages import State
 
 STUDY = ct(1).study
@@ -94,6 +95,32 @@ def test_a_share_is_made_and_its_link_sent(site: Site, browser: Surfer) -> None:
     assert "Shared" in detail
     assert path in browser.get("/shares").text
     assert path in browser.get(f"/study/{STUDY}").text
+
+
+def written(site: Site) -> tuple[int, int, int]:
+    """Count messages, shares and entries of the journal."""
+    with site.archive.database.reading() as conn:
+        row = conn.execute("SELECT (SELECT count(*) FROM message), count(*) FROM share").fetchone()
+    assert row is not None
+    return row[0], row[1], sum(1 for _ in Journal(site.archive.store).replay())
+
+
+def test_a_form_that_is_sent_again_makes_no_second_share(site: Site, browser: Surfer) -> None:
+    """A page that is loaded again sends its form again; the browser asks, and people say yes."""
+    form = re.search(r'name="once" value="(\d+)"', browser.get(f"/study/{STUDY}/share").text)
+    assert form is not None
+    refused = browser.post(f"/study/{STUDY}/share", **typed(once=form[1], to="nobody"))
+    assert refused.status_code == 400
+    assert f'name="once" value="{form[1]}"' in refused.text  # mended and sent, it is still the one
+    path, _ = shared(browser, once=form[1])
+    before = written(site)
+    again = browser.post(f"/study/{STUDY}/share", **typed(once=form[1], passcode="on"))
+    assert (again.status_code, again.headers["location"]) == (303, path)
+    assert written(site) == before
+    assert browser.get("/shares").text.count(f'href="{path}"') == 1
+    other, _ = shared(browser)  # without a number, as a program may
+    assert other != path
+    assert browser.post(f"/study/{STUDY}/share", **typed(once="x")).status_code == 400
 
 
 def test_the_patient_is_told_that_it_was_shared_and_opened(site: Site, browser: Surfer) -> None:

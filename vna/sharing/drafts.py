@@ -1,6 +1,8 @@
 """What a patient has chosen so far of a share: kept here between the pages, sealed, for hours.
 
 An address holds the number of a draft and nothing else, and the number is of use to its owner only.
+A form of staff has such a number too, and of it nothing is kept but the share it became: a page
+that is loaded again sends its form again.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import orjson
 from vna.access.policy import require
 from vna.access.principal import Action, Principal
 from vna.db import statements
+from vna.db.pool import Database
 from vna.errors import Conflict, NotFound, TooLarge
 from vna.sharing.ids import new_id
 from vna.sharing.rooms import Act, Rooms
@@ -83,6 +86,20 @@ class Drafts:
         if len(written) > _MOST_BYTES:
             raise TooLarge(marked("That is too much for one share: choose whole examinations."))
         return self._rooms.keys.seal(_DRAFT, draft_id, written)
+
+
+def became(database: Database, who: Principal, form_id: int) -> int | None:
+    """Say which share a form of staff became when it was sent before; None when it was not."""
+    require(who, Action.SHARE)
+    with database.reading() as conn:
+        row = conn.execute(_SQL.find_draft, (form_id, who.name)).fetchone()
+    return None if row is None else row[1]
+
+
+def use_form(tx: Act, who: Principal, form_id: int, share_id: int) -> None:
+    """Let a form of staff become a share, once, in its transaction. Raises `Conflict`."""
+    if tx.execute(_SQL.use_form, (form_id, who.name, share_id)).fetchone() is None:
+        raise Conflict(marked("This was sent before: look at your shares."))
 
 
 def use(tx: Act, who: Principal, draft_id: int, share_id: int) -> None:

@@ -24,10 +24,12 @@ from vna.sharing.board import Board
 from vna.sharing.consent_texts import ConsentTexts
 from vna.sharing.consents import Consents
 from vna.sharing.contacts import Contacts
+from vna.sharing.drafts import became, use_form
 from vna.sharing.ends import Ends
 from vna.sharing.figures import Figures
 from vna.sharing.forwarding import Forwarding
 from vna.sharing.guests import Guests
+from vna.sharing.ids import new_id
 from vna.sharing.keys import ShareKeys
 from vna.sharing.kiosks import Kiosks
 from vna.sharing.later_keys import LaterKeys
@@ -42,7 +44,7 @@ from vna.sharing.reminders import Reminders
 from vna.sharing.renewals import Renewals
 from vna.sharing.replay import Replay
 from vna.sharing.requests import PatientRequests
-from vna.sharing.rooms import SQL, Outbox, Rooms, now
+from vna.sharing.rooms import SQL, Act, Outbox, Rooms, now
 from vna.sharing.rules import default_until
 from vna.sharing.seconds import Seconds
 from vna.sharing.sendings import Sendings
@@ -132,15 +134,29 @@ class SharingEngine:
 
     # ---- staff -----------------------------------------------------------------------------
 
-    def offer(self, who: Principal, offer: Offer) -> Offered:
+    def offer(self, who: Principal, offer: Offer, *, form: int | None = None) -> Offered:
         """Share: freeze the list, wrap its keys, make a grant, send its link; all or nothing.
 
+        `form` is a number of who offers, from `new_form`, that becomes one share and no second.
         Raises `NotPermitted`, `NotFound`, `InvalidRequest`, `TooLarge`, and `Conflict` when the
         studies are not one person's or a consent stands in the way. May cost a hash.
         """
         if Confirmed.ACCOUNT in offer.person.confirmed:
             raise InvalidRequest("Only a patient's own account stands for what was compared.")
-        return self._offers.offer(who, offer)
+
+        def also(tx: Act, share_id: int) -> None:
+            if form is not None:
+                use_form(tx, who, form, share_id)
+
+        return self._offers.offer(who, offer, also=also)
+
+    def new_form(self) -> int:
+        """Draw the number of a form that is to become one share."""
+        return new_id()
+
+    def became(self, who: Principal, form: int) -> int | None:
+        """Say which share a form became that was sent before, today or yesterday."""
+        return became(self._rooms.database, who, form)
 
     def link(self, secret: str) -> str:
         """Write the link of a secret that is handed over."""

@@ -19,6 +19,7 @@ from vna.web import problems
 from vna.web.exchange import Counter
 from vna.web.portal import consent_form, study
 from vna.web.portal.guard import Visit, guarded
+from vna.web.portal.numbers import number_of
 from vna.web.portal.pages import Pages
 from vna.web.portal.share_form import BASES, DOUBTS, PURPOSES, Typed, compared, offer_of
 from vna.web.portal.study import Study
@@ -44,14 +45,18 @@ async def _share(visit: Visit) -> Response:
     fields = await visit.form(most_fields=_MOST_FIELDS, most_bytes=_MOST_BYTES)
     engines = visit.counter.engines
 
+    form = number_of(fields.get("once", ""))
+
     def make() -> tuple[Offered, Channel | None, Channel | None]:
         offer = offer_of(Typed(fields), found, zone=engines.settings.site.timezone)
-        return engines.sharing.offer(who, offer), offer.to, offer.by
+        return engines.sharing.offer(who, offer, form=form), offer.to, offer.by
 
     try:
         costs = fields.get("passcode") or fields.get("printed")
         offered, to, by = await (visit.hash(make) if costs else visit.hop(make))
     except _REFUSED as exc:
+        if form is not None and (before := await visit.hop(lambda: _became(visit, who, form))):
+            return visit.go(f"/share/{before}")  # the page was loaded again, say
         return _form(visit, found, consents, fields, exc)
     return made(
         visit,
@@ -83,6 +88,10 @@ def made(
         doubts=DOUBTS,
         here="/shares",
     )
+
+
+def _became(visit: Visit, who: Principal, form: int) -> int | None:
+    return visit.counter.engines.sharing.became(who, form)
 
 
 def _look(visit: Visit, who: Principal, asked: str) -> tuple[Study, list[Recorded]]:
@@ -131,6 +140,7 @@ def _form(
     shown: dict[str, Any] = {
         "study": found,
         "typed": Typed(fields),
+        "once": fields.get("once") or visit.counter.engines.sharing.new_form(),
         "consents": [one for one in consents if one.state == "active"],
         "purposes": {purpose.value: text for purpose, text in PURPOSES.items()},
         "bases": BASES,
