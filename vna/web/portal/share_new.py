@@ -116,6 +116,7 @@ def _prefilled(visit: Visit, found: Study, consents: list[Recorded]) -> dict[str
         "language": visit.language(),
         "reports": "on",
         "download": "on",
+        "once": str(visit.counter.engines.sharing.new_form()),
     }
 
 
@@ -140,7 +141,7 @@ def _form(
     shown: dict[str, Any] = {
         "study": found,
         "typed": Typed(fields),
-        "once": fields.get("once") or visit.counter.engines.sharing.new_form(),
+        "once": fields.get("once", ""),
         "consents": [one for one in consents if one.state == "active"],
         "purposes": {purpose.value: text for purpose, text in PURPOSES.items()},
         "bases": BASES,
