@@ -24,14 +24,15 @@ SELECT pg_advisory_xact_lock(hashtextextended('claim a job of ' || current_schem
 -- Take the job that is due for the longest time and nobody holds. A remote AE is called for one
 -- job of a kind at a time, so that one that is slow keeps no other waiting. What waits and what was
 -- left are two questions: asked as one, all that is due is sorted for each claim.
-WITH due AS (
+WITH busy AS (
+    SELECT kind, remote
+      FROM job
+     WHERE state = 'running' AND leased_until >= now()
+), due AS (
     SELECT j.job_id, j.due_at
       FROM job j
      WHERE j.state = 'waiting' AND j.due_at <= now() AND j.kind = ANY (%(kinds)s)
-       AND NOT EXISTS (
-           SELECT FROM job other
-            WHERE other.state = 'running' AND other.leased_until >= now()
-              AND other.remote = j.remote AND other.kind = j.kind)
+       AND NOT EXISTS (SELECT FROM busy b WHERE b.remote = j.remote AND b.kind = j.kind)
      ORDER BY j.due_at, j.job_id
      LIMIT 1
        FOR UPDATE SKIP LOCKED
@@ -39,10 +40,7 @@ WITH due AS (
     SELECT j.job_id, j.due_at
       FROM job j
      WHERE j.state = 'running' AND j.leased_until < now() AND j.kind = ANY (%(kinds)s)
-       AND NOT EXISTS (
-           SELECT FROM job other
-            WHERE other.state = 'running' AND other.leased_until >= now()
-              AND other.remote = j.remote AND other.kind = j.kind)
+       AND NOT EXISTS (SELECT FROM busy b WHERE b.remote = j.remote AND b.kind = j.kind)
      ORDER BY j.due_at, j.job_id
      LIMIT 1
        FOR UPDATE SKIP LOCKED

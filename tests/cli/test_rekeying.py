@@ -127,12 +127,19 @@ def test_a_new_root_key_that_is_none_is_refused_and_nothing_changes(
     assert vna("status", "--data", archive).returncode == 0
 
 
-def test_it_may_be_cut_off_anywhere_and_is_run_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def kept(tmp_path: Path) -> tuple[Path, Path]:
+    """A root key in its file, and a store under it."""
     at, where = tmp_path / "keys" / "root.key", tmp_path / "blobs"
     make_root_key(at)
     BlobStore.init(where, ARCHIVE, RootKey.file(at))
+    return at, where
+
+
+def test_it_may_be_cut_off_anywhere_and_is_run_again(
+    kept: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at, where = kept
     steps: list[tuple[object, str]] = [
         (BlobStore, "rewrap"),
         (rekeying, "write_root_key"),
@@ -157,11 +164,9 @@ def test_it_may_be_cut_off_anywhere_and_is_run_again(
 
 
 def test_a_key_that_cannot_be_written_changes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kept: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    at, where = tmp_path / "keys" / "root.key", tmp_path / "blobs"
-    make_root_key(at)
-    BlobStore.init(where, ARCHIVE, RootKey.file(at))
+    at, where = kept
 
     def full(*_: object, **__: object) -> NoReturn:
         raise OSError(28, os.strerror(28))

@@ -20,6 +20,8 @@ from tests.dicom import streams
 from tests.factories import EXPLICIT, IMPLICIT, JPEG_2000, broken, compressed, ct, uid
 from tests.web.conftest import Site, body_of, read_xml, serving
 from tests.web.parts import (
+    COLOR,
+    GREY,
     JSON,
     XML,
     described,
@@ -38,8 +40,6 @@ from tests.web.parts import (
 DICOM = "application/dicom"
 OCTETS = "application/octet-stream"
 MODEL = "{http://dicom.nema.org/PS3.19/models/NativeDICOM}"
-GREY = np.arange(24 * 40, dtype=np.uint8).reshape(24, 40)
-COLOR = np.dstack([GREY, GREY[::-1], GREY[:, ::-1]])
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pydicom
 import pytest
 from PIL import Image
@@ -20,7 +19,7 @@ from pydicom.data import get_testdata_file
 from tests.conftest import TestPostgres
 from tests.factories import uid
 from tests.web.conftest import Site, serving
-from tests.web.parts import Elements, PartLike, json_part, metadata, one, pixels, post
+from tests.web.parts import COLOR, GREY, Elements, PartLike, json_part, metadata, one, pixels, post
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 MADE = [  # Transfer Syntaxes the archive writes and the validator knows
@@ -29,8 +28,6 @@ MADE = [  # Transfer Syntaxes the archive writes and the validator knows
     *(f"1.2.840.10008.1.2.4.{number}" for number in (70, 80, 90)),
 ]
 SOURCES = ("CT_small.dcm", "MR_small_RLE.dcm", "MR_small_bigendian.dcm", "examples_ybr_color.dcm")
-GREY = np.arange(24 * 40, dtype=np.uint8).reshape(24, 40)
-COLOR = np.dstack([GREY, GREY[::-1], GREY[:, ::-1]])
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import psycopg
 import pytest
 
 from tests.conftest import TestPostgres
+from tests.db.filling import filled
 from vna.db import statements
 from vna.db.pool import Database
 
@@ -146,14 +146,8 @@ ASKED: dict[str, tuple[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def grown(postgres: TestPostgres) -> Iterator[Database]:
-    dsn = postgres.clone()
-    with psycopg.connect(dsn, autocommit=True) as conn:
-        for part in _FILL.split(";\n"):
-            conn.execute(part)  # type: ignore[call-overload]  # text of our own
-    database = Database(dsn, schema="vna")
-    yield database
-    database.close()
-    postgres.drop(dsn)
+    with filled(postgres, _FILL) as database:
+        yield database
 
 
 @pytest.mark.parametrize("question", ASKED)

@@ -6,11 +6,11 @@ import datetime as dt
 from collections.abc import Iterator
 from typing import Any
 
-import psycopg
 import pytest
 from psycopg import sql
 
 from tests.conftest import TestPostgres
+from tests.db.filling import filled
 from vna.db import statements
 from vna.db.pool import Connection, Database
 from vna.dicom.matching import (
@@ -81,14 +81,8 @@ VACUUM ANALYZE;
 
 @pytest.fixture(scope="module")
 def large(postgres: TestPostgres) -> Iterator[Database]:
-    dsn = postgres.clone()
-    with psycopg.connect(dsn, autocommit=True) as conn:
-        for part in _FILL.split(";\n"):
-            conn.execute(part)  # type: ignore[call-overload]  # text of our own
-    database = Database(dsn, schema="vna")
-    yield database
-    database.close()
-    postgres.drop(dsn)
+    with filled(postgres, _FILL) as database:
+        yield database
 
 
 def plan(conn: Connection, query: Query, after: Cursor | None = None) -> str:

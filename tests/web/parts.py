@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import httpx
+import numpy as np
 import orjson
 import pydicom
 from pydicom.dataset import Dataset
@@ -18,6 +19,9 @@ from vna.web.dicomweb.xml import native_model
 JSON = "application/dicom+json"
 XML = "application/dicom+xml"
 Elements = dict[str, Any]
+
+GREY = np.arange(24 * 40, dtype=np.uint8).reshape(24, 40)
+COLOR = np.dstack([GREY, GREY[::-1], GREY[:, ::-1]])
 
 PartLike = tuple[str, str | None, bytes]
 """Content-Type, Content-Location, content."""

@@ -114,10 +114,15 @@ def test_a_form_that_is_sent_again_makes_no_second_share(site: Site, browser: Su
     assert f'name="once" value="{form[1]}"' in refused.text  # mended and sent, it is still the one
     path, _ = shared(browser, once=form[1])
     before = written(site)
-    again = browser.post(f"/study/{STUDY}/share", **typed(once=form[1], passcode="on"))
-    assert (again.status_code, again.headers["location"]) == (303, path)
+    again = browser.post(f"/study/{STUDY}/share", **typed(once=form[1], recipient="Dr Lee"))
+    assert again.status_code == 409
+    assert "This was sent before" in again.text
+    assert 'value="Dr Lee"' in again.text
     assert written(site) == before
-    assert browser.get("/shares").text.count(f'href="{path}"') == 1
+    anew = re.search(r'name="once" value="(\d+)"', again.text)
+    assert anew is not None
+    assert anew[1] != form[1]  # who reads that, and sends it all the same, means it
+    assert shared(browser, once=anew[1], recipient="Dr Lee")[0] != path
     other, _ = shared(browser)  # without a number, as a program may
     assert other != path
     assert browser.post(f"/study/{STUDY}/share", **typed(once="x")).status_code == 400

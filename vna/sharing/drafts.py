@@ -88,12 +88,11 @@ class Drafts:
         return self._rooms.keys.seal(_DRAFT, draft_id, written)
 
 
-def became(database: Database, who: Principal, form_id: int) -> int | None:
-    """Say which share a form of staff became when it was sent before; None when it was not."""
+def was_sent(database: Database, who: Principal, form_id: int) -> bool:
+    """Whether a form of staff became a share before."""
     require(who, Action.SHARE)
     with database.reading() as conn:
-        row = conn.execute(_SQL.find_draft, (form_id, who.name)).fetchone()
-    return None if row is None else row[1]
+        return conn.execute(_SQL.find_draft, (form_id, who.name)).fetchone() is not None
 
 
 def use_form(tx: Act, who: Principal, form_id: int, share_id: int) -> None:

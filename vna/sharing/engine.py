@@ -24,7 +24,7 @@ from vna.sharing.board import Board
 from vna.sharing.consent_texts import ConsentTexts
 from vna.sharing.consents import Consents
 from vna.sharing.contacts import Contacts
-from vna.sharing.drafts import became, use_form
+from vna.sharing.drafts import use_form, was_sent
 from vna.sharing.ends import Ends
 from vna.sharing.figures import Figures
 from vna.sharing.forwarding import Forwarding
@@ -154,9 +154,9 @@ class SharingEngine:
         """Draw the number of a form that is to become one share."""
         return new_id()
 
-    def became(self, who: Principal, form: int) -> int | None:
-        """Say which share a form became that was sent before, today or yesterday."""
-        return became(self._rooms.database, who, form)
+    def was_sent(self, who: Principal, form: int) -> bool:
+        """Whether a form became a share before, within a day."""
+        return was_sent(self._rooms.database, who, form)
 
     def link(self, secret: str) -> str:
         """Write the link of a secret that is handed over."""

@@ -55,8 +55,9 @@ async def _share(visit: Visit) -> Response:
         costs = fields.get("passcode") or fields.get("printed")
         offered, to, by = await (visit.hash(make) if costs else visit.hop(make))
     except _REFUSED as exc:
-        if form is not None and (before := await visit.hop(lambda: _became(visit, who, form))):
-            return visit.go(f"/share/{before}")  # the page was loaded again, say
+        if form is not None and await visit.hop(lambda: engines.sharing.was_sent(who, form)):
+            # loaded again, or gone back to and changed: only who reads that decides to send anew
+            fields = {**fields, "once": str(engines.sharing.new_form())}
         return _form(visit, found, consents, fields, exc)
     return made(
         visit,
@@ -88,10 +89,6 @@ def made(
         doubts=DOUBTS,
         here="/shares",
     )
-
-
-def _became(visit: Visit, who: Principal, form: int) -> int | None:
-    return visit.counter.engines.sharing.became(who, form)
 
 
 def _look(visit: Visit, who: Principal, asked: str) -> tuple[Study, list[Recorded]]:
