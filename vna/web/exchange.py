@@ -14,6 +14,7 @@ from vna.access.principal import Principal
 from vna.dicom.refs import UID, InstanceRef, Ref, SeriesRef, StudyRef, uid
 from vna.errors import InvalidRequest
 from vna.web.identity import Identity
+from vna.web.inward import EXTENSION, Inward
 from vna.web.problems import KEPT, PROTECTED, Headers
 from vna.web.standing import Standing
 from vna.web.threads import Buffer, Threads
@@ -78,6 +79,11 @@ class Ask:
                 raise ClientGone
             more = message.get("more_body", False)
             yield message.get("body", b"")
+
+    def way_in(self) -> Inward | None:
+        """Give the way past the event loop for a long body, where the server has one."""
+        way: Inward | None = (self.scope.get("extensions") or {}).get(EXTENSION)
+        return way
 
     def query(self) -> list[tuple[str, str]]:
         """Return the query parameters in order; `+` is a plus. Raises `InvalidRequest`."""

@@ -18,11 +18,12 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from vna import telemetry
 from vna.config import Http
-from vna.web import problems
+from vna.web import inward, problems
 from vna.web.direct import EXTENSION, Direct
 from vna.web.door import Door
 from vna.web.gathered import Gathered
@@ -90,6 +91,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self._in_head = False
         self._is_plain_body = False
         self._body_bytes: int | None = 0  # of the request under way; None: nobody knows
+        self._parsed = 0  # of them, by the parser
+        self._owed = 0  # of them, and still to come past the parser
         self._framing = 0  # bytes since a head began, or since the last content of a chunked body
         self._lingered = 0
         self._head_timer: asyncio.TimerHandle | None = None
@@ -129,7 +132,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._drop(data)
             return
         most = self._limits.header_bytes
-        rest: bytes | memoryview = data
+        rest: bytes | memoryview = self._past_parser(data) if self._owed else data
         while rest and not self._is_refused and not self.transport.is_closing():
             room = len(rest)
             if not self._is_plain_body:
@@ -144,6 +147,8 @@ class LimitedProtocol(HttpToolsProtocol):
                 whole = memoryview(rest)
                 piece, rest = whole[:room], whole[room:]
             super().data_received(piece)  # type: ignore[arg-type]  # the parser takes views, too
+            if self._is_plain_body and self._leave_parser():
+                rest = self._past_parser(rest)
         self._set_timers()
 
     def pause_writing(self) -> None:
@@ -182,7 +187,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head is complete: the application begins."""
         self._in_head = False
-        self._framing = 0
+        self._framing = self._parsed = 0
         self._body_bytes = 0
         for name, value in self.headers:
             if name == b"content-length":
@@ -196,6 +201,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Take content, and wake the application when there is enough of it to be worth it."""
         self._framing = 0
+        self._parsed += len(body)
         cycle = self.cycle
         if cycle.response_complete:
             return
@@ -224,7 +230,12 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """Start the application; an answer that comes before a long body ends the connection."""
-        cycle.scope["extensions"] = {EXTENSION: self._direct(cycle)}  # type: ignore[dict-item]  # our own
+        ways: dict[str, object] = {EXTENSION: self._direct(cycle)}
+        if (self._body_bytes or 0) >= inward.WORTH_BYTES:
+            ways[inward.EXTENSION] = inward.Inward(
+                lambda: self._lend_body(cycle), lambda left: self._take_body_back(cycle, left)
+            )
+        cycle.scope["extensions"] = ways  # type: ignore[typeddict-item]  # our own
         cycle.transport = self._gathered  # type: ignore[assignment]  # what a cycle uses of one
         length = self._body_bytes
         if length is not None and length <= _DRAIN_BYTES:
@@ -268,6 +279,60 @@ class LimitedProtocol(HttpToolsProtocol):
         """Answer what the parser refused, and what stopped it from here."""
         refusal = self._refusal or (400, "syntax", "This is not a well-formed HTTP/1.1 request.")
         self._refuse(*refusal)
+
+    # ---- a body past the parser ----------------------------------------------------------------
+
+    def _leave_parser(self) -> bool:
+        """Let the rest of a long body go past the parser, which would copy every byte of it."""
+        left = (self._body_bytes or 0) - self._parsed
+        if left < inward.WORTH_BYTES or self.parser is None or self.parser.should_upgrade():
+            return False
+        self.parser = httptools.HttpRequestParser(self)  # for the request that follows
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
+        self._owed = left
+        self._is_plain_body = False
+        if self.scheme == "http":
+            self.flow.pause_reading()  # the application says which way it is to come
+        return True
+
+    def _past_parser(self, data: bytes | memoryview) -> bytes | memoryview:
+        """Take what is of the body; return what comes after it."""
+        self._unset_keepalive_if_required()
+        body, rest = data[: self._owed], data[self._owed :]
+        self._owed -= len(body)
+        if body:
+            self.on_body(body)  # type: ignore[arg-type]  # added to a bytearray
+        if not self._owed:
+            self.on_message_complete()
+        return rest
+
+    def _lend_body(self, cycle: RequestResponseCycle) -> inward.Body | None:
+        """Read no more of a body that a thread can read, until it is given back."""
+        transport = self.transport
+        sock = transport.get_extra_info("socket")
+        is_plain = transport.get_extra_info("sslcontext") is None and sock is not None
+        is_coming = cycle is self.cycle and self._owed >= inward.WORTH_BYTES
+        if not (is_plain and is_coming) or self._is_refused or transport.is_closing():
+            return None
+        if cycle.waiting_for_100_continue:
+            cycle.waiting_for_100_continue = False
+            transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.flow.pause_reading()
+        begun, cycle.body = bytes(cycle.body), bytearray()
+        cycle.message_event.clear()
+        return inward.Body(sock, begun, self._owed, lambda: cycle.disconnected)
+
+    def _take_body_back(self, cycle: RequestResponseCycle, left: int) -> None:
+        """Read on where a thread ended."""
+        if self.parser is None or self._is_refused:  # the connection is over
+            return
+        self._owed = left
+        self._tempo.hear(self.loop.time())
+        if not left:
+            self.on_message_complete()
+            self._set_timers()
+        if not cycle.response_complete:
+            self.flow.resume_reading()
 
     # ---- time ----------------------------------------------------------------------------------
 

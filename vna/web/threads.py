@@ -116,6 +116,8 @@ class Pool:
 class Threads:
     """The pools of a process: hops for what is short, streams for what takes its time.
 
+    `intakes` read what comes and store it, as fast as a client brings it; it waits for them else.
+
     `finishers` take work over from one of these threads, not from the event loop.
     """
 
@@ -123,6 +125,7 @@ class Threads:
         size = hops or (os.cpu_count() or 1) + 2  # more would wait for each other, not for the disk
         self.hops = Pool(size, "hop")
         self.streams = Pool(STREAM_THREADS, "stream")
+        self.intakes = Pool(size, "intake")
         self.hashes = Pool(1, "hash")  # of passphrases, 64 MiB each
         self.finishers = ThreadPoolExecutor(size, "finish")
 
@@ -130,6 +133,7 @@ class Threads:
         """Let all threads end."""
         self.hops.close()
         self.streams.close()
+        self.intakes.close()
         self.hashes.close()
         self.finishers.shutdown(wait=False, cancel_futures=True)
 

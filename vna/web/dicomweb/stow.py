@@ -1,15 +1,16 @@
 """Store transaction (PS3.18 10.5): a body is taken in as it arrives (intake.py), and answered.
 
-A small body is read whole and stored in one hop. A larger one goes to a thread a mebibyte at a
-time, while the next mebibyte is being read: never more than two of them are in memory, and a thread
-that is busy makes the client wait.
+The thread that stores reads the body itself where it can (inward.py). Elsewhere a small body is
+read whole and stored in one hop, and a larger one goes to a thread a mebibyte at a time, while the
+next mebibyte is being read: never more than two of them are in memory, and a thread that is busy
+makes the client wait.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import orjson
 
@@ -21,6 +22,7 @@ from vna.web.dicomweb.intake import Intake, intake_for
 from vna.web.dicomweb.store_response import respond, study_of
 from vna.web.dicomweb.xml import native_model
 from vna.web.exchange import Ask, Reply, warning
+from vna.web.inward import Body
 from vna.web.threads import PIECE
 
 
@@ -38,10 +40,42 @@ async def store(ask: Ask) -> Reply:
         raise TooLarge(f"One request may have {settings.limits.request_bytes} bytes.")
     intake = intake_for(ask, ask.uid("study") if "study" in ask.names else None)
     root = ask.root()
+
+    def written(outcomes: Sequence[Outcome]) -> Reply:
+        return _written(ask, outcomes, root, form)
+
+    reply = await _past_the_loop(ask, intake, written)
+    if reply is not None:
+        return reply
     if declared is not None and declared <= PIECE:
         body = [piece async for piece in ask.content()]
-        return await ask.hop(lambda: _written(ask, _taken(intake, body), root, form))
-    return _written(ask, await _stream(ask, intake), root, form)
+        return await ask.hop(lambda: written(_taken(intake, body)))
+    return written(await _stream(ask, intake))
+
+
+async def _past_the_loop(
+    ask: Ask, intake: Intake, written: Callable[[Sequence[Outcome]], Reply]
+) -> Reply | None:
+    """Have a thread read, store and answer; None where the body, or its rest, comes otherwise."""
+    threads = ask.counter.threads
+    way = ask.way_in()
+
+    def work(body: Body) -> Reply | None:
+        for piece in body:
+            intake.feed(piece)
+            if intake.is_over:
+                break
+        return written(intake.finish()) if intake.is_over or not body.left else None
+
+    try:
+        while way is not None and (done := await way.read(work, threads.intakes)) is not None:
+            reply, is_prompt = done
+            if reply is not None or not is_prompt:
+                return reply
+    except BaseException:
+        await threads.streams.call(intake.abort)
+        raise
+    return None
 
 
 def _taken(intake: Intake, body: Sequence[bytes]) -> list[Outcome]:
