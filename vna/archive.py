@@ -37,6 +37,7 @@ from vna.operate.lifecycle import LifecycleEngine
 from vna.operate.patient_accounts import PatientAccounts
 from vna.operate.purge import Purge
 from vna.operate.pushes import CommitmentPushes
+from vna.operate.scrubbing import Scrub
 from vna.operate.sealing import Sealer
 from vna.operate.transactions import CommitmentTransactions
 from vna.pixels.sandbox import PixelPool
@@ -63,6 +64,7 @@ class Archive:
     purge: Purge
     search_index: SearchIndex
     sealer: Sealer
+    scrub: Scrub
 
 
 class _Stores(TypedDict):
@@ -131,6 +133,7 @@ def assembled(
         purge=Purge(store=store, database=database, audit=audit),
         search_index=SearchIndex(**stores),
         sealer=Sealer(database, store.checkpoints),
+        scrub=Scrub(**stores),
     )
 
 

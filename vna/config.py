@@ -177,6 +177,15 @@ class Blobs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Scrub:
+    """How often every blob is read again, and how fast."""
+
+    days: float = 30.0
+    bytes_s: int = 20_000_000
+    object_stores: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Keys:
     """Where the root key comes from."""
 
@@ -375,6 +384,7 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     postgres: Postgres = field(default_factory=Postgres)
     blobs: Blobs = field(default_factory=Blobs)
+    scrub: Scrub = field(default_factory=Scrub)
     keys: Keys = field(default_factory=Keys)
     versions: Versions = field(default_factory=Versions)
     ingest: Ingest = field(default_factory=Ingest)

@@ -40,6 +40,7 @@ NOUGHT = frozenset(
         ("access", "hold_hours"),
         ("blobs", "free_bytes"),
         ("blobs", "free_percent"),
+        ("scrub", "days"),
         ("ingest", "adopt_s"),
         ("deletion", "grace_days"),
         ("guests", "daily"),

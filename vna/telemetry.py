@@ -197,6 +197,12 @@ AUDIT_SENT = Counter("vna_audit_sent_total", "Audit messages given to the audit 
 BODIES_ENDED = Counter(
     "vna_bodies_ended_total", "Bodies cut off because who asked may not have them any more"
 )
+BLOBS_CHECKED = Counter("vna_blobs_checked_total", "Blobs read again to see whether they are whole")
+BLOBS_DAMAGED = Gauge(
+    "vna_blobs_damaged",
+    "Blobs of the catalogue that cannot be read",
+    multiprocess_mode="livesum",
+)
 BLOBS_ADOPTED = Counter("vna_blobs_adopted_total", "Complete blobs without a row, indexed again")
 COMMITMENTS = Counter(
     "vna_commitments_total", "Instances asked to be committed, by outcome", ["outcome"]

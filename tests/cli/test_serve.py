@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import http.client
+import json
 import os
 import re
 import signal
@@ -73,6 +74,14 @@ def test_other_commands_work_beside_it(vna: Vna, served: Serving) -> None:
     assert served.state()["http"] in status.stdout
     assert vna("init", "--data", served.data).stdout.startswith("nothing to do")
     assert served.get("/readyz")[0] == 200
+
+
+def test_blobs_are_read_again_by_themselves(vna: Vna, served: Serving) -> None:
+    served.wait_for("every blob was read again")
+    assert b"\nvna_blobs_damaged 0.0" in served.get("/metrics")[1]
+    told = json.loads(vna("status", "--json", "--data", served.data).stdout)
+    assert told["read_again"]["over"]
+    assert told["damaged"] == {"blobs": 0, "named": []}
 
 
 @pytest.mark.parametrize("word", ["serve", "reindex"])

@@ -20,6 +20,7 @@ from vna.dicom.refs import StudyRef, uid
 from vna.engines import Engines
 from vna.errors import Corrupt
 from vna.index.register import clear
+from vna.operate.scrubbing import Scrub
 from vna.operate.sealing import Sealer
 
 ID_OF_2020 = (1_583_300_000_000).to_bytes(6) + bytes.fromhex("70008000000000000001")
@@ -201,4 +202,10 @@ def opened(archive: Archive) -> Opened:
         purge=archive.purge,
         search_index=archive.search_index,
         sealer=Sealer(archive.database, archive.store.checkpoints),
+        scrub=Scrub(
+            store=archive.store,
+            database=archive.database,
+            audit=archive.audit,
+            settings=archive.settings,
+        ),
     )

@@ -146,6 +146,10 @@ def keep_house(place: Place, begun: dt.datetime, desks: Sequence[int] = ()) -> N
             target=archive.sealer.run, args=(stop,), name="sealer", daemon=True
         )
         sealer.start()
+        scrubber = threading.Thread(
+            target=archive.scrub.run, args=(stop,), name="scrubber", daemon=True
+        )
+        scrubber.start()
         messenger = _sending(archive, stop)
         sharing = archive.engines.sharing
         desk = GuestDesk(
@@ -178,6 +182,7 @@ def keep_house(place: Place, begun: dt.datetime, desks: Sequence[int] = ()) -> N
         clerk.join(GRACE_S)
         courier.join(GRACE_S)
         sealer.join(GRACE_S)
+        scrubber.join(GRACE_S)
         if messenger is not None:
             messenger.join(GRACE_S)
 

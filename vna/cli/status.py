@@ -16,9 +16,11 @@ from vna.blobs.store import BlobStore
 from vna.cli.quantities import in_bytes
 from vna.config import Settings
 from vna.db import runlock, statements
+from vna.operate import scrubbing
 
 _NAMES = ("patients", "studies", "series", "instances", "bytes", "other_versions", "index_bytes")
 _DELETED = ("acts", "objects", "bytes")
+_NAMED = 20  # damaged blobs that are listed
 
 Facts = dict[str, Any]  # JSON
 
@@ -45,18 +47,42 @@ def _facts(archive: Archive, at_it: tuple[str, int] | None) -> Facts:
     with archive.database.reading() as conn:
         row = conn.execute(statements.load("archive").count_contents).fetchone() or ()
         gone = conn.execute(statements.load("operate").count_deletions).fetchone() or ()
+        walk, damaged = scrubbing.progress(conn), scrubbing.count(conn)
+        named = scrubbing.damaged(conn, _NAMED)
     free = archive.store.free_bytes()
     return {
         "archive": str(uuid.UUID(bytes=archive.store.archive_id)),
         "data": str(settings.data),
         "holds": {name: int(value) for name, value in zip(_NAMES, row, strict=True)},
         "deleted": {name: int(value) for name, value in zip(_DELETED, gone, strict=True)},
+        "read_again": _walk(archive, walk),
+        "damaged": {"blobs": damaged, "named": [_damage(one) for one in named]},
         "space": free and {"free": free[0], "total": free[1]},
         "takes_in": archive.engines.ingest.has_space(),
         "index_space": _space_of(settings),
         "at_work": at_it and {"command": at_it[0], "pid": at_it[1]},
         "serving": _serving(settings) if at_it and at_it[0] == runlock.BESIDE else None,
         "keys": _keys(settings, archive.store),
+    }
+
+
+def _walk(archive: Archive, walk: scrubbing.Walk | None) -> Facts | None:
+    """Say how far the reading again is; None where nothing is read again by itself."""
+    if not archive.scrub.is_wanted:
+        return None
+    times = (walk.begun_at, walk.ended_at or walk.whole_at) if walk else (None, None)
+    begun, whole = (at and at.isoformat(timespec="seconds") for at in times)
+    is_over = walk is not None and walk.ended_at is not None
+    return {"begun": begun, "checked": walk.checked if walk else 0, "over": is_over, "whole": whole}
+
+
+def _damage(one: scrubbing.Damage) -> Facts:
+    return {
+        "blob": one.blob_id.hex(),
+        "why": one.why,
+        "found": one.found_at.isoformat(timespec="seconds"),
+        "study": one.study,
+        "instance": one.instance,
     }
 
 
@@ -117,6 +143,7 @@ def _lines(facts: Facts) -> list[str]:
             f"deleted    {gone['objects']} objects, {in_bytes(gone['bytes'])}, in {gone['acts']} "
             "acts: not destroyed yet"
         )
+    lines += _checked(facts)
     lines.append(f"space      {_space(facts['space'], 'blobs')}")
     if facts["index_space"] != facts["space"]:
         lines.append(f"           {_space(facts['index_space'], 'index')}")
@@ -127,6 +154,31 @@ def _lines(facts: Facts) -> list[str]:
         f"{keys['study_keys']} study keys"
     )
     return lines + _processes(facts)
+
+
+def _checked(facts: Facts) -> list[str]:
+    walk, damaged = facts["read_again"], facts["damaged"]
+    if walk is None:
+        lines = ["checked    never by itself (scrub.days, scrub.object_stores): vna verify"]
+    elif walk["begun"] is None:
+        lines = ["checked    nothing read again yet"]
+    elif walk["over"]:
+        lines = [
+            f"checked    all {walk['checked']} blobs of then were read again by {walk['whole']}"
+        ]
+    else:
+        last = f", all of them last by {walk['whole']}" if walk["whole"] else ""
+        lines = [f"checked    {walk['checked']} blobs read again since {walk['begun']}{last}"]
+    if damaged["blobs"]:
+        lines.append(
+            f"           {damaged['blobs']} CANNOT BE READ: put them back from a copy, "
+            "they are looked at again each hour"
+        )
+    lines += [
+        f"           {one['why']:<8} {one['blob']} of instance {one['instance']}"
+        for one in damaged["named"]
+    ]
+    return lines
 
 
 def _space(space: Facts | None, what: str) -> str:

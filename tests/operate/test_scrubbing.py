@@ -1,0 +1,287 @@
+"""Blobs are read again: what is lost, changed or locked is found and told, once."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import factories
+from tests.archive import Archive, open_archive
+from vna.blobs.layout import blob_name, key_name
+from vna.blobs.store import BlobStore
+from vna.db.pool import Database
+from vna.dicom.refs import StudyRef, uid
+from vna.errors import Unavailable
+from vna.operate import scrubbing
+from vna.operate.scrubbing import DAMAGED, MISSING, UNOPENED, Scrub, damaged, missing, progress
+
+YOUNG = -60.0  # so that what was written a moment ago is old enough
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was damaged may be looked at again right away."""
+    monkeypatch.setattr(scrubbing, "_LOOK_S", 0.0)
+    monkeypatch.setattr(scrubbing, "_AGAIN_S", 0.0)
+
+
+def scrub_of(archive: Archive, rest_s: float = YOUNG) -> Scrub:
+    return Scrub(
+        store=archive.store,
+        database=archive.database,
+        audit=archive.audit,
+        settings=archive.settings,
+        rest_s=rest_s,
+    )
+
+
+def filled(archive: Archive, count: int = 3) -> dict[str, Path]:
+    """Store instances; the file of each by its SOP Instance UID."""
+    for number in range(1, count + 1):
+        archive.take(factories.ct(1, 1, number).part10())
+    with archive.database.reading() as conn:
+        rows = conn.execute("SELECT sop_instance_uid, blob_id FROM instance").fetchall()
+    folder = archive.settings.data / "blobs"
+    return {name: folder / blob_name(bytes(blob)) for name, blob in rows}
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.chmod(0o600)
+    path.write_bytes(data)
+
+
+def known(archive: Archive) -> dict[str, str]:
+    with archive.database.reading() as conn:
+        return {one.instance: one.why for one in damaged(conn, 100)}
+
+
+def told(archive: Archive) -> list[tuple[str, str]]:
+    """What stands in the trail: each alert with the instance it is of."""
+    with archive.database.reading() as conn:
+        return conn.execute(
+            "SELECT kind, instance FROM audit WHERE kind LIKE 'blob.%' ORDER BY 1, 2"
+        ).fetchall()
+
+
+def walked(scrub: Scrub, archive: Archive) -> int:
+    """Walk to the end; count the blobs that were looked at."""
+    for _ in range(100):
+        scrub.turn()
+        with archive.database.reading() as conn:
+            walk = progress(conn)
+        assert walk is not None
+        if walk.ended_at is not None:
+            return walk.checked
+    raise AssertionError("the walk does not end")
+
+
+def test_a_sound_archive_is_walked_to_its_end_and_nothing_is_told(archive: Archive) -> None:
+    filled(archive, 40)
+    assert walked(scrub_of(archive), archive) == 40
+    assert known(archive) == {}
+    assert told(archive) == []
+
+
+def test_what_is_lost_changed_or_locked_is_found_and_told_once(archive: Archive) -> None:
+    files = filled(archive)
+    archive.take(factories.ct(2, 1, 1).part10())  # its key is lost
+    other = factories.ct(2, 1, 1).instance
+    lost, changed, whole = sorted(files)
+    files[lost].unlink()
+    flip(files[changed])
+    lose_key(archive, factories.ct(2, 1, 1).study)
+    # a process that has not opened that key before
+    with BlobStore.open(archive.settings.data / "blobs", archive.store.keyring) as store:
+        scrub = scrub_of(dataclasses.replace(archive, store=store))
+        require_found(archive, scrub, {lost: MISSING, changed: DAMAGED, other: UNOPENED})
+    assert whole not in known(archive)
+
+
+def require_found(archive: Archive, scrub: Scrub, found: dict[str, str]) -> None:
+    assert walked(scrub, archive) == 4
+    assert known(archive) == found
+    alerts = sorted((f"blob.{why}", name) for name, why in found.items())
+    assert told(archive) == alerts
+    scrub.look_again()
+    assert (known(archive), told(archive)) == (found, alerts)
+
+
+def lose_key(archive: Archive, study: str) -> None:
+    """Remove the key of a study."""
+    with archive.database.reading() as conn:
+        row = conn.execute(
+            "SELECT DISTINCT key_id FROM instance JOIN series USING (series_pk)"
+            " JOIN study USING (study_pk) WHERE study_uid = %s",
+            [study],
+        ).fetchone()
+    assert row is not None
+    (archive.settings.data / "blobs" / key_name(bytes(row[0]))).unlink()
+
+
+def test_what_was_put_back_is_forgotten_and_that_is_told_too(archive: Archive) -> None:
+    files = filled(archive)
+    name, path = next(iter(files.items()))
+    copy = path.read_bytes()
+    flip(path)
+    scrub = scrub_of(archive)
+    walked(scrub, archive)
+    assert known(archive) == {name: DAMAGED}
+    path.unlink()
+    scrub.look_again()
+    assert known(archive) == {name: MISSING}
+    path.write_bytes(copy)
+    scrub.look_again()
+    assert known(archive) == {}
+    assert told(archive) == [("blob.damaged", name), ("blob.mended", name)]
+
+
+def test_what_was_deleted_meanwhile_is_missed_by_nobody(archive: Archive) -> None:
+    files = filled(archive)
+    name, path = next(iter(files.items()))
+    path.unlink()
+    scrub = scrub_of(archive)
+    walked(scrub, archive)
+    assert known(archive) == {name: MISSING}
+    archive.lifecycle.delete(archive.who, StudyRef(uid(factories.ct().study)))
+    assert known(archive) == {}
+    scrub.look_again()
+    with archive.database.reading() as conn:
+        assert scrubbing.count(conn) == 0
+
+
+def test_a_walk_goes_on_where_it_was_stopped(archive: Archive) -> None:
+    filled(archive, 40)
+    scrub_of(archive).turn()
+    with archive.database.reading() as conn:
+        first = progress(conn)
+    assert first is not None
+    assert 0 < first.checked < 40
+    assert walked(scrub_of(archive), archive) == 40
+
+
+def test_two_that_walk_at_once_do_it_once(archive: Archive) -> None:
+    filled(archive, 40)
+    scrubs = [scrub_of(archive) for _ in range(2)]
+    start = threading.Barrier(2)
+
+    def walk(scrub: Scrub) -> None:
+        start.wait(10)
+        walked(scrub, archive)
+
+    threads = [threading.Thread(target=walk, args=(one,)) for one in scrubs]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join(60)
+    with archive.database.reading() as conn:
+        found = progress(conn)
+    assert found is not None
+    assert found.checked == 40
+
+
+def test_another_walk_begins_when_it_is_time(archive: Archive) -> None:
+    files = filled(archive)
+    scrub = scrub_of(archive)
+    walked(scrub, archive)
+    flip(next(iter(files.values())))
+    scrub.turn()
+    assert known(archive) == {}
+    with archive.database.transaction() as tx:
+        tx.execute("UPDATE scrub SET begun_at = begun_at - interval '31 days'")
+    with archive.database.reading() as conn:
+        before = progress(conn)
+    assert walked(scrub, archive) == 3
+    with archive.database.reading() as conn:
+        after = progress(conn)
+    assert before is not None
+    assert after is not None
+    assert after.whole_at == before.ended_at
+    assert len(known(archive)) == 1
+
+
+def test_what_was_just_written_is_left_alone(archive: Archive) -> None:
+    filled(archive)
+    assert walked(scrub_of(archive, scrubbing.REST_S), archive) == 0
+
+
+def test_nothing_is_noted_while_the_store_cannot_be_asked(archive: Archive) -> None:
+    """A disk that is not mounted has lost nothing."""
+    filled(archive)
+    blobs = archive.settings.data / "blobs"
+    away = blobs.with_name("elsewhere")
+    blobs.rename(away)
+    scrub = scrub_of(archive)
+    with pytest.raises(Unavailable):
+        scrub.turn()
+    away.rename(blobs)
+    assert known(archive) == {}
+    assert walked(scrub, archive) == 3
+
+
+def test_no_more_is_read_than_the_setting_says(tmp_path: Path, database: Database) -> None:
+    with open_archive(tmp_path, database, scrub={"bytes_s": 1000}) as archive:
+        size = sum(path.stat().st_size for path in filled(archive).values())
+        begun = time.monotonic()
+        rest_s = scrub_of(archive).turn()
+        assert rest_s + time.monotonic() - begun >= size / 1000 * 0.5
+        assert rest_s <= size / 1000
+
+
+@pytest.mark.parametrize(
+    ("settings", "url", "is_wanted"),
+    [
+        ({}, "", True),
+        ({"days": 0.0}, "", False),
+        ({}, "s3://bucket", False),
+        ({"object_stores": True}, "s3://bucket", True),
+    ],
+)
+def test_where_bytes_cost_money_it_is_asked_for(
+    tmp_path: Path, database: Database, settings: dict[str, Any], url: str, is_wanted: bool
+) -> None:
+    with open_archive(tmp_path, database, scrub=settings, blobs={"url": url}) as archive:
+        assert scrub_of(archive).is_wanted is is_wanted
+
+
+def test_what_is_not_wanted_ends_at_once(tmp_path: Path, database: Database) -> None:
+    with open_archive(tmp_path, database, scrub={"days": 0.0}) as archive:
+        scrub_of(archive).run(threading.Event())
+
+
+def test_it_runs_until_it_is_told_to_stop(archive: Archive) -> None:
+    filled(archive, 5)
+    stop = threading.Event()
+    thread = threading.Thread(target=scrub_of(archive).run, args=(stop,))
+    thread.start()
+    try:
+        for _ in range(1000):
+            with archive.database.reading() as conn:
+                walk = progress(conn)
+            if walk is not None and walk.ended_at is not None:
+                break
+            stop.wait(0.01)
+    finally:
+        stop.set()
+        thread.join(10)
+    assert not thread.is_alive()
+    assert walk is not None
+    assert walk.checked == 5
+
+
+def test_the_catalogue_is_walked_for_blobs_that_are_not_there(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = filled(archive, 5)
+    monkeypatch.setattr(scrubbing, "_LISTED", 2)
+    assert list(missing(archive.store, archive.database)) == []
+    gone = sorted(files)[1:4]
+    for name in gone:
+        files[name].unlink()
+    assert sorted(name for _, name in missing(archive.store, archive.database)) == gone
