@@ -66,8 +66,3 @@ LIMIT %(most)s;
 
 -- name: count_damaged
 SELECT count(*) FROM damage d JOIN instance i USING (blob_id);
-
--- name: place_of
-SELECT s.study_uid, e.series_uid, i.sop_instance_uid
-FROM instance i JOIN series e USING (series_pk) JOIN study s USING (study_pk)
-WHERE i.blob_id = %(blob)s;

@@ -18,7 +18,7 @@ from vna.db.pool import Database
 from vna.dicom.refs import StudyRef, uid
 from vna.errors import Unavailable
 from vna.operate import scrubbing
-from vna.operate.scrubbing import DAMAGED, MISSING, UNOPENED, Scrub, damaged, missing, progress
+from vna.operate.scrubbing import DAMAGED, MISSING, UNOPENED, Scrub, damaged, progress
 
 YOUNG = -60.0  # so that what was written a moment ago is old enough
 
@@ -273,15 +273,3 @@ def test_it_runs_until_it_is_told_to_stop(archive: Archive) -> None:
     assert not thread.is_alive()
     assert walk is not None
     assert walk.checked == 5
-
-
-def test_the_catalogue_is_walked_for_blobs_that_are_not_there(
-    archive: Archive, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    files = filled(archive, 5)
-    monkeypatch.setattr(scrubbing, "_LISTED", 2)
-    assert list(missing(archive.store, archive.database)) == []
-    gone = sorted(files)[1:4]
-    for name in gone:
-        files[name].unlink()
-    assert sorted(name for _, name in missing(archive.store, archive.database)) == gone

@@ -224,15 +224,6 @@ class BlobStore:
             self._confirm()
             raise
 
-    def has(self, blob_id: bytes) -> bool:
-        """Tell whether a sealed data set is there; nothing of it is read."""
-        try:
-            self._backend.size(blob_name(blob_id))
-        except NotFound:
-            self._confirm()
-            return False
-        return True
-
     def blob_ids(self, *, since: datetime.date | None = None) -> Iterator[bytes]:
         """Walk the ids of all sealed data sets, day by day."""
         return self.ids(BLOBS, after=f"{BLOBS}{since}" if since else "")

@@ -14,7 +14,7 @@ import datetime as dt
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,8 +43,6 @@ _AGAIN_S = 3600.0
 _AGAIN_MOST = 100
 _RETRY_S = 60.0
 _ID_BYTES = 16
-_LAST = b"\xff" * _ID_BYTES
-_LISTED = 1000
 
 log = logging.getLogger(__name__)
 
@@ -210,25 +208,6 @@ def damaged(conn: Connection, most: int) -> list[Damage]:
     """List what is known to be damaged, the longest known first."""
     rows = conn.execute(_SQL.damaged, {"most": most}).fetchall()
     return [Damage(bytes(row[0]), *row[1:]) for row in rows]
-
-
-def missing(store: BlobStore, database: Database) -> Iterator[tuple[bytes, str]]:
-    """Walk the catalogue for blobs that are not there: each with its SOP Instance UID."""
-    after = b""
-    while True:
-        with database.reading() as conn:
-            asked = {"after": after, "before": _LAST, "most": _LISTED}
-            rows = [bytes(row[0]) for row in conn.execute(_SQL.following, asked).fetchall()]
-        for blob in rows:
-            if store.has(blob):
-                continue
-            with database.reading() as conn:  # it may have been deleted just now
-                place = conn.execute(_SQL.place_of, {"blob": blob}).fetchone()
-            if place is not None:
-                yield blob, str(place[2])
-        if len(rows) < _LISTED:
-            return
-        after = rows[-1]
 
 
 def count(conn: Connection) -> int:
