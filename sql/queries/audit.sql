@@ -31,6 +31,7 @@ SELECT a.id, a.at, a.kind, a.outcome, a.principal, a.actor_kind, a.address, a.st
         OR (a.study IS NULL AND a.kind = 'sent' AND a.detail -> 'studies' ?| %(studies)s))
    AND (%(principal)s::text IS NULL OR a.principal = %(principal)s
         OR starts_with(a.principal, %(principal)s || '#for-'))
+   AND (%(address)s::text IS NULL OR a.address = %(address)s)
    AND (%(kinds)s::text[] IS NULL OR a.kind = ANY (%(kinds)s)
         OR EXISTS (SELECT FROM unnest(%(kinds)s) kind WHERE starts_with(a.kind, kind || '.')))
    AND (%(since)s::timestamptz IS NULL OR a.at >= %(since)s)

@@ -23,7 +23,7 @@ from vna.access.atna import messages
 from vna.access.audit import Event
 from vna.access.coding import MEANINGS, coding
 from vna.access.fhir import audit_event
-from vna.access.principal import developer, system
+from vna.access.principal import Principal, developer, system
 from vna.access.trail import Patient, Row, Trail, Wanted
 from vna.db.pool import Database
 from vna.errors import InvalidRequest, NotFound, NotPermitted
@@ -40,6 +40,8 @@ KINDS = [
     "instance.recovered",
     "instance.risen",
     "instance.program",
+    "blob.damaged",
+    "blob.mended",
     "study.deleted",
     "study.undeleted",
     "commitment.requested",
@@ -403,9 +405,51 @@ def test_one_id_of_two_issuers_is_two_patients(tmp_path: Path, database: Databas
             reader.disclosures(developer(), "PAT-1", issuer="NOWHERE")
 
 
+def test_of_whom_somebody_saw_something_is_told(tmp_path: Path, database: Database) -> None:
+    """Of one principal, one address, in one time: what a breach is reported by."""
+    with open_archive(tmp_path, database) as archive:
+        made = [ct(1, patient_id="B"), ct(2, patient_id="A"), ct(3, patient_id="A")]
+        for instance in made:
+            archive.take(instance.part10())
+        b1, a2, a3 = (instance.study for instance in made)
+        carol, dave = system("carol"), replace(system("dave"), address="10.9.8.7")
+
+        def note(who: Principal, kind: str, study: str | None, **detail: object) -> None:
+            event = Event(kind=kind, outcome="done", study=study, detail=detail)
+            with database.transaction() as tx:
+                archive.audit.write(tx, who, [event])
+
+        note(carol, "read", a2)
+        note(carol, "read", a2)
+        note(carol, "sent", None, studies=[a3, b1])
+        note(carol, "query", None, studies=[b1])  # a list of results is none
+        note(carol, "read", "9.9")  # not held any more
+        note(dave, "share.made", b1)
+
+        reader = Trail(database, archive.audit)
+
+        def found(**wanted: object) -> list[tuple[str | None, int, list[str]]]:
+            rows = reader.affected(developer(), Wanted(**wanted))
+            assert all(one.first <= one.last for one in rows)
+            return [(one.patient and one.patient.patient_id, one.acts, one.studies) for one in rows]
+
+        of_carol = [(None, 1, ["9.9"]), ("A", 3, [a2, a3]), ("B", 1, [b1])]
+        assert found(principal="carol") == of_carol
+        assert found(address="10.9.8.7") == [("B", 1, [b1])]
+        assert found(principal="carol", address="10.9.8.7") == []
+        now = dt.datetime.now(dt.UTC)
+        assert found(principal="carol", since=now) == []
+        assert found(principal="carol", until=now) == of_carol
+        asked = list(reader.search(developer(), Wanted(kinds=["audit.read"]), act="search"))
+        assert asked[0].detail["act"] == "affected"
+        assert asked[0].detail["principal"] == "carol"
+
+
 def test_who_may_not_manage_may_not_look(trail: tuple[Trail, str]) -> None:
     nobody = replace(developer(), actions=frozenset())
     with pytest.raises(NotPermitted):
         trail[0].search(nobody, Wanted(), act="search")
     with pytest.raises(NotPermitted):
         trail[0].disclosures(nobody, "PAT-1")
+    with pytest.raises(NotPermitted):
+        trail[0].affected(nobody, Wanted())

@@ -11,6 +11,8 @@ from defusedxml.ElementTree import fromstring
 
 from tests.cli.conftest import Vna
 from tests.factories import ct
+from vna.access.audit import Event
+from vna.access.principal import system
 from vna.app import at_work
 from vna.loading import load
 
@@ -49,6 +51,22 @@ def test_the_trail_of_an_archive(vna: Vna, archive: Path, tmp_path: Path) -> Non
 
         assert vna("audit", "disclosures", "--data", archive, "PAT-1").returncode == 0
         assert vna("audit", "disclosures", "--data", archive, "PAT-2").returncode == 1
+
+        nobody = vna("audit", "affected", "--data", archive, "--principal", "nobody")
+        assert nobody.stdout == "0 patients\n"
+        event = Event(kind="read", outcome="done", study=study)
+        gone = Event(kind="read", outcome="done", study="9.9")
+        with at_hand.database.transaction() as tx:
+            at_hand.audit.write(tx, system("carol"), [event, gone])
+        carol = ("audit", "affected", "--data", archive, "--principal", "carol")
+        shown = vna(*carol).stdout
+        assert "PAT-1^^^LOCAL" in shown
+        assert shown.endswith("1 patients, and 1 studies that are no longer held\n")
+        told = json.loads(vna(*carol, "--json").stdout)
+        assert [(one["patient"], one["studies"]) for one in told] == [
+            (None, ["9.9"]),
+            ({"patient_id": "PAT-1", "issuer": "LOCAL"}, [study]),
+        ]
 
         verdict = json.loads(vna("audit", "verify", "--data", archive, "--json").stdout)
         assert verdict["findings"] == []

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any, NamedTuple
 
 from vna.access.audit import Audit, Event
@@ -77,6 +78,7 @@ class Wanted:
 
     studies: Sequence[str] | None = None
     principal: str | None = None
+    address: str | None = None
     kinds: Sequence[str] | None = None
     since: dt.datetime | None = None
     until: dt.datetime | None = None
@@ -84,7 +86,8 @@ class Wanted:
     def detail(self, act: str) -> dict[str, Any]:
         """What is written down of who looked for this."""
         found: dict[str, Any] = {"act": act, "studies": self.studies, "principal": self.principal}
-        found |= {"kinds": self.kinds, "since": self.since, "until": self.until}
+        found |= {"address": self.address, "kinds": self.kinds}
+        found |= {"since": self.since, "until": self.until}
         return {name: value for name, value in found.items() if value is not None}
 
 
@@ -105,6 +108,21 @@ class Patient(NamedTuple):
 
     patient_id: str
     issuer: str
+
+
+@dataclass(slots=True)
+class Affected:
+    """One patient of whom something was seen or given on: what, and when.
+
+    `patient` is None for all studies that are no longer held together: whose they were is told by
+    what else knows their UIDs.
+    """
+
+    patient: Patient | None
+    first: dt.datetime
+    last: dt.datetime
+    acts: int = 0
+    studies: list[str] = field(default_factory=list)
 
 
 class Trail:
@@ -147,6 +165,28 @@ class Trail:
             raise NotFound("No study is held of such a patient, and no such study is in the trail.")
         return self.search(principal, wanted, act="disclosures")
 
+    def affected(self, principal: Principal, wanted: Wanted) -> list[Affected]:
+        """Say of whom something was seen or left the archive by some acts, each patient once.
+
+        What a breach is reported by: of one principal or address, in a time. Names in lists of
+        search results are not told study by study, so they are not in it. Raises `NotPermitted`.
+        """
+        rows = self.search(principal, replace(wanted, kinds=DISCLOSING), act="affected")
+        found: dict[Patient | None, Affected] = {}
+        listed: set[tuple[Patient | None, str]] = set()
+        while page := list(islice(rows, _PAGE)):
+            whose = self.patients(list({study for row in page for study in row.studies()}))
+            for row in page:
+                for study in row.studies():
+                    patient = whose.get(study)
+                    one = found.setdefault(patient, Affected(patient, row.at, row.at))
+                    one.acts += 1
+                    one.first, one.last = min(one.first, row.at), max(one.last, row.at)
+                    if (patient, study) not in listed:
+                        listed.add((patient, study))
+                        one.studies.append(study)
+        return sorted(found.values(), key=lambda one: one.patient or ("", ""))
+
     def openings(
         self, principal: Principal, studies: Sequence[str], *, before: int | None, most: int
     ) -> list[Opening]:
@@ -179,6 +219,7 @@ class Trail:
             "studies": None if wanted.studies is None else list(wanted.studies),
             "kinds": None if wanted.kinds is None else list(wanted.kinds),
             "principal": wanted.principal,
+            "address": wanted.address,
             "since": wanted.since,
             "until": wanted.until,
             "most": _PAGE,

@@ -11,7 +11,7 @@ import orjson
 
 from vna.access.atna import messages
 from vna.access.fhir import audit_event
-from vna.access.trail import Patient, Row, Trail, Wanted
+from vna.access.trail import Affected, Patient, Row, Trail, Wanted
 from vna.app import at_work
 from vna.archive import Archive
 from vna.cli.acts import moment, take_common
@@ -38,7 +38,14 @@ def options(parser: argparse.ArgumentParser) -> None:
     exporting = words.add_parser("export", help="write rows for another system")
     exporting.add_argument("--format", choices=["jsonl", "dicom", "fhir"], default="jsonl")
     for inner in (searching, exporting):
+        inner.add_argument("--study", metavar="UID")
+        inner.add_argument(
+            "--kind", metavar="KIND", help="read, sent, instance.stored, instance, ..."
+        )
         _add_filters(inner)
+    affecting = words.add_parser("affected", help="whose studies somebody saw or was given")
+    affecting.set_defaults(study=None, kind=None)
+    _add_filters(affecting)
     accepting = words.add_parser(
         "accept", help="go on with a trail that was put back, as after a restore"
     )
@@ -46,7 +53,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     disclosing = words.add_parser("disclosures", help="who was given what of a patient or a study")
     disclosing.add_argument("of", metavar="PATIENT_ID|STUDY")
     disclosing.add_argument("--issuer", help="of the Patient ID, where several gave it")
-    for inner in (words.choices["verify"], searching, disclosing):
+    for inner in (words.choices["verify"], searching, disclosing, affecting):
         inner.add_argument("--json", action="store_true", help="JSON, for programs")
     for inner in words.choices.values():
         take_common(inner)
@@ -69,6 +76,9 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
             print(f"accepted: {count} checkpoints are not followed from now on")
             return 0
         trail = Trail(archive.database, archive.audit)
+        if args.act == "affected":
+            _show_affected(trail.affected(who, _wanted(args)), as_json=args.json)
+            return 0
         if args.act == "disclosures":
             rows = trail.disclosures(who, args.of, issuer=args.issuer)
         else:
@@ -81,9 +91,10 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
 
 def _add_filters(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--study", metavar="UID")
-    parser.add_argument("--principal", metavar="NAME")
-    parser.add_argument("--kind", metavar="KIND", help="read, sent, instance.stored, instance, ...")
+    parser.add_argument(
+        "--principal", metavar="NAME", help="a login, an AE title, share/NUMBER/..."
+    )
+    parser.add_argument("--address", metavar="IP")
     parser.add_argument("--from", dest="since", type=moment, metavar="TIME", help="ISO 8601, UTC")
     parser.add_argument("--to", dest="until", type=moment, metavar="TIME", help="before then")
 
@@ -94,6 +105,7 @@ def _wanted(args: argparse.Namespace) -> Wanted:
     return Wanted(
         studies=[args.study] if args.study else None,
         principal=args.principal,
+        address=args.address,
         kinds=[args.kind] if args.kind else None,
         since=args.since,
         until=args.until,
@@ -103,6 +115,19 @@ def _wanted(args: argparse.Namespace) -> Wanted:
 def _show(rows: Iterator[Row], *, as_json: bool) -> None:
     for row in rows:
         print(_line(row) if as_json else _told(row))
+
+
+def _show_affected(found: list[Affected], *, as_json: bool) -> None:
+    if as_json:
+        print(orjson.dumps(found, Patient._asdict, orjson.OPT_INDENT_2).decode())
+        return
+    for one in found:
+        whose = "no longer held" if one.patient is None else "^^^".join(one.patient)
+        times = f"{one.first:%Y-%m-%d %H:%M:%S}Z to {one.last:%Y-%m-%d %H:%M:%S}Z"
+        print(f"{_plain(whose)}  {times}  {one.acts} acts  {' '.join(one.studies)}")
+    known = sum(one.patient is not None for one in found)
+    gone = sum(len(one.studies) for one in found if one.patient is None)
+    print(f"{known} patients" + (f", and {gone} studies that are no longer held" if gone else ""))
 
 
 def _told(row: Row) -> str:
