@@ -17,6 +17,7 @@ from vna.access.people import People, people
 from vna.access.principal import Principal, developer
 from vna.access.remotes import Remotes
 from vna.access.routes import Routes
+from vna.access.watch import Watch
 from vna.blobs.files import Files
 from vna.blobs.layout import uuid7
 from vna.blobs.store import BlobStore
@@ -24,7 +25,7 @@ from vna.config import Settings
 from vna.crypto.credentials import Cost, Vault
 from vna.crypto.keyring import Keyring, RootKey
 from vna.db.pool import Connection, Database
-from vna.delivery.alerts import of_emergencies
+from vna.delivery.alerts import of_emergencies, of_many
 from vna.delivery.channels import Channel
 from vna.delivery.messages import Messages
 from vna.imports.engine import ImportEngine
@@ -146,6 +147,7 @@ class Archive:
     posted: Posted
     patient_accounts: PatientAccounts
     carers: CarerEngine
+    watch: Watch
     who: Principal
 
     def join(self, one: bytes, other: bytes, reason: str = "Asked her") -> None:
@@ -289,6 +291,12 @@ def open_archive(
             carers=carers,
             labels=labels,
             people=known,
+            watch=Watch(
+                database=database,
+                audit=audit,
+                settings=settings.access,
+                told=of_many(messages, settings),
+            ),
             who=developer("test"),
         )
     finally:

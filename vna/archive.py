@@ -13,11 +13,12 @@ from vna.access.remotes import Remotes
 from vna.access.routes import Routes
 from vna.access.signing import Changed
 from vna.access.trail import Trail
+from vna.access.watch import Watch
 from vna.blobs.store import BlobStore
 from vna.config import Settings
 from vna.crypto.credentials import Vault
 from vna.db.pool import Database
-from vna.delivery.alerts import of_emergencies
+from vna.delivery.alerts import of_emergencies, of_many
 from vna.delivery.messages import Messages
 from vna.engines import Engines
 from vna.errors import Unavailable
@@ -65,6 +66,7 @@ class Archive:
     search_index: SearchIndex
     sealer: Sealer
     scrub: Scrub
+    watch: Watch
 
 
 class _Stores(TypedDict):
@@ -134,6 +136,17 @@ def assembled(
         search_index=SearchIndex(**stores),
         sealer=Sealer(database, store.checkpoints),
         scrub=Scrub(**stores),
+        watch=_watch(stores, messages),
+    )
+
+
+def _watch(stores: _Stores, messages: Messages) -> Watch:
+    settings = stores["settings"]
+    return Watch(
+        database=stores["database"],
+        audit=stores["audit"],
+        settings=settings.access,
+        told=of_many(messages, settings),
     )
 
 

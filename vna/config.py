@@ -89,6 +89,7 @@ class Access:
     token_days: float = 366.0
     ae_clears: str = "embargoed,disputed"
     privacy_mail: str = ""
+    studies_an_hour: int = 200
     of_age: int = 18
     carer_days: int = 366
     hold_hours: float = 24.0

@@ -38,6 +38,7 @@ NOUGHT = frozenset(
         ("dicom", "workers"),
         ("dicom", "slowest_bytes_s"),
         ("access", "hold_hours"),
+        ("access", "studies_an_hour"),
         ("blobs", "free_bytes"),
         ("blobs", "free_percent"),
         ("scrub", "days"),

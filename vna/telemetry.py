@@ -193,6 +193,7 @@ HTTP_REFUSED = Counter(
 )
 SIGN_INS = Counter("vna_sign_ins_total", "Tries to sign in, by outcome", ["outcome"])
 EMERGENCIES = Counter("vna_emergencies_total", "Emergency accesses begun")
+MANY_OPENED = Counter("vna_many_opened_total", "Accounts that opened unusually many studies")
 AUDIT_SENT = Counter("vna_audit_sent_total", "Audit messages given to the audit repository")
 BODIES_ENDED = Counter(
     "vna_bodies_ended_total", "Bodies cut off because who asked may not have them any more"

@@ -208,4 +208,5 @@ def opened(archive: Archive) -> Opened:
             audit=archive.audit,
             settings=archive.settings,
         ),
+        watch=archive.watch,
     )

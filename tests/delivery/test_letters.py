@@ -22,7 +22,7 @@ SAMPLES = {
     "day": "2026-11-23",
     "when": "2026-11-23T09:30:00+00:00",
     "way": "…23",
-    **dict.fromkeys(("shared", "waiting", "blocked", "left", "failed"), "3"),
+    **dict.fromkeys(("shared", "waiting", "blocked", "left", "failed", "count"), "3"),
 }
 
 

@@ -150,7 +150,7 @@ SAMPLES = {
     "host": "images.example.org",
     "when": "2026-12-20T14:05:00+00:00",
     "day": "2026-12-20",
-    **dict.fromkeys(("shared", "waiting", "blocked", "left", "failed"), "3"),
+    **dict.fromkeys(("shared", "waiting", "blocked", "left", "failed", "count"), "3"),
 }
 
 

@@ -78,6 +78,7 @@ _CODINGS = {
     "instance.recovered": Coding("110103", "C", balp="Create"),
     "instance.risen": Coding("110103", "U", balp="Update"),
     "instance.program": Coding("110113", "E", "110131"),
+    "opened.many": Coding("110113", "E", "110147"),
     "blob": Coding("110113", "E", "110130"),
     "study.deleted": Coding("110105", "D", balp="Delete"),
     "series.deleted": Coding("110103", "D", balp="Delete"),

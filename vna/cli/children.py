@@ -174,6 +174,7 @@ def keep_house(place: Place, begun: dt.datetime, desks: Sequence[int] = ()) -> N
                 else:
                     catch_up(archive, _TURN_S)
                 archive.engines.identities.keep_up(_IDENTITIES)
+                archive.watch.look()
             except VNAError as exc:
                 logger.error("upkeep failed", extra={"why": str(exc)})  # noqa: TRY400 -- done again at the next turn
                 wait_s = _RETRY_S
@@ -203,6 +204,7 @@ def recover(archive: Archive, begun: dt.datetime | None) -> None:
     archive.engines.sharing.sweep()
     archive.engines.sharing.remind()
     archive.engines.people.emergencies.sweep()
+    archive.watch.sweep()
     archive.engines.carers.lapse()
     archive.engines.identities.proposals.sweep()
 

@@ -22,7 +22,8 @@ VALUES: Final[Mapping[str, re.Pattern[str]]] = {
     "host": re.compile(r"[a-z0-9.\-]{1,253}", re.A),
     "minutes": re.compile(r"[0-9]{1,4}", re.A),
     **dict.fromkeys(
-        ("shared", "waiting", "blocked", "left", "failed"), re.compile(r"[0-9]{1,9}", re.A)
+        ("shared", "waiting", "blocked", "left", "failed", "count"),
+        re.compile(r"[0-9]{1,9}", re.A),
     ),
     "number": re.compile(r"[0-9A-Z]{1,12}(-[0-9A-Z]{1,12}){0,4}", re.A),
     **dict.fromkeys(("until", "day"), re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.A)),
@@ -270,6 +271,16 @@ FORMS: Final[Mapping[str, Form]] = {
             marked("Reference: %(number)s"),
         ),
         short=marked("%(site)s: emergency access was used. Reference: %(number)s."),
+    ),
+    # to the same, and nothing of who it was: a mail is read by others, too
+    "many": Form(
+        takes=frozenset({"count"}),
+        subject=marked("Unusually many studies were opened"),
+        paragraphs=(
+            marked("One account has opened %(count)s studies at %(site)s within an hour."),
+            marked("Who it was stands in the audit trail, as opened.many."),
+        ),
+        short=marked("%(site)s: one account has opened %(count)s studies within an hour."),
     ),
     # to staff, after a night: how many, and nothing of anybody
     "morning": Form(
