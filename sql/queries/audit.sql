@@ -16,17 +16,21 @@ SELECT coalesce(act.at, now()), act.kind, act.outcome, act.principal, act.actor_
 -- The newest row, by its id and time.
 SELECT id, at FROM audit ORDER BY id DESC LIMIT 1;
 
+-- name: ends
+-- The first and the last id, or nothing.
+SELECT min(id), max(id) FROM audit HAVING max(id) IS NOT NULL;
+
 -- name: has_row
 -- Whether a row stands where one stood.
 SELECT EXISTS (SELECT FROM audit WHERE id = %s AND at = %s);
 
 -- name: search_audit
--- Rows behind a place, in order of their ids, each with its link when it is sealed.
+-- Rows between two places, in order of their ids, each with its link when it is sealed.
 SELECT a.id, a.at, a.kind, a.outcome, a.principal, a.actor_kind, a.address, a.study, a.series,
        a.instance, a.detail, audit_as_json(a)::text, s.seal_seq, s.prev_hash, s.hash
   FROM audit a
   LEFT JOIN audit_seal s ON s.audit_id = a.id
- WHERE a.id > %(after)s
+ WHERE a.id > %(after)s AND a.id <= %(upto)s
    AND (%(studies)s::text[] IS NULL OR a.study = ANY (%(studies)s)
         OR (a.study IS NULL AND a.kind = 'sent' AND a.detail -> 'studies' ?| %(studies)s))
    AND (%(principal)s::text IS NULL OR a.principal = %(principal)s

@@ -19,6 +19,7 @@ from pydicom.sr._concepts_dict import concepts
 import vna
 from tests.archive import open_archive
 from tests.factories import ct
+from vna.access import trail as reading
 from vna.access.atna import messages
 from vna.access.audit import Event
 from vna.access.coding import MEANINGS, coding
@@ -332,8 +333,14 @@ def kinds(rows: Iterator[Row]) -> list[str]:
     return [found.kind for found in rows]
 
 
-def test_the_trail_is_searched(trail: tuple[Trail, str]) -> None:
+@pytest.mark.parametrize("together", [1, 2, 1000])
+def test_the_trail_is_searched(
+    trail: tuple[Trail, str], monkeypatch: pytest.MonkeyPatch, together: int
+) -> None:
+    """However many rows are looked at, or given, by one statement."""
     reader, study = trail
+    monkeypatch.setattr(reading, "_STRETCH", together)
+    monkeypatch.setattr(reading, "_PAGE", together)
     me = developer()
 
     def find(**wanted: Any) -> list[str]:

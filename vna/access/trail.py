@@ -21,7 +21,8 @@ DISCLOSING = ("read", "sent", "export", "share")
 
 _SQL = statements.load("audit")
 _PAGE = 1000
-_FIRST, _LAST = -(1 << 63), (1 << 63) - 1
+_STRETCH = 1_000_000  # rows that one statement looks at, where no index leads to them
+_LAST = (1 << 63) - 1
 
 
 class Place(NamedTuple):
@@ -224,12 +225,15 @@ class Trail:
             "until": wanted.until,
             "most": _PAGE,
         }
-        after = _FIRST
-        while True:
+        with self._database.reading() as conn:
+            first, last = conn.execute(_SQL.ends).fetchone() or (0, -1)
+        after = first - 1
+        while after < last:
+            # one statement for all of a long trail would come to the end of its time
+            upto = min(after + _STRETCH, last) if wanted.studies is None else last
             with self._database.reading() as conn:
-                page = conn.execute(_SQL.search_audit, {**asked, "after": after}).fetchall()
+                place = {"after": after, "upto": upto}
+                page = conn.execute(_SQL.search_audit, {**asked, **place}).fetchall()
             for row in page:
                 yield Row(*row)
-            if len(page) < _PAGE:
-                return
-            after = page[-1][0]
+            after = upto if len(page) < _PAGE else page[-1][0]
