@@ -97,6 +97,12 @@ ALL = (*ELSEWHERE, *NAMED)
 NOBODY_S = (
     *("169.254.169.254", "100.100.100.200", "0.0.0.0", "224.0.0.1", "255.255.255.255"),
     *("[fe80::1]", "[fd00:ec2::254]", "[::]", "[::ffff:169.254.169.254]", "[64:ff9b::a9fe:a9fe]"),
+    *("[64:ff9b:1::a9fe:a9fe]", "[::169.254.169.254]", "[::ffff:0:169.254.169.254]"),
+)
+INSIDE = (
+    *("127.0.0.1", "10.0.0.1", "100.64.0.1", "192.0.0.192", "198.18.0.1", "[::1]", "[fd00::1]"),
+    *("[::ffff:10.0.0.1]", "[64:ff9b::10.0.0.1]", "[64:ff9b:1::10.0.0.1]", "[2002:a00:1::]"),
+    *("[::10.0.0.1]", "[::ffff:0:10.0.0.1]", "[fec0::1]", "[5f00::1]", "[3fff::1]"),
 )
 
 
@@ -170,6 +176,35 @@ def test_where_machines_ask_about_themselves_nobody_is_sent_even_if_named(
     for address in NOBODY_S:
         make(caller, Given(f"https://{address}/latest", ca[1]))
         assert connected == [], address
+
+
+@pytest.mark.parametrize("caller", ELSEWHERE)
+@pytest.mark.parametrize("address", INSIDE)
+def test_what_is_not_of_the_internet_is_not_called_however_it_is_written(
+    caller: Call, ca: tuple[trustme.CA, Path], connected: list[tuple[str, int]], address: str
+) -> None:
+    """RFC 6890 and its registries, RFC 8215, RFC 3879, whichever of them this Python knows."""
+    make(caller, Given(f"https://{address}/", ca[1]))
+    assert connected == []
+
+
+@pytest.mark.parametrize("caller", ALL)
+@pytest.mark.parametrize("address", ["93.184.216.34", "192.0.1.1", "2606:4700::1111"])
+def test_what_is_of_the_internet_is_called(
+    caller: Call, ca: tuple[trustme.CA, Path], connected: list[tuple[str, int]], address: str
+) -> None:
+    written = f"[{address}]" if ":" in address else address
+    make(caller, Given(f"https://{written}/", ca[1]))
+    assert connected == [(address, 443)]
+
+
+@pytest.mark.parametrize("caller", NAMED)
+@pytest.mark.parametrize("address", ["::1", "fd00::1", "::ffff:10.0.0.1"])
+def test_who_stands_in_the_house_may_be_named_by_an_ipv6_address(
+    caller: Call, ca: tuple[trustme.CA, Path], connected: list[tuple[str, int]], address: str
+) -> None:
+    make(caller, Given(f"https://[{address}]/", ca[1]))
+    assert connected == [(address, 443)]
 
 
 @pytest.mark.parametrize("caller", ALL)
