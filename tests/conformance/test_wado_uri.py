@@ -24,6 +24,7 @@ from tests.factories import (
     multi_frame,
 )
 from tests.web.conftest import Site, serving
+from tests.web.pictures import CDA, document, report
 
 DICOM = "application/dicom"
 JPEG_LS = "1.2.840.10008.1.2.4.80"
@@ -326,6 +327,23 @@ def test_9_5_3_a_picture_that_is_known_is_304_and_head_sends_nothing(site: Site)
     told = site.client.head(query)
     assert (told.status_code, told.content) == (200, b"")
     assert told.headers["content-type"] == "image/jpeg"
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("fields", [{}, {"range": "bytes=0-40"}])
+def test_9_5_a_document_somebody_else_wrote_runs_nothing_as_a_page_of_ours(
+    site: Site, method: str, fields: dict[str, str]
+) -> None:
+    """A CDA may bring a style sheet along, and a script with it: a browser is told to run none."""
+    script = b'<s xmlns="http://www.w3.org/1999/xhtml"><script>alert(origin)</script></s>'
+    values = kept(site, document(42, CDA, script, "text/XML"))
+    query = {**values, "contentType": "text/xml"}
+    answer = site.client.request(method, f"{site.address.url}/wado", params=query, headers=fields)
+    assert answer.headers["content-type"] == "text/xml"
+    assert answer.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
+    shown = ask(site, kept(site, report(43, "a <b>bold</b> finding")), contentType="text/html")
+    assert "&lt;b&gt;" in shown.text
+    assert shown.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
 
 
 # ---- Table 9.4.3-1, header fields ---------------------------------------------------------------

@@ -28,6 +28,8 @@ from vna.web.threads import coalesced, take
 
 READY = 1 << 20  # up to this size an answer is made in one hop
 
+_SANDBOX = (b"content-security-policy", b"sandbox; default-src 'none'; style-src 'unsafe-inline'")
+
 
 def content_type(payload: Payload) -> str:
     """Write the Content-Type of a payload; Explicit VR Little Endian is not said (8.7.3)."""
@@ -38,6 +40,14 @@ def content_type(payload: Payload) -> str:
     ):
         return payload.media_type  # native frames are little endian, whatever they came in
     return f"{payload.media_type}; transfer-syntax={syntax}"
+
+
+def sandbox(media: str) -> Headers:
+    """Say of a document that what it brings along, a style sheet with a script, say, must not run.
+
+    A browser that is led to it would take it for a page of ours.
+    """
+    return [_SANDBOX] if media.startswith("text/") else []
 
 
 def single(

@@ -24,8 +24,6 @@ from vna.web.media import media_list
 from vna.web.multipart import closing, multipart_type, new_boundary, part_head
 from vna.web.problems import Headers
 
-# What a document brings along, a style sheet with a script, say, must not run as a page of ours
-_SANDBOX = (b"content-security-policy", b"sandbox; default-src 'none'; style-src 'unsafe-inline'")
 _READY = 4 << 20  # up to this size a picture goes in one piece
 
 
@@ -165,8 +163,7 @@ def single(
     """
     told = [*caching.headers(state), *(fields or ())]
     told.append((b"content-location", location.encode("latin-1")))
-    if made.media_type.startswith("text/"):
-        told.append(_SANDBOX)
+    told += answering.sandbox(made.media_type)
     if made.stretch is not None:
         known = state or caching.State([made.revision or location], is_strong=True)
         return answering.walked(ask, made.media_type, made.stretch, known, told)

@@ -66,6 +66,7 @@ async def picture(ask: Ask, ref: InstanceRef, values: Values, media: Sequence[st
             text = f"The following annotation values are not supported: {asked.unknown}"
             fields.append(warning(root, text))
         fields.append((b"content-location", f"{root}{first.location}".encode("latin-1")))
+        fields += answering.sandbox(first.media_type)
         if first.stretch is not None:
             return answering.walked(ask, first.media_type, first.stretch, kept, fields)
         return answering.streamed(ask, first.media_type, first.chunks, fields, first.length)
