@@ -34,6 +34,11 @@ SELECT owner = ANY (owners_of(%s)) AND consent_id IS NULL AND legal_basis = 'pat
 -- How many shares somebody made within a day.
 SELECT count(*) FROM share WHERE owner = %s AND created_at > now() - interval '1 day';
 
+-- name: hold_sharer
+-- One at a time: whoever comes second counts the share of the first.
+SELECT pg_advisory_xact_lock(
+           hashtextextended('share as ' || current_schema() || ' ' || %s, 0));
+
 -- name: identities_in
 -- Which identities some studies are of, and those of the person an account is bound to or acts for:
 -- somebody consents before there is a study.

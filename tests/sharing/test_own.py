@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from tests.factories import ct
@@ -224,6 +227,32 @@ def test_an_account_shares_so_many_times_a_day(desk: Desk) -> None:
     with pytest.raises(Conflict):
         own.offer(who, wanted(desk))
     own.offer(of_first(desk, name="p-OTHER"), wanted(desk))
+
+
+def test_shares_made_at_once_do_not_pass_the_day_s_number_together(desk: Desk) -> None:
+    """Whoever holds a stolen session is no slower than that: each was let begin, one may end."""
+    own, who = desk.engine.own, of_first(desk)
+    own.offer(who, wanted(desk))
+    desk.run(
+        "INSERT INTO share SELECT (jsonb_populate_record(s, jsonb_build_object("
+        "'share_id', n, 'number', 'ZZZZ-' || lpad(n::text, 4, '0')))).* "
+        "FROM share s, generate_series(1, 18) n"
+    )
+    together = threading.Barrier(4)
+
+    def share(_: int) -> bool:
+        together.wait(30)
+        try:
+            own.offer(who, wanted(desk))
+        except Conflict:
+            return False
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(share, range(4)))
+    assert sorted(made) == [False, False, False, True]
+    lately = "SELECT count(*) FROM share WHERE owner = %s"
+    assert desk.rows(lately, who.name) == [(20,)]
 
 
 def test_two_identities_of_one_person_are_shared_together_until_they_part(own_desk: Desk) -> None:

@@ -29,7 +29,7 @@ from vna.sharing.offers import Offers
 from vna.sharing.previews import Previews
 from vna.sharing.rehearsing import Rehearsals
 from vna.sharing.renewals import Renewals
-from vna.sharing.rooms import SQL, Act, Rooms
+from vna.sharing.rooms import SQL, Act, Rooms, Runs
 from vna.sharing.values import (
     Confirmed,
     GrantSummary,
@@ -120,9 +120,12 @@ class Own:
         of staff do, the last also past what an account shares in a day. May cost a hash.
         """
         _require(who)
-        self._require_few(who)
+        with self._rooms.database.reading() as conn:
+            self._require_few(conn, who)
 
         def also(tx: Act, share_id: int) -> None:
+            tx.execute(_OWN.hold_sharer, (who.name,))
+            self._require_few(tx, who, made=1)  # many at once were few when each was begun
             if draft is not None:
                 use(tx, who, draft, share_id)
 
@@ -278,11 +281,11 @@ class Own:
         if row is None or row[0] != share_id:
             raise NotFound("There is no such grant of this share.")
 
-    def _require_few(self, who: Principal) -> None:
+    def _require_few(self, runs: Runs, who: Principal, *, made: int = 0) -> None:
+        """Refuse what is past a day's shares; `made` of those that are counted is this one."""
         most = self._rooms.settings.sharing.own_per_day
-        with self._rooms.database.reading() as conn:
-            row = conn.execute(_OWN.count_lately, (who.name,)).fetchone()
-        if row is not None and row[0] >= most:
+        row = runs.execute(_OWN.count_lately, (who.name,)).fetchone()
+        if row is not None and row[0] - made >= most:
             raise Conflict(
                 marked("You have shared so often today that more must wait: go on tomorrow.")
             )
