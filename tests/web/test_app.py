@@ -209,10 +209,40 @@ def test_nobody_comes_in_without_dev(postgres: TestPostgres, tmp_path: Path) -> 
         assert site.client.get(f"{site.address.url}/livez").status_code == 200
 
 
+@pytest.mark.parametrize("host", ["elsewhere.example", "127.0.0.1.elsewhere.example:8080", "a"])
+@pytest.mark.parametrize("path", ["/", "/dicom-web/studies", "/dev/inbox", "/wado", "/s"])
+def test_under_dev_a_page_whose_name_leads_here_meanwhile_is_told_nothing(
+    site: Site, host: str, path: str
+) -> None:
+    """DNS rebinding: to its browser we are its own site, and under --dev all are the developer."""
+    answer = site.client.get(f"{site.address.url}{path}", headers={"host": host})
+    assert (answer.status_code, answer.json()["error"]) == (421, "MisdirectedRequest")
+    assert answer.headers["content-security-policy"] == "frame-ancestors 'self'"
+    stored = site.store(ct(770).part10(), host=host)
+    assert stored.status_code == 421
+    assert site.get("/studies?StudyInstanceUID=" + ct(770).study).json() == []
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "localhost.:1", "[::1]:1", "127.0.0.1", "x.localhost"]
+)
+def test_under_dev_who_means_this_machine_is_answered(site: Site, host: str) -> None:
+    answer = site.client.get(f"{site.root}/studies", headers={"host": host})
+    assert answer.status_code == 200
+
+
+def test_without_dev_any_name_will_do_for_nobody_comes_in_without_a_credential(
+    postgres: TestPostgres, tmp_path: Path
+) -> None:
+    with serving(postgres, tmp_path, dev=False) as site:
+        answer = site.client.get(f"{site.root}/studies", headers={"host": "archive.example"})
+        assert answer.status_code == 401
+
+
 def test_without_an_accept_header_strictness_decides(
     postgres: TestPostgres, tmp_path: Path
 ) -> None:
-    bare = b"GET /dicom-web/studies HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    bare = b"GET /dicom-web/studies HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     for strict, status in ((False, b"200"), (True, b"406")):
         changed = {"strict_accept": strict}
         with serving(postgres, tmp_path, http=changed) as site, site.address.connect() as sock:

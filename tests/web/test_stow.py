@@ -229,7 +229,7 @@ def test_a_part_of_another_type_is_refused_alone(site: Site) -> None:
 def test_a_client_that_leaves_in_the_middle_leaves_nothing(site: Site) -> None:
     file = ct_of_bytes(3 * PIECE, study=176).part10()
     head = (
-        f"POST /dicom-web/studies HTTP/1.1\r\nHost: a\r\nContent-Length: {len(file)}\r\n"
+        f"POST /dicom-web/studies HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(file)}\r\n"
         "Content-Type: application/dicom\r\n\r\n"
     )
     with site.address.connect() as sock:
@@ -314,7 +314,7 @@ def test_a_body_that_trickles_is_given_up(postgres: TestPostgres, tmp_path: Path
     limits = {"body_idle_s": 0.5, "slowest_bytes_s": 10_000}
     with serving(postgres, tmp_path, http=limits) as site, site.address.connect(0.05) as sock:
         sock.sendall(
-            b"POST /dicom-web/studies HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n"
+            b"POST /dicom-web/studies HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n"
             b"Content-Type: application/dicom\r\n\r\n"
         )
         answer = b""

@@ -23,6 +23,7 @@ from vna.web.dicomweb.routes import DicomWeb
 from vna.web.dicomweb.shared import PREFIX, SharedDicomWeb, below_share
 from vna.web.exchange import ROOT, URI_ROOT, Counter
 from vna.web.identity import Identity
+from vna.web.misdirected import only_here
 from vna.web.portal import guest_site
 from vna.web.portal.routes import routes as portal
 from vna.web.portal.unknown import (
@@ -63,7 +64,7 @@ def create(engines: Engines) -> ASGIApp:
         else:
             await _contained(house, scope, receive, _protected(send))
 
-    return app
+    return only_here(app, engines.settings) if engines.settings.dev else app
 
 
 def _protected(send: Send) -> Send:
