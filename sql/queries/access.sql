@@ -151,11 +151,12 @@ ON CONFLICT (account_id) DO UPDATE
    SET secret_hash = EXCLUDED.secret_hash, created_at = now(), ends_at = EXCLUDED.ends_at;
 
 -- name: find_invitation
--- Whose one-time link this is.
+-- Whose one-time link this is, held: who opens it at the same moment comes after.
 SELECT account_id
   FROM invitation
   JOIN account USING (account_id)
- WHERE secret_hash = %s AND ends_at > now() AND disabled_at IS NULL;
+ WHERE secret_hash = %s AND ends_at > now() AND disabled_at IS NULL
+   FOR UPDATE OF invitation;
 
 -- name: drop_invitation
 -- The link has done its work; nothing comes back when it was void already.

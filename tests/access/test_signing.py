@@ -72,6 +72,59 @@ def test_who_opened_a_link_before_its_owner_can_add_nothing(house: House) -> Non
         signing.choose_passphrase(owner, "after the end of it")
 
 
+def test_of_two_who_open_a_link_at_once_one_enrols(house: House) -> None:
+    """The later one ends what the earlier one began, though neither had when both came."""
+    accounts, signing = house.people.accounts, house.people.signing
+    accounts.add(house.who, "ada", ["radiologist"])
+    link = accounts.invite(house.who, "ada")
+    with ThreadPoolExecutor(2) as pool:
+        with house.database.transaction() as tx:  # both come as far as they can
+            tx.execute("SELECT FROM account WHERE login = 'ada' FOR UPDATE")
+            came = [pool.submit(signing.follow_link, link, B) for _ in range(2)]
+            until_waiting(house, 2)
+        cookies = [one.result() for one in came]
+    found = [house.people.sessions.visitor(cookie, None) for cookie in cookies]
+    assert sorted(one is not None for one in found) == [False, True]
+
+
+def test_who_opens_a_link_while_its_owner_ends_enrolling_takes_nothing_away(house: House) -> None:
+    accounts, signing = house.people.accounts, house.people.signing
+    accounts.add(house.who, "ada", ["radiologist"])
+    link = accounts.invite(house.who, "ada")
+    owner = house.visitor(signing.follow_link(link, B))
+    signing.choose_passphrase(owner, PASSPHRASE)
+    signing.confirm_app(owner, pyotp.TOTP(signing.offer_app(owner).secret).now())
+    with ThreadPoolExecutor(2) as pool:
+        with house.database.transaction() as tx:
+            tx.execute("SELECT FROM account WHERE login = 'ada' FOR UPDATE")
+            ends = pool.submit(signing.finish, owner, B)
+            until_waiting(house, 1)
+            thief = pool.submit(signing.follow_link, link, B)
+            until_waiting(house, 2)
+        assert house.visitor(ends.result()[0]).is_signed_in
+        with pytest.raises(NotAuthenticated):
+            thief.result()
+    account = accounts.find("ada")
+    assert (account.state, account.has_totp) == ("active", True)
+    signing.passphrase("ada", PASSPHRASE, B)
+
+
+def until_waiting(house: House, count: int) -> None:
+    """Wait until so many others wait for a lock of ours."""
+    asked = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    )
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        with house.database.reading() as conn:
+            row = conn.execute(asked).fetchone()
+        if row is not None and row[0] >= count:
+            return
+        time.sleep(0.02)
+    pytest.fail("they do not wait")
+
+
 def test_an_enrolling_browser_is_out_when_its_link_is_void(house: House) -> None:
     accounts, signing = house.people.accounts, house.people.signing
     accounts.add(house.who, "ada", ["radiologist"])

@@ -265,11 +265,12 @@ class SignIn:
         """
         _require(visitor, Level.ENROLLING)
         with self._database.transaction() as tx:
+            # first, as `follow_link` does: who opens it meanwhile waits, and finds it void
+            void = tx.execute(_SQL.drop_invitation, (visitor.account_id,)).fetchone() is None
             _hold(tx, visitor)
             account = tx.execute(_SQL.find_account_by_id, (visitor.account_id,)).fetchone()
             if account is None or not (account[6] or account[7]):
                 raise NotPermitted(marked("A second factor is still missing."))
-            void = tx.execute(_SQL.drop_invitation, (visitor.account_id,)).fetchone() is None
             if void or tx.execute(_SQL.enrol_account, (visitor.account_id,)).rowcount != 1:
                 raise NotPermitted(marked("This link is not good any more; ask for a new one."))
             tx.execute(_SQL.drop_desk_code, (visitor.account_id,))
