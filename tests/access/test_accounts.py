@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 from tests.access.conftest import PASSPHRASE, B, House
+from vna.access import rates
 from vna.access.accounts import SERVICE
 from vna.access.principal import Action, Kind, Principal
 from vna.config import Settings
@@ -218,6 +219,17 @@ def test_the_first_administrator_is_made_once(house: House) -> None:
         house.people.signing.follow_link(first[1], B)
     house.enrolled("root", "system-administrator")
     assert accounts.first_link(house.who) is None
+
+
+def test_what_was_typed_for_a_name_cannot_be_guessed_from_the_count_of_it(house: House) -> None:
+    """People type their passphrase there: a plain hash of it would be guessed fast, at leisure."""
+    with pytest.raises(NotAuthenticated):
+        house.people.signing.passphrase(PASSPHRASE, "", B)
+    with house.database.reading() as conn:
+        counted = {bytes(row[0]) for row in conn.execute("SELECT bucket FROM rate").fetchall()}
+    assert len(counted) == 3
+    guesses = {limit.bucket for limit in rates.sign_in(PASSPHRASE, B.address)[1:]}
+    assert counted.isdisjoint(guesses)
 
 
 def test_no_secret_stands_in_the_database(house: House) -> None:

@@ -39,6 +39,7 @@ def sign_in(login: str, address: str | None) -> tuple[Limit, ...]:
     """Limit guesses of passphrases: of an address, of a name from there, of a name from anywhere.
 
     The last is larger: who knows a name must not be able to lock its owner out with five tries.
+    `login` is hidden (`Vault.hidden`): a bucket alone is a hash anybody can guess at.
     """
     where = network(address)
     return (

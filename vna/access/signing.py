@@ -87,7 +87,7 @@ class SignIn:
         with self._database.reading() as conn:
             row = conn.execute(_SQL.find_passphrase, (login.replace("\0", ""),)).fetchone()
         who = person(login if row else "unknown", browser.address)
-        limits = rates.sign_in(login, browser.address)
+        limits = rates.sign_in(self._vault.hidden(login), browser.address)
         self._count(limits, who, "passphrase")
         account_id, kept = row or (0, None)
         if not self._vault.is_passphrase(passphrase[:MOST_PASSPHRASE], kept):

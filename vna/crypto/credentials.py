@@ -133,6 +133,14 @@ class Vault:
         mac.update(b"paper %d " % account + plain.encode("utf-8", "replace"))
         return mac.digest()
 
+    def hidden(self, typed: str) -> str:
+        """Hash what somebody typed so that it can be counted, and guessed by no copy of the count.
+
+        People type their passphrase where their name belongs.
+        """
+        key = self._keyring.access_key(self._keyring.first_id)
+        return hmac.digest(key, b"typed " + typed.encode("utf-8", "replace"), "sha256").hex()
+
     def seal(self, account: int, secret: bytes) -> bytes:
         """Seal a secret of an account: id of the archive key, nonce, ciphertext and tag."""
         key_id = self._keyring.current_id
