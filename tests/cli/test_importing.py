@@ -88,6 +88,18 @@ def test_names_no_text_has_keep_nothing_from_being_taken(
 
 
 @pytest.mark.usefixtures("held")
+def test_what_a_file_of_a_disc_is_called_does_nothing_to_a_terminal(
+    vna: Vna, archive: Path, tmp_path: Path
+) -> None:
+    damaged = ct(1, 1, 3).part10()[:300]
+    (tmp_path / "a\x1b]0;title\x07\n1 stored").write_bytes(damaged)
+    done = vna("import", tmp_path, "--data", archive)
+    assert done.stdout == "0 stored, 0 known already, 1 refused\n"
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"refused  {tmp_path}/a\ufffd]0;title\ufffd\ufffd1 stored: ")
+
+
+@pytest.mark.usefixtures("held")
 def test_a_disc_is_taken_in_whatever_lies_beside_its_objects(
     vna: Vna, archive: Path, tmp_path: Path
 ) -> None:

@@ -41,6 +41,24 @@ def test_shown_linked_parted_and_put_off(vna: Vna, archive: Path, tmp_path: Path
     assert len(json.loads(vna("patient", "show", "P-2", "--json", *at).stdout)) == 1
 
 
+@pytest.mark.usefixtures("held")
+def test_what_a_patient_is_called_does_nothing_to_a_terminal(
+    vna: Vna, archive: Path, tmp_path: Path
+) -> None:
+    """A name may hold what moves a cursor, sets a title, or answers as if somebody had typed."""
+    at = ("--data", archive)
+    for number in (1, 2):
+        name = "Doe\x1b]0;title\x07\x9b2J^Jane"
+        utf8 = {"00080005": "ISO_IR 192"}
+        made = ct(number, patient_id=f"P\x1b[2J{number}", patient_name=name, values=utf8)
+        (tmp_path / f"{number}.dcm").write_bytes(made.part10())
+    assert vna("import", tmp_path, *at).returncode == 0
+    for act in (("work",), ("show", "P\x1b[2J1")):
+        shown = vna("patient", *act, *at).stdout
+        assert "Doe\ufffd]0;title" in shown
+        assert all(sign.isprintable() or sign == "\n" for sign in shown)
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

@@ -15,6 +15,7 @@ from vna.access.trail import Affected, Patient, Row, Trail, Wanted
 from vna.app import at_work
 from vna.archive import Archive
 from vna.cli.acts import moment, take_common
+from vna.cli.plain import plain
 from vna.cli.progress import later_bar
 from vna.cli.shell import shell
 from vna.config import Settings
@@ -134,13 +135,8 @@ def _told(row: Row) -> str:
     what = row.instance or row.series or " ".join(row.studies()) or "-"
     who = f"{row.principal} ({row.actor_kind}{', ' + row.address if row.address else ''})"
     detail = json.dumps(row.detail, ensure_ascii=True) if row.detail else ""
-    told = f"{row.at:%Y-%m-%d %H:%M:%S.%f}Z  {row.kind}  {row.outcome}  {_plain(who)}  {what}"
+    told = f"{row.at:%Y-%m-%d %H:%M:%S.%f}Z  {row.kind}  {row.outcome}  {plain(who)}  {what}"
     return f"{told}  {detail}".rstrip()
-
-
-def _plain(text: str) -> str:
-    """Leave nothing in a peer's name that a terminal would act upon."""
-    return "".join(sign if sign.isprintable() else "\ufffd" for sign in text)
 
 
 def _line(row: Row) -> str:

@@ -8,6 +8,7 @@ import json
 from vna.access.emergencies import REASONS, VERDICTS, Emergency
 from vna.app import at_work
 from vna.cli.acts import take_common
+from vna.cli.plain import plain
 from vna.cli.shell import shell
 from vna.config import Settings
 
@@ -65,6 +66,7 @@ def _show(found: list[Emergency], *, as_json: bool) -> None:
     for one in found:
         state = "under way" if one.is_open else (one.verdict or "to be reviewed")
         print(f"{one.emergency_id:<5} {one.login}, {one.began_at:%Y-%m-%d %H:%M} UTC, {state}")
-        print(f"      patient {one.patient_id} of {one.issuer}; {REASONS[one.reason]}: {one.note}")
+        whose = f"patient {one.patient_id} of {one.issuer}; {REASONS[one.reason]}: {one.note}"
+        print(f"      {plain(whose)}")
         if one.agreed_by is not None:
             print(f"      second person: {one.agreed_by}")

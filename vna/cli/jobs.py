@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from vna.app import at_work
 from vna.archive import Archive
 from vna.cli.acts import take_common
+from vna.cli.plain import plain
 from vna.cli.shell import shell
 from vna.config import Settings
 from vna.db.work import Item, State
@@ -96,7 +97,7 @@ def _cells(entry: Entry) -> tuple[str, ...]:
         "cancelling" if entry.cancelling else entry.state.value,
         counts,
         str(entry.attempts),
-        entry.cause or "",
+        plain(entry.cause or ""),
     )
 
 
@@ -118,7 +119,7 @@ def _shown(entry: Entry, items: Sequence[Item]) -> list[str]:
     if entry.token:
         lines.append(f"known as   Transaction UID {entry.token}")
     if entry.cause:
-        lines.append(f"cause      {entry.cause}")
+        lines.append(f"cause      {plain(entry.cause)}")
     if entry.finished_at is not None:
         lines.append(f"ended      {_time(entry.finished_at)}")
     elif entry.state is State.WAITING:
@@ -130,7 +131,7 @@ def _shown(entry: Entry, items: Sequence[Item]) -> list[str]:
 def _instance(item: Item) -> str:
     status = "-" if item.status is None else f"{item.status:04X}H"
     told = f"  {item.state:<8} {status:<6} {item.attempts:>2}x  {item.instance}"
-    return f"{told}  {item.cause}" if item.cause else told
+    return f"{told}  {plain(item.cause)}" if item.cause else told
 
 
 def _time(at: dt.datetime) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from vna.access.principal import Principal
 from vna.app import at_work
 from vna.cli.acts import take_common
+from vna.cli.plain import plain
 from vna.cli.shell import shell
 from vna.config import Settings
 from vna.dicom.moments import read_date
@@ -188,7 +189,7 @@ def _line(one: Identity) -> str:
         said.append("not to be shared")
     if one.died:
         said.append(f"died {one.died:%Y-%m-%d}")
-    return ", ".join(said)
+    return plain(", ".join(said))
 
 
 def _case(case: Case) -> Row:

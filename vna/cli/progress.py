@@ -16,6 +16,8 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from vna.cli.plain import plain
+
 
 class Bar:
     """One bar: `say` writes a line above it, `step` moves it on."""
@@ -26,7 +28,7 @@ class Bar:
 
     def say(self, line: str) -> None:
         """Write a line that stays."""
-        self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._progress.console.print(plain(line), markup=False, highlight=False, soft_wrap=True)
 
     def step(self, count: int = 1) -> None:
         """Move on."""

@@ -13,6 +13,7 @@ from vna.app import at_work
 from vna.archive import Archive
 from vna.cli.children import node_of
 from vna.cli.jobs import board_of
+from vna.cli.plain import plain
 from vna.cli.progress import bar
 from vna.cli.shell import shell
 from vna.config import Settings
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
             entry = _awaited(board, who, job_id)
     print(f"{entry.state.value}: {entry.done} of {entry.instances} instances sent")
     if entry.cause:
-        print(entry.cause)
+        print(plain(entry.cause))
     return 0 if entry.state is State.DONE else 1
 
 
