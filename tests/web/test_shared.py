@@ -344,14 +344,16 @@ def test_one_link_has_so_many_answers_under_way_and_no_more(
     large = ct(study=8, rows=4096, columns=4096, values={"StudyDate": "20260101"})
     site.archive.take(large.part10())
     study = StudyRef(UID(large.study))
-    guest = inside(site, offered(site, large, studies=frozenset({study})))
-    base = guest.base(large.study)
+    share = offered(site, large, studies=frozenset({study}))
+    guest, again = inside(site, share), inside(site, share)
+    base, other = guest.base(large.study), again.base(large.study)
     url, address = f"{base}/studies/{large.study}{ZIP}", site.address.url
     with ExitStack() as first, ExitStack() as second:
         for stack in (first, second):  # nobody reads: they stay under way
             stack.enter_context(site.client.stream("GET", address + url))
         refused = guest.get(f"{base}/studies")
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+        assert again.get(f"{other}/studies").status_code == 503  # opened once more, it is no other
         assert whole.ask("GET", "/studies").status_code == 200  # other links are not concerned
         first.close()
         while guest.get(f"{base}/studies").status_code != 200:

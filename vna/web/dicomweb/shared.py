@@ -69,8 +69,8 @@ class SharedDicomWeb(DicomWeb):
     async def _reply(
         self, route: Route, names: dict[str, str], scope: Scope, receive: Receive
     ) -> Reply:
-        await self._identity.principal(scope)  # who is nobody is not told what there is
-        turn = self._turns.take(scope[CAPABILITY])
+        guest = await self._identity.principal(scope)  # who is nobody is not told what there is
+        turn = self._turns.take(guest.name)  # its link's, however often that was opened
         try:
             reply = await self._answer(route, names, scope, receive)
         except BaseException:
