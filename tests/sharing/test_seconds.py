@@ -10,7 +10,7 @@ import pytest
 
 from tests.archive import Archive, open_archive
 from tests.operate.test_identities import take
-from tests.sharing.asked import consent, hers, plan
+from tests.sharing.asked import asking, consent, hers, plan, yes
 from tests.sharing.conftest import CLERK, MAIL, OTHER, PHONE, B, in_days
 from tests.sharing.test_telling import COLLEAGUE, KIM, PHONE_2, offer, patient_of, prove
 from vna.access.principal import Kind, developer
@@ -265,6 +265,31 @@ def test_what_goes_out_by_a_consent_waits_for_somebody_who_did_not_record_it(
         assert (waits.asked_by, waits.why) == ("clerk", Doubt.UNKNOWN)
         with pytest.raises(NotPermitted):
             sharing.seconds.agree(CLERK, waits.share_id)
+        assert "invitation" not in went_out(archive)
+        sharing.seconds.agree(COLLEAGUE, waits.share_id)
+        assert archive.posted.last("invitation").to == MAIL
+
+
+def test_nobody_agrees_to_what_they_had_a_tablet_ask(tmp_path: Path, database: Database) -> None:
+    """Who began the tablet may have answered it, too: with an address of their own."""
+    settings = {"second_person": "unknown", "settle_s": 0.0}
+    with open_archive(tmp_path, database, sharing=settings) as archive:
+        sharing: SharingEngine = archive.sharing
+        sharing.kiosks.answer(sharing.kiosks.begin(CLERK, asking()), yes())
+        archive.take(hers().part10())
+        archive.identities.keep_up()
+        assert sharing.automatic.turn() == 1
+        (waits,) = sharing.seconds.waiting(CLERK)
+        assert (waits.asked_by, waits.why) == ("clerk", Doubt.UNKNOWN)
+        # as rows of before have it, and the journal
+        for asked_by in ("clerk", "kiosk:clerk"):
+            run(archive, f"UPDATE share_second SET asked_by = '{asked_by}'")  # noqa: S608 -- ours
+            for decide in (
+                lambda: sharing.seconds.agree(CLERK, waits.share_id),
+                lambda: sharing.seconds.refuse(CLERK, waits.share_id, "It is mine"),
+            ):
+                with pytest.raises(NotPermitted):
+                    decide()
         assert "invitation" not in went_out(archive)
         sharing.seconds.agree(COLLEAGUE, waits.share_id)
         assert archive.posted.last("invitation").to == MAIL

@@ -17,7 +17,7 @@ from vna.sharing.consent_texts import SQL, ConsentTexts
 from vna.sharing.consents import PURPOSES, Consent, Consents, require_person
 from vna.sharing.ids import new_id
 from vna.sharing.plans import Lane, Plan, read_person, written_channel, written_person
-from vna.sharing.rooms import Act, Rooms
+from vna.sharing.rooms import Act, Rooms, kiosk_named
 from vna.sharing.rules import LEAST_CONFIRMED, MOST_NAME
 from vna.sharing.values import Confirmed, Person, Recipient
 from vna.texts import marked
@@ -148,9 +148,8 @@ class Kiosks:
 
 
 def _teller(kiosk: Kiosk) -> Principal:
-    """Name in the trail whom the tablet acts for: who began it vouches for the person."""
     return Principal(
-        kind=Kind.SYSTEM, name=f"kiosk:{kiosk.begun_by}", actions=frozenset({Action.SHARE})
+        kind=Kind.SYSTEM, name=kiosk_named(kiosk.begun_by), actions=frozenset({Action.SHARE})
     )
 
 

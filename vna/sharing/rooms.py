@@ -27,6 +27,8 @@ SQL = statements.load("sharing")
 
 T = TypeVar("T")
 
+_KIOSK = "kiosk:"
+
 
 class Outbox(Protocol):
     """Where messages to people are left, in the transaction of the act they tell of."""
@@ -180,6 +182,16 @@ def guest_named(number: str, grant_id: int, address: str | None) -> Principal:
         scope=Scope(),
         address=address,
     )
+
+
+def kiosk_named(begun_by: str) -> str:
+    """Name in the trail who a tablet acts for: who began it vouches for the person."""
+    return f"{_KIOSK}{begun_by}"
+
+
+def behind(name: str) -> str:
+    """Say whose account stands behind a name of the trail: a tablet is nobody else's word."""
+    return name.removeprefix(_KIOSK)
 
 
 def now() -> dt.datetime:

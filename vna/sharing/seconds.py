@@ -21,7 +21,7 @@ from vna.sharing.board import note_seen
 from vna.sharing.ends import Ends, check_reason
 from vna.sharing.held import GrantRow, ShareRow, hold_grant, hold_share, may_see
 from vna.sharing.refusals import require_not_refused
-from vna.sharing.rooms import SQL, Act, Rooms, now
+from vna.sharing.rooms import SQL, Act, Rooms, behind, now
 from vna.sharing.values import Doubt, Offer, Person
 from vna.telemetry import SHARE_ACTS
 from vna.texts import marked
@@ -171,7 +171,7 @@ class Seconds:
             raise Conflict(_OVER)
         # programs and the archive itself are nobody; who has an account has one name
         is_somebody = who.kind in (Kind.PERSON, Kind.DEVELOPER)
-        if not is_somebody or who.name in (row[0], share.owner):
+        if not is_somebody or who.name in (behind(row[0]), share.owner):
             raise NotPermitted(_ONESELF)
         return share, bytes(row[2])
 
@@ -245,7 +245,7 @@ def ask(
         row = tx.execute(_SQL.who_recorded, (offer.consent_id,)).fetchone()
     asked = {
         "share_id": share_id,
-        "asked_by": who.name if row is None else row[0],
+        "asked_by": who.name if row is None else behind(row[0]),
         "asked_at": now(),
         "why": why.value,
         "link": granting.seal_link(rooms, share_id, secret, located),
