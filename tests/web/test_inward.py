@@ -304,7 +304,7 @@ def stow(study: int, size: int = 1 << 19) -> tuple[bytes, bytes]:
     files = [ct_of_bytes(size, study=study, instance=number).part10() for number in range(1, 5)]
     body = body_of(*files)
     text = (
-        "POST /dicom-web/studies HTTP/1.1\r\nHost: a\r\nAccept: application/dicom+json\r\n"
+        "POST /dicom-web/studies HTTP/1.1\r\nHost: localhost\r\nAccept: application/dicom+json\r\n"
         f"Content-Length: {len(body)}\r\n"
         f"Content-Type: {multipart_type('application/dicom', 'b')}\r\n\r\n"
     )

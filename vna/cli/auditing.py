@@ -125,7 +125,7 @@ def _show_affected(found: list[Affected], *, as_json: bool) -> None:
     for one in found:
         whose = "no longer held" if one.patient is None else "^^^".join(one.patient)
         times = f"{one.first:%Y-%m-%d %H:%M:%S}Z to {one.last:%Y-%m-%d %H:%M:%S}Z"
-        print(f"{_plain(whose)}  {times}  {one.acts} acts  {' '.join(one.studies)}")
+        print(f"{plain(whose)}  {times}  {one.acts} acts  {' '.join(one.studies)}")
     known = sum(one.patient is not None for one in found)
     gone = sum(len(one.studies) for one in found if one.patient is None)
     print(f"{known} patients" + (f", and {gone} studies that are no longer held" if gone else ""))
