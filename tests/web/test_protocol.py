@@ -379,3 +379,24 @@ def test_a_stop_lets_a_running_request_finish() -> None:
         other.close()
     with sock:
         assert read(sock)[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nhost: b\r\n\r\n", 400),
+        (b"GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+        (b"GET / HTTP/1.0\r\n\r\n", 200),
+        (b"GET / HTTP/1.1\r\nHost:\r\n\r\n", 200),
+    ],
+)
+def test_a_request_names_its_host_once(address: Address, head: bytes, status: int) -> None:
+    """RFC 9112 3.2: two of them would be read as one by us, and as the other by a proxy."""
+    with address.connect() as sock:
+        sock.sendall(head)
+        if status == 400:
+            assert "host" in str(refused(sock, 400)["message"])
+        else:
+            assert read(sock)[0] == 200

@@ -189,12 +189,17 @@ class LimitedProtocol(HttpToolsProtocol):
         self._in_head = False
         self._framing = self._parsed = 0
         self._body_bytes = 0
+        hosts = 0
         for name, value in self.headers:
             if name == b"content-length":
-                self._body_bytes = int(value)
+                self._body_bytes = None if self._body_bytes is None else int(value)
             elif name == b"transfer-encoding":
                 self._body_bytes = None
-                break
+            elif name == b"host":
+                hosts += 1
+        if hosts > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
+            self._refusal = (400, "host", "A request names its host, once (RFC 9112 3.2).")
+            raise _PastLimitError
         self._is_plain_body = self._body_bytes is not None
         super().on_headers_complete()
 
