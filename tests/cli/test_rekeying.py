@@ -7,8 +7,9 @@ import os
 import shutil
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -18,6 +19,7 @@ from vna.blobs.backends import connect
 from vna.blobs.layout import ARCHIVE_KEYS
 from vna.blobs.store import BlobStore
 from vna.cli import rekeying
+from vna.crypto import keyring
 from vna.crypto.keyring import Keyring, RootKey, make_root_key
 from vna.errors import ConfigError, WrongKey
 
@@ -163,6 +165,51 @@ def test_it_may_be_cut_off_anywhere_and_is_run_again(
             assert not at.with_name("root.key.next").exists()
 
 
+@pytest.mark.parametrize(
+    "text",
+    [b"", bytes(45), base64.b64encode(bytes(32))[:20]],
+    ids=["empty", "zeros", "a part"],
+)
+def test_a_new_key_that_was_cut_off_while_it_was_written_stands_in_nobody_s_way(
+    kept: tuple[Path, Path], text: bytes
+) -> None:
+    at, where = kept
+    following = at.with_name("root.key.next")
+    following.write_bytes(text)
+    following.chmod(0o400)
+    with opened(where, at) as store:
+        before = rekeying.in_file(store, at, None)
+    opened(where, at).close()
+    assert not following.exists()
+    assert not RootKey.file(at).is_same(RootKey.file(before))
+
+
+def test_each_operation_on_key_files_may_be_the_last_and_none_is_in_the_way_of_the_next_run(
+    kept: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at, where = kept
+    ends: list[BaseException] = [Cut(), OSError(28, os.strerror(28))]
+    for end in ends:
+        for number in range(1, 100):
+            with monkeypatch.context() as patch, opened(where, at) as store:
+                seen = _EndingAt(number, end)
+                patch.setattr(keyring, "os", seen)
+                with suppress(Cut, ConfigError, OSError):
+                    rekeying.in_file(store, at, None)
+            for one in at.parent.glob("root.key.until-*"):
+                one.unlink()
+            opened(where, at).close()
+            with opened(where, at) as store:
+                before = rekeying.in_file(store, at, None)
+            with pytest.raises(WrongKey):
+                BlobStore.open(where, Keyring(RootKey.file(before), ARCHIVE))
+            before.unlink()
+            assert os.listdir(at.parent) == ["root.key"]
+            if seen.left > 0:  # it came to its end before
+                break
+        assert number > 10
+
+
 def test_a_key_that_cannot_be_written_changes_nothing(
     kept: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,6 +224,7 @@ def test_a_key_that_cannot_be_written_changes_nothing(
             rekeying.in_file(store, at, None)
         monkeypatch.undo()
     opened(where, at).close()
+    assert os.listdir(at.parent) == ["root.key"]
 
 
 def opened(where: Path, at: Path) -> BlobStore:
@@ -190,3 +238,24 @@ def _cut(call: Callable[..., object], *, is_after: bool) -> Callable[..., NoRetu
         raise Cut
 
     return cut
+
+
+class _EndingAt:
+    """The module `os`, as who writes keys sees it: its operation of a number fails."""
+
+    def __init__(self, number: int, end: BaseException) -> None:
+        self.left = number
+        self._end = end
+
+    def __getattr__(self, name: str) -> Any:  # whatever `os` has
+        found = getattr(os, name)
+        return self._counted(found) if name in ("open", "fdopen", "fsync", "read") else found
+
+    def _counted(self, call: Callable[..., object]) -> Callable[..., object]:
+        def one(*args: object, **options: object) -> object:
+            self.left -= 1
+            if self.left == 0:
+                raise self._end
+            return call(*args, **options)
+
+        return one

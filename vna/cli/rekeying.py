@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+from contextlib import suppress
 from pathlib import Path
 
 from vna import app
@@ -71,12 +72,7 @@ def in_file(store: BlobStore, at: Path, given: RootKey | None) -> Path:
     Gives the file the one before is in. A key made by a run that was cut off is taken again.
     """
     following = at.with_name(f"{at.name}.next")
-    if given is not None:
-        following.unlink(missing_ok=True)
-        write_root_key(following, given)
-    elif not following.exists():
-        make_root_key(following)
-    root = RootKey.file(following)
+    root = _given(following, given) if given is not None else _made(following)
     store.rewrap(root)
     before = at.with_name(f"{at.name}.until-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S.%f}")
     write_root_key(before, RootKey.file(at))
@@ -84,6 +80,23 @@ def in_file(store: BlobStore, at: Path, given: RootKey | None) -> Path:
     sync_folder(at.parent)
     forget(store, root)
     return before
+
+
+def _given(following: Path, given: RootKey) -> RootKey:
+    following.unlink(missing_ok=True)
+    write_root_key(following, given)
+    return RootKey.file(following)
+
+
+def _made(following: Path) -> RootKey:
+    if following.exists():
+        # One that is no whole key was cut off while it was written: what is wrapped under it comes
+        # after that. Nor would it be missed: what `root.key` opens goes when this has its name.
+        with suppress(ConfigError):
+            return RootKey.file(following)
+        following.unlink()
+    make_root_key(following)
+    return RootKey.file(following)
 
 
 def forget(store: BlobStore, root: RootKey) -> None:

@@ -17,6 +17,7 @@ import json
 import os
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -109,19 +110,36 @@ def _write(path: Path, key: bytes) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         fd = os.open(path, flags, 0o400)
-        with os.fdopen(fd, "wb") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(fd)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
     except FileExistsError as exc:
         raise ConfigError(f"There is a root key at {path} already.") from exc
     except OSError as exc:
-        raise ConfigError(f"The root key {path} cannot be written: {exc.strerror}.") from exc
+        raise _unwritten(path, exc) from exc
+    try:
+        _fill(fd, text)
+        _sync_folder(path.parent)
+    except OSError as exc:
+        with suppress(OSError):
+            path.unlink()  # half a key would be taken for one, or stand in the way of the next try
+        raise _unwritten(path, exc) from exc
+
+
+def _fill(fd: int, text: bytes) -> None:
+    with os.fdopen(fd, "wb") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(fd)
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _unwritten(path: Path, why: OSError) -> ConfigError:
+    return ConfigError(f"The root key {path} cannot be written: {why.strerror}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
