@@ -325,3 +325,11 @@ def test_of_a_complaint_the_line_that_says_why_is_told() -> None:
     assert programs.telling(said) == why
     assert programs.telling("only this\n\n") == "only this"
     assert programs.telling("") == "it said nothing"
+
+
+def test_a_server_that_lets_nobody_in_is_told_in_our_words(made: Path) -> None:
+    with obtain(made) as held, psycopg.connect(held.admin_dsn(), autocommit=True) as admin:
+        admin.execute("ALTER ROLE postgres NOLOGIN")  # as when it has no connection or disk left
+        with pytest.raises(Unavailable, match="cannot be reached"):
+            obtain(made)
+        admin.execute("ALTER ROLE postgres LOGIN")

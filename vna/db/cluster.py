@@ -23,6 +23,7 @@ from psycopg.conninfo import make_conninfo
 
 from vna.config import Postgres
 from vna.db import place, postmaster, programs, tuning
+from vna.db.faults import translating
 from vna.db.holders import Holders
 from vna.db.place import Place
 from vna.db.postmaster import Postmaster
@@ -266,7 +267,7 @@ class Cluster:
 
     def _prepare(self) -> None:
         """Make the archive's role and database where they are missing."""
-        with psycopg.connect(self.admin_dsn(), autocommit=True) as conn:
+        with translating(), psycopg.connect(self.admin_dsn(), autocommit=True) as conn:
             role, database = sql.Identifier(_ROLE), sql.Identifier(_ROLE)
             if not conn.execute("SELECT FROM pg_roles WHERE rolname = %s", (_ROLE,)).rowcount:
                 conn.execute(sql.SQL("CREATE ROLE {} LOGIN").format(role))
