@@ -13,6 +13,30 @@ SELECT blob_id
   FROM import_file
  WHERE blob_id = ANY (%(ids)s) AND result IN ('kept', 'document');
 
+-- name: walk_needed_blobs
+-- The blobs behind one, in order of their ids, that can be found, or brought back, or wait in quarantine;
+-- each with the key it is sealed under.
+(SELECT blob_id, key_id
+   FROM instance
+  WHERE blob_id > %(after)s
+  ORDER BY blob_id
+  LIMIT %(most)s)
+UNION
+(SELECT d.blob_id, d.key_id
+   FROM deleted_instance d
+   JOIN deletion o USING (deletion_id)
+  WHERE d.blob_id > %(after)s AND o.purging_at IS NULL
+  ORDER BY d.blob_id
+  LIMIT %(most)s)
+UNION
+(SELECT blob_id, key_id
+   FROM import_file
+  WHERE blob_id > %(after)s AND result IN ('kept', 'document')
+  ORDER BY blob_id
+  LIMIT %(most)s)
+ORDER BY blob_id
+LIMIT %(most)s;
+
 -- name: find_needed_keys
 -- Which of these study keys something is sealed under that can be found, or brought back, or waits in
 -- quarantine.

@@ -104,10 +104,23 @@ class StudyKeys:
                 self._opened.drop(opened)
         self._backend.delete(key_name(key_id))
 
+    def holds(self, key_id: bytes) -> bool:
+        """Tell whether a study key is there. Raises `Unavailable` when the store is not."""
+        try:
+            self._backend.size(key_name(key_id))
+        except NotFound:
+            self._confirm()
+            return False
+        return True
+
     def check(self) -> None:
         """Unwrap every study key. Raises `Corrupt` or `WrongKey` for the first that does not."""
         for key_id in self.ids():
-            self._keyring.open_study_key(self._read(key_id))
+            self.check_one(key_id)
+
+    def check_one(self, key_id: bytes) -> None:
+        """Unwrap one study key. Raises `Gone` when it was destroyed, `Corrupt`, `WrongKey`."""
+        self._keyring.open_study_key(self._read(key_id))
 
     def _make(self, study_uid: str) -> StudyKey:
         key_id = uuid7()

@@ -216,6 +216,8 @@ class BlobStore:
         name = blob_name(blob_id)
         try:
             size = self._backend.size(name)
+            if size < HEADER_SIZE:
+                raise Corrupt("The blob is cut off.")
             if bytes(self._backend.read(name, 16, 16)) != blob_id:
                 raise Corrupt("The blob stands under another's name.")
             steps = range(0, size, _SCRUB_STEP)
@@ -223,6 +225,15 @@ class BlobStore:
         except NotFound:
             self._confirm()
             raise
+
+    def holds(self, blob_id: bytes) -> bool:
+        """Tell whether a blob is there. Raises `Unavailable` when the store is not."""
+        try:
+            self._backend.size(blob_name(blob_id))
+        except NotFound:
+            self._confirm()
+            return False
+        return True
 
     def blob_ids(self, *, since: datetime.date | None = None) -> Iterator[bytes]:
         """Walk the ids of all sealed data sets, day by day."""

@@ -6,6 +6,7 @@ import argparse
 from functools import partial
 
 from vna.app import at_work
+from vna.blobs.layout import blob_name
 from vna.cli import rebuilding
 from vna.cli.progress import bar
 from vna.config import Settings
@@ -31,7 +32,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
                 emptying=partial(rebuilding.begin, settings),
             )
             for blob, why in found.refused:
-                shown.say(f"unreadable  {blob}: {why}")
+                shown.say(f"unreadable  {blob_name(bytes.fromhex(blob))}: {why}")
         rebuilding.end(settings)
     print(f"{found.indexed} instances indexed from {found.blobs} blobs")
     return 1 if found.refused else 0

@@ -17,6 +17,12 @@ def needed_blobs(conn: Connection, ids: Sequence[bytes]) -> set[bytes]:
     return {blob for (blob,) in cursor.execute(_SQL.find_needed_blobs, {"ids": Blobs(ids)})}
 
 
+def walk_needed(conn: Connection, after: bytes, *, most: int) -> list[tuple[bytes, bytes]]:
+    """List what `needed_blobs` would tell of, behind one blob and in order, each with its key."""
+    cursor = conn.cursor(binary=True)
+    return cursor.execute(_SQL.walk_needed_blobs, {"after": after, "most": most}).fetchall()
+
+
 def needed_keys(conn: Connection, ids: Sequence[bytes]) -> set[bytes]:
     """Tell which study keys seal something that can be found, brought back, or is in quarantine.
 

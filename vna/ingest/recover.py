@@ -258,8 +258,13 @@ class Recovery:
                 added=self._searchables.now(),
                 meta=meta,
             )
+        except Gone:
+            # nobody deleted this blob, or it would not be read: a rebuild must not pass over it
+            if not verify:
+                found.refused.append((blob_id.hex(), "Its study key is not there: it is lost."))
+            return None  # without a row it may be left of a study that was destroyed
         except NotFound:
-            return None  # its key was destroyed with its study, or another process removed it
+            return None  # another process removed it
         except Corrupt as exc:
             log.error("blob unreadable", extra={"blob": blob_id.hex(), "why": str(exc)})  # noqa: TRY400 -- damage is a finding, not a fault of ours: no trace
             found.refused.append((blob_id.hex(), str(exc)))
