@@ -91,6 +91,7 @@ def found(settings: Settings) -> list[str]:
     try:
         archive_id, is_new = BlobStore.describe(where).archive_id, False
     except NotFound:
+        require_no_index(settings)
         archive_id, is_new = uuid7(), True
     if settings.keys.root == "file" and _lacks_key(path, is_new=is_new):
         make_root_key(path)
@@ -198,9 +199,40 @@ def store_of(settings: Settings) -> bytes:
     try:
         return BlobStore.describe(blobs_at(settings)).archive_id
     except NotFound as exc:
+        require_no_index(settings)
         raise ConfigError(
             f"There is no archive in {settings.data} yet; make one with `vna init`."
         ) from exc
+
+
+_OR_ANOTHER = (
+    " Where that index is another archive's, look at postgres.url, postgres.schema and blobs.url."
+)
+
+
+def require_no_index(settings: Settings) -> None:
+    """Tell a blob store that was never made from one that is lost. Raises `ConfigError`.
+
+    A store made anew where a disk is not mounted would be in the way of the one that is looked for.
+    """
+    if settings.postgres.url:
+        database = connected(settings, settings.postgres.url)
+        try:
+            with database.reading() as conn:
+                sql = statements.load("archive")
+                is_there = conn.execute(sql.find_archive).fetchone() is not None
+        except ConfigError:  # it has no schema of ours; what else there is shows when it is made
+            return
+        finally:
+            database.close()
+    else:
+        is_there = (settings.data / "pg").exists()
+    if is_there:
+        raise ConfigError(
+            f"The index of an archive is there, and its blob store {blobs_at(settings)} is not: "
+            "mount it, or restore it with its archive.json."
+            + (_OR_ANOTHER if settings.postgres.url else "")
+        )
 
 
 def _lacks_key(path: Path, *, is_new: bool) -> bool:

@@ -190,6 +190,30 @@ def test_a_dropped_database_is_made_again_by_reindex(vna: Vna, archive: Path) ->
     assert done.stdout.splitlines()[-1] == "0 instances indexed from 0 blobs"
 
 
+@pytest.mark.parametrize("lost", ["the folder", "archive.json"])
+def test_blobs_that_are_not_mounted_are_told_and_no_others_made_in_their_place(
+    vna: Vna, archive: Path, tmp_path: Path, lost: str
+) -> None:
+    blobs = archive / "blobs"
+    before = blobs.rename(tmp_path / "blobs") if lost == "the folder" else None
+    if before is None:
+        (blobs / "archive.json").rename(tmp_path / "archive.json")
+    left = sorted(blobs.rglob("*"))
+    for command in ("init", "status", "reindex"):
+        done = vna(command, "--data", archive)
+        assert done.returncode == 2
+        assert f"its blob store {blobs} is not: mount it" in done.stderr
+    done = vna("doctor", "--data", archive)
+    assert done.returncode == 1
+    assert "fail  journal      The index of an archive is there, and its blob store" in done.stdout
+    assert sorted(blobs.rglob("*")) == left
+    if before is None:
+        (tmp_path / "archive.json").rename(blobs / "archive.json")
+    else:
+        before.rename(blobs)
+    assert vna("status", "--data", archive).returncode == 0
+
+
 @pytest.mark.usefixtures("held")
 def test_nothing_is_served_of_an_index_whose_rebuilding_was_cut_off(
     vna: Vna, archive: Path, monkeypatch: pytest.MonkeyPatch

@@ -235,6 +235,7 @@ def _journal(settings: Settings) -> Iterator[Finding]:
     try:
         found = BlobStore.describe(where)
     except NotFound:
+        app.require_no_index(settings)  # else its blobs are lost, or not mounted
         yield Finding("journal", OK, "no archive yet")
         return
     try:
