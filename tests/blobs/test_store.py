@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.blobs.conftest import ARCHIVE, ROOT
-from vna.blobs.backends import Backend
+from vna.blobs.backends import Backend, get, put
 from vna.blobs.files import Files
 from vna.blobs.keys import StudyKey
 from vna.blobs.layout import blob_name, created_at, day_of, uuid7
@@ -422,6 +422,15 @@ def test_blobs_without_archive_json_are_not_taken_over(store: BlobStore, backend
 
     with pytest.raises(ConfigError, match=r"no archive\.json"):
         BlobStore.init(backend, ARCHIVE, ROOT)
+
+
+def test_a_damaged_archive_key_is_named(store: BlobStore, backend: Backend) -> None:
+    (name,) = backend.list("k/archive/")
+    whole = get(backend, name, 4096)
+    backend.delete(name)
+    put(backend, name, whole[:20])
+    with pytest.raises(Corrupt, match=f"The archive key {name} is damaged"):
+        BlobStore.open(backend, Keyring(ROOT, ARCHIVE))
 
 
 def test_a_store_without_archive_key_is_refused(store: BlobStore, backend: Backend) -> None:

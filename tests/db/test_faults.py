@@ -64,3 +64,23 @@ def test_the_cause_is_kept() -> None:
     with pytest.raises(ours.Unavailable) as raised, translating():
         raise cause
     assert raised.value.__cause__ is cause
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("FATAL:  could not write init file: No space left on device", "out of disk space"),
+        ("FATAL:  sorry, too many clients already", "connections"),
+        (
+            "FATAL:  remaining connection slots are reserved for roles with SUPERUSER",
+            "connections",
+        ),
+        ('FATAL:  invalid page in block 1 of relation "base/16385/1249"', "is damaged"),
+        ("FATAL:  the database system is starting up", "cannot be reached"),
+    ],
+)
+def test_why_a_server_lets_nobody_in_is_told_without_its_text(text: str, told: str) -> None:
+    found = translate(psycopg.OperationalError(f"connection to server on socket failed: {text}"))
+    assert type(found) is ours.Unavailable
+    assert told in str(found)
+    assert "16385" not in str(found)

@@ -21,7 +21,7 @@ from vna.blobs.layout import (
     wrap_of,
 )
 from vna.crypto.keyring import KEY_OBJECT_MAX, KeyObject, Keyring, RootKey
-from vna.errors import ConfigError, NotFound, WrongKey
+from vna.errors import ConfigError, Corrupt, NotFound, WrongKey
 
 FORMAT = "VNB1"
 
@@ -51,7 +51,9 @@ def describe(backend: Backend) -> Archive:
             escrow_key=values["escrow_key"],
         )
     except (ValueError, KeyError, TypeError, AttributeError) as exc:
-        raise ConfigError("The file archive.json of the blob store is not readable.") from exc
+        raise ConfigError(
+            "The file archive.json of the blob store is not readable: restore it from your copy."
+        ) from exc
 
 
 def establish(backend: Backend, keyring: Keyring, escrow_key: str | None) -> None:
@@ -127,7 +129,10 @@ def _kept_keys(backend: Backend, archive_id: bytes) -> Iterator[tuple[str, KeyOb
     for name in backend.list(ARCHIVE_KEYS):
         if id_of(name) is None:
             continue
-        found = KeyObject.decode(get(backend, name, KEY_OBJECT_MAX + 1))
+        try:
+            found = KeyObject.decode(get(backend, name, KEY_OBJECT_MAX + 1))
+        except Corrupt as exc:
+            raise Corrupt(f"The archive key {name} is damaged: restore it from your copy.") from exc
         if found.archive == archive_id:  # another's is left over from a broken `vna init`
             yield name, found
 

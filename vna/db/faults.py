@@ -47,6 +47,18 @@ _FAULTS: dict[str, tuple[type[VNAError], str]] = {
     "XX002": (Corrupt, "The index database found a damaged index; run `vna reindex`."),
 }
 
+# A connection that is refused has no code in the driver, only the server's own words in English.
+_REFUSALS: dict[str, tuple[type[VNAError], str]] = {
+    "No space left on device": (Unavailable, _FULL),
+    "too many clients already": (Unavailable, _FULL),
+    "connection slots are reserved": (Unavailable, _FULL),
+    "invalid page in block": (
+        Unavailable,
+        "The index database is damaged and lets nobody in: restore it from a backup, or have it "
+        "made anew (docs/operations.md, Losing things).",
+    ),
+}
+
 
 def translate(exc: psycopg.Error) -> VNAError:
     """Say in our words what PostgreSQL or its driver reported."""
@@ -69,7 +81,9 @@ def translating() -> Iterator[None]:
 def _of_the_driver(exc: psycopg.Error) -> VNAError:
     """Errors without a code never reached the server, or lost it on the way."""
     if isinstance(exc, (errors.OperationalError, errors.InterfaceError)):
-        return Unavailable(_AWAY)
+        said = str(exc)
+        kind, message = next((m for t, m in _REFUSALS.items() if t in said), (Unavailable, _AWAY))
+        return kind(message)
     if isinstance(exc, errors.DataError):  # a zero byte in a text, for example
         kind, message = _FAULTS["22"]
         return kind(message)
