@@ -149,3 +149,28 @@ def test_nobody_deletes(postgres: TestPostgres, tmp_path: Path) -> None:
             len(closed.archive.retrieve.instances(closed.archive.who, StudyRef(uid(made.study))))
             == 1
         )
+
+
+@pytest.mark.parametrize("what", ["blob", "key"])
+def test_what_the_store_has_lost_is_a_fault_of_ours_and_neither_404_nor_410(
+    site: Site, what: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who keeps a copy and is told 404 or 410 removes that, too (PS3.18 8.5)."""
+    made, other = stored(site), stored(site)
+    located = site.archive.retrieve.instances(site.archive.who, StudyRef(uid(made[0].study)))
+    if what == "blob":
+        site.archive.store.delete(located[0].blob_id)
+    else:
+        site.archive.store.keys.destroy(located[0].key_id)
+    names = {"studyUID": made[0].study, "seriesUID": made[0].series, "objectUID": made[0].instance}
+    asked = "&".join(f"{name}={value}" for name, value in names.items())
+    instance = path(made[0], "instance")
+    for url in (path(made[0]), instance, f"{instance}/frames/1", f"{instance}/rendered"):
+        answer = site.client.get(site.root + url, headers={"accept": "*/*"})
+        assert answer.status_code == 500, url
+    wado = f"{site.address.url}/wado?requestType=WADO&{asked}"
+    assert site.client.get(wado, headers={"accept": "application/dicom"}).status_code == 500
+    assert "objects lost" in caplog.text
+    assert site.get(path(other[0])).status_code == 200
+    assert delete(site, made[0]) == 204
+    assert site.get(path(made[0])).status_code == 410

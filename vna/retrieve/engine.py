@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from vna import telemetry
 from vna.access.audit import Audit, Event
-from vna.access.policy import require, require_copies
+from vna.access.policy import permits, require, require_copies
 from vna.access.principal import Action, Principal
 from vna.blobs.store import BlobStore
 from vna.config import Settings
@@ -31,6 +32,8 @@ from vna.retrieve.pieces import Pieces
 from vna.retrieve.retrieval import Retrieval, Tally
 from vna.retrieve.sealed import Seals, codes, sealed_package
 
+log = logging.getLogger(__name__)
+
 _NOTED = 1000  # UIDs of one audit row
 
 
@@ -51,6 +54,7 @@ class RetrieveEngine:
         self._audit = audit
         self._limits = settings.limits
         overlays = Overlays(database, settings)
+        self._store = store
         self._descriptions = Descriptions(
             store=store,
             database=database,
@@ -89,6 +93,21 @@ class RetrieveEngine:
         )
         telemetry.RETRIEVALS.labels(what).inc(len(found))
         return found
+
+    def is_lost(self, principal: Principal, ref: Ref) -> bool:
+        """Tell whether something of `ref` can be found, and the store has lost its blob or key."""
+        if not permits(principal, Action.RETRIEVE, ref):
+            return False
+        with self._database.pointing() as conn:
+            found = locate.instances(conn, ref, within=principal.scope.within())
+        keys = {one.key_id for one in found}
+        gone = {key for key in keys if not self._store.keys.holds(key)}
+        lost = [
+            one.blob_id for one in found if one.key_id in gone or not self._store.holds(one.blob_id)
+        ]
+        if lost:
+            log.error("objects lost", extra={"count": len(lost), "blob": lost[0].hex()})
+        return bool(lost)
 
     def version(self, principal: Principal, ref: InstanceRef, blob_id: bytes) -> Located:
         """One version of an instance, shown now or not. Raises `NotFound`, `NotPermitted`."""

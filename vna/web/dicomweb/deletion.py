@@ -7,7 +7,7 @@ durable and in effect.
 from __future__ import annotations
 
 from vna.dicom.refs import Ref
-from vna.errors import Gone, InvalidUID, NotFound
+from vna.errors import Corrupt, Gone, InvalidUID, NotFound, VNAError
 from vna.web.exchange import Ask, Reply
 
 
@@ -25,12 +25,25 @@ async def is_gone(ask: Ask, ref: Ref) -> bool:
     return await ask.hop(lambda: ask.counter.engines.lifecycle.is_gone(ask.principal, ref))
 
 
-async def explained(ask: Ask, missing: NotFound) -> NotFound:
+async def explained(ask: Ask, missing: NotFound) -> VNAError:
     """Give the error for a resource that is not there: `Gone` when it was deleted."""
-    if isinstance(missing, Gone) or "study" not in ask.names:
+    if "study" not in ask.names:
         return missing
     try:
         ref = ask.ref()
     except InvalidUID:
+        return missing
+    return await said_of(ask, ref, missing)
+
+
+async def said_of(ask: Ask, ref: Ref, missing: NotFound) -> VNAError:
+    """Do the same for what is named otherwise.
+
+    `Corrupt` when it can be found and the store has lost it: whoever keeps a copy and is told 404
+    or 410 of it would remove that, too.
+    """
+    if await ask.hop(lambda: ask.counter.engines.retrieve.is_lost(ask.principal, ref)):
+        return Corrupt("A stored object is missing: the archive has lost it.")
+    if isinstance(missing, Gone):
         return missing
     return Gone() if await is_gone(ask, ref) else missing

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vna.dicom.refs import UID, InstanceRef, uid
-from vna.errors import Gone, InvalidRequest, InvalidUID, NotAcceptable, NotFound
+from vna.errors import InvalidRequest, InvalidUID, NotAcceptable, NotFound
 from vna.web.dicomweb import answering
 from vna.web.dicomweb.accept import ANY, DICOM
-from vna.web.dicomweb.deletion import is_gone
+from vna.web.dicomweb.deletion import said_of
 from vna.web.dicomweb.uri_rendered import picture
 from vna.web.exchange import Ask, Reply
 from vna.web.media import MediaType, media_list
@@ -51,9 +51,10 @@ async def retrieve(ask: Ask) -> Reply:
             return await _file(ask, asked)
         return await picture(ask, asked.ref, asked.values, [found.name for found in asked.types])
     except NotFound as exc:
-        if await is_gone(ask, asked.ref):
-            raise Gone from exc
-        raise
+        found = await said_of(ask, asked.ref, exc)
+        if found is exc:
+            raise
+        raise found from exc
 
 
 def read(pairs: list[tuple[str, str]], accept: str | None) -> Asked:
