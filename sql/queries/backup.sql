@@ -37,6 +37,14 @@ UNION
 ORDER BY blob_id
 LIMIT %(most)s;
 
+-- name: walk_journal_entries
+-- The journal entries behind one, in order of their ids, whose effect stands in this database.
+SELECT entry_id
+  FROM journal_entry
+ WHERE entry_id > %(after)s
+ ORDER BY entry_id
+ LIMIT %(most)s;
+
 -- name: find_needed_keys
 -- Which of these study keys something is sealed under that can be found, or brought back, or waits in
 -- quarantine.

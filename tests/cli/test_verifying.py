@@ -129,3 +129,19 @@ def test_what_can_come_back_may_be_lost_and_what_was_purged_is_not(
     left = [path for path in kept if path.exists()]
     left[0].unlink()
     assert "; 1 lost\n" in vna("verify", "--data", filled).stdout
+
+
+def test_a_journal_the_index_remembers_is_not_done_without(vna: Vna, filled: Path) -> None:
+    assert vna("delete", uid(1), "--data", filled).returncode == 0
+    (entry,) = (filled / "blobs" / "j").rglob("*.vnb")
+    kept = entry.rename(filled / entry.name)
+    done = vna("verify", "--data", filled)
+    assert done.returncode == 1
+    assert f"lost     {name(filled, entry)}: not in the store" in done.stdout + done.stderr
+    refused = vna("reindex", "--data", filled)
+    assert refused.returncode == 1
+    assert "The journal has lost 1 of its entries" in refused.stderr
+    assert "3 instances and" in vna("status", "--data", filled).stdout
+    kept.rename(entry)
+    again = vna("reindex", "--data", filled)
+    assert (again.returncode, again.stdout) == (0, "3 instances indexed from 6 blobs\n")

@@ -226,10 +226,10 @@ class BlobStore:
             self._confirm()
             raise
 
-    def holds(self, blob_id: bytes) -> bool:
+    def holds(self, blob_id: bytes, *, kind: int = DATA_SET) -> bool:
         """Tell whether a blob is there. Raises `Unavailable` when the store is not."""
         try:
-            self._backend.size(blob_name(blob_id))
+            self._backend.size(blob_name(blob_id, kind))
         except NotFound:
             self._confirm()
             return False

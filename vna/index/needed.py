@@ -23,6 +23,13 @@ def walk_needed(conn: Connection, after: bytes, *, most: int) -> list[tuple[byte
     return cursor.execute(_SQL.walk_needed_blobs, {"after": after, "most": most}).fetchall()
 
 
+def walk_journal(conn: Connection, after: bytes, *, most: int) -> list[bytes]:
+    """List the journal entries that took effect here, behind one and in order."""
+    cursor = conn.cursor(binary=True)
+    cursor.execute(_SQL.walk_journal_entries, {"after": after, "most": most})
+    return [entry for (entry,) in cursor]
+
+
 def needed_keys(conn: Connection, ids: Sequence[bytes]) -> set[bytes]:
     """Tell which study keys seal something that can be found, brought back, or is in quarantine.
 
