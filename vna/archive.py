@@ -267,6 +267,8 @@ def _check(database: Database, ingest: IngestEngine) -> Callable[[], None]:
         with database.reading(statement_s=_CHECK_S) as conn:
             conn.execute("SELECT 1")
         if not ingest.has_space():
-            raise Unavailable("The archive is out of disk space and takes nothing in.")
+            raise Unavailable(
+                "The archive is out of disk space, or its disk is read-only: it takes nothing in."
+            )
 
     return check

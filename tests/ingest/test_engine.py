@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -316,6 +317,29 @@ def test_below_the_mark_of_free_space_nothing_is_taken_but_reads_go_on(
     with open_archive(tmp_path, database) as archive:
         archive.take(made.part10())
     with open_archive(tmp_path, database, blobs={"free_bytes": 1 << 60}) as archive:
+        outcome = archive.take(factories.ct(1, 1, 2).part10())
+        assert isinstance(outcome, Refused)
+        assert outcome.cause is Cause.OUT_OF_RESOURCES
+        assert dataset_of(archive, made) == made.dataset()
+
+
+def test_on_a_disk_that_became_read_only_nothing_is_taken_and_probes_say_so(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Linux mounts a file system read-only after an error of its disk; it has free space still."""
+    asked = os.statvfs
+
+    def read_only(path: str) -> os.statvfs_result:
+        found = asked(path)
+        return os.statvfs_result((*found[:8], found.f_flag | os.ST_RDONLY, found.f_namemax))
+
+    made = factories.ct()
+    with open_archive(tmp_path, database) as archive:
+        archive.take(made.part10())
+        assert archive.ingest.has_space()
+    monkeypatch.setattr(os, "statvfs", read_only)
+    with open_archive(tmp_path, database, blobs={"free_bytes": 1}) as archive:
+        assert not archive.ingest.has_space()
         outcome = archive.take(factories.ct(1, 1, 2).part10())
         assert isinstance(outcome, Refused)
         assert outcome.cause is Cause.OUT_OF_RESOURCES

@@ -137,6 +137,10 @@ class Files:
         return True
 
     def space(self, path: str) -> tuple[int, int]:
-        """Give the free and the whole bytes of the file system."""
+        """Give the free and the whole bytes of the file system; none is free where it is read-only.
+
+        Linux mounts a file system anew so after an error of its disk.
+        """
         found = os.statvfs(path)
-        return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
+        free = 0 if found.f_flag & os.ST_RDONLY else found.f_bavail
+        return free * found.f_frsize, found.f_blocks * found.f_frsize
