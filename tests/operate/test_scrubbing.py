@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import os
 import threading
 import time
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 
 from tests import factories
 from tests.archive import Archive, open_archive
+from vna.blobs.files import Files
 from vna.blobs.layout import blob_name, key_name
 from vna.blobs.store import BlobStore
 from vna.db.pool import Database
@@ -223,6 +226,30 @@ def test_nothing_is_noted_while_the_store_cannot_be_asked(archive: Archive) -> N
     away.rename(blobs)
     assert known(archive) == {}
     assert walked(scrub, archive) == 3
+
+
+def test_a_block_that_cannot_be_read_stops_no_walk(tmp_path: Path, database: Database) -> None:
+    files = OneBad()
+    with open_archive(tmp_path, database, files=files) as archive:
+        name, path = next(iter(filled(archive).items()))
+        files.bad = str(path)
+        assert walked(scrub_of(archive), archive) == 3
+        assert known(archive) == {name: DAMAGED}
+        files.errno = errno.EMFILE
+        with pytest.raises(Unavailable):  # that is nothing of this blob
+            scrub_of(archive).look_again()
+
+
+class OneBad(Files):
+    """A disk on which one file cannot be read."""
+
+    bad = ""
+    errno = errno.EIO
+
+    def open(self, path: str) -> int:
+        if path == self.bad:
+            raise OSError(self.errno, os.strerror(self.errno))
+        return super().open(path)
 
 
 def test_no_more_is_read_than_the_setting_says(tmp_path: Path, database: Database) -> None:

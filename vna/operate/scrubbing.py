@@ -11,6 +11,7 @@ The walk is one row: a stop loses nothing, and two processes that walk at once d
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import logging
 import threading
 import time
@@ -24,7 +25,7 @@ from vna.blobs.store import BlobStore
 from vna.config import Settings
 from vna.db import statements
 from vna.db.pool import Connection, Database
-from vna.errors import Corrupt, NotFound, VNAError
+from vna.errors import Corrupt, NotFound, Unavailable, VNAError
 from vna.telemetry import BLOBS_CHECKED, BLOBS_DAMAGED
 
 _SQL = statements.load("scrub")
@@ -149,6 +150,10 @@ class Scrub:
             return MISSING
         except Corrupt:
             return DAMAGED
+        except Unavailable as exc:
+            if not _is_of_the_disk(exc):
+                raise
+            return DAMAGED
         try:
             self._store.reader(blob_id)
         except (NotFound, Corrupt):  # what is wrong is its key: the blob itself is whole
@@ -196,6 +201,11 @@ class Scrub:
         """Give the id a blob would have that is old enough by a moment."""
         milliseconds = int((time.time() - self._rest_s) * 1000)
         return max(milliseconds, 0).to_bytes(6, "big") + bytes(_ID_BYTES - 6)
+
+
+def _is_of_the_disk(exc: Unavailable) -> bool:
+    """Tell a block that cannot be read from a store that cannot be asked: others can be read."""
+    return isinstance(exc.__cause__, OSError) and exc.__cause__.errno == errno.EIO
 
 
 def progress(conn: Connection) -> Walk | None:
