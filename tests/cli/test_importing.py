@@ -135,6 +135,38 @@ def test_what_is_named_by_itself_is_refused_and_a_folder_of_nothing_is_told(
 
 
 @pytest.mark.usefixtures("held")
+def test_an_archive_that_is_not_looked_into_is_refused_and_not_passed_over(
+    vna: Vna, archive: Path, tmp_path: Path
+) -> None:
+    """What is in one that was cut off, in one inside another, in one of another sort, is missing."""
+    (tmp_path / "one.dcm").write_bytes(ct(1, 1, 2).part10())
+    (tmp_path / "cut.zip").write_bytes(zipped()[:-30])
+    (tmp_path / "more.7z").write_bytes(b"7z\xbc\xaf\x27\x1c" + bytes(range(256)) * 8)
+    with zipfile.ZipFile(tmp_path / "outer.zip", "w") as outer:
+        outer.writestr("INNER.ZIP", zipped())
+        outer.writestr("viewer.jar", zipped())
+    done = vna("import", tmp_path, "--data", archive)
+    assert done.returncode == 1
+    assert done.stdout == (
+        "1 stored, 0 known already, 3 refused\n1 file is no DICOM object: passed over\n"
+    )
+    lines = done.stderr.splitlines()
+    assert {line.partition(": ")[0] for line in lines} == {
+        f"refused  {tmp_path}/{name}" for name in ("cut.zip", "more.7z", "outer.zip!INNER.ZIP")
+    }
+    assert all(line.endswith("unpack it, and import what is in it.") for line in lines)
+
+
+@pytest.mark.usefixtures("held")
+def test_an_empty_folder_is_told_as_where_nothing_is_mounted(
+    vna: Vna, archive: Path, tmp_path: Path
+) -> None:
+    done = vna("import", tmp_path, "--data", archive)
+    assert done.returncode == 1
+    assert "no file was found" in done.stdout
+
+
+@pytest.mark.usefixtures("held")
 def test_an_object_whose_last_bytes_could_end_an_archive_is_an_object(
     vna: Vna, archive: Path, tmp_path: Path
 ) -> None:

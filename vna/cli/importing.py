@@ -25,8 +25,9 @@ def options(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.description = (
         "Stores what is DICOM below the paths; what lies beside it in a folder or ZIP (a disc's "
-        "viewer, its DICOMDIR) is counted and passed over. Exit code 1 when an object, or a file "
-        "named by itself, was refused, or when there was none."
+        "viewer, its DICOMDIR) is counted and passed over. Archives inside a ZIP, or of another "
+        "sort, are refused: unpack them. Exit code 1 when an object, or a file named by itself, "
+        "was refused, or when there was none."
     )
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="file, folder or ZIP")
 
@@ -43,8 +44,9 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     if beside := counts["beside"]:
         said = "file is no DICOM object" if beside == 1 else "files are no DICOM objects"
         print(f"{beside} {said}: passed over")
-    is_nothing = counts["beside"] and not (counts["stored"] or counts["known"])
-    return 1 if counts["refused"] or is_nothing else 0
+    if not counts:
+        print("no file was found: is the disc mounted?")
+    return 0 if counts["stored"] + counts["known"] and not counts["refused"] else 1
 
 
 def _import_all(

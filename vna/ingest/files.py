@@ -28,6 +28,8 @@ _RATIO = 200
 _PREAMBLE = 128
 _CLAIMS = (".dcm", ".dicom", ".ima")
 _ARCHIVES = (b"PK", b"MZ")  # the second: an archive that unpacks itself
+_PACKED = (".zip", ".7z", ".rar", ".tar", ".tgz", ".tar.gz", ".dcm.gz", ".iso")
+_UNOPENED = "An archive that is cut off or not looked into: unpack it, and import what is in it."
 # what the readers of ZIP raise beside OSError on bytes that are none, or by a way they do not know
 _DAMAGED = (EOFError, RuntimeError, ValueError, struct.error, zlib.error, lzma.LZMAError)
 
@@ -87,9 +89,11 @@ def take(engine: IngestEngine, principal: Principal, member: Member) -> Outcome 
         receiving.abort()
         return Refused(cause=Cause.CANNOT_UNDERSTAND, message=f"It cannot be read: {exc}.")
     outcome = receiving.finish()
-    if isinstance(outcome, Refused) and _is_beside(member, head, outcome):
-        return Beside()
-    return outcome
+    if not isinstance(outcome, Refused):
+        return outcome
+    if outcome.message == NO_DICOM and member.name.lower().endswith(_PACKED):
+        return replace(outcome, message=_UNOPENED)
+    return Beside() if _is_beside(member, head, outcome) else outcome
 
 
 def _is_beside(member: Member, head: bytes, outcome: Refused) -> bool:
