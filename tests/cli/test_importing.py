@@ -138,7 +138,7 @@ def test_what_is_named_by_itself_is_refused_and_a_folder_of_nothing_is_told(
 def test_an_archive_that_is_not_looked_into_is_refused_and_not_passed_over(
     vna: Vna, archive: Path, tmp_path: Path
 ) -> None:
-    """What is in one that was cut off, in one inside another, in one of another sort, is missing."""
+    """What is in one that was cut off, inside another or of another sort would be missing."""
     (tmp_path / "one.dcm").write_bytes(ct(1, 1, 2).part10())
     (tmp_path / "cut.zip").write_bytes(zipped()[:-30])
     (tmp_path / "more.7z").write_bytes(b"7z\xbc\xaf\x27\x1c" + bytes(range(256)) * 8)
