@@ -113,6 +113,31 @@ def test_the_start_page_leads_into_the_viewer(
     page.close()
 
 
+_LINES = """([name, other]) => {
+  for (const cell of document.querySelectorAll('td.long')) cell.textContent = other;
+  return [...document.querySelectorAll('tbody th a')].map(link => {
+    link.textContent = name;
+    const text = new Range();
+    text.selectNodeContents(link);
+    return text.getClientRects().length;
+  });
+}"""  # on so many lines each stands
+
+
+def test_a_long_name_is_not_cut_in_the_list(
+    served: tuple[Serving, dict[str, str]], browser: Browser
+) -> None:
+    """With the words of German in the heads of the other columns there is the least room."""
+    serving, _ = served
+    page = browser.new_page(viewport={"width": 1280, "height": 800}, locale="de-DE")
+    page.goto(f"http://127.0.0.1:{serving.http}/")
+    assert page.locator("h1").inner_text() == "Studien"
+    lines = page.evaluate(_LINES, ["Schnarrenberger", "CT Thorax, Abdomen and Pelvis"])
+    assert set(lines) <= {0, 1}  # nought: the way into the other viewer
+    assert page.evaluate("(e => e.scrollWidth <= e.clientWidth)(document.querySelector('.wide'))")
+    page.close()
+
+
 def test_the_viewer_lists_the_studies(
     served: tuple[Serving, dict[str, str]], browser: Browser
 ) -> None:
