@@ -88,6 +88,11 @@ def test_addresses_that_are_wrong_are_told_and_what_was_typed_stays(
     assert all(f'value="{value}"' in answer.text for value in {**ADDRESSES, **differs}.values())
 
 
+def test_a_page_without_help_has_no_empty_foot(site: Site) -> None:
+    """Nobody sent them a link they could ask about, and `site.help` is empty here."""
+    assert "<footer>" not in surfer(site).get("/send").text
+
+
 def test_too_many_from_one_place_are_slowed_down(site: Site) -> None:
     for n in range(10):
         began(site, sender=f"s{n}@example.org", recipient=f"r{n}@example.net")
