@@ -77,12 +77,20 @@ _ORIGIN: _Form = (
     re.compile(r"(?:https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?/?)?"),
     "an address without a path, as https://images.example.org",
 )
+_ADDRESS, _SAID = r"[^\s,]+:[0-9]{1,5}", "HOST:PORT, as 127.0.0.1:8080"
+_ADDRESSES = _listed(_ADDRESS, _SAID)
+_ADDRESS_OR_NONE: _Form = (re.compile(rf"\s*(?:{_ADDRESS})?\s*"), _SAID)
 # What others are told, sent to or come from: one that is not whole would be found out by them.
 _FORMS: dict[tuple[str, ...], _Form] = {
     ("site", "issuer"): (
         re.compile(r"[^\s\\\x00-\x1f\x7f](?:[^\\\x00-\x1f\x7f]{0,62}[^\s\\\x00-\x1f\x7f])?"),
         "a name of 1 to 64 characters without a backslash (VR LO)",
     ),
+    ("http", "listen"): (re.compile(rf"\s*{_ADDRESS}\s*"), _SAID),
+    ("dicom", "listen"): _ADDRESSES,
+    ("dicom", "tls_listen"): _ADDRESSES,
+    ("sharing", "listen"): _ADDRESS_OR_NONE,
+    ("syslog", "to"): _ADDRESS_OR_NONE,
     ("sharing", "url"): _ORIGIN,
     ("sms", "callback"): _ORIGIN,
     ("sms", "countries"): _listed(r"[A-Za-z]{2}", "codes of two letters, as DE"),

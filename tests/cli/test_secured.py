@@ -128,6 +128,8 @@ def test_plain_dicom_leaves_loopback_only_where_that_is_allowed() -> None:
     ):
         with pytest.raises(ConfigError, match="loopback"):
             require_loopback(Settings(dicom=dicom, dev=dev))
+    with pytest.raises(ConfigError, match=r"dicom\.tls_listen, or dicom\.plain_anywhere = true"):
+        require_loopback(Settings(dicom=Dicom(listen=far)))
     for dicom in (Dicom(listen=far, plain_anywhere=True), Dicom(tls_listen=far)):
         require_loopback(Settings(dicom=dicom))
 

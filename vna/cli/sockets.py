@@ -10,6 +10,11 @@ from vna.config import Settings, address, addresses
 from vna.errors import ConfigError, InvalidRequest
 
 _BACKLOG = 512
+_LOOPBACK = {
+    True: "--dev serves loopback addresses only; put it on 127.0.0.1.",
+    False: "Without TLS DICOM listens on loopback addresses only: others call dicom.tls_listen, or "
+    "dicom.plain_anywhere = true lets it out, on a network you trust.",
+}
 _FIRST_FOR_ALL = 1024  # what Linux keeps for root unless net.ipv4.ip_unprivileged_port_start says
 
 
@@ -37,10 +42,7 @@ def require_loopback(settings: Settings) -> None:
         held += [("dicom.tls_listen", where) for where in addresses(dicom.tls_listen)]
     for name, where in held:
         if not is_loopback(where):
-            why = "--dev serves" if dev else "Without TLS DICOM listens on"
-            raise ConfigError(
-                f"{name} is {where}. {why} loopback addresses only; put it on 127.0.0.1."
-            )
+            raise ConfigError(f"{name} is {where}. {_LOOPBACK[dev]}")
 
 
 def require_sealed_links(settings: Settings) -> None:
