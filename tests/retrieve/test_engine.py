@@ -13,9 +13,11 @@ from pydicom.data import get_testdata_file
 
 from tests import factories
 from tests.archive import Archive
+from vna import telemetry
 from vna.access.principal import Action, Kind, Principal, Scope
-from vna.dicom.refs import InstanceRef, Ref, SeriesRef, StudyRef, uid
+from vna.dicom.refs import InstanceRef, Level, Ref, SeriesRef, StudyRef, uid
 from vna.errors import Corrupt, NotAcceptable, NotFound, NotPermitted
+from vna.index.select import Selection
 from vna.ingest.outcome import Stored
 from vna.retrieve.payload import Payload
 
@@ -52,6 +54,32 @@ def test_versions_are_for_who_has_the_action_and_leave_a_row(archive: Archive) -
     with archive.database.reading() as conn:
         rows = conn.execute("SELECT study, detail FROM audit WHERE kind = 'read'").fetchall()
     assert [(study, detail["what"]) for study, detail in rows] == [(ref.study, "version")]
+
+
+def bytes_sent(what: str) -> float:
+    return float(telemetry.BYTES_SENT.labels(what)._value.get())
+
+
+def test_bytes_of_whole_objects_and_of_bulk_data_are_counted(archive: Archive) -> None:
+    """What leaves by WADO-RS, C-MOVE and C-GET is most of what leaves."""
+    ref = store(archive, factories.ct())
+    (located,) = archive.retrieve.instances(archive.who, StudyRef(ref.study))
+    asked = {what: bytes_sent(what) for what in ("instances", "C-MOVE", "version", "bulkdata")}
+
+    archive.retrieve.instances(archive.who, ref)
+    keys = Selection(level=Level.STUDY, studies=frozenset([ref.study]))
+    archive.retrieve.retrieval(archive.who, keys, what="C-MOVE")
+    archive.retrieve.version(archive.who, ref, located.blob_id)
+    (pixels,) = archive.retrieve.pieces.bulkdata(archive.who, ref, "7FE00010")
+
+    told = {what: bytes_sent(what) - before for what, before in asked.items()}
+    whole = float(located.size)
+    assert told == {
+        "instances": whole,
+        "C-MOVE": whole,
+        "version": whole,
+        "bulkdata": float(len(data(pixels))),
+    }
 
 
 def store(archive: Archive, made: factories.Instance) -> InstanceRef:

@@ -88,10 +88,10 @@ class RetrieveEngine:
             found = locate.instances(conn, ref, within=principal.scope.within())
         if not found:
             raise NotFound
-        self._audit.read(
-            principal, ref.study, what, count=len(found), size=sum(i.size for i in found)
-        )
+        size = sum(i.size for i in found)
+        self._audit.read(principal, ref.study, what, count=len(found), size=size)
         telemetry.RETRIEVALS.labels(what).inc(len(found))
+        telemetry.BYTES_SENT.labels(what).inc(size)
         return found
 
     def is_lost(self, principal: Principal, ref: Ref) -> bool:
@@ -119,6 +119,7 @@ class RetrieveEngine:
             raise NotFound
         self._audit.read(principal, ref.study, "version", count=1, size=found.size)
         telemetry.RETRIEVALS.labels("version").inc()
+        telemetry.BYTES_SENT.labels("version").inc(found.size)
         return found
 
     def retrieval(self, principal: Principal, asked: Selection, *, what: str) -> Retrieval:
@@ -137,7 +138,9 @@ class RetrieveEngine:
                 within=principal.scope.within(),
             )
         found = Retrieval(listed, self._locate, self.forms.outgoing)
-        self._audit.read_all(principal, what, found.by_study())
+        studies = found.by_study()
+        self._audit.read_all(principal, what, studies)
+        telemetry.BYTES_SENT.labels(what).inc(sum(size for _, _, size in studies))
         return found
 
     def _locate(self, listed: Sequence[Selected]) -> dict[int, Located]:

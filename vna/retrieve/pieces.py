@@ -96,6 +96,7 @@ class Pieces:
             raise NotFound
         self._audit.read(principal, ref.study, "bulkdata", count=1, size=place.length)
         telemetry.RETRIEVALS.labels("bulkdata").inc()
+        telemetry.BYTES_SENT.labels("bulkdata").inc(place.length)
         if not is_capsule(located, place):
             representation.choose(EXPLICIT_LITTLE, acceptable)
             return [value(self._store, located, place, self._limits)]
