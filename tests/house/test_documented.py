@@ -10,6 +10,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from prometheus_client import Counter, Gauge, Histogram
+
+from vna import telemetry
 from vna.cli.main import _parser
 from vna.config import Settings
 
@@ -88,6 +91,37 @@ def test_every_metric_the_docs_name_is_declared() -> None:
         named = re.findall(r"`(vna_[a-z_]+)", page.read_text(encoding="utf-8"))
         for metric in set(named) - {"vna_share"}:  # a role of the database
             assert {metric, metric.removesuffix("_total")} & declared, (page.name, metric)
+
+
+def test_every_metric_has_a_row_with_its_labels() -> None:
+    kinds = {Counter: "_total", Gauge: "", Histogram: ""}
+    declared = {
+        f"{metric._name}{kinds[type(metric)]}": list(metric._labelnames)
+        for metric in vars(telemetry).values()
+        if type(metric) in kinds
+    }
+    told: dict[str, list[str]] = {}
+    rows = re.findall(r"^\| (`vna_.+?) \| (.*?) ?\| ", text("docs/operations.md"), re.MULTILINE)
+    for cell, labels in rows:
+        names = re.findall(r"`(\w+)`", cell)
+        of_each = labels.split("; ") if labels else [""] * len(names)
+        for name, said in zip(names, of_each, strict=True):
+            told[name] = re.findall(r"`(\w+)`", said)
+    assert told == declared
+
+
+def test_every_table_of_the_schema_has_its_row() -> None:
+    written = "\n".join(p.read_text() for p in sorted((ROOT / "sql/migrations").glob("*.sql")))
+    made = set(re.findall(r"^CREATE (?:UNLOGGED )?TABLE (\w+)", written, re.M))
+    gone = set(re.findall(r"^DROP TABLE (\w+)", written, re.M))
+    table = text("docs/schema.md").partition("## Tables")[2].partition("\n## ")[0]
+    rows = [
+        name
+        for cell in re.findall(r"^\| (`.+?) \| ", table, re.M)
+        for name in re.findall(r"`(\w+)`", cell)
+    ]
+    assert len(rows) == len(set(rows))
+    assert set(rows) == (made - gone) | {"migration"}
 
 
 def test_every_heading_the_docs_link_to_is_there() -> None:
