@@ -225,6 +225,7 @@ def test_what_is_taken_back_is_over_at_once_and_says_so(
 def test_a_desk_lets_a_guardian_act_who_has_no_images_here(site: Site) -> None:
     clerk = signed_in(site, "carla", "records-clerk")
     where = f"/study/{JANES.study}/carers"
+    assert "born 1970-01-01" in text(clerk.get(where))  # as every page of the desk writes it
     asked = {**GIVE, "called": "Ned", "relation": "guardian", "until": ""}
     assert "Say what you were shown" in text(clerk.post(where, **asked))
     asked["shown.court-order"] = "on"
