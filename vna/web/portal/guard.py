@@ -296,7 +296,9 @@ def guarded(
             return visit.go(f"/confirm?next={here}" if here in CONFIRMED_FOR else "/confirm")
         except VNAError as exc:
             status, fields, _ = problems.answer(exc, "page")
-            answer = visit.show("trouble.html", status=status, trouble=visit.told(exc))
+            told = visit.told(exc)
+            lacks = isinstance(exc, NotPermitted) and str(exc) == str(NotPermitted())
+            answer = visit.show("trouble.html", status=status, trouble=told, lacks_right=lacks)
             answer.headers.update({k.decode(): v.decode() for k, v in fields})
             return answer
 
