@@ -140,6 +140,19 @@ def test_every_room_has_a_row_that_says_what_belongs_there() -> None:
     assert rooms == rows
 
 
+def test_every_module_that_touches_pixels_has_its_row() -> None:
+    modules = {path.stem for path in (ROOT / "vna" / "pixels").glob("[a-z]*.py")}
+    table = text("docs/pixels.md").partition("## Rooms inside")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| (`.+?) \| ", table, re.MULTILINE)
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == modules
+
+
+def test_every_file_the_docs_name_exists() -> None:
+    for page in PAGES:
+        for path in re.findall(r"`((?:vna|tests|sql|conf|docs)/[\w/.-]+\.\w+)`", page.read_text()):
+            assert (ROOT / path).exists(), (page.name, path)
+
+
 def test_every_link_in_the_docs_leads_somewhere() -> None:
     for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)[^):]*\)", page.read_text(encoding="utf-8")):
