@@ -66,6 +66,9 @@ def test_who_opened_it_is_listed_newest_first(site: Site) -> None:
     page = site.client.get(f"{site.address.url}/study/{study}/opened").text
     assert 0 < page.index("instances, 6 objects") < page.index("metadata, 6 objects")
     assert "dev (developer)" in page
+    address, german = f"{site.address.url}/study/{study}/opened", {"accept-language": "de"}
+    page = site.client.get(address, headers=german).text
+    assert 0 < page.index("Originaldateien, 6 Objekte") < page.index("Metadaten, 6 Objekte")
 
 
 @pytest.mark.parametrize(("path", "status"), [(uid(9, 9), 404), ("x", 400)])

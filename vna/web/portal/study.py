@@ -35,6 +35,11 @@ _WILD = frozenset("*?\\")
 
 _STUDY = ("StudyDescription", "PatientSex", "NumberOfStudyRelatedInstances", "InstitutionName")
 _SERIES = ("BodyPartExamined", "SeriesDescription", "NumberOfSeriesRelatedInstances")
+_WHAT = (  # was opened, as the trail calls it: the page says it in its language
+    *(marked("instances"), marked("metadata"), marked("thumbnail"), marked("rendered")),
+    *(marked("frames"), marked("bulkdata"), marked("viewer"), marked("version")),
+    *(marked("sealed"), marked("move"), marked("get"), marked("forward"), marked("disc")),
+)
 _REPORT = ("CompletionFlag", "VerificationFlag", "ContentDate", "DocumentTitle")
 
 
@@ -289,7 +294,7 @@ def _opened(counter: Counter) -> Page:
 
 def _opening(row: Row) -> Opening:
     detail = row.detail if isinstance(row.detail, dict) else {}
-    what = str(detail.get("what") or row.kind)
+    what = str(detail.get("what") or row.kind)  # one of _WHAT, or a word of the trail as it is
     count = detail.get("count")
     return Opening(
         at=row.at,
