@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import errno
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ import pytest
 from tests.cli.conftest import Vna
 from tests.cli.serving import ROOT, command, run
 from vna import __version__
-from vna.cli.main import COMMANDS, main
+from vna.cli.main import COMMANDS, _parser, main
 
 NAMES = [command.name for command in COMMANDS]
 
@@ -35,6 +37,22 @@ def test_every_command_has_help_and_the_common_flags(
     text = capsys.readouterr().out
     assert "--data DIR" in text
     assert "--config FILE" in text
+
+
+def without_help(parser: argparse.ArgumentParser, name: str) -> Iterator[str]:
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for word, inner in action.choices.items():
+                yield from without_help(inner, f"{name} {word}")
+        elif not action.help:
+            yield f"{name} {action.dest}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_argument_says_what_it_is(name: str) -> None:
+    parser, _ = _parser(name)
+    (words,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    assert list(without_help(words.choices[name], name)) == []
 
 
 def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:

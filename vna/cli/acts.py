@@ -12,8 +12,14 @@ def take_common(parser: argparse.ArgumentParser) -> None:
 
     Without a default: argparse would put what stands before the act back to it.
     """
-    for flag, where in (("--data", "DIR"), ("--config", "FILE")):
-        parser.add_argument(flag, metavar=where, type=Path, default=argparse.SUPPRESS)
+    for flag, where, said in (("--data", "DIR", "data folder"), ("--config", "FILE", "settings")):
+        parser.add_argument(
+            flag,
+            metavar=where,
+            type=Path,
+            default=argparse.SUPPRESS,
+            help=f"{said}, here or before ACT",
+        )
 
 
 def moment(text: str) -> dt.datetime:

@@ -37,9 +37,11 @@ def options(parser: argparse.ArgumentParser) -> None:
     words.add_parser("verify", help="find what was edited, removed, re-ordered or cut off")
     searching = words.add_parser("search", help="show rows")
     exporting = words.add_parser("export", help="write rows for another system")
-    exporting.add_argument("--format", choices=["jsonl", "dicom", "fhir"], default="jsonl")
+    exporting.add_argument(
+        "--format", choices=["jsonl", "dicom", "fhir"], default="jsonl", help="(default: jsonl)"
+    )
     for inner in (searching, exporting):
-        inner.add_argument("--study", metavar="UID")
+        inner.add_argument("--study", metavar="UID", help="rows about this study")
         inner.add_argument(
             "--kind", metavar="KIND", help="read, sent, instance.stored, instance, ..."
         )
@@ -52,7 +54,9 @@ def options(parser: argparse.ArgumentParser) -> None:
     )
     accepting.add_argument("--reason", required=True, help="why, without a patient's data")
     disclosing = words.add_parser("disclosures", help="who was given what of a patient or a study")
-    disclosing.add_argument("of", metavar="PATIENT_ID|STUDY")
+    disclosing.add_argument(
+        "of", metavar="PATIENT_ID|STUDY", help="a Study Instance UID, or a patient"
+    )
     disclosing.add_argument("--issuer", help="of the Patient ID, where several gave it")
     for inner in (words.choices["verify"], searching, disclosing, affecting):
         inner.add_argument("--json", action="store_true", help="JSON, for programs")
@@ -93,9 +97,9 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
 def _add_filters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--principal", metavar="NAME", help="a login, an AE title, share/NUMBER/..."
+        "--principal", metavar="NAME", help="of a login, an AE title, share/NUMBER/..."
     )
-    parser.add_argument("--address", metavar="IP")
+    parser.add_argument("--address", metavar="IP", help="what came from there")
     parser.add_argument("--from", dest="since", type=moment, metavar="TIME", help="ISO 8601, UTC")
     parser.add_argument("--to", dest="until", type=moment, metavar="TIME", help="before then")
 

@@ -17,16 +17,19 @@ def options(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     words = parser.add_subparsers(dest="act", metavar="ACT", required=True)
     add = words.add_parser("add", help="let an account of granted reach see a study or a patient")
-    add.add_argument("login")
+    add.add_argument("login", help="of an account of granted reach")
     whom = add.add_mutually_exclusive_group(required=True)
-    whom.add_argument("--study", metavar="UID")
+    whom.add_argument("--study", metavar="UID", help="this study alone")
     whom.add_argument("--patient", metavar="ID", help="a Patient ID: all studies, later ones too")
     add.add_argument("--issuer", help="who gave the Patient ID (default: site.issuer)")
-    add.add_argument("--ground", choices=GROUNDS, default="treating")
+    add.add_argument(
+        "--ground", choices=GROUNDS, default="treating", help="why (default: treating)"
+    )
     add.add_argument("--days", type=float, default=90.0, help="how long (default: 90)")
-    words.add_parser("end", help="it is over").add_argument("relation", type=int)
+    ending = words.add_parser("end", help="it is over")
+    ending.add_argument("relation", type=int, help="its number, as the list shows it")
     shown = words.add_parser("list", help="show the relations that stand")
-    shown.add_argument("login", nargs="?")
+    shown.add_argument("login", nargs="?", help="of this account alone")
     shown.add_argument("--json", action="store_true", help="one JSON object, for programs")
     for inner in words.choices.values():
         take_common(inner)

@@ -34,7 +34,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     undo = words.add_parser("undo", help="undo a correction")
     undo.add_argument("correction", metavar="CORRECTION", help="as `vna correct list` shows it")
     shown = words.add_parser("list", help="show the corrections of a study, or corrected studies")
-    shown.add_argument("study", metavar="STUDY", nargs="?")
+    shown.add_argument("study", metavar="STUDY", nargs="?", help="of this study alone")
     shown.add_argument("--json", action="store_true", help="a JSON array, for programs")
     for inner in (study, move, undo):
         inner.add_argument("--reason", metavar="TEXT", required=True, help="kept with it")

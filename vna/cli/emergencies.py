@@ -20,10 +20,11 @@ def options(parser: argparse.ArgumentParser) -> None:
     shown.add_argument("--all", action="store_true", help="the reviewed ones, too")
     shown.add_argument("--json", action="store_true", help="one JSON object, for programs")
     review = words.add_parser("review", help="say whether it was right")
-    review.add_argument("emergency", type=int)
-    review.add_argument("verdict", choices=VERDICTS)
-    review.add_argument("--remark", default="")
-    words.add_parser("end", help="end it now").add_argument("emergency", type=int)
+    review.add_argument("emergency", type=int, help="its number, as the list shows it")
+    review.add_argument("verdict", choices=VERDICTS, help="whether it was right")
+    review.add_argument("--remark", default="", metavar="TEXT", help="why; kept with it")
+    ending = words.add_parser("end", help="end it now")
+    ending.add_argument("emergency", type=int, help="its number, as the list shows it")
     for inner in words.choices.values():
         take_common(inner)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import time
-from pathlib import Path
 
 from vna.access.principal import system
 from vna.app import at_work
 from vna.archive import Archive
+from vna.cli.acts import take_common
 from vna.cli.progress import bar
 from vna.config import Settings
 from vna.dicom.attributes import keyword_of
@@ -42,9 +42,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     acts.add_parser("list", help="show them all, and how far they are filled in")
     _add_named(acts.add_parser("remove", help="forget attributes and their values"))
     for inner in acts.choices.values():
-        # after the act, too: argparse would take what stands before it back to its default
-        for flag, where in (("--data", "DIR"), ("--config", "FILE")):
-            inner.add_argument(flag, metavar=where, type=Path, default=argparse.SUPPRESS)
+        take_common(inner)
 
 
 def _add_named(parser: argparse.ArgumentParser) -> None:

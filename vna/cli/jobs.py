@@ -29,7 +29,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     )
     words = parser.add_subparsers(dest="act", metavar="ACT")
     listing = words.add_parser("list", help="show the newest jobs")
-    listing.add_argument("--state", choices=[state.value for state in State])
+    listing.add_argument("--state", choices=[state.value for state in State], help="only these")
     listing.add_argument("--most", type=int, default=_MOST, metavar="N", help="at most so many")
     listing.add_argument("--json", action="store_true", help="a JSON array, for programs")
     showing = words.add_parser("show", help="show a job with each of its instances")
@@ -37,7 +37,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     retrying = words.add_parser("retry", help="do it now; begin anew where it failed")
     cancelling = words.add_parser("cancel", help="do it no more")
     for inner in (showing, retrying, cancelling):
-        inner.add_argument("job", type=int, metavar="ID")
+        inner.add_argument("job", type=int, metavar="ID", help="its number, as `vna jobs` shows it")
     for inner in words.choices.values():
         take_common(inner)
 

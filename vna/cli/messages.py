@@ -33,15 +33,15 @@ def options(parser: argparse.ArgumentParser) -> None:
     )
     words = parser.add_subparsers(dest="act", metavar="ACT")
     listing = words.add_parser("list", help="show the newest messages")
-    listing.add_argument("--state", choices=[state.value for state in State])
+    listing.add_argument("--state", choices=[state.value for state in State], help="only these")
     listing.add_argument("--most", type=int, default=_MOST, metavar="N", help="at most so many")
     retrying = words.add_parser("retry", help="send what failed or was given up")
     which = retrying.add_mutually_exclusive_group(required=True)
-    which.add_argument("message", type=int, nargs="?", metavar="ID")
+    which.add_argument("message", type=int, nargs="?", metavar="ID", help="as the list shows it")
     which.add_argument("--all", action="store_true", help="everything that failed")
     testing = words.add_parser("test", help="send a test message, and say how it went")
     testing.add_argument("to", metavar="ADDRESS", help="an e-mail address or a number, +49...")
-    testing.add_argument("--language", choices=languages(), default=ENGLISH)
+    testing.add_argument("--language", choices=languages(), default=ENGLISH, help="of its text")
     bouncing = words.add_parser("bounce", help="read a mail that came back from standard input")
     bouncing.add_argument(
         "--sent-to", default="", metavar="ADDRESS", help="the address it was sent to, if known"

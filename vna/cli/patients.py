@@ -31,7 +31,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     words = parser.add_subparsers(dest="act", metavar="ACT", required=True)
     work = words.add_parser("work", help="show what waits for somebody to decide")
     show = words.add_parser("show", help="show a patient: identities, links, studies, decisions")
-    show.add_argument("patient", metavar="PATIENT_ID")
+    show.add_argument("patient", metavar="PATIENT_ID", help="as the studies have it")
     show.add_argument("--issuer", metavar="NAME", help="who gave it (default: site.issuer)")
     for name, summary in (("link", "these two are one person"), ("part", "these two are not")):
         inner = words.add_parser(name, help=summary)
@@ -54,7 +54,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def _take_two(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("first", metavar="IDENTITY", help="as `vna patient work` names it")
-    parser.add_argument("second", metavar="IDENTITY")
+    parser.add_argument("second", metavar="IDENTITY", help="the other one of the pair")
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:

@@ -27,7 +27,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     words = parser.add_subparsers(dest="act", metavar="ACT", required=True)
     adding = words.add_parser("add", help="add one, or change all of a known one")
     add = adding.add_argument
-    add("name", metavar="NAME")
+    add("name", metavar="NAME", help="what it is called here")
     add("url", metavar="URL", help="the base of its services, without /studies")
     add("--token-file", type=Path, metavar="FILE", help="holds its bearer token; - reads it here")
     add("--ca", type=Path, metavar="FILE", help="PEM its certificate must come from")
@@ -41,7 +41,8 @@ def options(parser: argparse.ArgumentParser) -> None:
     )
     shown = words.add_parser("list", help="show them all, never their tokens")
     shown.add_argument("--json", action="store_true", help="a JSON array, for programs")
-    words.add_parser("remove", help="forget one").add_argument("name", metavar="NAME")
+    removing = words.add_parser("remove", help="forget one")
+    removing.add_argument("name", metavar="NAME", help="as the list shows it")
     for inner in words.choices.values():
         take_common(inner)
 

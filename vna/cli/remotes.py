@@ -34,7 +34,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     listing = words.add_parser("list", help="show them all")
     listing.add_argument("--json", action="store_true", help="a JSON array, for programs")
     for name, summary in (("echo", "send it a C-ECHO"), ("remove", "forget it")):
-        words.add_parser(name, help=summary).add_argument("name", metavar="NAME")
+        words.add_parser(name, help=summary).add_argument("name", metavar="NAME", help="its title")
     for inner in words.choices.values():
         take_common(inner)
 
@@ -42,8 +42,8 @@ def options(parser: argparse.ArgumentParser) -> None:
 def _add_adding(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("name", metavar="NAME", help="its AE title")
-    add("host", metavar="HOST")
-    add("port", metavar="PORT", type=int)
+    add("host", metavar="HOST", help="where it listens: a name or an address")
+    add("port", metavar="PORT", type=int, help="on which port, 1 to 65535")
     add("--tls", action="store_true", help="call it over TLS")
     add("--may", metavar="LIST", default=",".join(_RIGHTS), help="of store,find,move, or none")
     add("--destination", action="append", metavar="AE", help="it may move to; again for more")

@@ -24,7 +24,8 @@ def options(parser: argparse.ArgumentParser) -> None:
     )
     shown = words.add_parser("list", help="show the tokens, never their secrets")
     shown.add_argument("--json", action="store_true", help="one JSON object, for programs")
-    words.add_parser("revoke", help="let nobody in with it").add_argument("token", type=int)
+    revoking = words.add_parser("revoke", help="let nobody in with it")
+    revoking.add_argument("token", type=int, help="its number, as the list shows it")
     for inner in words.choices.values():
         take_common(inner)
 

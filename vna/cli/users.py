@@ -22,8 +22,10 @@ def options(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     words = parser.add_subparsers(dest="act", metavar="ACT", required=True)
     add = words.add_parser("add", help="make an account; prints the one-time link of a person")
-    add.add_argument("login")
-    add.add_argument("--role", action="append", default=[], help="may be given several times")
+    add.add_argument("login", help="a name to sign in by: a-z, 0-9 and . _ @ -")
+    add.add_argument(
+        "--role", action="append", default=[], help="as `vna role list` shows them; again for more"
+    )
     add.add_argument("--service", action="store_true", help="a program: has tokens, signs in never")
     add.add_argument("--sso", action="store_true", help="signs in at oidc.issuer, under this login")
     add.add_argument("--subject", help="of a service: how jwt.issuer calls it (claim `sub`)")
@@ -31,7 +33,7 @@ def options(parser: argparse.ArgumentParser) -> None:
         "--certificate", type=Path, metavar="FILE", help="of a service: shown to a proxy of ours"
     )
     certified = words.add_parser("certificate", help="another certificate of a service")
-    certified.add_argument("login")
+    certified.add_argument("login", help="of the service")
     certified.add_argument("certificate", type=Path, metavar="FILE", help="in PEM")
     shown = words.add_parser("list", help="show the accounts")
     shown.add_argument("--json", action="store_true", help="one JSON object, for programs")
@@ -41,10 +43,10 @@ def options(parser: argparse.ArgumentParser) -> None:
         ("reset", "forget passphrase and second factors; prints a new one-time link"),
         ("link", "print a new one-time link; the one before is void"),
     ):
-        words.add_parser(word, help=said).add_argument("login")
+        words.add_parser(word, help=said).add_argument("login", help="of the account")
     roles = words.add_parser("roles", help="replace its roles")
-    roles.add_argument("login")
-    roles.add_argument("role", nargs="+")
+    roles.add_argument("login", help="of the account")
+    roles.add_argument("role", nargs="+", help="all it is to have; `vna role list` shows them")
     for inner in words.choices.values():
         take_common(inner)
 

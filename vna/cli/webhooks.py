@@ -25,7 +25,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     words.add_parser("list", help="show them")
     removing = words.add_parser("remove", help="tell a program nothing more")
-    removing.add_argument("webhook", type=int, metavar="ID")
+    removing.add_argument("webhook", type=int, metavar="ID", help="as the list shows it")
     for inner in words.choices.values():
         take_common(inner)
 
