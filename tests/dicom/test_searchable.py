@@ -64,6 +64,21 @@ def test_what_is_no_path_is_refused(text: str) -> None:
         read_path(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("Nothing", "Nothing is no keyword of the standard."),
+        ("00400555.Nothing", "Nothing in 00400555.Nothing is no keyword of the standard."),
+    ],
+)
+def test_a_word_that_is_no_keyword_is_named_with_the_path_it_stands_in(
+    text: str, told: str
+) -> None:
+    with pytest.raises(InvalidQuery) as caught:
+        read_path(text)
+    assert str(caught.value) == told
+
+
 def test_the_vr_and_the_level_are_those_of_the_standard() -> None:
     one = read("AdmissionID")
     assert (one.vr, one.level, one.ready) == ("LO", Level.STUDY, False)

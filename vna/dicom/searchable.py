@@ -115,7 +115,8 @@ def at_level(added: Iterable[Searchable], levels: Iterable[Level]) -> dict[str, 
 def _name(step: str, own: str | None, creator: str | None, text: str) -> str:
     tag = step.upper() if len(step) == 8 and re.fullmatch(r"[0-9A-Fa-f]{8}", step) else tag_of(step)
     if tag is None:
-        raise InvalidQuery(f"{step[:64]} in {text[:256]} is no keyword of the standard.")
+        where = "" if step == text else f" in {text[:256]}"
+        raise InvalidQuery(f"{step[:64]}{where} is no keyword of the standard.")
     if not privates.is_private(tag):
         if vr_of(tag) is None:
             raise InvalidQuery(f"{shown_tag(tag)} is no attribute of the standard.")
