@@ -28,6 +28,8 @@ def test_corrected_moved_listed_and_undone(vna: Vna, archive: Path, tmp_path: Pa
     (listed,) = json.loads(vna("correct", "list", "--json", *at).stdout)
     assert (listed["study"], listed["changes"]["PatientName"]) == (study, "Roe^Rita")
     assert listed["changes"]["AccessionNumber"] == "A-2"
+    nobody = vna("correct", "move", study, "NOBODY", *WHY, *at)
+    assert (nobody.returncode, "no study of such a patient" in nobody.stderr) == (1, True)
     undone = vna("correct", "undo", moved.stdout.split()[1], *WHY, *at)
     assert undone.stdout == "undone\n"
     first, second = json.loads(vna("correct", "list", study, "--json", *at).stdout)
@@ -42,7 +44,7 @@ def test_corrected_moved_listed_and_undone(vna: Vna, archive: Path, tmp_path: Pa
         (["study", "1.2.3", "--set", "PatientID", *WHY], "ATTRIBUTE=VALUE"),
         (["study", "1.2.3", "--set", "Rows=1", *WHY], "What can be corrected"),
         (["study", "1.2.3", "--set", "PatientID=1", "--reason", " "], "Say why"),
-        (["move", "1.2.3", "NOBODY", *WHY], "no study of such a patient"),
+        (["move", "1.2.3", "NOBODY", *WHY], "nothing here"),
         (["undo", "zz", *WHY], "digits"),
         (["undo", "00", *WHY], "no such correction"),
     ],

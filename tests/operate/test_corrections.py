@@ -118,6 +118,15 @@ def test_undone_it_is_as_if_nothing_had_been(archive: Archive) -> None:
         archive.corrections.undo(archive.who, one, reason="Again")
 
 
+def test_a_study_that_is_not_there_is_not_taken_for_a_patient_who_is_not(
+    archive: Archive,
+) -> None:
+    """Whoever mistyped the study was asked for the name of the patient."""
+    with pytest.raises(NotFound) as caught:
+        archive.corrections.move(archive.who, uid("1.2.3"), patient_id="P-9", reason=WHY)
+    assert str(caught.value) == str(NotFound())
+
+
 def test_a_study_moves_to_another_patient_with_their_name(archive: Archive) -> None:
     archive.take(ct(1).part10())
     archive.take(ct(2, patient_id="P-2", patient_name="Other^Person").part10())

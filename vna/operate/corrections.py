@@ -99,9 +99,7 @@ class CorrectionEngine:
         require(principal, Action.CORRECT, ref)
         _require_reason(reason)
         checked = check(changes)
-        with self._database.reading() as conn:
-            if not corrections.has_study(conn, study):
-                raise NotFound
+        self._require_held(study)
         self._share_no_more(principal, ref, checked)
         args = {"changes": checked, "reason": reason.strip()}
         entry = self._journal.append(CORRECT, {"study": study}, args, principal.name)
@@ -133,6 +131,7 @@ class CorrectionEngine:
         Raises `NotFound` also when the patient is not known and `more` does not name them.
         """
         require(principal, Action.CORRECT, StudyRef(study))
+        self._require_held(study)  # or whoever mistyped it is asked for a name
         issuer = issuer or self._issuer
         known = self._known(principal, patient_id, issuer)
         if not patient_id or (known is None and "PatientName" not in (more or {})):
@@ -161,6 +160,11 @@ class CorrectionEngine:
         )
         self._audit.note(principal, seen)
         return _copied(known)
+
+    def _require_held(self, study: UID) -> None:
+        with self._database.reading() as conn:
+            if not corrections.has_study(conn, study):
+                raise NotFound
 
     def _known(
         self, principal: Principal, patient_id: str, issuer: str | None
