@@ -273,6 +273,15 @@ def test_modality_and_voi_tables_are_pydicoms(first: int, bits: int) -> None:
         assert len(np.unique(past)) == 1
 
 
+@pytest.mark.parametrize("name", ["ModalityLUTSequence", "VOILUTSequence"])
+def test_the_first_value_of_a_table_is_signed_only_where_the_pixels_are(name: str) -> None:
+    """PS3.3 C.11.1.1.1, C.11.2.1.1: of unsigned pixels it may lie beyond 32767."""
+    frame = made(np.arange(39999, 40004, dtype="<u2").reshape(1, 5))
+    dataset = dataset_of(frame, **{name: lut(40000, 8, [10, 200, 30, 255])})
+    window = Window(center=128, width=256) if name == "ModalityLUTSequence" else None
+    assert show(frame, dataset, window).tolist() == [[10, 10, 200, 30, 255]]
+
+
 def test_the_first_of_several_windows_is_used_and_a_bad_one_is_passed_over() -> None:
     frame = made(RAMPS["unsigned 16"].copy())
     several = dataset_of(frame, WindowCenter=[100, 200], WindowWidth=[50, 60])
@@ -281,6 +290,19 @@ def test_the_first_of_several_windows_is_used_and_a_bad_one_is_passed_over() -> 
     bad = dataset_of(frame, WindowCenter=[100, 200], WindowWidth=[0, 60])
     second = Window(center=200, width=60)
     np.testing.assert_array_equal(show(frame, bad), show(frame, dataset_of(frame), second))
+
+
+@pytest.mark.parametrize("function", [Function.LINEAR_EXACT, Function.SIGMOID])
+def test_a_window_narrower_than_one_is_used_where_its_function_allows_it(function: str) -> None:
+    """PS3.3 C.11.2.1.3: greater than 0; only LINEAR wants 1 (C.11.2.1.2.1)."""
+    frame = made(np.arange(1000, dtype="<u2").reshape(20, 50), bits_stored=10)
+    scale = {"RescaleSlope": 0.001, "RescaleIntercept": 0.0}
+    window = {"WindowCenter": 0.5, "WindowWidth": 0.25, "VOILUTFunction": str(function)}
+    asked = Window(center=0.5, width=0.25, function=Function(function))
+    wanted = show(frame, dataset_of(frame, **scale), asked)
+    np.testing.assert_array_equal(show(frame, dataset_of(frame, **scale, **window)), wanted)
+    narrow = dataset_of(frame, **scale, **window | {"VOILUTFunction": "LINEAR"})
+    np.testing.assert_array_equal(show(frame, narrow), show(frame, dataset_of(frame, **scale)))
 
 
 def test_without_a_window_deep_images_are_spread_from_least_to_largest() -> None:
@@ -295,6 +317,15 @@ def test_without_a_window_deep_images_are_spread_from_least_to_largest() -> None
     got = show(frame, padded)
     close_to(got[rest], level[rest])
     assert (got[~rest] == 0).all()
+
+
+def test_what_lies_in_the_unused_bits_does_not_stretch_a_deep_image() -> None:
+    """PS3.5 8.1.1: they may hold overlays, and are no part of the value."""
+    ramp = np.linspace(500, 1500, 64 * 64).astype("<u2").reshape(64, 64)
+    drawn = ramp | (np.arange(64 * 64) % 2 << 15).astype("<u2").reshape(64, 64)
+    plain, marked = made(ramp, bits_stored=12), made(drawn, bits_stored=12)
+    wanted = show(plain, dataset_of(plain))
+    np.testing.assert_array_equal(show(marked, dataset_of(marked)), wanted)
 
 
 def test_eight_bits_without_a_window_are_shown_as_they_are() -> None:
@@ -409,6 +440,33 @@ def test_a_segmented_palette_is_expanded() -> None:
     got = show(frame, dataset)
     wanted = [4, 6, 8, 10, 12, 4, 6, 6]
     assert got[0, :, 0].tolist() == wanted
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_an_indirect_segment_is_found_by_its_offset_in_bytes(bits: int) -> None:
+    """PS3.3 C.7.9.2.3: 32 bits from the beginning of the table, whatever an entry takes."""
+    frame = made(np.arange(6, dtype="u1").reshape(1, 6), photometric="PALETTE COLOR")
+    dataset = dataset_of(frame)
+    shift, first = bits - 8, [0, 2, 4, 6]
+    second = [0, 2, 8, 10]
+    cells = [*first[:2], *(n << shift for n in first[2:])]
+    cells += [*second[:2], *(n << shift for n in second[2:])]
+    cells += [2, 1, *([4, 0, 0, 0] if bits == 8 else [8, 0])]  # the second of them once more
+    data = np.array(cells, f"<u{bits // 8}").tobytes()
+    for colour in ("Red", "Green", "Blue"):
+        setattr(dataset, f"{colour}PaletteColorLookupTableDescriptor", [6, 0, bits])
+        setattr(dataset, f"Segmented{colour}PaletteColorLookupTableData", data)
+    assert show(frame, dataset)[0, :, 0].tolist() == [4, 6, 8, 10, 8, 10]
+
+
+def test_a_palette_of_a_grey_image_that_does_not_ask_for_it_is_not_laid_over_it() -> None:
+    """Pixel Presentation (0008,9205) says whether colour is to be shown."""
+    frame = made(np.array([[0, 100, 200, 201]], "u1"))
+    dataset = dataset_of(frame, PixelPresentation="MONOCHROME")
+    for colour in ("Red", "Green", "Blue"):
+        setattr(dataset, f"{colour}PaletteColorLookupTableDescriptor", [2, 200, 16])
+        setattr(dataset, f"{colour}PaletteColorLookupTableData", b"\0\xff\0\0")
+    assert show(frame, dataset).tolist() == [[0, 100, 200, 201]]
 
 
 def test_frames_have_the_windows_of_their_functional_groups() -> None:

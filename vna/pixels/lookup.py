@@ -136,9 +136,9 @@ def _expand(data: list[int], is_wide: bool, out: list[int], most: int) -> None:
 
 
 def _offset(cells: list[int], is_wide: bool) -> int:
-    """Where an indirect segment begins, least significant part first."""
+    """Where an indirect segment begins: told in bytes, the least significant first (C.7.9.2.3)."""
     bits = 16 if is_wide else 8
-    return sum(cell << (bits * place) for place, cell in enumerate(cells))
+    return sum(cell << (bits * place) for place, cell in enumerate(cells)) * 8 // bits
 
 
 def bits_of_modality(members: Members) -> int:
