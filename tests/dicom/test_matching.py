@@ -156,6 +156,11 @@ def test_single_value_matching_is_exact_but_for_outer_spaces() -> None:
     assert not holds("LO", "AB", "ABC")
 
 
+def test_an_attribute_tag_matches_whatever_the_case_of_its_digits() -> None:
+    assert holds("AT", "0018106a", "0018106A")
+    assert not holds("AT", "0018106b", "0018106A")
+
+
 def test_one_of_several_values_is_enough() -> None:
     assert holds("CS", "PT", "CT", "PT")
     assert not holds("CS", "MR", "CT", "PT")

@@ -121,6 +121,16 @@ def test_a_bulk_value_may_be_the_last_thing_in_items_of_known_length() -> None:
         assert [bulk.length for bulk in scan.bulk] == [5000]
 
 
+def test_an_element_without_a_value_may_be_the_last_in_an_item_of_known_length() -> None:
+    """PS3.5 7.1.2: its eight bytes are all there is of it."""
+    item = f.header("FFFEE000", "", 8) + f.header("00081155", "UI", 0)
+    data = f.header("00081140", "SQ", len(item)) + item + f.element("00100020", "LO", "P1")
+    scan, json = scan_bare(f.element("00080060", "CS", "CT") + data)
+    assert json["00081140"] == {"vr": "SQ", "Value": [{"00081155": {"vr": "UI"}}]}
+    assert json["00100020"]["Value"] == ["P1"]
+    assert scan.flags == frozenset()
+
+
 @pytest.mark.parametrize("tag", ["7FE00008", "7FE00009"])
 def test_float_pixel_data_is_pixel_data(tag: str) -> None:
     width = 4 if tag == "7FE00008" else 8
@@ -199,7 +209,7 @@ def test_a_standard_attribute_written_as_un_gets_its_vr_back() -> None:
 
 
 @pytest.mark.parametrize("vr", ["??", "ZZ"])
-@pytest.mark.parametrize("value", [b"", b"abcd"])
+@pytest.mark.parametrize("value", [b"", b"abcd", b"a" * 256, b"a" * 258])
 def test_an_unknown_vr_is_passed(vr: str, value: bytes) -> None:
     odd = struct.pack("<HH2sH", 9, 0x1001, vr.encode(), len(value)) + value
     data = f.element("00080060", "CS", "CT") + odd + f.element("00100020", "LO", "P1")
@@ -240,6 +250,9 @@ def test_trailing_padding_is_kept_or_passed() -> None:
         scan, json = scan_bare(f.ct().dataset() + bytes(zeros))
         assert scan.flags == {"trailing-bytes"}
         assert list(json)[-1] == "7FE00010"
+    for gap in (8, 4000):
+        with pytest.raises(MalformedInstance):
+            scan_bare(f.ct().dataset() + bytes(gap) + f.element("00100020", "LO", "P1"))
 
 
 def test_elements_out_of_order_are_put_in_order_and_the_last_of_two_stays() -> None:
@@ -251,6 +264,14 @@ def test_elements_out_of_order_are_put_in_order_and_the_last_of_two_stays() -> N
     assert list(json) == ["00080060", "00080070", "00100020"]
     assert json["00100020"]["Value"] == ["P2"]
     assert scan.attributes["00100020"]["Value"] == ["P2"]
+    assert scan.flags == frozenset()
+
+
+def test_elements_of_an_item_that_are_out_of_order_are_put_in_order() -> None:
+    parts = f.element("00081155", "UI", "1.3"), f.element("00081150", "UI", "1.2")
+    item = f.header("FFFEE000", "", sum(map(len, parts))) + b"".join(parts)
+    scan, json = scan_bare(f.header("00081140", "SQ", len(item)) + item)
+    assert list(json["00081140"]["Value"][0]) == ["00081150", "00081155"]
     assert scan.flags == frozenset()
 
 

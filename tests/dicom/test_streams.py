@@ -121,6 +121,20 @@ def test_of_a_jp2_file_the_codestream_is_taken() -> None:
     assert np.array_equal(imagecodecs.jpeg2k_decode(codestream), COLOR)
 
 
+def test_a_jpeg_that_names_its_components_rgb_is_rgb() -> None:
+    data = pillow(COLOR, "JPEG", keep_rgb=True)
+    adobe = data.index(b"\xff\xee")
+    (length,) = struct.unpack_from(">H", data, adobe + 2)
+    assert image(data[:adobe] + data[adobe + 2 + length :]).photometric == "RGB"
+
+
+def test_a_jp2_file_of_plain_sycc_is_no_rgb() -> None:
+    data = pillow(COLOR, "JPEG2000", mct=0)
+    assert image(data, "jp2").photometric == "RGB"
+    sycc = data.replace(b"colr\1\0\0\0\0\0\x10", b"colr\1\0\0\0\0\0\x12")  # ISO 15444-1 I.5.3.3
+    assert image(sycc, "jp2").photometric == "YBR_FULL"
+
+
 @pytest.mark.parametrize(
     "data",
     [

@@ -26,7 +26,13 @@ class Puller:
     """One association that asks a model and takes what comes on it, keeping nothing."""
 
     def __init__(
-        self, port: int, model: str, takes: tuple[str, str] | None = None, *, calling: str = "BENCH"
+        self,
+        port: int,
+        model: str,
+        takes: tuple[str, str] | None = None,
+        *,
+        calling: str = "BENCH",
+        roles: bool = True,
     ) -> None:
         self._model = model
         self._layer = UpperLayer(max_pdu_bytes=131072, max_associate_bytes=65536, acceptor=False)
@@ -49,7 +55,9 @@ class Puller:
                 user=UserInformation(
                     max_pdu_bytes=131072,
                     implementation_class="1.2.3",
-                    roles=tuple(Role(sop_class=c, scu=False, scp=True) for c, _ in pairs[1:]),
+                    roles=tuple(
+                        Role(sop_class=c, scu=False, scp=True) for c, _ in pairs[1:] if roles
+                    ),
                 ),
             )
         )

@@ -7,6 +7,7 @@ import struct
 import tracemalloc
 from array import array
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,10 @@ def test_without_role_selection_nothing_can_be_sent(edge: Edge, archive: Archive
     fill(archive, ct(1))
     got = get(edge.port, [(CT, EXPLICIT)], keys=STUDY, roles=False)
     assert (got.status, got.counts, got.failed) == (0xA702, (None, 0, 1, 0), [ct(1).instance])
+    eager = Puller(edge.port, GET, TAKES, roles=False)  # it would say it stored what came
+    keys = {"00080052": "STUDY", "0020000D": ct(1).study}
+    assert eager.ask(keys)[0] == 0xA702
+    eager.close()
 
 
 @pytest.mark.parametrize("stored", [IMPLICIT, EXPLICIT, BIG_ENDIAN, "1.2.840.10008.1.2.1.99"])
@@ -241,9 +246,19 @@ def test_a_cancel_stops_it_between_two_objects(edge: Edge, archive: Archive) -> 
     assert len(got.order) == completed
 
 
-def _cancelling(event: Any) -> int:
+def test_a_cancel_of_another_request_stops_nothing(edge: Edge, archive: Archive) -> None:
+    """PS3.7 9.3.3.3: it names the request it is about."""
+    fill(archive, *(ct(1, 1, number) for number in range(1, 6)))
+    stores = partial(_cancelling, request=8)
+    with associated(edge.port, STUDY_GET, [(CT, EXPLICIT)], on_store=stores) as (assoc, got):
+        for status, _ in assoc.send_c_get(identifier(**STUDY), STUDY_GET, msg_id=9):
+            got.answers.append(status)
+    assert (got.status, got.counts) == (0, (None, 5, 0, 0))
+
+
+def _cancelling(event: Any, *, request: int = 9) -> int:
     if event.assoc.is_established and event.request.MessageID == 1:
-        event.assoc.send_c_cancel(9, query_model=STUDY_GET)
+        event.assoc.send_c_cancel(request, query_model=STUDY_GET)
     return 0
 
 

@@ -37,6 +37,7 @@ from vna.dimse.messages import (
     DataSetPart,
     Field,
     Messages,
+    Status,
     decode_command,
     request,
     response,
@@ -511,6 +512,34 @@ def _takes_two(sock: socket.socket, number: int) -> None:
             sock.sendall(said if left else said + wire.pdu(5, bytes(4)))
     if pdu[0] == 5:
         sock.sendall(wire.pdu(6, bytes(4)))
+
+
+def _tells_of_another_first(sock: socket.socket, number: int) -> None:
+    """Refuse each object, but say before that one nobody asked about is stored."""
+    messages, command = Messages(), None
+    while (pdu := wire.answer(sock))[0] == 4:
+        _, context_id, flags = struct.unpack_from(">IBB", pdu[1])
+        data = memoryview(pdu[1])[6:]
+        is_command, is_last = bool(flags & 1), bool(flags & 2)
+        came = messages.receive(
+            Fragment(context_id=context_id, is_command=is_command, is_last=is_last, data=data)
+        )
+        command = came if isinstance(came, Command) else command
+        if isinstance(came, DataSetPart) and came.is_last and command is not None:
+            another = dataclasses.replace(command, message_id=command.message_id + 7)
+            for one, status in ((another, SUCCESS), (command, Status(code=0xA700))):
+                sock.sendall(wire.pdu(4, wire.pdv(context_id, 3, response(one, status))))
+    if pdu[0] == 5:
+        sock.sendall(wire.pdu(6, bytes(4)))
+
+
+def test_a_status_is_that_of_the_request_it_names(edge: Edge, archive: Archive) -> None:
+    """PS3.7 9.3.1.2: Message ID Being Responded To; what is refused is not told as stored."""
+    fill(archive, ct(1), ct(1, 1, 2))
+    with Stub(_tells_of_another_first) as stub:
+        register(archive, "DEST", stub.port)
+        got = move(edge.port, "DEST", keys=STUDY)
+    assert (got.status, got.counts) == (0xA702, (None, 0, 2, 0))
 
 
 def test_a_destination_that_takes_so_many_an_association_gets_all_of_them(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import select
 import socket
 import struct
 import threading
@@ -217,6 +218,19 @@ def test_a_message_that_stops_halfway_is_given_up(serve: Serve) -> None:
     sock, _, _ = ask(edge, wire.associate())
     with sock:
         sock.sendall(wire.pdu(4, wire.pdv(1, 1, b"\0\0")))
+        assert wire.answer(sock) == (ABORT, bytes(4))
+
+
+def test_a_message_that_only_dribbles_in_is_given_up(serve: Serve) -> None:
+    edge = serve(slow_window_s=0.3)
+    sock, _, _ = ask(edge, wire.associate())
+    with sock:
+        for byte in wire.pdu(4, wire.pdv(1, 1, bytes(2000))):
+            sock.sendall(bytes((byte,)))
+            if select.select([sock], [], [], 0.01)[0]:
+                break
+        else:
+            pytest.fail("it was waited for to the end")
         assert wire.answer(sock) == (ABORT, bytes(4))
 
 

@@ -177,6 +177,52 @@ def test_a_blank_patient_id_is_an_identity_of_its_own(database: Database) -> Non
     ]
 
 
+IDENTITIES: list[tuple[object, str]] = [
+    *((["7"], "LOCAL"), (["7"], "OTHER"), (["8"], "LOCAL"), (["8"], "OTHER")),
+    *(([], "LOCAL"), ([], "OTHER"), ([], "LOCAL")),
+]
+
+
+def test_a_study_is_of_the_identity_with_its_issuer_and_its_patient_id(database: Database) -> None:
+    """One Patient ID of two issuers is two patients; one that is blank is each study's own."""
+    items = [
+        registration(
+            n, f"1.{n}", f"1.{n}.1", f"1.{n}.1.1", attributes={"00100020": id_}, issuer=issuer
+        )
+        for n, (id_, issuer) in enumerate(IDENTITIES)
+    ]
+    store(database, items)
+
+    with database.reading() as conn:
+        found = conn.execute(
+            "SELECT s.study_uid, p.issuer, p.patient_id, p.study_uid "
+            "FROM study s JOIN patient p USING (patient_pk) ORDER BY s.study_uid"
+        ).fetchall()
+    assert found == [
+        *(("1.0", "LOCAL", "7", ""), ("1.1", "OTHER", "7", "")),
+        *(("1.2", "LOCAL", "8", ""), ("1.3", "OTHER", "8", "")),
+        *(("1.4", "LOCAL", "", "1.4"), ("1.5", "OTHER", "", "1.5"), ("1.6", "LOCAL", "", "1.6")),
+    ]
+
+
+def test_what_differs_is_of_the_identity_it_names_itself(database: Database) -> None:
+    store(database, [registration(0, "1.1", "1.1.1", "1.1.1.0")])
+    for n, (id_, issuer) in enumerate(IDENTITIES, 1):
+        attributes = {"00100020": id_, "00100010": f"Roe^{n}"}
+        one = registration(n, "1.1", "1.1.1", f"1.1.1.{n}", attributes=attributes, issuer=issuer)
+        store(database, [one])
+
+    with database.reading() as conn:
+        found = conn.execute(
+            "SELECT d.patient_name, p.issuer, p.patient_id, p.study_uid FROM study_difference d "
+            "JOIN patient p ON p.patient_pk = d.patient_pk ORDER BY d.patient_name"
+        ).fetchall()
+    assert [row[1:] for row in found] == [
+        *(("LOCAL", "7", ""), ("OTHER", "7", ""), ("LOCAL", "8", ""), ("OTHER", "8", "")),
+        *(("LOCAL", "", "1.1"), ("OTHER", "", "1.1"), ("LOCAL", "", "1.1")),
+    ]
+
+
 def test_text_no_database_can_hold_is_registered_without_it(database: Database) -> None:
     odd = {"00081030": "a\0b", "00100020": "x" * 70_000, "00080050": "\0", "00081090": "q\0"}
 

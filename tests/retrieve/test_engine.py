@@ -201,6 +201,16 @@ def test_the_revision_changes_when_an_instance_comes(archive: Archive) -> None:
     assert archive.retrieve.revision(archive.who, study) != first
 
 
+def test_the_revision_of_a_series_is_its_own(archive: Archive) -> None:
+    refs = [store(archive, factories.ct(1, series, 1)) for series in (1, 2)]
+    both = [SeriesRef(ref.study, ref.series) for ref in refs]
+    before = [archive.retrieve.revision(archive.who, one) for one in both]
+    store(archive, factories.ct(1, 2, 2))
+    after = [archive.retrieve.revision(archive.who, one) for one in both]
+    assert before[0] == after[0]
+    assert len({*before, *after}) == 3
+
+
 def test_bulk_data_of_a_big_endian_object_is_little_endian(archive: Archive) -> None:
     made = factories.ct(transfer_syntax=factories.BIG_ENDIAN, pixels=bytes(range(256)) * 2)
     ref = store(archive, made)
@@ -266,6 +276,8 @@ def test_the_whole_of_a_study_of_which_a_part_is_seen_is_not_permitted(archive: 
     who = guest(series=frozenset({SeriesRef(first.study, first.series)}))
     with pytest.raises(NotPermitted):
         archive.retrieve.instances(who, StudyRef(first.study))
+    with pytest.raises(NotPermitted):
+        archive.retrieve.metadata(who, StudyRef(first.study))
     assert len(archive.retrieve.instances(who, SeriesRef(first.study, first.series))) == 1
 
 
