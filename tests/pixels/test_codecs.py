@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,24 @@ def test_one_bit_frames_are_the_same_in_every_syntax_the_samples_have() -> None:
         for kind in ("rle", "deflate", "j2k"):
             got = [decoded(frame)[0] for frame in by_name[f"{stem}_{kind}.dcm"].frames]
             np.testing.assert_array_equal(got, wanted, err_msg=kind)
+
+
+def test_one_bit_pixels_in_rle_may_have_been_one_in_a_byte() -> None:
+    """PS3.5 G.2 speaks of bytes: what is packed and what is not is met."""
+    about = PixelDescription(rows=3, columns=11, bits_allocated=1, bits_stored=1)
+    pixels = (np.arange(33) % 5 % 2).astype("u1").reshape(3, 11)
+    packed = np.packbits(pixels.reshape(-1), bitorder="little")
+    for cells in (packed, pixels):
+        data = _rle_of(cells.tobytes())
+        frame = FrameSource(transfer_syntax=registry.RLE, data=data, description=about)
+        np.testing.assert_array_equal(decoded(frame)[0].reshape(3, 11), pixels)
+
+
+def _rle_of(cells: bytes) -> bytes:
+    """One segment of literal runs (PS3.5 G.3.1)."""
+    runs = [cells[at : at + 128] for at in range(0, len(cells), 128)]
+    body = b"".join(bytes((len(run) - 1,)) + run for run in runs)
+    return struct.pack("<16I", 1, 64, *[0] * 14) + body + b"\0" * (len(body) % 2)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (5, 1), (3, 3), (65, 129)])

@@ -220,12 +220,13 @@ def _rle(data: bytes, description: PixelDescription) -> tuple[Array, str]:
 
 def _rle_bits(data: bytes, description: PixelDescription) -> Array:
     """One-bit pixels are met both packed before they were compressed, and one in a byte."""
-    try:
-        packed = rle.rle.decode_frame(data, (description.pixels + 7) // 8, 8, "<")
+    try:  # what holds a byte a pixel would do for packed ones, too: only too little is refused
+        cells = rle.rle.decode_frame(data, description.pixels, 8, "<")
     except ValueError:
-        return np.frombuffer(rle.rle.decode_frame(data, description.pixels, 8, "<"), "u1") & 1
-    cells = np.frombuffer(packed, "u1")
-    return np.unpackbits(cells, bitorder="little", count=description.pixels)
+        packed = rle.rle.decode_frame(data, (description.pixels + 7) // 8, 8, "<")
+        bits = np.frombuffer(packed, "u1")
+        return np.unpackbits(bits, bitorder="little", count=description.pixels)
+    return np.frombuffer(cells, "u1") & 1
 
 
 def _inflated(data: bytes, description: PixelDescription) -> tuple[Array, str]:
