@@ -500,6 +500,15 @@ def test_table_10_4_3_1_206_when_some_turn_out_to_be_damaged(site: Site) -> None
     assert [part for _, part in parts_of(answer)] == [ct(51).part10()]
 
 
+def test_table_10_4_3_1_what_is_damaged_behind_a_200_breaks_the_answer(site: Site) -> None:
+    """The status is said by then: left out in silence, an instance would be missed by nobody."""
+    large = ct_of_bytes(3 << 20, study=53)
+    damaged = compressed([[jpeg(1)]], transfer_syntax=JPEG_2000, study=53, instance=2)
+    path = kept(site, large, damaged)["series"]
+    with pytest.raises(httpx.RemoteProtocolError):
+        site.get(path, f"{DICOM}; transfer-syntax={EXPLICIT}")
+
+
 def test_table_10_4_3_1_406_when_none_has(site: Site) -> None:
     video = compressed([[b"\0\0\1\xb3" * 40]], transfer_syntax=MPEG_4, study=52)
     path = kept(site, video)["study"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import zipfile
 from collections.abc import Callable
@@ -600,6 +601,31 @@ def test_what_the_archive_has_already_is_not_kept_twice(archive: Archive) -> Non
     archive.imports.confirm(archive.who, number, said(archive, number))
     archive.imports.carry_out(number)
     assert (found(archive), blobs(archive)) == (1, 1)
+
+
+def test_of_what_was_not_chosen_nothing_personal_stays(archive: Archive) -> None:
+    number = ready(archive, ONE.part10(), ct(2).part10())
+    wanted = dataclasses.replace(said(archive, number), studies=frozenset([uid(ONE.study)]))
+    archive.imports.confirm(archive.who, number, wanted)
+    archive.imports.carry_out(number)
+    with archive.database.reading() as conn:
+        left = conn.execute(
+            "SELECT blob_id, name, person, patient_name, patient_id, birth_date, sex, "
+            "study_description, series_description FROM import_file WHERE result = 'removed'"
+        ).fetchall()
+    assert left == [(None, "", *[None] * 7)]
+
+
+def test_two_imports_decided_together_file_each_its_own(archive: Archive) -> None:
+    first, second = ready(archive, ONE.part10()), ready(archive, ct(2).part10())
+    for number, study in ((first, ONE.study), (second, ct(2).study)):
+        (person,) = archive.imports.detail(archive.who, number).persons
+        assert [one.uid for one in person.studies] == [study]
+        archive.imports.confirm(archive.who, number, said(archive, number))
+    archive.imports.carry_out(first)
+    assert (found(archive), found(archive, ct(2).study)) == (1, 0)
+    archive.imports.carry_out(second)
+    assert (found(archive), found(archive, ct(2).study)) == (1, 1)
 
 
 def test_other_content_under_a_known_uid_becomes_a_version(archive: Archive) -> None:

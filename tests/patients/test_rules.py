@@ -68,6 +68,7 @@ def test_one_id_is_one_identity_until_something_clashes(other: Demographics, rul
         (said("", sex=""), said("", sex=""), None),
         (said(address=b"a"), said("Doe^John", sex="M", address=b"a"), ("R8", "apart")),
         (said(address=b"a"), said("Doe^John", address=b"b"), None),
+        (said(), said("Doe^John", sex="M"), None),  # of neither an address is known
     ],
 )
 def test_two_ids_are_linked_by_a_number_alone(
@@ -148,6 +149,8 @@ def test_names_of_other_scripts_are_compared_where_both_have_one() -> None:
     [
         ("mod11", "9434765919", True),
         ("mod11", "9434765918", False),
+        ("mod11", "9434760070", True),  # what would be 11 is 0
+        ("mod11", "9434760020", False),  # and what would be 10 is none
         ("luhn", "79927398713", True),
         ("luhn", "79927398710", False),
         ("mod97", "85073003328", True),

@@ -30,7 +30,7 @@ from vna.pixels.decoders import decoded
 from vna.pixels.description import FrameSource, PixelDescription
 from vna.pixels.faults import Fault
 from vna.pixels.grey import stored_window
-from vna.pixels.looks import Looks, looks, state_of
+from vna.pixels.looks import Looks, for_image, looks, state_of, under
 from vna.pixels.render import rendered, shown
 from vna.pixels.rendering import Function, Profile, Rendering, Window
 
@@ -328,6 +328,27 @@ def test_what_lies_in_the_unused_bits_does_not_stretch_a_deep_image() -> None:
     np.testing.assert_array_equal(show(marked, dataset_of(marked)), wanted)
 
 
+def test_a_modality_table_is_spread_between_its_least_and_largest_value_in_the_image() -> None:
+    """They need not be those of the least and the largest stored value (PS3.3 C.11.1.1)."""
+    frame = made(np.array([[0, 1, 2]], "<u2"))
+    dataset = dataset_of(frame, ModalityLUTSequence=lut(0, 16, [0, 1000, 100]))
+    assert show(frame, dataset).tolist() == [[0, 255, 26]]
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize("shape", ["IDENTITY", "INVERSE"])
+def test_the_shape_of_a_presentation_state_alone_decides_what_is_white(
+    photometric: str, shape: str
+) -> None:
+    """PS3.4 N.2.1.4: MONOCHROME1 of the image is not turned a second time."""
+    ramp = RAMPS["unsigned 8"]
+    frame = made(ramp, photometric=photometric)
+    state = {"20500020": {"vr": "CS", "Value": [shape]}}
+    members = orjson.dumps(under(dataset_of(frame).to_json_dict(), state))
+    got = shown(ramp, photometric, frame, members, Rendering())
+    np.testing.assert_array_equal(got, ramp if shape == "IDENTITY" else 255 - ramp)
+
+
 def test_eight_bits_without_a_window_are_shown_as_they_are() -> None:
     ramp = RAMPS["unsigned 8"]
     np.testing.assert_array_equal(show(made(ramp), dataset_of(made(ramp))), ramp)
@@ -467,6 +488,36 @@ def test_a_palette_of_a_grey_image_that_does_not_ask_for_it_is_not_laid_over_it(
         setattr(dataset, f"{colour}PaletteColorLookupTableDescriptor", [2, 200, 16])
         setattr(dataset, f"{colour}PaletteColorLookupTableData", b"\0\xff\0\0")
     assert show(frame, dataset).tolist() == [[0, 100, 200, 201]]
+
+
+@pytest.mark.parametrize(
+    ("image", "number", "wanted"),
+    [
+        ("1.2", 1, ["of 1.2", "of all"]),
+        ("1.3", 1, ["of all"]),
+        ("1.3", 3, ["of 1.3", "of all"]),
+        ("1.4", 3, ["of all"]),
+    ],
+)
+def test_a_presentation_state_says_something_of_the_images_and_frames_it_names(
+    image: str, number: int, wanted: list[str]
+) -> None:
+    """PS3.3 C.10.4, C.10.5, C.11.8: Referenced Image Sequence, and all of them without one."""
+
+    def about(uid: str, *frames: int) -> dict[str, Any]:
+        named = {"00081155": {"vr": "UI", "Value": [uid]}}
+        if frames:
+            named["00081160"] = {"vr": "IS", "Value": list(frames)}
+        return {"00081140": {"vr": "SQ", "Value": [named]}, **marked(f"of {uid}")}
+
+    def marked(text: str) -> dict[str, Any]:
+        return {tag: {"vr": "LO", "Value": [text]} for tag in ("00700002", "00281056")}
+
+    told = {"vr": "SQ", "Value": [about("1.2"), about("1.3", 2, 3), marked("of all")]}
+    found = for_image(dict.fromkeys(("0070005A", "00700001", "00283110"), told), image, number)
+    for tag in ("0070005A", "00700001"):
+        assert [one["00700002"]["Value"][0] for one in found[tag]["Value"]] == wanted
+    assert found["00281056"]["Value"] == wanted[:1]
 
 
 def test_frames_have_the_windows_of_their_functional_groups() -> None:
