@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.factories import CT, EXPLICIT, Value, dataset
-from vna.dimse.commitments import read_report
+from vna.dimse.commitments import read_report, read_request
+from vna.errors import InvalidRequest
 
 
 @pytest.mark.parametrize(
@@ -26,3 +29,10 @@ def test_a_failure_reason_that_is_none_is_a_processing_failure(
     data = dataset([("00081195", "UI", "1.2.4"), ("00081198", "SQ", [item])])
     ((_, found),) = read_report(data, EXPLICIT, most=1 << 20).failed
     assert found == read
+
+
+@pytest.mark.parametrize("read", [read_request, read_report])
+def test_references_that_are_no_sequence_are_refused(read: Callable[..., object]) -> None:
+    data = dataset([("00081195", "UI", "1.2.4"), ("00081199", "UI", "1.2.3")])
+    with pytest.raises(InvalidRequest):
+        read(data, EXPLICIT, most=1 << 20)

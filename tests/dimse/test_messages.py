@@ -149,6 +149,16 @@ def test_a_message_comes_in_any_fragments() -> None:
     assert not messages.midway
 
 
+def test_nothing_of_a_message_is_left_for_the_next() -> None:
+    """One association may carry a hundred thousand of them."""
+    messages = Messages()
+    echo = request(Field.C_ECHO, 9, wire.VERIFICATION, has_data_set=False)
+    for _ in range(MAX_COMMAND_BYTES // len(STORE) + 1):
+        messages.receive(fragment(STORE, command=True))
+        messages.receive(fragment(b"ab", command=False))
+        assert messages.receive(fragment(echo, command=True)) == decode_command(1, echo)
+
+
 @pytest.mark.parametrize(
     "broken",
     [
