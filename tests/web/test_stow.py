@@ -300,6 +300,10 @@ def test_versions_are_silent_when_the_setting_says_so(
         again = site.store(ct(1, values={"StudyDescription": "Other"}).part10())
         assert again.status_code == 200
         assert "warning" not in again.headers
+        # but what nobody will find where it was sent to
+        apart = site.store(ct(2, values={"SOPInstanceUID": ct(1).instance}).part10())
+        assert apart.status_code == 202
+        assert values(values(apart.json(), "00081199")[0], "00081196") == [0xB000]
 
 
 def test_a_rejected_version_is_409(postgres: TestPostgres, tmp_path: Path) -> None:

@@ -91,9 +91,6 @@ CAUTIONS: dict[Caution, int] = {
     Caution.ELSEWHERE: 0xB000,
 }
 
-# settled by `versions.answer`: a sender that takes a warning for a failure may be told success
-_ABOUT_VERSIONS = frozenset({Caution.DIFFERS, Caution.ELSEWHERE})
-
 
 def is_warning(code: int) -> bool:
     """Whether a status says that it was done, but not wholly as asked (PS3.7 Annex C)."""
@@ -106,7 +103,9 @@ def of_outcome(outcome: Outcome, *, answer: str) -> Status:
         return SUCCESS
     if isinstance(outcome, Stored):
         caution = outcome.caution
-        if caution is None or (caution in _ABOUT_VERSIONS and answer == "success"):
+        # a sender that takes a warning for a failure may be told success; but not of what nobody
+        # will find where it was sent to
+        if caution is None or (caution is Caution.DIFFERS and answer == "success"):
             return SUCCESS
         return Status(code=CAUTIONS[caution], comment=outcome.message)
     return Status(code=CAUSES[outcome.cause], comment=outcome.message)
