@@ -12,7 +12,7 @@ from tests.access.conftest import PASSPHRASE, B, House
 from vna.access import signing
 from vna.access.passkeys import Passkeys, Site
 from vna.access.sessions import Browser, Level
-from vna.access.signing import check_passphrase
+from vna.access.signing import Change, check_passphrase
 from vna.errors import Conflict, InvalidRequest, NotAuthenticated, NotPermitted, TooMany
 
 
@@ -279,6 +279,59 @@ def test_five_wrong_codes_end_the_trying(house: House) -> None:
             house.people.signing.code(visitor, "000000", B)
     with pytest.raises(TooMany):
         house.people.signing.code(visitor, code, B)
+
+
+def later(house: House) -> None:
+    """A quarter of an hour passes for the counters."""
+    with house.database.transaction() as tx:
+        tx.execute(
+            "UPDATE rate SET ends_at = ends_at - interval '16 minutes'"
+            " WHERE ends_at < now() + interval '1 hour'"
+        )
+
+
+def test_twenty_wrong_codes_a_day_end_the_trying_of_that_day(house: House) -> None:
+    """Five each quarter of an hour find a code of six digits within the year, as likely as not."""
+    _, code = house.enrolled("ada")
+    here = house.people.signing
+    visitor = house.visitor(here.passphrase("ada", PASSPHRASE, B))
+    for _ in range(4):
+        for _ in range(5):
+            with pytest.raises(NotAuthenticated):
+                here.code(visitor, "000000", B)
+        later(house)
+    with pytest.raises(TooMany):
+        here.code(visitor, code, B)
+    with house.database.transaction() as tx:
+        tx.execute("UPDATE rate SET ends_at = ends_at - interval '1 day'")
+    assert here.code(visitor, code, B)
+
+
+def test_right_codes_do_not_count_for_the_day(house: House) -> None:
+    _, code = house.enrolled("ada")
+    here = house.people.signing
+    visitor = house.visitor(here.passphrase("ada", PASSPHRASE, B))
+    cookie = here.code(visitor, code, B)
+    for one in here.renew_recovery_codes(house.visitor(cookie)):
+        here.prove(house.visitor(cookie), one)
+    with house.database.reading() as conn:
+        row = conn.execute(
+            "SELECT max(taken) FROM rate WHERE ends_at > now() + interval '1 hour'"
+        ).fetchone()
+    assert row == (0,)
+
+
+def test_who_guesses_codes_is_told_of_once(house: House) -> None:
+    """The passphrase is known to whoever comes so far: its owner had better choose another."""
+    house.enrolled("ada")
+    told: list[tuple[int, Change]] = []
+    here = house.people.signing
+    here._changed = lambda _, account, change: told.append((account, change))
+    visitor = house.visitor(here.passphrase("ada", PASSPHRASE, B))
+    for number in range(8):
+        with pytest.raises(NotAuthenticated if number < 5 else TooMany):
+            here.code(visitor, "000000", B)
+    assert told == [(visitor.account_id, Change.GUESSED)]
 
 
 def test_right_tries_do_not_count(house: House) -> None:

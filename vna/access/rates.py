@@ -20,6 +20,7 @@ _SQL = statements.load("access")
 
 WINDOW_S = 900.0
 MINUTE_S = 60.0
+DAY_S = 86400.0
 
 _BUCKETS = 1 << 16  # of addresses with unknown credentials: so many rows there can be, and no more
 _QUIET_S = 5.0  # an address that is past its limit is not counted again for so long
@@ -50,8 +51,15 @@ def sign_in(login: str, address: str | None) -> tuple[Limit, ...]:
 
 
 def factor(account: int) -> tuple[Limit, ...]:
-    """Limit guesses of codes: the passphrase is known by then, so nobody else is locked out."""
-    return (Limit(bucket("factor", str(account)), 5),)
+    """Limit guesses of codes: the passphrase is known by then, so nobody else is locked out.
+
+    The second is of a day: five tries each quarter of an hour would find a code of six digits
+    within the year, as likely as not.
+    """
+    return (
+        Limit(bucket("factor", str(account)), 5),
+        Limit(bucket("factor of a day", str(account)), 20, DAY_S),
+    )
 
 
 def address(where: str | None, what: str, most: int) -> tuple[Limit, ...]:

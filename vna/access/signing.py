@@ -45,6 +45,7 @@ class Change(enum.Enum):
     RECOVERY_CODE = enum.auto()  # one was used
     CARER = enum.auto()  # somebody may act for its person
     CODE = enum.auto()  # a desk made a code for its person
+    GUESSED = enum.auto()  # nothing yet: somebody has its passphrase, and guesses codes
 
 
 Changed = Callable[[Connection, int, Change], None]
@@ -140,7 +141,7 @@ class SignIn:
         """
         limits = rates.factor(visitor.account_id)
         factor, is_app = _factor_of(code)
-        self._count(limits, visitor.principal, factor)
+        self._count_guess(limits, visitor, factor)
         with self._database.transaction() as tx:
             _hold(tx, visitor)
             is_right = self._is_code(tx, visitor.account_id, code, is_app=is_app)
@@ -325,6 +326,19 @@ class SignIn:
         SIGN_INS.labels("limited").inc()
         if over == 1:  # once: the trail must not be filled by whoever keeps trying
             self._note(who, factor, "limited")
+        raise TooMany
+
+    def _count_guess(self, limits: tuple[Limit, ...], visitor: Visitor, factor: str) -> None:
+        """Count a code as `_count` does, and tell whose account it is when there are too many."""
+        over = self._rates.take(limits)
+        if not over:
+            return
+        SIGN_INS.labels("limited").inc()
+        if over == 1:
+            event = Event(kind="login", outcome="limited", detail={"factor": factor})
+            with self._database.transaction() as tx:
+                self._audit.write(tx, visitor.principal, [event])
+                self._tell_owner(tx, visitor, Change.GUESSED)
         raise TooMany
 
     def _refuse(self, who: Principal, factor: str, text: str) -> NoReturn:

@@ -98,6 +98,22 @@ ACCOUNT_FORMS: Final[Mapping[str, Form]] = {
             "%(site)s: a recovery code of your account was used. Was it not you? Call us. %(help)s"
         ),
     ),
+    "codes-guessed": Form(
+        takes=frozenset(),
+        subject=marked("Somebody may know your passphrase"),
+        paragraphs=(
+            marked(
+                "Somebody entered your passphrase at %(site)s, and then several wrong codes. "
+                "They did not get in."
+            ),
+            marked("Was it not you? Choose another passphrase, and call us."),
+            marked("Questions? %(help)s"),
+        ),
+        short=marked(
+            "%(site)s: your passphrase was entered, then wrong codes. Was it not you? Call us. "
+            "%(help)s"
+        ),
+    ),
     "carer-given": Form(
         takes=frozenset(),
         subject=marked("Somebody may act for you"),

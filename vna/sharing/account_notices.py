@@ -24,6 +24,7 @@ _TEMPLATES = {
     Change.RECOVERY_CODE: "recovery-code-used",
     Change.CARER: "carer-given",
     Change.CODE: "desk-code-made",
+    Change.GUESSED: "codes-guessed",
 }
 TEMPLATES = frozenset({REPLACED, HELD, *_TEMPLATES.values()})
 """Every notice there is about an account."""
