@@ -125,13 +125,18 @@ def found_certificate(settings: Settings) -> list[str]:
     return [f"TLS certificate {certificate}, SHA-256 fingerprint {print_}"]
 
 
-def found_index(settings: Settings, index: Index) -> list[str]:
-    """Bring the index's schema up to date; say what was made. Raises `ConfigError`."""
+def found_index(settings: Settings, index: Index, *, is_served: bool = False) -> list[str]:
+    """Bring the index's schema up to date; say what was made. Raises `ConfigError`.
+
+    Under an older release that serves it is left as it is: a process of that one which ends would
+    not come up again.
+    """
     made = []
     if index.cluster is not None and index.cluster.is_new:
         made.append(f"PostgreSQL cluster {index.cluster.files}")
     schema = settings.postgres.schema
-    made += [f"migration {n:04} of schema {schema}" for n in migrate.migrate(index.dsn, schema)]
+    numbers = migrate.migrate(index.dsn, schema, is_served=is_served)
+    made += [f"migration {number:04} of schema {schema}" for number in numbers]
     database = connected(settings, index.dsn)
     try:
         _agree(database, store_of(settings))

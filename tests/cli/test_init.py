@@ -20,7 +20,7 @@ from vna import app
 from vna.cli.usable import require_usable
 from vna.config import Settings
 from vna.crypto import certificates
-from vna.db import runlock
+from vna.db import migrate, runlock, statements
 from vna.db.place import make_data
 from vna.errors import ConfigError, Unavailable
 from vna.ingest import recover
@@ -267,6 +267,27 @@ def test_a_schema_that_is_behind_is_told_so(vna: Vna, archive: Path) -> None:
     done = vna("status", "--data", archive, VNA_POSTGRES_SCHEMA="empty")
     assert done.returncode == 2
     assert "vna init" in done.stderr
+
+
+def test_init_changes_no_index_that_an_older_release_serves(
+    vna: Vna, postgres: TestPostgres, data: Path, tmp_path: Path
+) -> None:
+    """Its processes would go on, and none that ends would come up again."""
+    older = tmp_path / "older"
+    shutil.copytree(statements.folder() / "migrations", older)
+    newest = max(older.iterdir())
+    newest.unlink()
+    dsn = postgres.create()
+    migrate.migrate(dsn, "vna", folder=older)
+    make_data(data)
+    with runlock.held(data, "serve", exclusive=True):
+        done = vna("init", "--data", data, VNA_DATABASE_URL=dsn)
+        assert done.returncode == 2
+        assert f"lacks migration {newest.stem}, and `vna serve` is at work" in done.stderr
+        assert migrate.migrate(dsn, "vna", folder=older) == []  # it is what it was
+    done = vna("init", "--data", data, VNA_DATABASE_URL=dsn)
+    assert f"migration {newest.stem[:4]} of schema vna" in done.stdout
+    postgres.drop(dsn)
 
 
 def test_the_doctor_finds_a_fresh_machine_well(vna: Vna, data: Path) -> None:

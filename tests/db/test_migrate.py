@@ -9,10 +9,12 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from tests.conftest import TestPostgres
 from vna.db import migrate
-from vna.errors import ConfigError, Conflict
+from vna.errors import ConfigError, Conflict, InvalidRequest
 
 
 @pytest.fixture
@@ -88,6 +90,36 @@ def test_a_worker_refuses_a_schema_that_is_behind(dsn: str, folder: Path) -> Non
         (folder / "0003_third.sql").write_text("SELECT 1;")
         with pytest.raises(ConfigError, match="0003_third"):
             migrate.check(conn, folder=folder)
+
+
+def test_an_index_that_is_served_is_not_changed_under_who_serves(dsn: str, folder: Path) -> None:
+    migrate.migrate(dsn, "vna", folder=folder)
+    assert migrate.migrate(dsn, "vna", folder=folder, is_served=True) == []
+    (folder / "0003_third.sql").write_text("ALTER TABLE second ADD COLUMN m int;")
+    with pytest.raises(ConfigError, match="lacks migration 0003_third, and `vna serve` is at work"):
+        migrate.migrate(dsn, "vna", folder=folder, is_served=True)
+    assert migrate.migrate(dsn, "vna", folder=folder) == [3]
+
+
+def test_no_limit_of_a_request_ends_a_migration(dsn: str, folder: Path) -> None:
+    """An administrator bounds what a role or a database may ask: an index takes its time."""
+    database = conninfo_to_dict(dsn)["dbname"]
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
+            set_ = sql.SQL("ALTER DATABASE {} SET {} = '50ms'")
+            conn.execute(set_.format(sql.Identifier(str(database)), sql.Identifier(name)))
+    (folder / "0003_third.sql").write_text("SELECT pg_sleep(0.2);")
+    assert migrate.migrate(dsn, "vna", folder=folder) == [1, 2, 3]
+
+
+def test_which_migration_is_under_way_is_told_before_it_begins(
+    dsn: str, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / "0003_third.sql").write_text("SELECT 1 / 0;")
+    with caplog.at_level("INFO", "vna.db.migrate"), pytest.raises(InvalidRequest):
+        migrate.migrate(dsn, "vna", folder=folder)
+    told = [getattr(record, "migration", None) for record in caplog.records]
+    assert told == ["0001_first", "0002_second", "0003_third"]
 
 
 @pytest.mark.parametrize("name", ["3_third.sql", "0003-third.sql", "0002_again.sql", "0003_.sql"])

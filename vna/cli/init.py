@@ -26,11 +26,11 @@ def run(args: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 --
     """Make what is missing and say what it was."""
     fresh = not settings.data.is_dir()
     make_data(settings.data)
-    with runlock.held(settings.data, "init", exclusive=False):
+    with runlock.held(settings.data, "init", exclusive=False) as is_alone:
         made = [f"data folder {settings.data}"] if fresh else []
         made += app.found(settings)
         with app.index_of(settings) as index:
-            made += app.found_index(settings, index)
+            made += app.found_index(settings, index, is_served=not is_alone)
             for line in made or [f"nothing to do: the archive in {settings.data} is complete"]:
                 print(line)
             with app.opened(settings, index.dsn) as archive:

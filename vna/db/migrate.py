@@ -6,6 +6,7 @@ Run in the supervisor or by `vna init`, before a worker is there; workers only c
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ from vna.errors import ConfigError
 
 OLDEST_SERVER = 150000  # PostgreSQL 15
 
+logger = logging.getLogger(__name__)
+
 _FILE = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 _TABLE = """
 CREATE TABLE IF NOT EXISTS migration (
@@ -29,6 +32,13 @@ CREATE TABLE IF NOT EXISTS migration (
     checksum   text        NOT NULL,
     applied_at timestamptz NOT NULL DEFAULT now()
 )
+"""
+# What bounds a request, set for the role or the server, would end an index of a large table at each
+# start anew; `pg_dump` does without them, too. One of them is only known to PostgreSQL 17.
+_UNLIMITED = """
+SELECT set_config(name, '0', false) FROM pg_settings
+ WHERE name IN ('statement_timeout', 'lock_timeout', 'transaction_timeout',
+                'idle_session_timeout', 'idle_in_transaction_session_timeout')
 """
 
 
@@ -42,23 +52,33 @@ class Migration:
     checksum: str  # SHA-256, line ends made equal: a checkout may differ in nothing else
 
 
-def migrate(dsn: str, schema: str, *, folder: Path | None = None) -> list[int]:
+def migrate(
+    dsn: str, schema: str, *, folder: Path | None = None, is_served: bool = False
+) -> list[int]:
     """Apply what is missing and return its numbers. One process at a time; the others wait.
 
     Raises `ConfigError` when the database is too old, holds a migration this release does not
-    know, or one that was changed after it was applied.
+    know, or one that was changed after it was applied; and when one is missing of an index that
+    `vna serve` is at work on, who is to bring it up to date, or to be stopped.
     """
     wanted = read(folder)
     with translating(), psycopg.connect(conninfo(dsn), autocommit=True) as conn:
         if conn.info.server_version < OLDEST_SERVER:
             raise ConfigError("The index needs PostgreSQL 15 or newer.")
         # held until the connection closes: a process that dies here lets the next one go on
+        conn.execute(_UNLIMITED)
         conn.execute("SELECT pg_advisory_lock(hashtext('vna migrate'), hashtext(%s))", (schema,))
         conn.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
         conn.execute(sql.SQL("SET search_path = {}, public").format(sql.Identifier(schema)))
         conn.execute(_TABLE)
         missing = _missing(wanted, _applied(conn))
+        if missing and is_served:
+            raise ConfigError(
+                f"The index lacks migration {missing[0].name}, and `vna serve` is at work on it: "
+                "stop it if it is an older release; this one brings it up to date as it starts."
+            )
         for migration in missing:
+            logger.info("migration begins", extra={"migration": migration.name})
             _apply(conn, migration)
     return [migration.number for migration in missing]
 

@@ -22,10 +22,10 @@ _STEP_S = 0.02
 
 
 @contextmanager
-def held(data: Path, command: str, *, exclusive: bool) -> Iterator[None]:
+def held(data: Path, command: str, *, exclusive: bool) -> Iterator[bool]:
     """Hold the lock for a command. Raises `ConfigError` naming who has it.
 
-    A forked child holds it, too, as long as it lives.
+    A forked child holds it, too, as long as it lives. Gives False beside `serve`, which has it.
     """
     path = data / "run" / "lock"
     try:
@@ -33,11 +33,12 @@ def held(data: Path, command: str, *, exclusive: bool) -> Iterator[None]:
     except OSError as exc:
         raise ConfigError(f"The lock {path} cannot be opened: {exc.strerror}.") from exc
     try:
-        if _lock(lock, exclusive=exclusive):
+        is_ours = _lock(lock, exclusive=exclusive)
+        if is_ours:
             os.ftruncate(lock, 0)  # a killed holder's name
             if exclusive:
                 os.pwrite(lock, f"{command} {os.getpid()}\n".encode(), 0)
-        yield
+        yield is_ours
     finally:
         os.close(lock)
 
