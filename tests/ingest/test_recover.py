@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests import factories
-from tests.archive import Archive
+from tests.archive import Archive, open_archive
 from tests.index.samples import dump
 from vna.blobs.sealing import open_json
+from vna.db.pool import Database
 from vna.dicom.refs import StudyRef, uid
 from vna.errors import NotFound
 from vna.index.register import clear
@@ -117,6 +119,30 @@ def test_reindex_rebuilds_every_row(archive: Archive) -> None:
     after = catalogue(archive)
     for table, rows in before.items():
         assert set(after[table]) ^ set(rows) == set(), table
+
+
+@pytest.mark.parametrize("policy", ["first", "newest"])
+def test_reindex_says_of_each_of_many_versions_what_was_said_when_it_came(
+    tmp_path: Path, database: Database, policy: str
+) -> None:
+    """Each meets all that came before it: beside one compressed nobody can say it has changed."""
+    plain = factories.ct()
+    packed = factories.encapsulated([[bytes(64)]])
+    dense = dataclasses.replace(
+        plain, transfer_syntax=factories.RLE, pixel_element=packed, pixels=None
+    )
+    with open_archive(tmp_path, database, versions={"policy": policy}) as archive:
+        for one in (plain, dense, dataclasses.replace(plain, patient_name="Other^Name")):
+            assert isinstance(archive.take(one.part10()), Stored)
+        before = said_of_versions(archive)
+        assert archive.recovery.reindex().refused == []
+        assert said_of_versions(archive) == before
+
+
+def said_of_versions(archive: Archive) -> list[tuple[Any, ...]]:
+    """What each version was found to be, and which is shown; in the order they came."""
+    with archive.database.reading() as conn:
+        return conn.execute("SELECT reason, current FROM instance ORDER BY blob_id").fetchall()
 
 
 def catalogue(archive: Archive) -> dict[str, list[str]]:

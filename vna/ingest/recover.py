@@ -179,11 +179,14 @@ class Recovery:
         results = self._database.changing(lambda tx: register(tx, items, policy=policy))
         for item, result in zip(items, results, strict=True):
             if result.verdict is Verdict.DIFFERS:
-                self._as_version(item, result, actor)
+                self._as_version(item, actor)
             found.indexed += 1
 
-    def _as_version(self, item: Registration, result: Registered, actor: Principal) -> Registered:
+    def _as_version(self, item: Registration, actor: Principal) -> Registered:
         """Decide again what ingest decided when this blob came second under its UID."""
+        result = self._met(item)
+        if result.verdict is not Verdict.DIFFERS:
+            return result
         reason: str = "content"
         new = self._store.reader(item.blob_id)
         for other in result.existing:
@@ -202,6 +205,11 @@ class Recovery:
                 tx, actor, [stored_event(item, made, kind=f"instance.version.{reason}")]
             )
         return made
+
+    def _met(self, item: Registration) -> Registered:
+        """Ask again whom it meets: of its own batch only the first of its UID was there."""
+        policy = self._settings.versions.policy
+        return self._database.changing(lambda tx: register(tx, [item], policy=policy))[0]
 
     def _adopt_one(self, blob_id: bytes, found: Found) -> None:
         item = self._read(blob_id, found, verify=True)
@@ -231,7 +239,7 @@ class Recovery:
     ) -> bool:
         """Find the place of a blob among the versions of its UID; False when it is not needed."""
         if result.verdict is Verdict.DIFFERS:
-            result = self._as_version(item, result, actor)
+            result = self._as_version(item, actor)
         if result.verdict is Verdict.SAME and result.blob_id != item.blob_id:
             self._store.delete(item.blob_id)
             found.removed += 1
