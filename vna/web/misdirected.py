@@ -6,6 +6,7 @@ to a browser the archive is that page's own site then. It still says as the host
 
 from __future__ import annotations
 
+import functools
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -15,16 +16,20 @@ from vna.reachable import is_address
 from vna.web import problems
 
 _STATUS = 421  # RFC 9110 15.5.20
+_HOST_MOST = 300  # more than a name and a port have; what is longer is nobody's
 
 
 def only_here(app: ASGIApp, settings: Settings) -> ASGIApp:
     """Refuse what is meant for a name that is not ours; an address leads nowhere else."""
-    ours = {"localhost", urlsplit(settings.sharing.url).hostname or "localhost"}
+    shared = urlsplit(settings.sharing.url).hostname or "localhost"
+    known = functools.lru_cache(maxsize=64)(
+        lambda written: _is_ours(_host(written), frozenset({"localhost", shared}))
+    )
     message = "Under --dev this archive is called localhost, or by its address."
     content = problems.body(_STATUS, "MisdirectedRequest", message)
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or _is_ours(_host(scope), ours):
+        if scope["type"] != "http" or known(_written(scope)):
             await app(scope, receive, send)
             return
         headers = problems.headers(_STATUS, content)
@@ -34,15 +39,22 @@ def only_here(app: ASGIApp, settings: Settings) -> ASGIApp:
     return answer
 
 
-def _is_ours(host: str, ours: set[str]) -> bool:
+def _is_ours(host: str, ours: frozenset[str]) -> bool:
     # no browser leaves its host out (RFC 9112 3.2); .localhost is every machine's own (RFC 6761)
     return not host or host in ours or host.endswith(".localhost") or is_address(host)
 
 
-def _host(scope: Scope) -> str:
-    """Return the host a request was sent to, without its port; empty when it says none."""
-    told = next((value for name, value in scope["headers"] if name == b"host"), b"")
-    text = told.decode("latin-1").lower()
+def _written(scope: Scope) -> bytes:
+    """Return the Host field; empty when there is none."""
+    for name, value in scope["headers"]:
+        if name == b"host":
+            return bytes(value[:_HOST_MOST])
+    return b""
+
+
+def _host(written: bytes) -> str:
+    """Return the host a request was sent to, without its port."""
+    text = written.decode("latin-1").lower()
     if text.startswith("["):
         return text[1:].partition("]")[0]
     return text.partition(":")[0].rstrip(".")

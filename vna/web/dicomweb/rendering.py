@@ -5,6 +5,7 @@ Pure: text in, values out. Every refusal names its parameter and what is allowed
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Iterable, Iterator
@@ -16,7 +17,9 @@ from vna.retrieve.wish import Wish
 from vna.web.media import MediaType, media_list
 
 Pairs = list[tuple[str, str]]
+Asked = tuple[tuple[str, str], ...]
 
+_CACHED_MOST = 1024  # characters of a request that is read once and for all
 MOST_SIDE = 8192  # pixels of a viewport's side
 _ANNOTATIONS = ("patient", "technique")
 _KEYWORD = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
@@ -56,6 +59,14 @@ def rendering(
     pairs: Pairs, header: str | None, *, strict: bool = False, is_thumbnail: bool = False
 ) -> Rendered:
     """Read a request. Raises `InvalidRequest`, `NotAcceptable`."""
+    written = sum(len(name) + len(value) for name, value in pairs) + len(header or "")
+    if written <= _CACHED_MOST:  # a viewer asks for hundreds of pictures in the same words
+        return _cached(tuple(pairs), header, strict, is_thumbnail)
+    return _read(tuple(pairs), header, strict, is_thumbnail)
+
+
+def _read(asked: Asked, header: str | None, strict: bool, is_thumbnail: bool) -> Rendered:
+    pairs = list(asked)
     accepted = _accepted(header, [value for key, value in pairs if key == "accept"], strict)
     positive = [one for one in accepted if one.q > 0]
     if is_thumbnail:
@@ -83,6 +94,9 @@ def rendering(
         unknown=unknown,
         multipart=all(one.multipart is True for one in positive),
     )
+
+
+_cached = functools.lru_cache(maxsize=1024)(_read)
 
 
 def window(text: str | None) -> Window | None:
