@@ -25,6 +25,7 @@ from vna.access.principal import Label
 from vna.crypto import certificates
 from vna.dicom.refs import uid
 from vna.telemetry import BODIES_ENDED
+from vna.web import inward
 from vna.web.asgi import create
 
 SIZE = 16 << 20
@@ -188,6 +189,7 @@ def test_a_body_read_at_leisure_is_whole(site: Site) -> None:
 
 LARGE = ct_of_bytes(6 << 20, patient_id="U1")
 BEGUN = 4 << 20
+STEP = 1 << 20
 
 
 class Upload:
@@ -238,6 +240,31 @@ def test_a_store_under_way_ends_with_its_token(site: Site) -> None:
     assert b" 401 " in upload.answer().partition(b"\r\n")[0]
     assert counted(site) > before
     assert not holds(site, ct(7).study)
+
+
+def test_a_store_that_keeps_pace_ends_with_its_token(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its body is read by a thread, past what a body is received with else."""
+    monkeypatch.setattr(inward, "_PATIENCE_MS", 60_000)
+    body = body_of(*(ct(8, 1, number, rows=512, columns=512).part10() for number in range(1, 201)))
+    kind = 'content-type: multipart/related; type="application/dicom"; boundary=b'
+    upload = Upload(site, "POST /dicom-web/studies", [kind, by_token(site, "u4")], body)
+    wait_for(lambda: holds(site, ct(8).study))
+    people = people_of(site)
+    (token,) = (t for t in people.tokens.all(SHELL) if t.login == "u4")
+    people.tokens.revoke(SHELL, token.token_id)
+    said = b""
+    upload.sock.settimeout(0.05)
+    for at in range(BEGUN, len(body), STEP):
+        with contextlib.suppress(ConnectionError):
+            upload.sock.sendall(body[at : at + STEP])
+        with contextlib.suppress(TimeoutError, ConnectionError):
+            said = upload.sock.recv(1 << 16)
+        if said:
+            break
+    assert b" 401 " in said.partition(b"\r\n")[0]
+    assert at < len(body) // 2
 
 
 def test_a_file_for_the_desk_ends_with_its_session(site: Site) -> None:

@@ -57,6 +57,17 @@ class _Body:
         return self.is_over
 
 
+@dataclass(frozen=True, slots=True)
+class Taking:
+    """What a body is received with: it raises `NotAuthenticated` once the body may not go on.
+
+    Who reads past it asks now and then whether it was ended, and receives the refusal then.
+    """
+
+    receive: Receive
+    is_ended: Callable[[], bool]
+
+
 class Standing:
     """Watches the bodies of one process; belongs to its event loop."""
 
@@ -100,11 +111,8 @@ class Standing:
         return True
 
     @contextmanager
-    def taking(self, stands: Stands, principal: Principal, receive: Receive) -> Iterator[Receive]:
-        """Give what a body is to be received with instead of `receive`, by the task of now.
-
-        It raises `NotAuthenticated` once the body may not go on.
-        """
+    def taking(self, stands: Stands, principal: Principal, receive: Receive) -> Iterator[Taking]:
+        """Give what a body is to be received with instead of `receive`, by the task of now."""
         body = _Body(principal, stands, _current(), may_be_cut=False)
 
         async def watched() -> Message:
@@ -125,7 +133,7 @@ class Standing:
 
         self._begin(body)
         try:
-            yield watched
+            yield Taking(watched, lambda: body.is_over)
         finally:
             self._bodies.discard(body)
 

@@ -271,8 +271,8 @@ class DicomWeb:
         """Answer a request with a body, which is taken as long as it may be sent."""
         standing = self._counter.standing
         stands = standing.of_request(ask.scope, ask.principal)
-        with standing.taking(stands, ask.principal, ask.receive) as receive:
-            ask.receive = receive
+        with standing.taking(stands, ask.principal, ask.receive) as taking:
+            ask.receive, ask.is_ended = taking.receive, taking.is_ended
             return await endpoint(ask)
 
 

@@ -63,14 +63,14 @@ async def _past_the_loop(
     def work(body: Body) -> Reply | None:
         for piece in body:
             intake.feed(piece)
-            if intake.is_over:
+            if intake.is_over or ask.is_ended():
                 break
         return written(intake.finish()) if intake.is_over or not body.left else None
 
     try:
         while way is not None and (done := await way.read(work, threads.intakes)) is not None:
             reply, is_prompt = done
-            if reply is not None or not is_prompt:
+            if reply is not None or not is_prompt or ask.is_ended():
                 return reply
     except BaseException:
         await threads.streams.call(intake.abort)
