@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 from tests import prepared
+from tests.dimse.edge import wait_for
 from vna.config import Postgres
 from vna.db import place, programs
 from vna.db.account import by_uid, current
@@ -85,6 +86,28 @@ def test_a_cluster_is_durable_unless_a_test_says_otherwise(made: Path) -> None:
             "SELECT current_setting('fsync'), current_setting('synchronous_commit')"
         ).fetchone()
     assert found == ("on", "on")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the server can see that on Linux alone")
+def test_a_statement_ends_with_who_asked_it(made: Path) -> None:
+    """Else a migration that was killed would go on, and the next start would wait for it."""
+    program = (
+        "import psycopg, sys; c = psycopg.connect(sys.argv[1]); print(flush=True); "
+        "c.execute('SELECT pg_sleep(600)')"
+    )
+    asked = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%'"
+    with obtain(made) as cluster, psycopg.connect(cluster.dsn, autocommit=True) as conn:
+
+        def asks() -> bool:
+            return conn.execute(asked).fetchone() == (1,)
+
+        command = [sys.executable, "-c", program, cluster.dsn]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            wait_for(asks)
+            process.kill()
+        wait_for(lambda: not asks())
 
 
 def test_the_server_never_runs_as_root(made: Path) -> None:

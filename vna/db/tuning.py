@@ -6,6 +6,7 @@ A person's own settings go into ALTER SYSTEM or the end of postgresql.conf: both
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 from vna.db import guest_role
@@ -66,6 +67,9 @@ def write(files: Path, account: Account, *, durable: bool) -> None:
         "fsync": "on" if durable else "off",
         "synchronous_commit": "on" if durable else "off",
     }
+    if sys.platform == "linux":  # elsewhere the server refuses it
+        # who was killed in the middle of a long statement is not waited for by the next one
+        values["client_connection_check_interval"] = "2s"
     lines = ["# Written by vna at each start; see the end of postgresql.conf for your own."]
     lines += [f"{name} = {value}" for name, value in values.items()]
     _put(files / "vna.conf", "\n".join(lines) + "\n", account)
