@@ -118,6 +118,11 @@ def require_found(archive: Archive, scrub: Scrub, found: dict[str, str]) -> None
 
 def lose_key(archive: Archive, study: str) -> None:
     """Remove the key of a study."""
+    key_path(archive, study).unlink()
+
+
+def key_path(archive: Archive, study: str) -> Path:
+    """Name the file of a study's key."""
     with archive.database.reading() as conn:
         row = conn.execute(
             "SELECT DISTINCT key_id FROM instance JOIN series USING (series_pk)"
@@ -125,7 +130,7 @@ def lose_key(archive: Archive, study: str) -> None:
             [study],
         ).fetchone()
     assert row is not None
-    (archive.settings.data / "blobs" / key_name(bytes(row[0]))).unlink()
+    return archive.settings.data / "blobs" / key_name(bytes(row[0]))
 
 
 def test_what_was_put_back_is_forgotten_and_that_is_told_too(archive: Archive) -> None:
@@ -228,11 +233,17 @@ def test_nothing_is_noted_while_the_store_cannot_be_asked(archive: Archive) -> N
     assert walked(scrub, archive) == 3
 
 
-def test_a_block_that_cannot_be_read_stops_no_walk(tmp_path: Path, database: Database) -> None:
+@pytest.mark.parametrize(
+    "code", [errno.EIO, errno.EUCLEAN, errno.EBADMSG, errno.EACCES, errno.EPERM, errno.ELOOP]
+)
+def test_a_file_that_cannot_be_read_stops_no_walk(
+    tmp_path: Path, database: Database, code: int
+) -> None:
+    """A bad block or folder, and a copy that root put back or that is a link."""
     files = OneBad()
     with open_archive(tmp_path, database, files=files) as archive:
         name, path = next(iter(filled(archive).items()))
-        files.bad = str(path)
+        files.bad, files.errno = str(path), code
         assert walked(scrub_of(archive), archive) == 3
         assert known(archive) == {name: DAMAGED}
         files.errno = errno.EMFILE
@@ -240,14 +251,40 @@ def test_a_block_that_cannot_be_read_stops_no_walk(tmp_path: Path, database: Dat
             scrub_of(archive).look_again()
 
 
+def test_a_key_that_cannot_be_read_stops_no_walk(tmp_path: Path, database: Database) -> None:
+    files = OneBad()
+    with open_archive(tmp_path, database) as archive:
+        names = filled(archive)
+        files.bad = str(key_path(archive, factories.ct().study))
+        folder, keyring = archive.settings.data / "blobs", archive.store.keyring
+        with BlobStore.open(folder, keyring, files=files) as store:  # has not opened that key
+            assert walked(scrub_of(dataclasses.replace(archive, store=store)), archive) == 3
+        assert known(archive) == dict.fromkeys(names, UNOPENED)
+
+
+def test_nothing_is_noted_while_the_whole_disk_cannot_be_read(
+    tmp_path: Path, database: Database
+) -> None:
+    """A file server that is away gives EIO of every file (nfs(5), soft)."""
+    files = OneBad()
+    with open_archive(tmp_path, database, files=files) as archive:
+        filled(archive)
+        files.bad = str(archive.settings.data)
+        with pytest.raises(Unavailable):
+            scrub_of(archive).turn()
+        assert known(archive) == {}
+        files.bad = ""
+        assert walked(scrub_of(archive), archive) == 3
+
+
 class OneBad(Files):
-    """A disk on which one file cannot be read."""
+    """A disk on which one file, or everything below one folder, cannot be read."""
 
     bad = ""
     errno = errno.EIO
 
     def open(self, path: str) -> int:
-        if path == self.bad:
+        if self.bad and (path == self.bad or path.startswith(f"{self.bad}/")):
             raise OSError(self.errno, os.strerror(self.errno))
         return super().open(path)
 

@@ -235,6 +235,13 @@ class BlobStore:
             return False
         return True
 
+    def require_readable(self) -> None:
+        """Make sure that the store as a whole can be read. Raises `Unavailable`."""
+        try:
+            self._backend.read(ARCHIVE_FILE, 0, 1)
+        except NotFound as exc:
+            raise Unavailable("The blob store is not there.") from exc
+
     def blob_ids(self, *, since: datetime.date | None = None) -> Iterator[bytes]:
         """Walk the ids of all sealed data sets, day by day."""
         return self.ids(BLOBS, after=f"{BLOBS}{since}" if since else "")

@@ -44,6 +44,11 @@ _AGAIN_S = 3600.0
 _AGAIN_MOST = 100
 _RETRY_S = 60.0
 _ID_BYTES = 16
+# blocks or folders that a disk cannot give, as ext4, XFS and Btrfs say it, and a copy that was put
+# back by another user, or as a link: the walk would stand before it for ever
+_OF_ONE_FILE = frozenset(
+    {errno.EIO, errno.EUCLEAN, errno.EBADMSG, errno.EACCES, errno.EPERM, errno.ELOOP}
+)
 
 log = logging.getLogger(__name__)
 
@@ -148,17 +153,23 @@ class Scrub:
             self._store.check(blob_id, keyed=False)
         except NotFound:
             return MISSING
-        except Corrupt:
-            return DAMAGED
-        except Unavailable as exc:
-            if not _is_of_the_disk(exc):
-                raise
+        except (Corrupt, Unavailable) as exc:
+            self._require_store(exc)
             return DAMAGED
         try:
             self._store.reader(blob_id)
-        except (NotFound, Corrupt):  # what is wrong is its key: the blob itself is whole
+        except (NotFound, Corrupt, Unavailable) as exc:  # it is its key: the blob itself is whole
+            self._require_store(exc)
             return UNOPENED
         return None
+
+    def _require_store(self, exc: VNAError) -> None:
+        """Raise what is no fault of one object: others could not be read either."""
+        if not isinstance(exc, Unavailable):
+            return
+        if self._is_elsewhere or not _is_of_one_file(exc):
+            raise exc
+        self._store.require_readable()
 
     def _under_way(self) -> Walk | None:
         """Give the walk that is under way, begun now if it is time; None while there is none."""
@@ -203,9 +214,9 @@ class Scrub:
         return max(milliseconds, 0).to_bytes(6, "big") + bytes(_ID_BYTES - 6)
 
 
-def _is_of_the_disk(exc: Unavailable) -> bool:
-    """Tell a block that cannot be read from a store that cannot be asked: others can be read."""
-    return isinstance(exc.__cause__, OSError) and exc.__cause__.errno == errno.EIO
+def _is_of_one_file(exc: Unavailable) -> bool:
+    """Tell what may be said of one file from a store that cannot be asked."""
+    return isinstance(exc.__cause__, OSError) and exc.__cause__.errno in _OF_ONE_FILE
 
 
 def progress(conn: Connection) -> Walk | None:
