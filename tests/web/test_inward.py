@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from starlette.types import Receive, Scope, Send
 
 from tests.conftest import TestPostgres
+from tests.dimse.edge import wait_for
 from tests.factories import ct, ct_of_bytes
 from tests.web.conftest import Address, Site, body_of, running, serving
 from tests.web.test_protocol import get, read, refused, statuses
@@ -353,3 +354,16 @@ def test_a_body_that_is_refused_early_is_answered_and_the_next_is_stored(site: S
         sock.sendall(start + body)
         assert read(sock)[0] == 200
     assert stored(site, 312) == 4
+
+
+def test_nothing_is_left_of_a_short_body_whose_client_pauses_and_leaves(site: Site) -> None:
+    """A thread has read the beginning; the rest, which never comes, is waited for by the loop."""
+    start, body = stow(313, 200_000)
+    data = site.archive.settings.data
+    with site.address.connect() as sock:
+        sock.sendall(start + body[:-100_000])
+        wait_for(lambda: any(data.rglob("*.part")))
+        sock.settimeout(inward._PATIENCE_MS / 200)
+        with pytest.raises(TimeoutError):
+            sock.recv(1)
+    wait_for(lambda: not any(data.rglob("*.part")))

@@ -43,7 +43,7 @@ class Counter:
 class Ask:
     """One request: who, what, and how the answer is to look. Read as it is needed."""
 
-    __slots__ = ("counter", "is_ended", "names", "principal", "receive", "scope")
+    __slots__ = ("counter", "names", "principal", "receive", "scope")
 
     def __init__(
         self,
@@ -59,7 +59,6 @@ class Ask:
         self.counter = counter
         self.principal = principal
         self.names = names
-        self.is_ended: Callable[[], bool] = _never  # whether its body may not go on any more
 
     @property
     def is_head(self) -> bool:
@@ -137,10 +136,6 @@ class Ask:
     def uid(self, name: str) -> UID:
         """Return one UID of the path. Raises `InvalidUID`."""
         return uid(self.names[name])
-
-
-def _never() -> bool:
-    return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

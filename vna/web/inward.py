@@ -93,6 +93,14 @@ class Inward:
         """`lend` stops the loop's reading, if it can; `give_back` tells what is still to come."""
         self._lend = lend
         self._give_back = give_back
+        self._body: Body | None = None
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Let no more of the body come this way; a thread that reads stops at its next piece."""
+        self._is_closed = True
+        if self._body is not None:
+            self._body.is_stopped = True
 
     async def read(self, work: Callable[[Body], T], pool: Pool) -> tuple[T, bool] | None:
         """Have a thread do `work` on the body; None where only the usual way is open.
@@ -100,7 +108,7 @@ class Inward:
         The flag says that the client kept pace: where the body is not over, another turn may
         follow. Raises what `work` raises.
         """
-        body = self._lend()
+        body = self._body = None if self._is_closed else self._lend()
         if body is None:
             return None
         doing = pool.start(lambda: work(body))
@@ -111,5 +119,6 @@ class Inward:
             await asyncio.wait((doing,))
             raise
         finally:
+            self._body = None
             body.close()
             self._give_back(body.left)

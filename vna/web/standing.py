@@ -21,6 +21,7 @@ from vna.dicom.refs import UID, StudyRef
 from vna.errors import NotAuthenticated, VNAError
 from vna.telemetry import BODIES_ENDED
 from vna.web.identity import Identity
+from vna.web.inward import Inward
 
 LOOK_S = 0.4
 _ENDED = "This was ended while it was being sent: sign in to go on."
@@ -38,6 +39,7 @@ class _Body:
     principal: Principal
     stands: Stands
     task: asyncio.Task[object]
+    past: Inward | None = None  # the way in on which its task does not see what comes
     may_be_cut: bool = True  # a task that reads is cut only where it waits for more
     is_over: bool = False
 
@@ -47,6 +49,8 @@ class _Body:
         BODIES_ENDED.inc()
         who = {"kind": self.principal.kind.value, "name": self.principal.name}
         log.info("body ended", extra=who)
+        if self.past is not None:
+            self.past.close()
         if self.may_be_cut:
             self.task.cancel()
 
@@ -55,17 +59,6 @@ class _Body:
         if self.is_over:
             self.task.uncancel()
         return self.is_over
-
-
-@dataclass(frozen=True, slots=True)
-class Taking:
-    """What a body is received with: it raises `NotAuthenticated` once the body may not go on.
-
-    Who reads past it asks now and then whether it was ended, and receives the refusal then.
-    """
-
-    receive: Receive
-    is_ended: Callable[[], bool]
 
 
 class Standing:
@@ -111,9 +104,19 @@ class Standing:
         return True
 
     @contextmanager
-    def taking(self, stands: Stands, principal: Principal, receive: Receive) -> Iterator[Taking]:
-        """Give what a body is to be received with instead of `receive`, by the task of now."""
-        body = _Body(principal, stands, _current(), may_be_cut=False)
+    def taking(
+        self,
+        stands: Stands,
+        principal: Principal,
+        receive: Receive,
+        *,
+        past: Inward | None = None,
+    ) -> Iterator[Receive]:
+        """Give what a body is to be received with instead of `receive`, by the task of now.
+
+        It raises `NotAuthenticated` once the body may not go on; then nothing comes by `past`.
+        """
+        body = _Body(principal, stands, _current(), past, may_be_cut=False)
 
         async def watched() -> Message:
             if body.is_over:
@@ -133,7 +136,7 @@ class Standing:
 
         self._begin(body)
         try:
-            yield Taking(watched, lambda: body.is_over)
+            yield watched
         finally:
             self._bodies.discard(body)
 

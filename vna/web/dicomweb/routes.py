@@ -271,8 +271,9 @@ class DicomWeb:
         """Answer a request with a body, which is taken as long as it may be sent."""
         standing = self._counter.standing
         stands = standing.of_request(ask.scope, ask.principal)
-        with standing.taking(stands, ask.principal, ask.receive) as taking:
-            ask.receive, ask.is_ended = taking.receive, taking.is_ended
+        way = ask.way_in()
+        with standing.taking(stands, ask.principal, ask.receive, past=way) as receive:
+            ask.receive = receive
             return await endpoint(ask)
 
 

@@ -48,7 +48,7 @@ async def store(ask: Ask) -> Reply:
     if reply is not None:
         return reply
     if declared is not None and declared <= PIECE:
-        body = [piece async for piece in ask.content()]
+        body = await _whole(ask, intake)
         return await ask.hop(lambda: written(_taken(intake, body)))
     return written(await _stream(ask, intake))
 
@@ -63,19 +63,28 @@ async def _past_the_loop(
     def work(body: Body) -> Reply | None:
         for piece in body:
             intake.feed(piece)
-            if intake.is_over or ask.is_ended():
+            if intake.is_over:
                 break
         return written(intake.finish()) if intake.is_over or not body.left else None
 
     try:
         while way is not None and (done := await way.read(work, threads.intakes)) is not None:
             reply, is_prompt = done
-            if reply is not None or not is_prompt or ask.is_ended():
+            if reply is not None or not is_prompt:
                 return reply
     except BaseException:
         await threads.streams.call(intake.abort)
         raise
     return None
+
+
+async def _whole(ask: Ask, intake: Intake) -> list[bytes]:
+    """Wait for a body, or the rest of one that a thread has begun. Raises `ClientGone`."""
+    try:
+        return [piece async for piece in ask.content()]
+    except BaseException:
+        await ask.counter.threads.streams.call(intake.abort)
+        raise
 
 
 def _taken(intake: Intake, body: Sequence[bytes]) -> list[Outcome]:

@@ -59,8 +59,8 @@ class Import:
     @contextmanager
     def watched(self, request: Request) -> Iterator[Request]:
         """Give the request with a body that ends when its sender may not go on."""
-        with self.counter.standing.taking(self.stands, self.who, request.receive) as taking:
-            yield Request(request.scope, taking.receive)
+        with self.counter.standing.taking(self.stands, self.who, request.receive) as receive:
+            yield Request(request.scope, receive)
 
 
 async def take_one(request: Request, into: Import) -> Response:
