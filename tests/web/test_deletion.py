@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from tests import factories
 from tests.conftest import TestPostgres
 from tests.web.conftest import Site, serving
+from vna.blobs.store import BlobStore
 from vna.dicom.refs import StudyRef, uid
 from vna.web.dicomweb.routes import ROUTES
 
@@ -174,3 +176,21 @@ def test_what_the_store_has_lost_is_a_fault_of_ours_and_neither_404_nor_410(
     assert site.get(path(other[0])).status_code == 200
     assert delete(site, made[0]) == 204
     assert site.get(path(made[0])).status_code == 410
+
+
+def test_what_is_lost_is_looked_for_beside_what_is_quick(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An object store is asked for each object of a study that has no image to be shown."""
+    made = stored(site)[0]
+    threads: list[str] = []
+
+    def holds(store: BlobStore, blob_id: bytes) -> bool:
+        del store, blob_id
+        threads.append(threading.current_thread().name)
+        return True
+
+    monkeypatch.setattr(BlobStore, "holds", holds)
+    frame = site.client.get(f"{site.root}{path(made, 'instance')}/frames/9")
+    assert frame.status_code == 404
+    assert [name.partition("-")[0] for name in threads] == ["stream"]

@@ -42,7 +42,9 @@ async def said_of(ask: Ask, ref: Ref, missing: NotFound) -> VNAError:
     `Corrupt` when it can be found and the store has lost it: whoever keeps a copy and is told 404
     or 410 of it would remove that, too.
     """
-    if await ask.hop(lambda: ask.counter.engines.retrieve.is_lost(ask.principal, ref)):
+    engine = ask.counter.engines.retrieve
+    # as above: the store is asked for each object
+    if await ask.counter.threads.streams.call(lambda: engine.is_lost(ask.principal, ref)):
         return Corrupt("A stored object is missing: the archive has lost it.")
     if isinstance(missing, Gone):
         return missing
