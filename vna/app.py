@@ -18,7 +18,7 @@ from vna.crypto import certificates
 from vna.crypto.keyring import Keyring, RootKey, make_root_key
 from vna.db import guest_role, migrate, runlock, statements
 from vna.db.cluster import Cluster
-from vna.db.place import make_data
+from vna.db.place import has_cluster, make_data
 from vna.db.pool import Database
 from vna.errors import ConfigError, NotFound
 from vna.pixels.sandbox import PixelPool
@@ -231,7 +231,7 @@ def require_no_index(settings: Settings) -> None:
         finally:
             database.close()
     else:
-        is_there = (settings.data / "pg").exists()
+        is_there = has_cluster(settings.data)
     if is_there:
         raise ConfigError(
             f"The index of an archive is there, and its blob store {blobs_at(settings)} is not: "

@@ -21,6 +21,9 @@ from vna.cli.usable import require_usable
 from vna.config import Settings
 from vna.crypto import certificates
 from vna.db import migrate, runlock, statements
+
+
+from vna.db import account, runlock
 from vna.db.place import make_data
 from vna.errors import ConfigError, Unavailable
 from vna.ingest import recover
@@ -212,6 +215,16 @@ def test_blobs_that_are_not_mounted_are_told_and_no_others_made_in_their_place(
     else:
         before.rename(blobs)
     assert vna("status", "--data", archive).returncode == 0
+
+
+def test_an_empty_folder_for_the_index_is_room_for_one(vna: Vna, data: Path) -> None:
+    """Whoever sets a machine up makes it beforehand, for the owner it will have."""
+    make_data(data)
+    (data / "pg").mkdir(mode=0o700)
+    account.choose("").own(data / "pg")
+    done = vna("init", "--data", data)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "PostgreSQL cluster" in done.stdout
 
 
 @pytest.mark.usefixtures("held")

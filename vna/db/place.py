@@ -71,6 +71,15 @@ def find(data: Path, os_user: str, name: str | None) -> Place:
     return Place(files, account)
 
 
+def has_cluster(data: Path) -> bool:
+    """Whether a data folder has a cluster, here or elsewhere: an empty folder is room for one."""
+    here = data / "pg"
+    try:
+        return here.is_file() or (here / "PG_VERSION").exists()
+    except PermissionError:  # whoever closed it has something in it
+        return True
+
+
 def make_data(data: Path) -> None:
     """Make the data folder and its `run`, closed to everybody whom the server does not need."""
     mode = 0o711 if os.geteuid() == 0 else 0o700

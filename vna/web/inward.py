@@ -26,7 +26,7 @@ WORTH_BYTES = 1 << 16
 """What must be still to come for a body to be worth it."""
 
 _PATIENCE_MS = 20  # how long a thread waits for a client before it leaves that to the loop
-_LEAST = 1 << 17
+_LEAST = 1 << 17  # what a client must bring in that time
 _PIECE = 1 << 18
 _TURN_BYTES = 64 << 20  # then the thread serves whoever waits for one
 
