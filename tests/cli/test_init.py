@@ -20,10 +20,7 @@ from vna import app
 from vna.cli.usable import require_usable
 from vna.config import Settings
 from vna.crypto import certificates
-from vna.db import migrate, runlock, statements
-
-
-from vna.db import account, runlock
+from vna.db import account, migrate, runlock, statements
 from vna.db.place import make_data
 from vna.errors import ConfigError, Unavailable
 from vna.ingest import recover

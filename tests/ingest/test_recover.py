@@ -11,6 +11,7 @@ import pytest
 from tests import factories
 from tests.archive import Archive, open_archive
 from tests.index.samples import dump
+from vna.blobs.layout import blob_name
 from vna.blobs.sealing import open_json
 from vna.db.pool import Database
 from vna.dicom.refs import StudyRef, uid
@@ -170,3 +171,19 @@ def test_a_blob_whose_study_key_is_lost_is_named_and_not_passed_over(archive: Ar
     assert found.indexed == len(made) - len(under)
     # what has no row may be left of a study that was destroyed: the hourly look says nothing
     assert archive.recovery.adopt(older_s=0).refused == []
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_damaged_blob_of_two_versions_ends_no_rebuilding(archive: Archive, which: int) -> None:
+    """The catalogue is empty by then: everything else would be out of sight, at each try."""
+    for name in ("Doe^Jane", "Roe^Jane"):
+        made = factories.ct(1, 1, 1, rows=512, columns=512, patient_name=name)
+        archive.take(made.part10())
+    archive.take(factories.ct(2, 1, 1).part10())
+    blobs = sorted(archive.store.blob_ids())
+    path = archive.settings.data / "blobs" / blob_name(blobs[which])
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.chmod(0o600)
+    path.write_bytes(data)
+    assert archive.recovery.reindex().indexed == len(blobs) == 3

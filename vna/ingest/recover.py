@@ -34,6 +34,7 @@ from vna.index.register import (
     register,
     register_version,
 )
+from vna.index.registration import Existing
 from vna.index.searchable import Searchables
 from vna.ingest.commit import stored_event
 from vna.ingest.derive import from_blob
@@ -187,18 +188,8 @@ class Recovery:
         result = self._met(item)
         if result.verdict is not Verdict.DIFFERS:
             return result
-        reason: str = "content"
-        new = self._store.reader(item.blob_id)
-        for other in result.existing:
-            seen = compare(
-                self._store.reader(other.blob_id),
-                other.transfer_syntax,
-                new,
-                item.transfer_syntax,
-                self._settings.limits,
-            )
-            if seen is Comparison.ENCODING:
-                reason = "encoding"
+        is_encoding = any(self._is_encoding(item, other) for other in result.existing)
+        reason = "encoding" if is_encoding else "content"
         with self._database.transaction() as tx:
             made = register_version(tx, item, reason=reason, policy=self._settings.versions.policy)
             self._audit.write(
@@ -210,6 +201,22 @@ class Recovery:
         """Ask again whom it meets: of its own batch only the first of its UID was there."""
         policy = self._settings.versions.policy
         return self._database.changing(lambda tx: register(tx, [item], policy=policy))[0]
+
+    def _is_encoding(self, item: Registration, other: Existing) -> bool:
+        """Whether two blobs of one UID differ in their encoding alone; not if one is unreadable."""
+        try:
+            seen = compare(
+                self._store.reader(other.blob_id),
+                other.transfer_syntax,
+                self._store.reader(item.blob_id),
+                item.transfer_syntax,
+                self._settings.limits,
+            )
+        except VNAError as exc:  # both are kept: the damage of one must not end a rebuilding
+            blobs = {"blob": item.blob_id.hex(), "other": other.blob_id.hex()}
+            log.error("versions not compared", extra={**blobs, "why": str(exc)})  # noqa: TRY400 -- damage is a finding, not a fault of ours: no trace
+            return False
+        return seen is Comparison.ENCODING
 
     def _adopt_one(self, blob_id: bytes, found: Found) -> None:
         item = self._read(blob_id, found, verify=True)
