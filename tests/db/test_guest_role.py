@@ -154,3 +154,52 @@ def test_where_another_user_cannot_read_the_program_it_is_said(
 def test_a_role_nobody_made_is_named_with_the_way_to_make_it(database: Database) -> None:
     with pytest.raises(ConfigError, match="CREATE ROLE nobody_made_it LOGIN"):
         guest_role.give(database.dsn, SCHEMA, "nobody_made_it")
+
+
+# A path that does not name the temporary schema has it first, whatever it says (PostgreSQL,
+# "Writing SECURITY DEFINER Functions Safely")
+_SHADOWS = """
+CREATE TEMP TABLE share (share_id bigint, studies text[], state text, ends_at timestamptz);
+CREATE TEMP TABLE share_grant (share_id bigint, grant_id bigint);
+CREATE TEMP TABLE share_session (grant_id bigint, level integer, ends_at timestamptz);
+INSERT INTO pg_temp.share VALUES (1, '{1.2.3}', 'active', 'infinity');
+INSERT INTO pg_temp.share_grant VALUES (1, 1);
+INSERT INTO pg_temp.share_session VALUES (1, 1, 'infinity');
+GRANT SELECT ON pg_temp.share, pg_temp.share_grant, pg_temp.share_session TO PUBLIC;
+"""
+_PROGRAM = """
+CREATE FUNCTION pg_temp.run() RETURNS text LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION 'as %', current_user; END $$;
+DROP TABLE pg_temp.share;
+CREATE TEMP VIEW share AS
+    SELECT 1::bigint AS share_id, ARRAY['1.2.3'] AS studies, pg_temp.run() AS state,
+           'infinity'::timestamptz AS ends_at;
+GRANT SELECT ON pg_temp.share TO PUBLIC;
+"""
+
+
+def test_tables_of_their_own_show_guests_no_study_that_nobody_shares(
+    guests: psycopg.Connection,
+) -> None:
+    guests.execute(_SHADOWS)
+    row = guests.execute("SELECT is_shared('1.2.3')").fetchone()
+    assert row == (False,)
+
+
+def test_no_program_of_theirs_runs_as_the_owner_of_the_tables(guests: psycopg.Connection) -> None:
+    guests.execute(_SHADOWS)
+    guests.execute(_PROGRAM)
+    row = guests.execute("SELECT is_shared('1.2.3')").fetchone()  # theirs would raise
+    assert row == (False,)
+
+
+def test_what_is_done_as_the_owner_is_done_in_tables_of_the_archive_alone(
+    guests: psycopg.Connection,
+) -> None:
+    paths = guests.execute(
+        "SELECT proconfig FROM pg_proc WHERE prosecdef AND pronamespace = %s::regnamespace",
+        (SCHEMA,),
+    ).fetchall()
+    assert paths
+    for (settings,) in paths:
+        assert f"search_path={SCHEMA}, pg_temp" in settings
