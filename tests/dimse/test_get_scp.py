@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
+import time
 import tracemalloc
 from array import array
 from collections.abc import Callable, Iterator
@@ -26,7 +28,7 @@ from vna.access.principal import system
 from vna.access.remotes import Remote
 from vna.db.pool import Database
 from vna.dicom.encode import encode_dataset
-from vna.dimse.messages import Command, Field, request
+from vna.dimse.messages import Command, Field, cancel, request
 
 Serve = Callable[..., Edge]
 STUDY = {"QueryRetrieveLevel": "STUDY", "StudyInstanceUID": ct(1).study}
@@ -395,6 +397,26 @@ def test_an_asker_that_never_answers_is_given_up(
         assert slow.command().field == Field.C_STORE
         kind, _ = wire.answer(slow.sock)
         assert kind == 7
+        slow.sock.close()
+        edge.close()
+
+
+def test_an_asker_that_cancels_another_request_again_and_again_is_given_up(
+    tmp_path: Path, database: Database, serve: Serve
+) -> None:
+    """What is no answer wins no time: the association would stand, and its retrieval, for ever."""
+    with open_archive(tmp_path, database) as archive:
+        fill(archive, ct(1))
+        edge = served(archive, serve, response_s=1.0, slow_window_s=0.5)
+        slow = Slow(edge.port, GET, TAKES)
+        slow.begin()
+        assert slow.command().status == 0xFF00
+        assert slow.command().field == Field.C_STORE
+        until = time.monotonic() + 20
+        while not select.select([slow.sock], [], [], 0.2)[0]:
+            assert time.monotonic() < until, "it was waited for on and on"
+            slow.send(1, cancel(77))
+        assert wire.answer(slow.sock)[0] == 7
         slow.sock.close()
         edge.close()
 

@@ -8,9 +8,10 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
@@ -18,10 +19,13 @@ from tests.dimse import wire
 from tests.dimse.edge import ECHO_ONLY, Edge, WorkerProcess, wait_for
 from vna.config import Dicom, Settings
 from vna.dimse.admission import Admission
+from vna.dimse.buffers import Buffers
 from vna.dimse.handoff import control_pair
-from vna.dimse.link import Pace, Timing
+from vna.dimse.link import Link, Pace, Timing
+from vna.dimse.pdu import AnsweredContext, AssociateAccept, UserInformation
 from vna.dimse.scu import Requestor
 from vna.dimse.sop_classes import VERIFICATION
+from vna.dimse.upper_layer import Rejected, UpperLayer
 from vna.errors import Unavailable
 
 Serve = Callable[..., Edge]
@@ -354,3 +358,63 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
     limits = Settings().dicom
     assert (limits.associations, limits.associations_per_ae) == (500, 50)
     assert (limits.associations_per_address, limits.artim_s, limits.idle_s) == (20, 15.0, 60.0)
+
+
+class _Endless(socket.socket):
+    """A connection on which there is always more to read; what is read again is the same."""
+
+    until = 0.0
+
+    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
+        assert time.monotonic() < self.until, "it was read on and on"
+        return len(buffer)
+
+
+@pytest.fixture
+def endless() -> Iterator[tuple[socket.socket, _Endless]]:
+    """Return a peer's end, and ours, which never runs dry."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        theirs = socket.create_connection(listener.getsockname())
+        ours, _ = listener.accept()
+    with theirs, _Endless(fileno=ours.detach()) as sock:
+        sock.until = time.monotonic() + 20
+        theirs.sendall(b"there is something")
+        yield theirs, sock
+
+
+def _linked(sock: socket.socket) -> Link:
+    layer = UpperLayer(max_pdu_bytes=131072, max_associate_bytes=65536, acceptor=True)
+    timing = Timing(artim_s=1, idle_s=1, slowest_bytes_s=0, slow_window_s=1)
+    link = Link(sock, layer, timing, buffers=Buffers())
+    for _ in layer.receive(memoryview(wire.associate())):
+        pass
+    return link
+
+
+def test_who_sends_without_end_after_a_rejection_is_closed_by_artim(
+    endless: tuple[socket.socket, _Endless],
+) -> None:
+    """The ARTIM timer closes the connection whatever comes in Sta13 (PS3.8 9.1.5, AA-2)."""
+    link = _linked(endless[1])
+    link.layer.reject(Rejected(result=1, source=1, reason=3))
+    begun = time.monotonic()
+    link.close(linger_s=0.3)
+    assert time.monotonic() - begun < 10
+
+
+def test_who_sends_without_end_after_our_release_is_waited_for_no_longer_than_said(
+    endless: tuple[socket.socket, _Endless],
+) -> None:
+    link = _linked(endless[1])
+    accept = AssociateAccept(
+        called="VNA",
+        calling="PEER",
+        contexts=(AnsweredContext(context_id=1, result=0, transfer_syntax=wire.IMPLICIT),),
+        user=UserInformation(max_pdu_bytes=16384),
+    )
+    link.layer.accept(accept, peer_max_bytes=16384)
+    # from now on each buffer that is read is one PDU of a data set, whole
+    link._small[:] = wire.pdu(4, wire.pdv(1, 0, bytes(len(link._small) - 12)))
+    begun = time.monotonic()
+    link.release(within_s=0.3)
+    assert time.monotonic() - begun < 10

@@ -160,8 +160,10 @@ class Dispatch:
 
         Raises `ConnectionError` when there will be none.
         """
-        while True:
-            event = self._link.answer(within_s=self._link.timing.response_s)
+        until = time.monotonic() + self._link.timing.response_s
+        while True:  # what comes bit by bit, and cancels of other requests, win no time
+            left_s = until - time.monotonic()
+            event = self._link.answer(within_s=left_s) if left_s > 0 else Silence()
             if isinstance(event, Fragment):
                 status = self._response(event, number, message_id)
                 if status is not None:

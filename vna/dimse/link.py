@@ -209,7 +209,7 @@ class Link:
                     self.layer.agree_to_release()
                 if self.layer.state in (State.CLOSING, State.CLOSED):
                     return
-            elif not isinstance(event, Fragment):
+            elif not isinstance(event, Fragment) or time.monotonic() >= deadline:
                 return
 
     def send(self, data: bytes) -> None:
@@ -272,8 +272,10 @@ class Link:
             self.layer.expired()
 
     def _drain(self, until: float) -> None:
-        """Read until the peer aborts or closes the connection (PS3.8 Sta13)."""
-        while self.layer.artim_runs and self._await_bytes(until) is None:
+        """Read until the peer aborts or closes the connection (PS3.8 Sta13), or time is over."""
+        while self.layer.artim_runs and time.monotonic() < until:
+            if self._await_bytes(until) is not None:
+                return
             count = self._sock.recv_into(self._small)
             if not count:
                 self.layer.disconnected()
