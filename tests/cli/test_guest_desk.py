@@ -6,6 +6,7 @@ import base64
 import dataclasses
 import json
 import os
+import select
 import socket
 import threading
 from collections.abc import Iterator
@@ -76,6 +77,8 @@ def test_the_desk_does_three_things_and_only_in_a_guests_name(sides: Sides) -> N
 
     entry = Desk(asking).append("grant-end", {"grant": 1}, {"grants": [1]}, GUEST)
     assert Journal(archive.store).read(entry).actor == GUEST
+    with pytest.raises(Unavailable):  # guests give on; they do not share
+        Desk(asking).append("grant", {}, {"grant_id": 1, "parent_id": None}, GUEST)
     for op, actor in (("delete", GUEST), ("share", GUEST), ("grant-end", "alice")):
         with pytest.raises(Unavailable):
             Desk(asking).append(op, {}, {}, actor)
@@ -119,6 +122,34 @@ def test_an_answer_to_who_is_gone_is_passed_over(sides: Sides) -> None:
     sides.theirs.send(json.dumps([7, "later", {"share": 1, "blob": ""}]).encode())
     sides.theirs.send(b"not a question")
     assert Asking(sides.theirs).ask("lend")[0]["dsn"] == "dbname=x"
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        b"[1e300, 'lend', {}]".replace(b"'", b'"'),
+        b"[1, 2]",
+        b"[null, null, null]",
+        b'[1, "later", {"share": 1e308, "blob": "AAAAAAAAAAAAAAAAAAAAAA=="}]',
+        b'[1, "later", {"share": 99999999999, "blob": "AAAAAAAAAAAAAAAAAAAAAA=="}]',
+        b'[1, "append", {"op": ["grant"], "actor": "share/", "target": {}, "args": {}}]',
+        b'[1, "blob", {"name": "\\u0000"}]',
+        b"{}",
+        b"not JSON",
+    ],
+)
+def test_no_question_ends_the_desk_and_no_file_that_comes_with_it_stays(
+    sides: Sides, question: bytes
+) -> None:
+    """Its other end may be in wrong hands; the next process that serves guests needs it."""
+    assert sides.asking.ask("lend")
+    read, write = os.pipe()
+    with open(read, "rb") as end:
+        socket.send_fds(sides.theirs, [question], [write])
+        os.close(write)
+        assert Asking(sides.theirs).ask("lend")[0]["dsn"] == "dbname=x"
+        assert select.select([end], [], [], 10)[0]
+        assert end.read() == b""  # nobody holds the other end any more
 
 
 def test_who_is_still_sending_is_served_when_the_archive_stops(

@@ -6,8 +6,9 @@ import pytest
 
 from tests.sharing.conftest import CLERK, B, Desk, in_days
 from tests.sharing.test_consents import consent
+from vna.blobs.journal import Journal
 from vna.dicom.refs import StudyRef, uid
-from vna.errors import Conflict, Unavailable
+from vna.errors import Conflict, Unavailable, VNAError
 from vna.sharing.values import GrantState, Guest, Protection, Reason, Refused
 
 TABLES = (
@@ -33,6 +34,13 @@ TABLES = (
     "former_channel",
     "own_contact_change",
 )
+END = {
+    "grants": [1],
+    "state": "revoked",
+    "ended_at": {"at": "2026-01-01T00:00:00+00:00"},
+    "ended_by": "guest",
+    "reason": "x",
+}
 KEPT = {
     "contact_channel": "channel_id, kind, sealed, value_mac, masked",
     "consent": "consent_id, issuer, patient_id, purpose, allowed, signature, state, ended_by",
@@ -162,6 +170,48 @@ def test_an_act_a_crash_kept_from_the_tables_is_brought_in(own_desk: Desk) -> No
     assert desk.engine.catch_up(older_s=0) == 0
     answer = desk.engine.open(desk.archive.posted.secret(), B)
     assert answer == Refused(reason=Reason.REVOKED, number=offered.number)
+
+
+GUEST = "share/0000-0000/1"
+FORGED: dict[str, tuple[str, dict[str, object]]] = {
+    "nothing": ("grant-end", {}),
+    "a lack": ("grant", {"share_id": 1}),
+    "no number": ("grant", {"share_id": "x"}),
+    "no bytes": ("channel", {"sealed": {"bytes": "!"}}),
+    "no list": ("grant-end", {**END, "grants": "all"}),
+    "no moment": ("grant-end", {**END, "ended_at": 7}),
+    "a day without a date": ("grant-end", {**END, "ended_at": {"day": 7}}),
+    "a thing": ("grant-end", {**END, "reason": {"a": [1]}}),
+    "a zero byte": ("grant-end", {**END, "reason": "a\0b"}),
+    "a list": ("channel", {"channel_id": [1], "notify": [1]}),
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_what_is_forged_in_a_guests_name_keeps_nothing_else_from_coming_back(
+    own_desk: Desk, name: str
+) -> None:
+    """Who has taken over the process of guests has such acts written down (decision 11)."""
+    desk = own_desk
+    offered = desk.offer()
+    op, args = FORGED[name]
+    Journal(desk.archive.store).append(op, {}, args, GUEST)
+    desk.engine.revoke(CLERK, offered.share_id, reason="recalled")
+    desk.run("UPDATE share SET state = 'sent', ended_at = NULL, ended_by = NULL, reason = NULL")
+    desk.run("DELETE FROM journal_entry WHERE op = 'share-end'")
+    assert desk.engine.catch_up(older_s=0) == 2
+    assert desk.engine.catch_up(older_s=0) == 0
+    before = kept(desk)
+    lose(desk)
+    desk.archive.recovery.reindex()
+    assert kept(desk) == before
+    assert desk.rows("SELECT state FROM share") == [("revoked",)]
+
+
+def test_what_staff_did_is_not_passed_over(own_desk: Desk) -> None:
+    Journal(own_desk.archive.store).append("grant-end", {}, {}, "alice")
+    with pytest.raises(VNAError):
+        own_desk.engine.catch_up(older_s=0)
 
 
 def test_what_is_refused_on_its_way_leaves_nothing(own_desk: Desk) -> None:

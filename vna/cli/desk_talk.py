@@ -62,9 +62,12 @@ class Asking:
 def heard(sock: socket.socket) -> tuple[int, str, dict[str, Any]] | None:
     """Take one question; None when it is none. Raises `TimeoutError`, `ConnectionError`."""
     try:
-        (number, what, said), fds = _received(sock)
+        question, fds = _received(sock)
         _close(fds)
-        return int(number), str(what), dict(said)
+        number, what, said = question
+        if not isinstance(number, int):
+            return None  # none it could be answered by
+        return number, str(what), dict(said)
     except (ValueError, TypeError):
         return None
 
@@ -96,7 +99,11 @@ def _received(sock: socket.socket) -> tuple[Any, list[int]]:
     if not message or flags & socket.MSG_TRUNC:
         _close(fds)
         raise ConnectionError if not message else ValueError
-    return orjson.loads(message), list(fds)
+    try:
+        return orjson.loads(message), list(fds)
+    except ValueError:
+        _close(fds)
+        raise
 
 
 def _close(fds: list[int]) -> None:

@@ -101,7 +101,7 @@ class GuestDesk:
             answer(sock, number, "absent", None)
         except VNAError as exc:
             answer(sock, number, "failed", str(exc))
-        except (KeyError, ValueError, TypeError):
+        except (KeyError, ValueError, TypeError, OverflowError):
             logger.warning("guests asked for what there is not", extra={"what": what[:20]})
             answer(sock, number, "failed", "The archive does not do that for guests.")
         else:
@@ -128,9 +128,12 @@ class GuestDesk:
 
     def _append(self, said: dict[str, Any]) -> tuple[Any, int | None]:
         op, actor = said["op"], str(said["actor"])
+        target, args = dict(said["target"]), dict(said["args"])
         if op not in _OPS or not actor.startswith("share/"):
             raise ValueError(op)
-        entry = self._journal.append(op, dict(said["target"]), dict(said["args"]), actor)
+        if op == GRANT and not isinstance(args.get("parent_id"), int):
+            raise ValueError(op)  # guests give on; they do not share
+        entry = self._journal.append(op, target, args, actor)
         return packed(entry), None
 
     def _later(self, said: dict[str, Any]) -> tuple[Any, int | None]:

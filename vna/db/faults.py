@@ -47,6 +47,8 @@ _FAULTS: dict[str, tuple[type[VNAError], str]] = {
     "XX002": (Corrupt, "The index database found a damaged index; run `vna reindex`."),
 }
 
+_OF_VALUES = ("22", "23", "42804", "42883")  # the last two: of another type than their column
+
 # A connection that is refused has no code in the driver, only the server's own words in English.
 _REFUSALS: dict[str, tuple[type[VNAError], str]] = {
     "No space left on device": (Unavailable, _FULL),
@@ -76,6 +78,19 @@ def translating() -> Iterator[None]:
         yield
     except psycopg.Error as exc:
         raise translate(exc) from exc
+
+
+def is_of_values(exc: BaseException) -> bool:
+    """Say whether values were not taken, today or ever, and it is no matter of the server's state.
+
+    The same would be refused again: what holds the values is at fault.
+    """
+    cause = exc.__cause__
+    if not isinstance(cause, psycopg.Error):
+        return False
+    if cause.sqlstate is None:  # the driver itself could not send them
+        return not isinstance(cause, (errors.OperationalError, errors.InterfaceError))
+    return cause.sqlstate.startswith(_OF_VALUES)
 
 
 def _of_the_driver(exc: psycopg.Error) -> VNAError:

@@ -2,6 +2,9 @@
 
 Each act carries its own time, and is written so that order decides nothing: a grant's secrets give
 way to later ones only, an end ends what was issued before it. What is there already stays.
+
+What stands there in a guest's name came from the process that serves guests, which may have been
+taken over: of an entry that cannot be brought in nothing else waits.
 """
 
 from __future__ import annotations
@@ -13,8 +16,9 @@ from typing import Any
 
 from vna.blobs.journal import Entry, Journal
 from vna.db import statements
+from vna.db.faults import is_of_values, translating
 from vna.db.pool import Connection
-from vna.errors import Corrupt
+from vna.errors import Corrupt, VNAError
 from vna.index.deleted import known_to, mark_applied
 from vna.sharing import records
 from vna.sharing.offers import add_items
@@ -84,6 +88,21 @@ class Replay:
     def _apply(
         self, tx: Connection, entry: Entry, statement: Any, channels: dict[int, int]
     ) -> None:
+        if not _is_of_a_guest(entry):
+            self._lay_one(tx, entry, statement, channels)
+            return
+        try:
+            with translating(), tx.transaction():
+                self._lay_one(tx, entry, statement, channels)
+        except (VNAError, ValueError) as exc:
+            if not (is_of_values(exc) or _is_unreadable(exc)):
+                raise
+            log.error("an act of guests is no act", extra={"entry": entry.id.hex()})  # noqa: TRY400 -- what it holds may quote somebody
+        mark_applied(tx, [entry.id], entry.op)  # whatever it was: it is not looked at each minute
+
+    def _lay_one(
+        self, tx: Connection, entry: Entry, statement: Any, channels: dict[int, int]
+    ) -> None:
         row = records.decode(entry.args)
         try:
             if entry.op == records.GRANT and not _has_share(tx, row):
@@ -94,8 +113,8 @@ class Replay:
             if entry.op == records.SHARE_HOLD and "reason" not in row:
                 statement = SQL.reinstate_share
             done = tx.execute(statement, row)
-            if entry.op == records.GRANT and done.fetchone() is None:  # it has been there before
-                tx.execute(SQL.renew_grant, row)
+            if entry.op == records.GRANT and done.fetchone() is None and not _is_of_a_guest(entry):
+                tx.execute(SQL.renew_grant, row)  # it has been there before; guests renew none
             if entry.op == records.CHANNEL:
                 # the same address may have been taken in twice, when the first time came to nothing
                 known = tx.execute(SQL.find_channel, row).fetchone()
@@ -115,6 +134,17 @@ class Replay:
 
 def _of(entries: Iterable[Entry], op: str) -> Iterator[Entry]:
     return (entry for entry in entries if entry.op == op)
+
+
+def _is_of_a_guest(entry: Entry) -> bool:
+    return entry.actor.startswith("share/")
+
+
+def _is_unreadable(exc: Exception) -> bool:
+    """Whether an entry lacks what an act has, or has it in another form."""
+    if isinstance(exc, VNAError):
+        return isinstance(exc.__cause__, (KeyError, TypeError, ValueError))
+    return True
 
 
 def _has_share(tx: Connection, row: dict[str, Any]) -> bool:
