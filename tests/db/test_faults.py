@@ -77,6 +77,11 @@ def test_the_cause_is_kept() -> None:
         ),
         ('FATAL:  invalid page in block 1 of relation "base/16385/1249"', "is damaged"),
         ("FATAL:  the database system is starting up", "cannot be reached"),
+        ('FATAL:  password authentication failed for user "u16385"', "postgres.url"),
+        ('FATAL:  no pg_hba.conf entry for host "10.1.6385", user "vna"', "postgres.url"),
+        ('FATAL:  role "vna" is not permitted to log in', "postgres.url"),
+        ("fe_sendauth: no password supplied", "postgres.url"),
+        ("FATAL:  unsupported startup parameter: options", "pooler"),
     ],
 )
 def test_why_a_server_lets_nobody_in_is_told_without_its_text(text: str, told: str) -> None:

@@ -24,6 +24,11 @@ from vna.errors import (
 _AWAY = "The index database cannot be reached; try again later."
 _BUSY = "The index database is busy with the same records; try again."
 _FULL = "The index database is out of disk space, memory or connections; try again later."
+_NOT_LET_IN = "The index database does not let the archive in; look at postgres.url."
+POOLED = (
+    "A connection pooler lies between the archive and its index database and drops what each "
+    "connection asks for; postgres.url must name the server itself."
+)
 
 # PostgreSQL's Appendix A. A full code is looked up first, then its class of two characters.
 _FAULTS: dict[str, tuple[type[VNAError], str]] = {
@@ -33,7 +38,7 @@ _FAULTS: dict[str, tuple[type[VNAError], str]] = {
     "23503": (Contended, _BUSY),  # what a row points to was removed by another transaction
     "23505": (Conflict, "The index holds this already."),
     "25006": (Unavailable, "The index database takes no changes now; try again later."),
-    "28": (ConfigError, "The index database does not let the archive in; look at postgres.url."),
+    "28": (ConfigError, _NOT_LET_IN),
     "3D000": (ConfigError, "The index database named in postgres.url does not exist."),
     "40": (Contended, _BUSY),
     "42501": (ConfigError, "The archive's database role lacks a right it needs."),
@@ -50,7 +55,13 @@ _FAULTS: dict[str, tuple[type[VNAError], str]] = {
 _OF_VALUES = ("22", "23", "42804", "42883")  # the last two: of another type than their column
 
 # A connection that is refused has no code in the driver, only the server's own words in English.
+# All may be over at once: whoever renews a password changes it in two places, one after the other.
 _REFUSALS: dict[str, tuple[type[VNAError], str]] = {
+    "authentication failed": (Unavailable, _NOT_LET_IN),
+    "no pg_hba.conf entry": (Unavailable, _NOT_LET_IN),
+    "is not permitted to log in": (Unavailable, _NOT_LET_IN),
+    "no password supplied": (Unavailable, _NOT_LET_IN),
+    "unsupported startup parameter": (Unavailable, POOLED),
     "No space left on device": (Unavailable, _FULL),
     "too many clients already": (Unavailable, _FULL),
     "connection slots are reserved": (Unavailable, _FULL),
