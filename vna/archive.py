@@ -17,7 +17,7 @@ from vna.access.watch import Watch
 from vna.blobs.store import BlobStore
 from vna.config import Settings
 from vna.crypto.credentials import Vault
-from vna.db.pool import Database
+from vna.db.pool import Database, require_writable
 from vna.delivery.alerts import of_emergencies, of_many
 from vna.delivery.messages import Messages
 from vna.engines import Engines
@@ -265,7 +265,7 @@ def _check(database: Database, ingest: IngestEngine) -> Callable[[], None]:
 
     def check() -> None:
         with database.reading(statement_s=_CHECK_S) as conn:
-            conn.execute("SELECT 1")
+            require_writable(conn)
         if not ingest.has_space():
             raise Unavailable(
                 "The archive is out of disk space, or its disk is read-only: it takes nothing in."

@@ -12,18 +12,21 @@ import stat
 from pathlib import Path
 from typing import NoReturn
 
+import psycopg
 import pytest
 
 from tests.cli.conftest import Vna
 from tests.conftest import TestPostgres
 from vna import app
 from vna.cli.usable import require_usable
-from vna.config import Settings
+from vna.config import Postgres, Settings
 from vna.crypto import certificates
 from vna.db import account, migrate, runlock, statements
+from vna.db.cluster import Cluster
 from vna.db.place import make_data
 from vna.errors import ConfigError, Unavailable
 from vna.ingest import recover
+from vna.loading import load
 from vna.operate.corrections import CorrectionEngine
 
 
@@ -352,3 +355,19 @@ def test_root_s_archive_lies_where_its_server_can_reach_it(vna: Vna, tmp_path: P
     assert files == Path("/var/lib/vna") / archive / "pg"
     assert vna("status", "--data", closed / "data").returncode == 0
     shutil.rmtree(files.parent)
+
+
+def test_an_archive_whose_database_only_answers_is_not_ready(archive: Path) -> None:
+    """A standby, or one whose administrator lets nobody write: every object would be refused."""
+    with (
+        Cluster.obtain(archive, Postgres(), durable=False) as cluster,
+        app.opened(load(environ={}, flags={"data": str(archive)}), cluster.dsn) as opened,
+        psycopg.connect(cluster.admin_dsn(), autocommit=True) as admin,
+    ):
+        opened.engines.check()
+        admin.execute("ALTER ROLE vna SET default_transaction_read_only = on")
+        admin.execute(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = 'vna'"
+        )
+        with pytest.raises(Unavailable, match="takes no changes"):
+            opened.engines.check()

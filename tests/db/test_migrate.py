@@ -14,6 +14,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from tests.conftest import TestPostgres
 from vna.db import migrate
+from vna.db.pool import conninfo, require_direct
 from vna.errors import ConfigError, Conflict, InvalidRequest
 
 
@@ -38,6 +39,21 @@ def test_missing_migrations_are_applied_in_order_and_once(dsn: str, folder: Path
     assert migrate.migrate(dsn, "vna", folder=folder) == []
     (folder / "0003_third.sql").write_text("ALTER TABLE second ADD COLUMN m int;")
     assert migrate.migrate(dsn, "vna", folder=folder) == [3]
+
+
+def test_a_pooler_before_the_server_is_refused_before_anything_is_done(
+    monkeypatch: pytest.MonkeyPatch, dsn: str, folder: Path
+) -> None:
+    """One told to ignore `options` drops the schema and the limits every connection asks for."""
+    with psycopg.connect(conninfo(dsn)) as conn:
+        require_direct(conn)
+    monkeypatch.setattr(migrate, "conninfo", lambda dsn: dsn)  # as the server behind it is asked
+    with pytest.raises(ConfigError, match="pooler"):
+        migrate.migrate(dsn, "vna", folder=folder)
+    with psycopg.connect(dsn) as conn:
+        with pytest.raises(ConfigError, match="pooler"):
+            migrate.check(conn, folder=folder)
+        assert conn.execute("SELECT to_regclass('vna.migration')").fetchone() == (None,)
 
 
 def test_two_archives_live_in_two_schemas_of_one_database(dsn: str, folder: Path) -> None:
@@ -85,7 +101,7 @@ def test_a_database_of_a_newer_release_is_refused(dsn: str, folder: Path) -> Non
 
 def test_a_worker_refuses_a_schema_that_is_behind(dsn: str, folder: Path) -> None:
     migrate.migrate(dsn, "vna", folder=folder)
-    with psycopg.connect(dsn, options="-c search_path=vna") as conn:
+    with psycopg.connect(conninfo(dsn, "-c search_path=vna")) as conn:
         migrate.check(conn, folder=folder)
         (folder / "0003_third.sql").write_text("SELECT 1;")
         with pytest.raises(ConfigError, match="0003_third"):

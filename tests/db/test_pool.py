@@ -159,6 +159,30 @@ def test_a_server_that_comes_back_is_found_at_once(
         assert conn.execute("SELECT 1").fetchone() == (1,)
 
 
+def test_a_server_that_takes_no_changes_is_left_for_the_one_that_does(
+    database: Database, postgres: TestPostgres
+) -> None:
+    """After a failover behind the same URL what was opened to the old server still answers."""
+
+    def change() -> None:
+        with database.transaction() as tx:
+            tx.execute("CREATE TABLE note (text text)")
+
+    name = str(psycopg.conninfo.conninfo_to_dict(database.dsn)["dbname"])
+    postgres.admin(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    with pytest.raises(Unavailable, match="takes no changes"):
+        change()
+    with (
+        pytest.raises(Unavailable, match="takes no changes"),
+        database.reading() as conn,
+    ):
+        pool.require_writable(conn)
+    postgres.admin(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+    change()
+    with database.reading() as conn:
+        pool.require_writable(conn)
+
+
 def test_no_more_connections_than_allowed_are_opened(
     postgres: TestPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:

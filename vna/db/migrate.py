@@ -17,7 +17,7 @@ from psycopg import sql
 
 from vna.db import statements
 from vna.db.faults import translating
-from vna.db.pool import Connection, conninfo
+from vna.db.pool import Connection, conninfo, require_direct
 from vna.errors import ConfigError
 
 OLDEST_SERVER = 150000  # PostgreSQL 15
@@ -58,11 +58,13 @@ def migrate(
     """Apply what is missing and return its numbers. One process at a time; the others wait.
 
     Raises `ConfigError` when the database is too old, holds a migration this release does not
-    know, or one that was changed after it was applied; and when one is missing of an index that
-    `vna serve` is at work on, who is to bring it up to date, or to be stopped.
+    know, or one that was changed after it was applied; when one is missing of an index that
+    `vna serve` is at work on, who is to bring it up to date, or to be stopped; and when a pooler
+    lies before it.
     """
     wanted = read(folder)
     with translating(), psycopg.connect(conninfo(dsn), autocommit=True) as conn:
+        require_direct(conn)
         if conn.info.server_version < OLDEST_SERVER:
             raise ConfigError("The index needs PostgreSQL 15 or newer.")
         # held until the connection closes: a process that dies here lets the next one go on
@@ -85,6 +87,7 @@ def migrate(
 
 def check(conn: Connection, *, folder: Path | None = None) -> None:
     """Make sure that the schema is the one this release was written for. Raises `ConfigError`."""
+    require_direct(conn)
     missing = _missing(read(folder), _applied(conn))
     if missing:
         raise ConfigError(

@@ -16,11 +16,11 @@ from typing import TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
 import psycopg
-from psycopg import pq, sql
+from psycopg import errors, pq, sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
-from vna.db.faults import translate, translating
+from vna.db.faults import POOLED, translate, translating
 from vna.errors import CommitUnknown, ConfigError, Contended, Unavailable
 
 T = TypeVar("T")
@@ -39,6 +39,8 @@ _SILENCE: dict[str, int] = {
     "keepalives_interval": 5,
     "keepalives_count": 3,
 }
+
+_DIRECT = "-c vna.direct=on"  # a pooler drops it, and with it the schema and the limits asked for
 
 
 class Database:
@@ -158,9 +160,30 @@ def conninfo(dsn: str, options: str = "") -> str:
     try:
         patience = _SILENCE | conninfo_to_dict(dsn)
         borne = {name: patience[name] for name in _SILENCE}
-        return make_conninfo(dsn, **borne, options=options, application_name="vna")
+        asked = f"{_DIRECT} {options}".rstrip()
+        return make_conninfo(dsn, **borne, options=asked, application_name="vna")
     except psycopg.ProgrammingError as exc:
         raise ConfigError("postgres.url is not a PostgreSQL connection URL.") from exc
+
+
+def require_direct(conn: Connection) -> None:
+    """Make sure that the server got what `conninfo` asks for. Raises `ConfigError`.
+
+    Behind a pooler that shares its sessions prepared statements, locks of a session and `LISTEN`
+    are somebody else's, too: that shows under load, and here before it.
+    """
+    row = conn.execute("SELECT current_setting('vna.direct', true)").fetchone()
+    if row != ("on",):
+        raise ConfigError(POOLED)
+
+
+def require_writable(conn: Connection) -> None:
+    """Make sure that changes are taken: a standby only answers.
+
+    Raises the driver's error for one that was refused, as the pool that lent it expects.
+    """
+    if conn.execute("SHOW transaction_read_only").fetchone() != ("off",):
+        raise errors.ReadOnlySqlTransaction("asked, and told so")
 
 
 def _commit(conn: Connection) -> None:
@@ -201,6 +224,11 @@ class _Pool:
             conn = self._take()
             try:
                 yield conn
+            except errors.ReadOnlySqlTransaction:
+                # where the URL led before a failover: it answers, and will never take a change
+                conn.close()
+                self._drop(older_than=time.monotonic() + 1)
+                raise
             finally:
                 self._give_back(conn)
         finally:
