@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Any
@@ -75,6 +76,54 @@ def start_logging(level: str) -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     sys.excepthook = _uncaught
     threading.excepthook = lambda told: _uncaught(told.exc_type, told.exc_value, told.exc_traceback)
+
+
+class Spell:
+    """A fault that comes again and again, told once a reason and once when it is over.
+
+    A database that is away for an hour fails ten thousand times: as many lines tell no more, and
+    hide what else happens. Over is what has not failed for a while and was done since. Shared by
+    threads.
+    """
+
+    _QUIET_S = 10.0
+    _MOST_REASONS = 8
+
+    def __init__(
+        self, log: logging.Logger, event: str, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`event` names what fails, as its line shall say it."""
+        self._log = log
+        self._event = event
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._told: set[str] = set()
+        self._times = 0
+        self._began = self._last = 0.0
+
+    def failed(self, why: str) -> None:
+        """Note that it failed; the reason is told when it is new in this spell."""
+        with self._lock:
+            self._last = self._clock()
+            if not self._times:
+                self._began = self._last
+            self._times += 1
+            if why in self._told or len(self._told) >= self._MOST_REASONS:
+                return
+            self._told.add(why)
+        self._log.warning(self._event, extra={"why": why})
+
+    def worked(self) -> None:
+        """Note that it was done; costs nothing while nothing fails."""
+        if not self._times:
+            return
+        with self._lock:
+            if not self._times or self._clock() - self._last < self._QUIET_S:
+                return
+            extra = {"times": self._times, "for_s": round(self._last - self._began, 1)}
+            self._times = 0
+            self._told.clear()
+        self._log.warning(f"{self._event}: over", extra=extra)
 
 
 def _uncaught(

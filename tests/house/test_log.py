@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from vna.telemetry import JsonLines, place_of
+from vna.telemetry import JsonLines, Spell, place_of
 
 CANARY = "Canary^Patient"
 
@@ -109,3 +109,35 @@ start_logging("INFO")
         (kind, "ERROR"),
     )
     assert ended.returncode == (1 if kind == "ValueError" else 0)
+
+
+def test_a_fault_that_comes_again_and_again_is_told_once_a_reason_and_when_it_is_over(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A line for each object refused during an outage would hide all else that is in the log."""
+    now = 100.0
+    spell = Spell(logging.getLogger("spell"), "nothing taken", clock=lambda: now)
+    spell.worked()
+    assert not caplog.records
+    for _ in range(1000):
+        spell.failed("away")
+        spell.failed("full")
+        now += 0.1
+    spell.worked()  # one that slipped through: it is not over yet
+    assert [vars(one)["why"] for one in caplog.records] == ["away", "full"]
+    now += 10
+    spell.worked()
+    spell.worked()
+    over = caplog.records[2:]
+    assert [one.getMessage() for one in over] == ["nothing taken: over"]
+    assert vars(over[0])["times"] == 2000
+    assert vars(over[0])["for_s"] == pytest.approx(99.9)
+    spell.failed("away")
+    assert len(caplog.records) == 4
+
+
+def test_reasons_without_end_do_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    spell = Spell(logging.getLogger("spell"), "nothing taken")
+    for number in range(100):
+        spell.failed(f"reason {number}")
+    assert len(caplog.records) == 8

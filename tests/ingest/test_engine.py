@@ -19,9 +19,10 @@ from vna.access.principal import Action, Kind, Principal
 from vna.db.pool import Database
 from vna.dicom.refs import StudyRef, uid
 from vna.errors import NotFound, NotPermitted
-from vna.ingest import engine
+from vna.ingest import engine, receiving
 from vna.ingest.outcome import AlreadyStored, Cause, Caution, Refused, Source, Stored
 from vna.ingest.versions import Comparison, compare
+from vna.telemetry import Spell
 
 
 def blobs(archive: Archive) -> list[bytes]:
@@ -321,6 +322,32 @@ def test_below_the_mark_of_free_space_nothing_is_taken_but_reads_go_on(
         assert isinstance(outcome, Refused)
         assert outcome.cause is Cause.OUT_OF_RESOURCES
         assert dataset_of(archive, made) == made.dataset()
+
+
+def test_objects_refused_for_a_fault_of_ours_are_told_in_the_log_and_others_are_not(
+    tmp_path: Path,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """C-STORE is answered A700 ten thousand times while a disk is full: that is one line."""
+    monkeypatch.setattr(receiving, "_refusing", Spell(receiving.log, "objects refused"))
+    with open_archive(tmp_path, database, blobs={"free_bytes": 1 << 60}) as archive:
+        archive.take(b"no DICOM")
+        for number in range(1, 4):
+            archive.take(factories.ct(1, 1, number).part10())
+    told = [one for one in caplog.records if one.getMessage() == "objects refused"]
+    assert [vars(one)["why"] for one in told] == ["The archive is out of disk space."]
+    caplog.clear()
+    with open_archive(tmp_path, database) as archive:
+        monkeypatch.setattr(Spell, "_QUIET_S", 0.0)
+        archive.take(factories.ct().part10())
+    over = [one for one in caplog.records if one.getMessage() == "objects refused: over"]
+    assert [vars(one)["times"] for one in over] == [4]  # that it is no DICOM was not looked at
+    caplog.clear()
+    with open_archive(tmp_path, database) as archive:
+        archive.take(b"no DICOM")
+    assert not caplog.records
 
 
 def test_on_a_disk_that_became_read_only_nothing_is_taken_and_probes_say_so(

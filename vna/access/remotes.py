@@ -20,6 +20,7 @@ from vna.db import statements
 from vna.db.pool import Connection, Database
 from vna.dicom.refs import uid
 from vna.errors import Conflict, InvalidRequest, NotFound, Unavailable
+from vna.telemetry import Spell
 
 _SQL = statements.load("access")
 
@@ -100,6 +101,7 @@ class Remotes:
         self._known: dict[str, Remote] = {}
         self._read_at: float | None = None  # when `_known` was true
         self._tried_at: float | None = None
+        self._reading = Spell(logger, "remotes not read")
 
     def find(self, ae_title: str) -> Remote | None:
         """Return a remote AE, or None when there is none. Raises `Unavailable`."""
@@ -165,8 +167,9 @@ class Remotes:
             with self._database.reading() as conn:
                 rows = conn.execute(_SQL.list_remotes).fetchall()
         except Unavailable as exc:
-            logger.warning("remotes not read", extra={"why": str(exc)})
+            self._reading.failed(str(exc))
             return
+        self._reading.worked()
         found = [_remote(row) for row in rows]
         self._known = {remote.ae_title: remote for remote in found}
         self._read_at = now

@@ -52,6 +52,9 @@ _CAUSES: tuple[tuple[type[VNAError], Cause], ...] = (
     (UnsupportedMedia, Cause.TRANSFER_SYNTAX),
 )
 
+_OURS = (Cause.OUT_OF_RESOURCES, Cause.FAILED)
+_refusing = telemetry.Spell(log, "objects refused for a fault of ours")
+
 
 def cause_of(exc: VNAError) -> Cause:
     """Say what an error that keeps an object out means to its sender."""
@@ -151,6 +154,7 @@ class Receiving:
             outcome = self._give_up(Cause.FAILED, "The archive failed to keep this object.")
         finally:
             self._close()
+        _note(outcome)
         kind = outcome.cause.value if isinstance(outcome, Refused) else type(outcome).__name__
         telemetry.INSTANCES_RECEIVED.labels(self.source.proto, kind.lower()).inc()
         telemetry.BYTES_RECEIVED.labels(self.source.proto).inc(self._count)
@@ -268,3 +272,11 @@ class Receiving:
             ),
             preamble=b"",
         )
+
+
+def _note(outcome: Outcome) -> None:
+    """Have it told when objects are kept out that would be welcome, and when no more are."""
+    if not isinstance(outcome, Refused):
+        _refusing.worked()
+    elif outcome.cause in _OURS:
+        _refusing.failed(outcome.message)

@@ -23,7 +23,7 @@ from vna.db.work import Job, Standing, State
 from vna.errors import Unavailable, VNAError
 from vna.jobs import retry
 from vna.jobs.task import Ending, Handler, How, Task
-from vna.telemetry import JOBS
+from vna.telemetry import JOBS, Spell
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +60,8 @@ class Worker:
         self._rung = threading.Condition()
         self._rings = 0
         self._stop_in: socket.socket | None = None
+        self._reading = Spell(log, "queue not read")
+        self._claiming = Spell(log, "no job claimed")
 
     def stop(self) -> None:
         """End `run` as soon as each job in hand can be left; may be called from a signal handler.
@@ -128,7 +130,9 @@ class Worker:
                 wait_s = _LOOK_S if due_s is None else min(due_s + 0.01, _LOOK_S)
                 wait_s = min(wait_s, max(prune_at - time.monotonic(), 0.0))
             except VNAError as exc:
-                log.warning("queue not read", extra={"why": str(exc)})
+                self._reading.failed(str(exc))
+            else:
+                self._reading.worked()
             bell.wait(wait_s, stop_fd=stop_fd)
             self._ring()
 
@@ -142,10 +146,12 @@ class Worker:
             rings = self._rings
             wait_s = _LOOK_S
             try:
-                if self.do_one():
+                is_done = self.do_one()
+                self._claiming.worked()
+                if is_done:
                     continue
             except VNAError as exc:
-                log.warning("no job claimed", extra={"why": str(exc)})
+                self._claiming.failed(str(exc))
                 wait_s = _AWAY_S
             with self._rung:
                 self._rung.wait_for(functools.partial(self._is_rung, rings), wait_s)
