@@ -99,6 +99,29 @@ def test_a_remote_is_called_for_one_job_of_a_kind_at_a_time(database: Database) 
     assert take(database) is None
 
 
+def test_what_was_left_behind_is_taken_by_its_kind_and_one_of_a_remote_at_a_time(
+    database: Database,
+) -> None:
+    first, _ = ask(database, "A"), ask(database, "A")
+    with database.transaction() as tx:
+        tx.execute(
+            "UPDATE job SET state = 'running', epoch = 1, leased_until = now() - interval '1 s'"
+        )
+        assert work.claim(tx, ["other"], "here", lease_s=60) is None
+    assert taken(database).job_id == first
+    assert take(database) is None
+
+
+def test_what_is_held_is_looked_for_when_its_lease_ends(database: Database) -> None:
+    ask(database)
+    taken(database, lease_s=60)
+    with database.reading() as conn:
+        due_s = work.next_due_s(conn, [KIND])
+        assert work.next_due_s(conn, ["other"]) is None
+    assert due_s is not None
+    assert 0 < due_s <= 60
+
+
 def test_a_token_names_one_job_of_a_remote(database: Database) -> None:
     job_id = ask(database, "A", token="1")
     with database.transaction() as tx:
@@ -212,6 +235,18 @@ def test_one_asked_for_by_its_token_is_taken_from_whoever_has_it(database: Datab
         assert work.claim_named(tx, KIND, "A", "1", lease_s=60) is None
         assert work.is_named(tx, KIND, "A", "1")
     assert hold(database, old) is Standing.LOST
+
+
+def test_nobody_takes_a_job_over_from_who_is_writing_of_it(database: Database) -> None:
+    ask(database, "A", token="1")
+    job = taken(database)
+    with database.transaction() as tx:
+        assert work.hold(tx, job) is Standing.HELD
+        with database.transaction() as other:
+            other.execute("SET LOCAL lock_timeout = '50ms'")
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                work.claim_named(other, KIND, "A", "1", lease_s=60)
+        assert work.finish(tx, job, State.DONE)
 
 
 def test_what_ended_long_ago_is_forgotten(database: Database) -> None:

@@ -98,8 +98,12 @@ def test_a_job_tried_for_too_long_has_failed(archive: Archive, board: Board) -> 
     job_id = ask(archive)
     with archive.database.transaction() as tx:
         tx.execute("UPDATE job SET asked_at = now() - interval '4 days'")
-    worker_of(archive, {KIND: raising(Unavailable("Away."))}).do_one()
+    worker = worker_of(archive, {KIND: raising(Unavailable("Away."))})
+    assert worker.do_one()
     assert (entry(board, job_id).state, entry(board, job_id).cause) == (State.FAILED, "Away.")
+    board.retry(WHO, job_id)  # counts from then on
+    assert worker.do_one()
+    assert entry(board, job_id).state is State.WAITING
 
 
 def test_what_follows_is_asked_for_with_the_end(archive: Archive, board: Board) -> None:

@@ -252,6 +252,17 @@ def test_a_wrong_number_that_goes_takes_its_link_with_it(archive: Archive) -> No
     assert work(archive) == [("R5", "open")]
 
 
+def test_what_somebody_decided_outlives_the_studies_it_was_decided_on(archive: Archive) -> None:
+    take(archive, "P-1")
+    gone = take(archive, "P-2", "Roe^Jane")
+    archive.identities.link(archive.who, one(archive, "P-1").id, one(archive, "P-2").id, reason=WHY)
+    archive.lifecycle.delete(archive.who, StudyRef(uid(gone)))
+    archive.identities.keep_up()
+    assert persons(archive) == {frozenset({("P-1", 0), ("P-2", 0)})}
+    take(archive, "P-2", "Roe^Jane")
+    assert persons(archive) == {frozenset({("P-1", 0), ("P-2", 0)})}
+
+
 def test_a_deleted_patient_leaves_no_name_behind(archive: Archive) -> None:
     study = take(archive, "P-1")
     archive.lifecycle.delete(archive.who, StudyRef(uid(study)))

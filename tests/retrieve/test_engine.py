@@ -133,6 +133,30 @@ def test_what_cannot_be_decoded_goes_out_as_stored_or_not_at_all(archive: Archiv
     assert archive.retrieve.forms.choose(located, None) == made.transfer_syntax
 
 
+def test_a_video_is_given_as_its_one_stream_however_many_frames_it_counts(
+    archive: Archive,
+) -> None:
+    stream = [bytes(range(200)), bytes(300)]
+    made = factories.compressed([stream], transfer_syntax=factories.MPEG_4, table=False, count=250)
+    ref, pieces = store(archive, made), archive.retrieve.pieces
+    asked = (
+        pieces.frames(archive.who, ref, [1], None),
+        pieces.bulkdata(archive.who, ref, "7FE00010"),
+        list(pieces.bulk(archive.who, ref, None).payloads),
+    )
+    assert [[data(one) for one in found] for found in asked] == [[b"".join(stream)]] * 3
+    for number in (2, 250, 251):
+        with pytest.raises(NotFound):
+            pieces.frames(archive.who, ref, [number], None)
+
+
+def test_a_frame_of_one_bit_pixels_holds_nothing_of_the_next(archive: Archive) -> None:
+    values = {"BitsAllocated": 1, "BitsStored": 1, "HighBit": 0}
+    made = factories.multi_frame(4, rows=5, columns=7, pixels=b"\xff" * 18, values=values)
+    found = archive.retrieve.pieces.frames(archive.who, store(archive, made), [1, 2, 3, 4], None)
+    assert [data(one) for one in found] == [b"\xff\xff\xff\xff\x07"] * 4
+
+
 def test_lossy_goes_out_as_stored_when_nothing_is_said(archive: Archive) -> None:
     ref = store(archive, factories.compressed([[factories.jpeg(1)]]))
     (located,) = archive.retrieve.instances(archive.who, ref)
@@ -147,6 +171,9 @@ def test_native_frames_are_cut_where_they_lie(archive: Archive) -> None:
     found = archive.retrieve.pieces.frames(archive.who, ref, [5, 1, 3], None)
     wanted = [pixels[(n - 1) * size : n * size] for n in (5, 1, 3)]
     assert [data(p) for p in found] == wanted
+    for acceptable in (None, [factories.RLE]):  # before the first byte, made or as stored
+        with pytest.raises(NotFound, match="5 frames"):
+            archive.retrieve.pieces.frames(archive.who, ref, [1, 6], acceptable)
 
 
 def test_compressed_frames_are_joined_from_their_fragments(archive: Archive) -> None:

@@ -649,12 +649,19 @@ def test_ends_do_not_end_twice(desk: Desk) -> None:
         desk.engine.test(CLERK, offered.share_id)
 
 
-def test_a_link_that_was_revoked_while_it_was_being_sent_is_not_sent_again(desk: Desk) -> None:
+@pytest.mark.parametrize("is_revoked", [True, False], ids=["revoked", "not me"])
+def test_a_link_that_ended_while_it_was_being_sent_is_not_sent_again(
+    desk: Desk, is_revoked: bool
+) -> None:
     messages, offered = desk.archive.messages, desk.offer()
+    session, _ = desk.opened()
     other = desk.offer()
     ids = dict(desk.rows("SELECT grant_id, message_id FROM message ORDER BY message_id"))
     desk.run("UPDATE message SET state = 'sending', next_at = NULL, attempts = 1")
-    desk.engine.revoke(CLERK, offered.share_id, reason="to somebody else")
+    if is_revoked:
+        desk.engine.revoke(CLERK, offered.share_id, reason="to somebody else")
+    else:
+        desk.engine.not_me(session)
     for share in (offered, other):  # what was under way failed, or its process did
         messages.attempt(ids[share.grant_id], most_s=1e9)
     states = dict(desk.rows("SELECT grant_id, state FROM message"))
@@ -686,6 +693,17 @@ def test_a_link_held_for_as_long_as_messages_are_tried_is_left_to_a_person(desk:
 
     assert (given_up.is_over, given_up.again_s) == (True, None)
     assert desk.rows("SELECT state, sealed IS NOT NULL FROM message") == [("dead", True)]
+
+
+def test_a_link_that_is_of_no_use_any_more_is_not_held_for_a_suspended_share(desk: Desk) -> None:
+    messages, _ = desk.archive.messages, desk.offer()
+    desk.engine.suspend_study(CLERK, study(desk.made[0]), "a question is open")
+    message = desk.rows("SELECT message_id FROM message")[0][0]
+    desk.run("UPDATE message SET until_at = now() - interval '1 s'")
+
+    assert messages.attempt(message, most_s=1e9).cause is Cause.EXPIRED
+
+    assert desk.rows("SELECT state, cause, sealed FROM message") == [("dead", "expired", None)]
 
 
 def test_a_lost_telephone_is_replaced_and_its_codes_are_dead(desk: Desk) -> None:

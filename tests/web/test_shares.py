@@ -15,6 +15,7 @@ from tests.web.people import Surfer, signed_in, surfer
 from vna.access.sessions import Browser
 from vna.blobs.journal import Journal
 from vna.delivery.messages import State
+from vna.ingest.outcome import Source, Stored
 
 STUDY = ct(1).study
 MAIL, PHONE = "kim@example.org", "+44 20 7946 0018"
@@ -78,6 +79,20 @@ def test_the_form_of_a_new_share_is_filled_in(browser: Surfer) -> None:
     assert 'name="confirmed.name">' in page  # nobody is confirmed before it was done
     assert f'name="study.{ct(2).study}"' in page
     assert ct(3).study not in page  # of another patient
+
+
+def test_the_same_patient_id_of_another_issuer_is_somebody_else_and_not_shared_along(
+    site: Site, browser: Surfer
+) -> None:
+    other = ct(77, values={**PERSON, "00100010": "Baker^Ben"})
+    receiving = site.engines.ingest.receive(
+        site.archive.who, Source(proto="stow", issuer="ELSEWHERE")
+    )
+    receiving.feed(other.part10())
+    assert isinstance(receiving.finish(), Stored)
+    assert other.study not in browser.get(f"/study/{STUDY}/share").text
+    path, _ = shared(browser, **{f"study.{other.study}": "on"})
+    assert "3 objects" in browser.get(path).text
 
 
 def test_a_share_is_made_and_its_link_sent(site: Site, browser: Surfer) -> None:
