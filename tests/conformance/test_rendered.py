@@ -585,6 +585,17 @@ def test_c_10_5_display_units_are_of_the_displayed_area_whatever_is_turned(
     assert list(zip(*np.nonzero(shown), strict=True)) == found
 
 
+def test_c_10_5_pixel_units_begin_at_the_corner_of_the_first_pixel(site: Site) -> None:
+    image = deep(820)
+    point = {"00700005": "PIXEL", "00700022": [6.5, 24.5], "00700023": "POINT"}
+    drawn = {"00700020": 2, "00700021": 1, "00700024": "N"}
+    marked = [item({"00700002": "HERE", "00700009": [item(point | drawn)]})]
+    window = [item({"WindowCenter": "9000", "WindowWidth": "2"})]  # the image itself is black
+    made = state(820, image, **{"00700001": marked, "00283110": window})
+    shown = cells(site.get(f"{kept(site, made, image)}/rendered", "image/png").content)
+    assert list(zip(*np.nonzero(shown), strict=True)) == [(24, 6)]
+
+
 def test_n_2_only_the_frames_a_presentation_state_names(site: Site) -> None:
     image = moving(72, 4)
     path = kept(site, state(72, image, "2,4"), image)

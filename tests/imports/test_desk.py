@@ -544,6 +544,28 @@ def test_of_two_persons_one_is_filed_and_the_other_is_destroyed(archive: Archive
         assert row.fetchone() == (0,)
 
 
+def test_of_two_persons_in_one_study_only_the_chosen_one_is_filed_and_can_be_read(
+    archive: Archive,
+) -> None:
+    other = ct(1, 2, patient_name="Roe^Richard", patient_id="P-0002")
+    number = ready(archive, ONE.part10(), other.part10())
+    persons = archive.imports.detail(archive.who, number).persons
+    doe = next(one for one in persons if one.name == "Doe^Jane")
+    chosen = Confirmation(
+        persons=frozenset([doe.key]),
+        studies=frozenset([ONE.study]),
+        family_name="Doe",
+        birth_date="1970-01-01",
+    )
+    archive.imports.confirm(archive.who, number, chosen)
+    archive.imports.carry_out(number)
+    assert (found(archive), blobs(archive)) == (1, 1)
+    (located,) = archive.retrieve.instances(archive.who, StudyRef(uid(ONE.study)))
+    assert located.ref.instance == ONE.instance
+    sent = archive.retrieve.forms.part10(located, located.transfer_syntax)
+    assert b"".join(map(bytes, sent.chunks)) == ONE.part10()
+
+
 def test_a_study_of_a_person_that_was_not_chosen_is_refused(archive: Archive) -> None:
     other = ct(2, patient_name="Roe^Richard", patient_id="P-0002")
     number = ready(archive, ONE.part10(), other.part10())

@@ -126,6 +126,16 @@ def test_a_stopped_request_ends_what_was_open(archive: Archive) -> None:
         requests.stop(archive.who, 999)
 
 
+@pytest.mark.parametrize("ended", ["until_at = now()", "wrong = 10"], ids=["over", "locked"])
+def test_a_request_that_ended_by_itself_ends_what_was_open(archive: Archive, ended: str) -> None:
+    found, requests = asked(archive), archive.imports.requests
+    session = requests.open(found.secret, found.passcode, None)
+    assert requests.resume(session, None) is not None
+    with archive.database.transaction() as tx:
+        tx.execute(f"UPDATE upload_request SET {ended}")  # type: ignore[call-overload] # noqa: S608 -- of our own
+    assert requests.resume(session, None) is None
+
+
 def test_who_brings_may_look_at_nothing(archive: Archive) -> None:
     bringer = opened(archive, asked(archive))
     who, number = bringer.principal, bringer.request.import_number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import io
 from collections.abc import Iterator
@@ -329,6 +330,20 @@ def test_long_texts_are_read_in_the_character_set_of_the_report(archive: Archive
     shown = b"".join(documents.document(located, members, "text/plain", values).chunks).decode()
     assert "Люксембург x x" in shown
     assert "нижний\n" in shown
+
+
+@pytest.mark.parametrize("length", [None, 5])
+def test_a_document_is_given_without_the_byte_that_pads_it(
+    archive: Archive, length: int | None
+) -> None:
+    """PS3.3 C.24.2: Encapsulated Document Length is not required, the even length is."""
+    (located,) = archive.render.find(archive.who, store(archive, report(10, "finding")))
+    data = base64.b64encode(b"%PDF-\0").decode()
+    members: dict[str, Any] = {"00420011": {"vr": "OB", "InlineBinary": data}}
+    if length is not None:
+        members["00420015"] = {"vr": "UL", "Value": [length]}
+    given = documents.document(located, members, "application/pdf", lambda _: None)
+    assert (given.length, b"".join(given.chunks)) == (5, b"%PDF-")
 
 
 def test_a_report_past_what_is_held_says_so(archive: Archive) -> None:

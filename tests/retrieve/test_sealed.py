@@ -15,10 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.retrieve.test_package import Walked, octets
+from vna.crypto.keyring import Keyring, RootKey
 from vna.crypto.sealed_zip import FileSeal, PackageSeal, code_of
 from vna.retrieve.package import Entry, checksums, package
 from vna.retrieve.payload import Buffer, Stretch, ready
-from vna.retrieve.sealed import codes, sealed_package
+from vna.retrieve.sealed import Seals, codes, sealed_package
 
 WHEN = dt.datetime(2024, 2, 29, 13, 37, 58, tzinfo=dt.UTC)
 SEAL = PackageSeal(bytes(32), "holder", bytes(16))
@@ -161,6 +162,27 @@ def test_a_code_that_is_known_needs_no_second_reading() -> None:
     at = whole.index(b"F") + 1 + 11 + 18
     assert octets(again, at + 490) == whole[at + 490 :]
     assert walked == [(490, 500)]
+
+
+def test_another_object_in_the_same_place_is_sealed_by_keys_of_its_own() -> None:
+    """Two of one length under the same key stream would tell how they differ (SP 800-38A)."""
+    contents = b"DOE^JANE" * 8, b"ROE^RITA" * 8
+    streams = []
+    for number, said in enumerate(contents):
+        entry = Entry(name="F", content=ready(said), changed_at=WHEN, key=b"%d" % number)
+        whole = octets(sealed_package([entry], SEAL, codes()))
+        at = whole.index(b"F") + 1 + 11 + 18
+        streams.append(bytes(a ^ b for a, b in zip(whole[at:], said, strict=False)))
+    assert streams[0] != streams[1]
+
+
+def test_a_package_that_was_begun_is_found_after_the_archive_key_is_rotated() -> None:
+    keyring = Keyring(RootKey.parse("A" * 43 + "=", "file"), bytes(16))
+    keyring.add(keyring.new_archive_key(key_id=bytes(16), created_us=1))
+    seals = Seals(keyring)
+    begun, label = seals.begin("holder")
+    keyring.add(keyring.new_archive_key(key_id=bytes([1] * 16), created_us=2))
+    assert seals.begun("holder", label).passphrase == begun.passphrase
 
 
 def test_each_package_and_each_holder_has_a_passphrase_of_its_own() -> None:

@@ -327,6 +327,7 @@ def test_a_link_made_for_somebody_else_offers_no_account(site: Site) -> None:
         guest = inside(site, offered(site, FIRST, **changes))
         assert 'href="/s/account"' not in guest.get("/s/home").text
         assert guest.get("/s/account").status_code == 404
+        assert guest.post("/s/account", "/s/home", mine="on").status_code == 404
     assert caller(site).get("/s/account").status_code == 401
 
 
