@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +49,21 @@ def sent(desk: Surfer, path: str, page: str, **fields: str) -> tuple[int, str]:
 def told(page: str) -> str:
     found = re.search(r'class="trouble" role="alert">(.*?)</p>', page, re.S)
     return "" if found is None else found[1]
+
+
+def test_who_hands_the_tablet_over_is_signed_out_whoever_kept_their_cookie(
+    postgres: TestPostgres, tmp_path: Path
+) -> None:
+    url = {"url": "https://images.example.org"}
+    with serving(postgres, tmp_path, dev=False, sharing=url) as site:
+        clerk = signed_in(site, "clerk", "records-clerk")
+        kept = clerk.client.cookies["vna"]
+        asked = {**WHOM, **COMPARED, "purpose": "patient-request", "lane": "now"}
+        begun = clerk.post("/consents/kiosk", "/consents", **asked)
+        assert begun.headers["location"] == "/kiosk"
+        other = surfer(site)
+        other.client.cookies.set("vna", kept, domain="127.0.0.1")
+        assert other.get("/consents").headers["location"] == "/login"
 
 
 def test_from_the_tablet_to_the_link(site: Site, desk: Surfer) -> None:
