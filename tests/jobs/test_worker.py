@@ -277,9 +277,13 @@ def test_a_failed_job_begins_anew_when_it_is_told_to(archive: Archive, board: Bo
         task.note([Settled(1, "done", 0), Settled(2, "failed", 0xA900, "Not taken.")])
         return Ending(how=How.FAILED, cause="1 of 3.")
 
-    worker_of(archive, {KIND: refuse}).do_one()
+    other = ask(archive)
+    worker = worker_of(archive, {KIND: refuse})
+    assert worker.do_one()
+    assert worker.do_one()
     assert states(board, job_id) == ["done", "failed", "waiting"]
     board.retry(WHO, job_id)
+    assert states(board, other) == ["done", "failed", "waiting"]
     assert (entry(board, job_id).state, entry(board, job_id).attempts) == (State.WAITING, 0)
     assert states(board, job_id) == ["done", "waiting", "waiting"]
 
