@@ -135,6 +135,17 @@ def test_a_number_that_identifies_links_and_its_contradiction_does_not(archive: 
     assert len(persons(archive)) == 3  # no rule turns round what somebody decided
 
 
+def test_a_study_whose_number_is_contradicted_is_disputed_though_put_off(archive: Archive) -> None:
+    take(archive, "P-1", nhs=NHS)
+    study = uid(take(archive, "P-2", "Roe^Rick", "19800101", "M", NHS))
+    pair = one(archive, "P-1").id, one(archive, "P-2").id
+    assert archive.identities.standing(study).disputed  # type: ignore[union-attr]  # it is there
+    archive.identities.defer(archive.who, *pair)
+    assert archive.identities.standing(study).disputed  # type: ignore[union-attr]  # it is there
+    archive.identities.part(archive.who, *pair, reason=WHY)
+    assert not archive.identities.standing(study).disputed  # type: ignore[union-attr]  # the same
+
+
 def test_a_link_taken_back_leaves_everything_as_it_was(archive: Archive) -> None:
     for patient in ("P-1", "P-2", "P-3", "P-4"):
         take(archive, patient, f"Name{patient}^A")
