@@ -502,8 +502,8 @@ def test_table_10_4_3_1_206_when_some_turn_out_to_be_damaged(site: Site) -> None
 
 def test_table_10_4_3_1_what_is_damaged_behind_a_200_breaks_the_answer(site: Site) -> None:
     """The status is said by then: left out in silence, an instance would be missed by nobody."""
-    large = ct_of_bytes(3 << 20, study=53)
-    damaged = compressed([[jpeg(1)]], transfer_syntax=JPEG_2000, study=53, instance=2)
+    large = ct_of_bytes(3 << 20, study=58)
+    damaged = compressed([[jpeg(1)]], transfer_syntax=JPEG_2000, study=58, instance=2)
     path = kept(site, large, damaged)["series"]
     with pytest.raises(httpx.RemoteProtocolError):
         site.get(path, f"{DICOM}; transfer-syntax={EXPLICIT}")

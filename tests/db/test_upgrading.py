@@ -16,7 +16,7 @@ from psycopg import sql
 
 from tests.conftest import TestPostgres
 from vna.db import migrate, statements
-from vna.db.pool import Connection, Database
+from vna.db.pool import Connection, Database, conninfo
 from vna.dicom.matching import MatchingKey, Query, Single
 from vna.dicom.refs import Level
 from vna.index.search import search
@@ -49,7 +49,7 @@ def dsn(postgres: TestPostgres, tmp_path: Path) -> Iterator[str]:
 
 
 def test_every_value_an_older_release_wrote_stands_after_the_upgrade(dsn: str) -> None:
-    with psycopg.connect(dsn, autocommit=True) as conn:
+    with psycopg.connect(conninfo(dsn), autocommit=True) as conn:
         columns: Columns = dict(conn.execute(_COLUMNS).fetchall())
         before = rows(conn, columns)
         assert sum(map(len, before.values())) > 40

@@ -378,6 +378,7 @@ def endless() -> Iterator[tuple[socket.socket, _Endless]]:
         ours, _ = listener.accept()
     with theirs, _Endless(fileno=ours.detach()) as sock:
         sock.until = time.monotonic() + 20
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2048)  # the peer reads nothing, too
         theirs.sendall(b"there is something")
         yield theirs, sock
 

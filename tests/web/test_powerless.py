@@ -29,6 +29,7 @@ OPEN = {
     "pushes.reported": "asks to be the remote AE that was asked, and nothing else",
     "pushes.received": "in the transaction of the act before",
     "lifecycle.is_gone": "says no of what is out of reach",
+    "retrieve.is_lost": "says no of what is out of reach",
     "identities.bound": "in the transaction of an act that asked",
     "people.labels.narrowed": "says who somebody is: takes away, and gives nothing",
     "patient_accounts.beginnings.keep": "by a share whose proof was shown; it opens nothing yet",

@@ -110,7 +110,7 @@ def told_in_german(site: Site) -> None:
     assert "<li>Befund, nicht bestätigt (2024-01-02)</li>" in page
     assert site.get(f"/studies/{document.study}/metadata").status_code == 200
     page = browser.get(f"/study/{document.study}/opened").text
-    assert ">metadata, 2 Objekte<" in page
+    assert ">Metadaten, 2 Objekte<" in page
     page = browser.get(f"/study/{nameless.study}").text
     assert "<h1>Studie</h1>" in page
     assert re.findall(r'alt="([^"]*)"', page) == ["", "Serie, 1 Bild"]

@@ -172,6 +172,7 @@ class Trail:
         What a breach is reported by: of one principal or address, in a time. Names in lists of
         search results are not told study by study, so they are not in it. Raises `NotPermitted`.
         """
+        require(principal, Action.AUDIT)
         rows = self.search(principal, replace(wanted, kinds=DISCLOSING), act="affected")
         found: dict[Patient | None, Affected] = {}
         listed: set[tuple[Patient | None, str]] = set()

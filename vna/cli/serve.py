@@ -64,6 +64,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 --
     with contextlib.ExitStack() as closing:
         # the children inherit it: nobody takes over while one of a killed supervisor still runs
         closing.enter_context(runlock.held(settings.data, "serve", exclusive=True))
+        _share_metrics(settings.data / "run" / "metrics")
         http = closing.enter_context(sockets.open_one(settings.http.listen))
         for_guests: list[socket.socket] = []
         if settings.sharing.listen:
@@ -74,9 +75,9 @@ def run(args: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 --
         for sock in (*dicom.plain, *dicom.secured):
             closing.enter_context(sock)
         print(_DEV if settings.dev else _CLOSED, file=sys.stderr)
-        _share_metrics(settings.data / "run" / "metrics")
-        # Imported only now: metrics look for their folder when they are declared. And only once,
-        # before the first fork, so that all processes share the memory.
+        # Imported only now: metrics look for their folder when they are declared, which is why that
+        # comes before whatever may declare one. And only once, before the first fork, so that all
+        # processes share the memory.
         with importing():
             from vna.cli.processes import serve
 

@@ -80,7 +80,8 @@ def migrate(
                 "stop it if it is an older release; this one brings it up to date as it starts."
             )
         for migration in missing:
-            logger.info("migration begins", extra={"migration": migration.name})
+            if len(missing) < len(wanted):  # of a new index it says nothing
+                logger.info("migration begins", extra={"migration": migration.name})
             _apply(conn, migration)
     return [migration.number for migration in missing]
 

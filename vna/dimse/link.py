@@ -19,6 +19,7 @@ from vna.dimse.secured import Certificate, Secured
 from vna.dimse.upper_layer import Event, Fragment, Released, ReleaseRequested, State, UpperLayer
 
 _LAST_WORDS_S = 0.1  # the peer may close the connection first; then we close our half
+_ABORT_BYTES = 10
 _MOST_PARTS = 1000  # of one sendmsg(): IOV_MAX is 1024
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)  # Linux only
 
@@ -274,6 +275,7 @@ class Link:
     def _drain(self, until: float) -> None:
         """Read until the peer aborts or closes the connection (PS3.8 Sta13), or time is over."""
         while self.layer.artim_runs and time.monotonic() < until:
+            self._say_again()
             if self._await_bytes(until) is not None:
                 return
             count = self._sock.recv_into(self._small)
@@ -281,6 +283,16 @@ class Link:
                 self.layer.disconnected()
             for _ in self.layer.receive(self._small[:count]):
                 pass  # an association that is over has no events
+
+    def _say_again(self) -> None:
+        """Abort whoever speaks still (AA-7), unless that meant waiting: many read nothing now."""
+        data = self.layer.data_to_send()
+        if not data:
+            return
+        outward = select.poll()
+        outward.register(self._sock, select.POLLOUT)
+        if outward.poll(0):
+            self.send(data[:_ABORT_BYTES])
 
     def hang_up(self) -> None:
         """Cut the connection from another thread: the link's own thread sees `Disconnected`."""

@@ -108,7 +108,6 @@ class UpperLayer:
         self._pdv_left = 0
         self._in_pdv = False
         self._deaf = False  # where the next PDU begins is not known any more
-        self._is_told_again = False  # that the association is over
         self._asked: AssociateRequest | None = None  # waits for the connection
 
     @property
@@ -340,19 +339,13 @@ class UpperLayer:
             kind, self._left = _PDU.unpack(self._head)
             self._head.clear()
             if kind in _FIXED and self._left != 4:
-                self._abort_again(AbortReason.INVALID_PARAMETER)
+                self._abort(AbortReason.INVALID_PARAMETER)  # AA-7
             elif kind == _ABORT:
                 self.state = State.CLOSED  # AA-2
             elif kind == _REQUEST or not _REQUEST <= kind <= _ABORT:
-                self._abort_again(AbortReason.UNEXPECTED_PDU)
+                self._abort(AbortReason.UNEXPECTED_PDU)  # AA-7
             self._deaf = self._left > _MOST_SKIPPED
         return at + take
-
-    def _abort_again(self, reason: AbortReason) -> None:
-        """Abort once more (AA-7), and no more: who sends and reads nothing is not written to."""
-        if not self._is_told_again:
-            self._is_told_again = True
-            self._abort(reason)
 
     def _pdv_header(self, head: bytes | memoryview) -> Event | None:
         length, context_id, control = _PDV.unpack(head)
