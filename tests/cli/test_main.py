@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -153,3 +154,12 @@ def test_a_closed_pipe_is_no_traceback(data: Path) -> None:
     )
     os.close(write)
     assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_a_start_that_fails_leaves_nothing_behind_in_its_process(vna: Vna, tmp_path: Path) -> None:
+    """Metrics look at the environment: a folder nobody counts in would be read for all of them."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        where = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = vna("serve", "--dev", "--data", tmp_path / "data", "--http", where)
+    assert done.returncode == 2, done.stderr
+    assert "PROMETHEUS_MULTIPROC_DIR" not in os.environ

@@ -9,6 +9,7 @@ import resource
 import shutil
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from vna.cli import sockets
@@ -19,6 +20,7 @@ from vna.db.place import make_data
 from vna.web.proxies import Proxies
 
 _FILES = 65536
+_FOLDER_OF_METRICS = "PROMETHEUS_MULTIPROC_DIR"
 
 _DEV = """
   *****************************************************************
@@ -64,7 +66,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 --
     with contextlib.ExitStack() as closing:
         # the children inherit it: nobody takes over while one of a killed supervisor still runs
         closing.enter_context(runlock.held(settings.data, "serve", exclusive=True))
-        _share_metrics(settings.data / "run" / "metrics")
+        closing.callback(_share_metrics(settings.data / "run" / "metrics"))
         http = closing.enter_context(sockets.open_one(settings.http.listen))
         for_guests: list[socket.socket] = []
         if settings.sharing.listen:
@@ -92,11 +94,15 @@ def _take_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
-def _share_metrics(folder: Path) -> None:
-    """Let the processes add up their metrics in a folder, emptied of an earlier run's."""
+def _share_metrics(folder: Path) -> Callable[[], object]:
+    """Let the processes add up their metrics in a folder, emptied of an earlier run's.
+
+    Gives what ends that: for whoever calls this in a process that goes on.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700)
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+    os.environ[_FOLDER_OF_METRICS] = str(folder)
+    return lambda: os.environ.pop(_FOLDER_OF_METRICS, None)
 
 
 def _cores() -> int:
