@@ -133,7 +133,9 @@ def key_path(archive: Archive, study: str) -> Path:
     return archive.settings.data / "blobs" / key_name(bytes(row[0]))
 
 
-def test_what_was_put_back_is_forgotten_and_that_is_told_too(archive: Archive) -> None:
+def test_what_was_put_back_is_forgotten_and_that_is_told_too(
+    archive: Archive, caplog: pytest.LogCaptureFixture
+) -> None:
     files = filled(archive)
     name, path = next(iter(files.items()))
     copy = path.read_bytes()
@@ -145,7 +147,10 @@ def test_what_was_put_back_is_forgotten_and_that_is_told_too(archive: Archive) -
     scrub.look_again()
     assert known(archive) == {name: MISSING}
     path.write_bytes(copy)
-    scrub.look_again()
+    caplog.clear()
+    with caplog.at_level("INFO", "vna.operate.scrubbing"):
+        scrub.look_again()
+    assert [record.levelname for record in caplog.records] == ["INFO"]  # good news is no error
     assert known(archive) == {}
     assert told(archive) == [("blob.damaged", name), ("blob.mended", name)]
 

@@ -141,7 +141,7 @@ class SignIn:
         """
         limits = rates.factor(visitor.account_id)
         factor, is_app = _factor_of(code)
-        self._count_guess(limits, visitor, factor)
+        self._count(limits, visitor.principal, factor, guessed=visitor)
         with self._database.transaction() as tx:
             _hold(tx, visitor)
             is_right = self._is_code(tx, visitor.account_id, code, is_app=is_app)
@@ -319,26 +319,21 @@ class SignIn:
         if self._changed is not None:
             self._changed(tx, visitor.account_id, change)
 
-    def _count(self, limits: tuple[Limit, ...], who: Principal, factor: str) -> None:
+    def _count(
+        self,
+        limits: tuple[Limit, ...],
+        who: Principal,
+        factor: str,
+        *,
+        guessed: Visitor | None = None,
+    ) -> None:
+        """Count a try. Of too many codes whose account it is, `guessed`, is told."""
         over = self._rates.take(limits)
         if not over:
             return
         SIGN_INS.labels("limited").inc()
         if over == 1:  # once: the trail must not be filled by whoever keeps trying
-            self._note(who, factor, "limited")
-        raise TooMany
-
-    def _count_guess(self, limits: tuple[Limit, ...], visitor: Visitor, factor: str) -> None:
-        """Count a code as `_count` does, and tell whose account it is when there are too many."""
-        over = self._rates.take(limits)
-        if not over:
-            return
-        SIGN_INS.labels("limited").inc()
-        if over == 1:
-            event = Event(kind="login", outcome="limited", detail={"factor": factor})
-            with self._database.transaction() as tx:
-                self._audit.write(tx, visitor.principal, [event])
-                self._tell_owner(tx, visitor, Change.GUESSED)
+            self._note(who, factor, "limited", guessed)
         raise TooMany
 
     def _refuse(self, who: Principal, factor: str, text: str) -> NoReturn:
@@ -346,10 +341,14 @@ class SignIn:
         self._note(who, factor, "refused")
         raise NotAuthenticated(text)
 
-    def _note(self, who: Principal, factor: str, outcome: str) -> None:
+    def _note(
+        self, who: Principal, factor: str, outcome: str, guessed: Visitor | None = None
+    ) -> None:
         event = Event(kind="login", outcome=outcome, detail={"factor": factor})
         with self._database.transaction() as tx:
             self._audit.write(tx, who, [event])
+            if guessed is not None:
+                self._tell_owner(tx, guessed, Change.GUESSED)
 
     def _tell(self, tx: Connection, who: Principal, kind: str, **more: str) -> None:
         self._audit.write(tx, who, [Event(kind=kind, outcome="done", detail=dict(more))])

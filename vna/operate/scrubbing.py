@@ -239,10 +239,11 @@ def count(conn: Connection) -> int:
 
 def _event(what: str, blob: bytes, of: Sequence[str]) -> Event:
     study, series, instance = of
-    log.error(
-        "a blob is whole again" if what == "mended" else "a blob cannot be read",
-        extra={"blob": blob.hex(), "why": what, "instance": instance},
-    )
+    about = {"blob": blob.hex(), "instance": instance}
+    if what == "mended":
+        log.info("a blob is whole again", extra=about)
+    else:
+        log.error("a blob cannot be read", extra={**about, "why": what})
     return Event(
         kind=f"blob.{what}",
         outcome="done" if what == "mended" else "failed",
