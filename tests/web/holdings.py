@@ -24,6 +24,7 @@ from tests.web.people import (
     people_of,
     signed_in,
     token_of,
+    withhold,
 )
 from vna.access import roles
 from vna.access.care import Whom
@@ -100,6 +101,7 @@ def hospital(postgres: TestPostgres, folder: Path) -> Iterator[Hospital]:
         for one in (*held.values(), found.nowhere):
             one.names |= desk
         _link(found)
+        withhold(site, held["withheld"].one.study)  # before anybody signs in
         own = patient_of(site, held["own"].one.study)
         stranger = patient_of(site, held["other"].one.study)
         for who, holding in ((own, held["own"]), (stranger, held["other"])):
@@ -114,8 +116,6 @@ def hospital(postgres: TestPostgres, folder: Path) -> Iterator[Hospital]:
             if not role.scope.everything:
                 _give(found, f"p-{name}")
                 _give(found, f"s-{name}")
-        withheld = uid(held["withheld"].one.study)
-        site.archive.labels.put(SHELL, withheld, Label.SENSITIVE, reason="known to all")
         yield found
 
 

@@ -11,9 +11,9 @@ import pyotp
 from tests.web.conftest import NO_TLS, Site
 from vna.access.accounts import SERVICE
 from vna.access.people import People
-from vna.access.principal import system
+from vna.access.principal import Label, system
 from vna.access.sessions import Browser
-from vna.dicom.refs import UID
+from vna.dicom.refs import UID, uid
 
 SHELL = system("shell")
 PASSPHRASE = "four green bicycles"
@@ -57,6 +57,12 @@ def surfer(site: Site) -> Surfer:
 
 def people_of(site: Site) -> People:
     return site.archive.people
+
+
+def withhold(site: Site, study: str) -> None:
+    """Label a study as sensitive, for everybody whose credential is not believed already."""
+    site.archive.labels.put(SHELL, uid(study), Label.SENSITIVE, reason="known to all")
+    people_of(site).labels._looked = float("-inf")  # it may have looked a moment ago
 
 
 def enrolled(site: Site, login: str, *roles: str) -> tuple[str, list[str]]:

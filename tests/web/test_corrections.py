@@ -15,9 +15,8 @@ from tests.conftest import TestPostgres
 from tests.factories import ct
 from tests.web.conftest import Site, parts_of, serving
 from tests.web.guests import coded, offered
-from tests.web.people import SHELL, Surfer, people_of, signed_in
+from tests.web.people import SHELL, Surfer, people_of, signed_in, withhold
 from vna.access.care import Whom
-from vna.access.principal import Label
 from vna.dicom.refs import uid
 
 
@@ -81,7 +80,7 @@ def house(postgres: TestPostgres, tmp_path_factory: pytest.TempPathFactory) -> I
     with serving(postgres, tmp_path_factory.mktemp("house"), dev=False) as found:
         for one in (WRONG, RIGHT, HIDDEN, STRAY):
             found.archive.take(one.part10())
-        found.archive.labels.put(SHELL, uid(HIDDEN.study), Label.SENSITIVE, reason="known to all")
+        withhold(found, HIDDEN.study)
         yield found
 
 

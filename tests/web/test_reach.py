@@ -16,7 +16,7 @@ import pytest
 from tests.conftest import TestPostgres
 from tests.factories import Instance, ct
 from tests.web.conftest import Site, serving
-from tests.web.people import SHELL, bearer, patient_of, people_of, signed_in, token_of
+from tests.web.people import SHELL, bearer, patient_of, people_of, signed_in, token_of, withhold
 from tests.web.test_matrix import NEEDED, PAGES, ROLES
 from vna.access.care import Whom
 from vna.access.principal import Action, Label
@@ -78,6 +78,7 @@ def world(postgres: TestPostgres, tmp_path_factory: pytest.TempPathFactory) -> I
         for one in (*STUDIES.values(), GONE):
             archive.take(one.part10())
         archive.lifecycle.delete(archive.who, StudyRef(uid(GONE.study)))
+        withhold(site, WITHHELD.study)  # before anybody signs in
         clients, headers = {}, {}
         for name, role in ROLES.by_name.items():
             if not role.is_own:
@@ -88,7 +89,6 @@ def world(postgres: TestPostgres, tmp_path_factory: pytest.TempPathFactory) -> I
                 give(site, f"p-{name}")
         clients["patient"] = patient_of(site, OWN.study).client
         link(site)
-        archive.labels.put(SHELL, uid(WITHHELD.study), Label.SENSITIVE, reason="known to all")
         yield World(site, clients, headers)
 
 

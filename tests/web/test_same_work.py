@@ -20,9 +20,8 @@ from tests.conftest import TestPostgres
 from tests.factories import ct
 from tests.web.conftest import Site, serving
 from tests.web.guests import caller
-from tests.web.people import SHELL, bearer, enrolled, people_of, surfer, token_of
+from tests.web.people import SHELL, bearer, enrolled, people_of, surfer, token_of, withhold
 from vna.access.care import Whom
-from vna.access.principal import Label
 from vna.dicom.refs import uid
 from vna.web import identity
 
@@ -171,7 +170,7 @@ def test_what_one_may_not_see_costs_what_is_not_there_does(
     care = people_of(site).care
     for one in (SEEN, SECRET):
         care.give(SHELL, login, Whom(study=uid(one.study)), ground="referring", days=7)
-    site.archive.labels.put(SHELL, uid(SECRET.study), Label.SENSITIVE, reason="known to all")
+    withhold(site, SECRET.study)
 
     def tried(study: str) -> Callable[[], httpx.Response]:
         return lambda: site.client.get(f"{site.root}/studies/{study}{tail}", headers=token)
