@@ -39,6 +39,7 @@ from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
 from vna.operate.corrections import CorrectionEngine
 from vna.operate.graveyard import Graveyard
+from vna.operate.holds import HoldEngine
 from vna.operate.identities import IdentityEngine
 from vna.operate.identity_views import Proposal
 from vna.operate.labels import LabelEngine
@@ -141,6 +142,7 @@ class Archive:
     purge: Purge
     search_index: SearchIndex
     labels: LabelEngine
+    holds: HoldEngine
     people: People
     messages: Messages
     sharing: SharingEngine
@@ -225,6 +227,7 @@ def open_archive(
         changed=sharing.account_notices.changed,
     )
     labels = LabelEngine(store=store, database=database, audit=audit, labels=known.labels)
+    holds = HoldEngine(store=store, database=database, audit=audit)
     corrections = CorrectionEngine(**rooms, suspend=sharing.suspend_study)
     identities = IdentityEngine(**rooms, suspend=sharing.suspend_study)
     accounts = PatientAccounts(
@@ -245,7 +248,8 @@ def open_archive(
         stop=sharing.own.stop_all,
         changed=sharing.account_notices.changed,
     )
-    derived = (corrections.lay, identities.lay, labels.lay, carers.lay, sharing.lay)
+    marks = (labels.lay, holds.lay)
+    derived = (corrections.lay, identities.lay, *marks, carers.lay, sharing.lay)
     lay = (graveyard.lay, *derived)
     recovery = Recovery(**rooms, lay=lay, router=router)
     ingest = IngestEngine(**rooms, pixels=pixels, router=router)
@@ -290,6 +294,7 @@ def open_archive(
             patient_accounts=accounts,
             carers=carers,
             labels=labels,
+            holds=holds,
             people=known,
             watch=Watch(
                 database=database,

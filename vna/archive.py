@@ -32,6 +32,7 @@ from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
 from vna.operate.corrections import CorrectionEngine
 from vna.operate.graveyard import Graveyard
+from vna.operate.holds import HoldEngine
 from vna.operate.identities import IdentityEngine
 from vna.operate.labels import LabelEngine
 from vna.operate.lifecycle import LifecycleEngine
@@ -95,18 +96,15 @@ def assembled(
     sharing = SharingEngine(**stores, outbox=messages, apart=apart)
     messages.receipts.on_bounce = sharing.channel_bounced
     known = _people(stores, messages, sharing.account_notices.changed)
-    labels = LabelEngine(store=store, database=database, audit=audit, labels=known.labels)
+    marks = _marks(stores, known)
     corrections = CorrectionEngine(**stores, suspend=sharing.suspend_study)
     identities = IdentityEngine(**stores, suspend=sharing.suspend_study)
     accounts = _patient_accounts(stores, known, identities, sharing)
     carers = _carers(stores, known, accounts, sharing)
     graveyard = Graveyard(**stores)
-    derived = (corrections.lay, identities.lay, labels.lay, carers.lay, sharing.lay)
-    recovery = Recovery(
-        **stores,
-        lay=(graveyard.lay, *derived),
-        router=router,
-    )
+    laid = (marks["labels"].lay, marks["holds"].lay)
+    derived = (corrections.lay, identities.lay, *laid, carers.lay, sharing.lay)
+    recovery = Recovery(**stores, lay=(graveyard.lay, *derived), router=router)
     ingest = IngestEngine(**stores, pixels=pixels, router=router)
     engines = Engines(
         ingest=ingest,
@@ -118,7 +116,7 @@ def assembled(
         identities=identities,
         changes=ChangeFeed(database=database, audit=audit),
         lifecycle=LifecycleEngine(**stores, graveyard=graveyard, restore=recovery.restore),
-        labels=labels,
+        **marks,
         people=known,
         trail=Trail(database, audit),
         messages=messages,
@@ -138,6 +136,21 @@ def assembled(
         scrub=Scrub(**stores),
         watch=_watch(stores, messages),
     )
+
+
+class _Marks(TypedDict):
+    """What stands on studies: withheld from whom, and kept from being deleted."""
+
+    labels: LabelEngine
+    holds: HoldEngine
+
+
+def _marks(stores: _Stores, known: People) -> _Marks:
+    store, database, audit = stores["store"], stores["database"], stores["audit"]
+    labels = LabelEngine(store=store, database=database, audit=audit, labels=known.labels)
+    return _Marks(
+        labels=labels, holds=HoldEngine(store=store, database=database, audit=audit)
+    )  # fmt: skip
 
 
 def _watch(stores: _Stores, messages: Messages) -> Watch:

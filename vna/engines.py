@@ -18,6 +18,7 @@ from vna.operate.carers import CarerEngine
 from vna.operate.changes import ChangeFeed
 from vna.operate.commitment import CommitmentEngine
 from vna.operate.corrections import CorrectionEngine
+from vna.operate.holds import HoldEngine
 from vna.operate.identities import IdentityEngine
 from vna.operate.labels import LabelEngine
 from vna.operate.lifecycle import LifecycleEngine
@@ -56,6 +57,7 @@ class Engines:
     identities: IdentityEngine
     changes: ChangeFeed
     labels: LabelEngine
+    holds: HoldEngine
     people: People
     trail: Trail
     messages: Messages

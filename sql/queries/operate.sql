@@ -43,7 +43,8 @@ SELECT DISTINCT
 FROM deleted_instance d
 JOIN deletion o USING (deletion_id)
 WHERE %(uid)s IN (d.study_uid, d.series_uid, d.sop_instance_uid)
-    AND o.purging_at IS NULL AND o.due_at > now();
+    AND o.purging_at IS NULL
+    AND (o.due_at > now() OR o.study_uid IN (SELECT h.study_uid FROM held_study h));
 
 -- name: mark_applied
 -- Note that journal entries have taken effect; says which had not before.
@@ -177,7 +178,8 @@ SELECT EXISTS (
 -- Keep deletions from being purged while they are undone, which may take its time.
 UPDATE deletion o
 SET due_at = greatest(o.due_at, now() + interval '1 day')
-WHERE o.purging_at IS NULL AND o.due_at > now()
+WHERE o.purging_at IS NULL
+    AND (o.due_at > now() OR o.study_uid IN (SELECT h.study_uid FROM held_study h))
     AND o.study_uid = %(study)s
     AND o.deletion_id IN (  -- by the study: acts of deletion are never forgotten
         SELECT d.deletion_id FROM deleted_instance d
@@ -219,7 +221,8 @@ SELECT o.deletion_id, o.study_uid, o.series_uid, o.sop_instance_uid, o.deleted_a
        o.actor, count(*), sum(d.size)::bigint
 FROM deletion o
 JOIN deleted_instance d USING (deletion_id)
-WHERE o.purging_at IS NULL AND o.due_at > now()
+WHERE o.purging_at IS NULL
+    AND (o.due_at > now() OR o.study_uid IN (SELECT h.study_uid FROM held_study h))
     AND o.purged_at IS NULL  -- as its index has it
 GROUP BY o.deletion_id
 ORDER BY o.deleted_at DESC, o.deletion_id
@@ -234,11 +237,14 @@ WHERE o.purged_at IS NULL;
 
 -- name: begin_purge
 -- From now on these deletions cannot be undone: their time has come, or was begun before a crash.
+-- Not of a study that is held.
 UPDATE deletion
 SET purging_at = coalesce(purging_at, now())
 WHERE deletion_id IN (
     SELECT deletion_id FROM deletion
-    WHERE purged_at IS NULL AND (due_at <= now() OR purging_at IS NOT NULL)
+    WHERE purged_at IS NULL
+        AND (purging_at IS NOT NULL
+            OR due_at <= now() AND study_uid NOT IN (SELECT h.study_uid FROM held_study h))
     ORDER BY due_at, deletion_id
     LIMIT %s
     FOR UPDATE SKIP LOCKED)

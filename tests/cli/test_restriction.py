@@ -31,6 +31,23 @@ def test_labels_are_set_listed_and_removed(vna: Vna, archive: Path) -> None:
 
 
 @pytest.mark.usefixtures("held")
+def test_what_is_held_is_not_deleted_until_it_is_let_go(vna: Vna, archive: Path) -> None:
+    at, why = ("--data", archive), ("--reason", "an inquiry")
+    done = vna("hold", "set", "1.2.3", "--until", "2999-01-01T08:00+01:00", *why, *at)
+    assert (done.returncode, done.stdout) == (
+        0, "1.2.3 is held: nothing of it can be deleted\n"
+    )  # fmt: skip
+    (listed,) = json.loads(vna("hold", "list", "--json", *at).stdout)
+    assert (listed["study"], listed["reason"]) == ("1.2.3", "an inquiry")
+    assert listed["until"] == "2999-01-01T07:00:00+00:00"
+    assert "held until 2999-01-01 07:00 UTC" in vna("hold", "list", "1.2.3", *at).stdout
+    lifted = vna("hold", "lift", "1.2.3", *why, *at)
+    assert (lifted.returncode, lifted.stdout) == (0, "1.2.3 is not held any more\n")
+    again = vna("hold", "lift", "1.2.3", *why, *at)
+    assert (again.returncode, "not held" in again.stderr) == (1, True)
+
+
+@pytest.mark.usefixtures("held")
 def test_relations_are_added_listed_and_ended(vna: Vna, archive: Path) -> None:
     at = ("--data", archive)
     vna("user", "add", "ref", "--role", "referring", *at)

@@ -188,6 +188,7 @@ def opened(archive: Archive) -> Opened:
             identities=archive.identities,
             changes=archive.changes,
             labels=archive.labels,
+            holds=archive.holds,
             people=archive.people,
             trail=Trail(archive.database, archive.audit),
             messages=archive.messages,

@@ -168,6 +168,7 @@ def serving(
                 identities=archive.identities,
                 changes=archive.changes,
                 labels=archive.labels,
+                holds=archive.holds,
                 people=archive.people,
                 trail=Trail(database, archive.audit),
                 messages=archive.messages,

@@ -98,6 +98,18 @@ def test_the_uri_service_says_410_too(site: Site) -> None:
     assert site.client.get(other, headers={"accept": "application/dicom"}).status_code == 404
 
 
+@pytest.mark.parametrize("level", ["study", "series", "instance"])
+def test_what_is_held_is_409_and_stays(site: Site, level: str) -> None:
+    made = stored(site)
+    who, study = site.archive.who, uid(made[0].study)
+    site.archive.holds.put(who, study, reason="an inquiry")
+    answer = site.client.delete(site.root + path(made[0], level))
+    assert (answer.status_code, "is held" in answer.json()["message"]) == (409, True)
+    assert len(found(site, made[0])) == len(made)
+    site.archive.holds.take(who, study, reason="it is over")
+    assert delete(site, made[0], level) == 204
+
+
 def test_unknown_is_404_and_no_uid_is_400(site: Site) -> None:
     made = factories.ct(next(_numbers))
     assert delete(site, made) == 404

@@ -130,6 +130,7 @@ _CODINGS = {
     "glass.agreed": Coding("110113", "E", "110127"),
     "glass.reviewed": Coding("110113", "E", "110137"),
     "label": Coding("110113", "E", "110135"),
+    "hold": Coding("110113", "E", "110135"),
     "care": Coding("110113", "E", "110135"),
     "carer": Coding("110113", "E", "110137"),
 }

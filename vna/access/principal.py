@@ -28,6 +28,7 @@ class Action(enum.Enum):
     AUDIT = "audit"
     MONITOR = "monitor"
     LABEL = "label"
+    HOLD = "hold"
     CARE = "care"
     EMERGENCY = "emergency"
     AGREE = "agree"

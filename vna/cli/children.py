@@ -245,6 +245,7 @@ def catch_up(archive: Archive, older_s: float) -> None:
         engines.corrections,
         engines.identities,
         engines.labels,
+        engines.holds,
         engines.carers,
         engines.imports,
     ):

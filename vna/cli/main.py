@@ -65,6 +65,7 @@ COMMANDS = (
     Command("token", "tokens", "what programs show to be let in: add, list, revoke"),
     Command("role", "roles", "the roles there are"),
     Command("label", "labels", "withhold studies: sensitive, embargoed, disputed"),
+    Command("hold", "holds", "keep studies from being deleted or destroyed"),
     Command("care", "care", "who treats whom: what accounts of granted reach see"),
     Command("emergency", "emergencies", "emergency accesses: list, review, end"),
     Command("viewer", "viewer", "bring the web viewer, or say whether it is there"),

@@ -7,28 +7,28 @@ shows a study that was withheld.
 from __future__ import annotations
 
 import datetime as dt
-import logging
-from collections.abc import Mapping, Sequence
 
 from vna.access.audit import Audit, Event
 from vna.access.labels import Labelled, Labels
 from vna.access.policy import require
-from vna.access.principal import Action, Label, Principal, system
+from vna.access.principal import Action, Label, Principal
 from vna.blobs.journal import Entry, Journal
 from vna.blobs.layout import created_at
 from vna.blobs.store import BlobStore
 from vna.db.pool import Connection, Database
 from vna.dicom.refs import UID, uid
 from vna.errors import Corrupt, InvalidRequest, InvalidUID, NotFound
-from vna.index.deleted import known_to, mark_applied
+from vna.index.deleted import mark_applied
+from vna.operate import standing_entries
+from vna.operate.standing_entries import Marks
 from vna.texts import filled
-
-log = logging.getLogger(__name__)
 
 SET = "label"
 TAKEN = "unlabel"
 
 _MOST_REASON = 200
+
+_Key = tuple[UID, Label]
 
 
 class LabelEngine:
@@ -41,6 +41,16 @@ class LabelEngine:
         self._database = database
         self._audit = audit
         self._labels = labels
+        self._marks: Marks[_Key, Labelled] = Marks(
+            set_op=SET,
+            taken_op=TAKEN,
+            read=_read,
+            event=_told,
+            alone=labels.hold,
+            put=labels.put,
+            drop=lambda tx, key: labels.drop(tx, *key),
+            replace_all=labels.replace_all,
+        )
 
     def put(
         self,
@@ -81,7 +91,7 @@ class LabelEngine:
             )
             mark_applied(tx, [entry], SET)
             self._labels.put(tx, labelled)
-            self._tell(tx, principal, "label.set", study, {"label": label.value, "until": ends})
+            self._audit.write(tx, principal, [_told((study, label), labelled)])
 
     def take(self, principal: Principal, study: UID, label: Label) -> None:
         """Take a label away. Raises `NotPermitted`, `NotFound`."""
@@ -94,7 +104,7 @@ class LabelEngine:
             entry = self._journal.append(TAKEN, {"study": study}, args, principal.name)
             mark_applied(tx, [entry], TAKEN)
             self._labels.drop(tx, study, label)
-            self._tell(tx, principal, "label.taken", study, args)
+            self._audit.write(tx, principal, [_told((study, label), None)])
 
     def of(self, principal: Principal, study: UID | None = None) -> list[Labelled]:
         """List the labels of a study, or the newest thousand of all. Raises `NotPermitted`."""
@@ -103,63 +113,29 @@ class LabelEngine:
 
     def lay(self, tx: Connection) -> None:
         """Write every label that stands into an emptied index. Raises `Corrupt`."""
-        entries: list[bytes] = []
-        standing: dict[tuple[UID, Label], Labelled] = {}
-        for entry in self._journal.replay():
-            if entry.op in (SET, TAKEN):
-                entries.append(entry.id)
-                key, labelled = _read(entry)
-                standing.pop(key, None)
-                if labelled is not None:
-                    standing[key] = labelled
-        self._labels.replace_all(tx, list(standing.values()))
-        mark_applied(tx, entries, SET)
+        standing_entries.lay(tx, self._journal, self._marks)
 
     def catch_up(self, *, older_s: float, since: dt.date | None = None) -> int:
         """Bring into the index what the journal says and a crash kept from it; count the acts.
 
         Raises `Corrupt` when an entry cannot be read.
         """
-        known = known_to(self._database)
-        waits = self._journal.unknown(known, older_s=older_s, since=since)
-        unknown = [entry for entry in waits if entry.op in (SET, TAKEN)]
-        if unknown:
-            self._database.changing(lambda tx: self._bring_in(tx, unknown))
-            log.warning("labels of the journal brought in", extra={"acts": len(unknown)})
-        return len(unknown)
-
-    def _bring_in(self, tx: Connection, unknown: Sequence[Entry]) -> None:
-        """Of several entries about one label the newest decides, whether it was known or not."""
-        self._labels.hold(tx)  # the journal is read behind it: what is written later, lands later
-        newest = {_read(e)[0]: e.id for e in self._journal.replay() if e.op in (SET, TAKEN)}
-        for entry in unknown:
-            key, labelled = _read(entry)
-            is_new = mark_applied(tx, [entry.id], entry.op)
-            if not is_new or newest[key] != entry.id:
-                continue
-            study, label = key
-            if labelled is None:
-                self._labels.drop(tx, study, label)
-            else:
-                self._labels.put(tx, labelled)
-            kind = "label.taken" if labelled is None else "label.set"
-            who = system(f"recovery for {entry.actor}")
-            self._tell(tx, who, kind, study, {"label": label.value})
-
-    def _tell(
-        self,
-        tx: Connection,
-        who: Principal,
-        kind: str,
-        study: UID,
-        detail: Mapping[str, str | None],
-    ) -> None:
-        self._audit.write(
-            tx, who, [Event(kind=kind, outcome="done", study=study, detail=dict(detail))]
+        return standing_entries.catch_up(
+            self._database, self._audit, self._journal, self._marks, older_s=older_s, since=since
         )
 
 
-def _read(entry: Entry) -> tuple[tuple[UID, Label], Labelled | None]:
+def _told(key: _Key, labelled: Labelled | None) -> Event:
+    study, label = key
+    if labelled is None:
+        detail: dict[str, str | None] = {"label": label.value}
+        return Event(kind="label.taken", outcome="done", study=study, detail=detail)
+    until = labelled.until
+    detail = {"label": label.value, "until": None if until is None else until.isoformat()}
+    return Event(kind="label.set", outcome="done", study=study, detail=detail)
+
+
+def _read(entry: Entry) -> tuple[_Key, Labelled | None]:
     try:
         study, label = uid(entry.target["study"]), Label(entry.args["label"])
         if entry.op == TAKEN:

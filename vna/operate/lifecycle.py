@@ -21,8 +21,8 @@ from vna.blobs.store import BlobStore
 from vna.config import Settings
 from vna.db.pool import Connection, Database
 from vna.dicom.refs import UID, Ref, StudyRef
-from vna.errors import Gone, NotFound, Unavailable, VNAError
-from vna.index import deleted
+from vna.errors import Conflict, Gone, NotFound, Unavailable, VNAError
+from vna.index import deleted, holds
 from vna.index.deleted import Deletion, Pair, Standing
 from vna.operate.graveyard import Graveyard, actor_of, event
 from vna.operate.tombstones import (
@@ -87,7 +87,8 @@ class LifecycleEngine:
         """Delete a study, a series or an instance, every version of it.
 
         What comes in later under its UIDs is new. Raises `NotPermitted`, `NotFound`, `Gone`;
-        `Unavailable` also when the act is written down and will only take effect later.
+        `Conflict` when its study is held; `Unavailable` also when the act is written down and will
+        only take effect later.
         """
         require(principal, Action.DELETE, ref)
         with self._database.reading() as conn:
@@ -104,7 +105,9 @@ class LifecycleEngine:
             actor=principal.name,
             graves=tuple(graves),
         )
-        act = write_deletion(self._graveyard.journal, deletion)
+        with self._database.transaction() as tx:
+            _require_free(tx, ref.study)  # and nobody holds it before this is written down
+            act = write_deletion(self._graveyard.journal, deletion)
         if isinstance(ref, StudyRef):
             self._store.keys.retire(ref.study)
         self._effect(lambda: self._graveyard.apply(act, deletion, principal))
@@ -214,3 +217,12 @@ class LifecycleEngine:
             if deleted.is_gone(conn, ref):
                 return Gone("This was deleted for good: its time of grace is over.")
         return NotFound("Nothing of this was deleted.")
+
+
+def _require_free(tx: Connection, study: UID) -> None:
+    """Refuse what would delete of a study that is held. Raises `Conflict`."""
+    holds.rely(tx)
+    if holds.is_held(tx, study):
+        raise Conflict(
+            marked("This study is held: nothing of it can be deleted until it is let go.")
+        )

@@ -22,7 +22,7 @@ from vna.blobs.store import BlobStore
 from vna.db.pool import Connection, Database
 from vna.dicom.refs import UID, Ref
 from vna.errors import Corrupt, NotFound
-from vna.index import corrections, deleted
+from vna.index import corrections, deleted, holds
 from vna.index.register import known
 from vna.operate.graveyard import event
 
@@ -64,6 +64,7 @@ class Purge:
         days: dict[dt.date, set[bytes]] = {}
         while True:
             with self._database.transaction() as tx:
+                holds.rely(tx)
                 due = deleted.begin_purge(tx, most=_ACTS)
             for deletion, ref in due:
                 self._end(deletion, ref, days, done)
