@@ -15,6 +15,12 @@ from prometheus_client import Counter, Gauge, Histogram
 from vna import telemetry
 from vna.cli.main import _parser
 from vna.config import Settings
+from vna.ingest.quarantine import RELEASE
+from vna.operate import carer_entries, corrections, holds
+from vna.operate import labels as label_entries
+from vna.operate.identity_entries import APART, BOUND, DECEASED, LINK
+from vna.operate.tombstones import DELETE, UNDELETE
+from vna.sharing import records
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -37,6 +43,15 @@ def test_every_command_stands_in_the_readme() -> None:
     assert "serve" in commands
     for command in commands:
         assert re.search(rf"\b{command}\b", text("README.md")), command
+
+
+def test_every_entry_of_the_journal_stands_in_the_format() -> None:
+    table = text("docs/crypto.md").partition("## 6. Journal")[2].partition("\n## ")[0]
+    told = set(re.findall(r"`([a-z.-]+)`", "\n".join(re.findall(r"^\| (`[^|]*) \|", table, re.M))))
+    marks = {label_entries.SET, label_entries.TAKEN, holds.SET, holds.TAKEN}
+    people = {LINK, APART, DECEASED, BOUND, *carer_entries.OPS, *records.OPS}
+    acts = {DELETE, UNDELETE, corrections.CORRECT, corrections.UNCORRECT, RELEASE}
+    assert told == marks | people | acts
 
 
 def commands(page: Path) -> Iterator[str]:
