@@ -90,11 +90,17 @@ class Spell:
     _MOST_REASONS = 8
 
     def __init__(
-        self, log: logging.Logger, event: str, *, clock: Callable[[], float] = time.monotonic
+        self,
+        log: logging.Logger,
+        event: str,
+        *,
+        level: int = logging.WARNING,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`event` names what fails, as its line shall say it."""
+        """`event` names what fails, as its line shall say it, at this `level`."""
         self._log = log
         self._event = event
+        self._level = level
         self._clock = clock
         self._lock = threading.Lock()
         self._told: set[str] = set()
@@ -111,7 +117,7 @@ class Spell:
             if why in self._told or len(self._told) >= self._MOST_REASONS:
                 return
             self._told.add(why)
-        self._log.warning(self._event, extra={"why": why})
+        self._log.log(self._level, self._event, extra={"why": why})
 
     def worked(self) -> None:
         """Note that it was done; costs nothing while nothing fails."""

@@ -136,6 +136,12 @@ def test_a_fault_that_comes_again_and_again_is_told_once_a_reason_and_when_it_is
     assert len(caplog.records) == 4
 
 
+def test_a_spell_is_told_at_the_level_asked_for(caplog: pytest.LogCaptureFixture) -> None:
+    """Where an alarm looks for errors, an outage told once still has to be one."""
+    Spell(logging.getLogger("spell"), "audit not sealed", level=logging.ERROR).failed("away")
+    assert [one.levelname for one in caplog.records] == ["ERROR"]
+
+
 def test_reasons_without_end_do_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
     spell = Spell(logging.getLogger("spell"), "nothing taken")
     for number in range(100):

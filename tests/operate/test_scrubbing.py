@@ -20,7 +20,8 @@ from vna.blobs.store import BlobStore
 from vna.db.pool import Database
 from vna.dicom.refs import StudyRef, uid
 from vna.errors import Unavailable
-from vna.operate import scrubbing
+from vna.operate import damage_alerts, scrubbing
+from vna.operate.damage_alerts import EVERY_S, NAMED, Alerts, News
 from vna.operate.scrubbing import DAMAGED, MISSING, UNOPENED, Scrub, damaged, progress
 
 YOUNG = -60.0  # so that what was written a moment ago is old enough
@@ -116,6 +117,61 @@ def require_found(archive: Archive, scrub: Scrub, found: dict[str, str]) -> None
     assert (known(archive), told(archive)) == (found, alerts)
 
 
+def counted(archive: Archive) -> list[tuple[str, int]]:
+    """What the trail says in numbers."""
+    with archive.database.reading() as conn:
+        return conn.execute(
+            "SELECT kind, (detail->>'more')::int FROM audit WHERE detail ? 'more' ORDER BY id"
+        ).fetchall()
+
+
+def test_many_of_one_sort_are_told_in_few_rows(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A lost folder of a million blobs was a million rows of the trail, and lines of the log."""
+    monkeypatch.setattr(damage_alerts, "NAMED", 5)
+    files = filled(archive, 40)
+    lost, changed = sorted(files)[:30], sorted(files)[30:33]
+    copies = {path: path.read_bytes() for path in files.values()}
+    for name in lost:
+        files[name].unlink()
+    for name in changed:
+        flip(files[name])
+    scrub = scrub_of(archive)
+    walked(scrub, archive)
+    assert known(archive) == dict.fromkeys(lost, MISSING) | dict.fromkeys(changed, DAMAGED)
+    assert [kind for kind, instance in told(archive) if instance] == (
+        ["blob.damaged"] * 3 + ["blob.missing"] * 5
+    )
+    assert counted(archive) == [("blob.missing", 25)]
+    assert len([one for one in caplog.records if one.levelname == "ERROR"]) == 3 + 5 + 1
+    for path, copy in copies.items():
+        path.unlink(missing_ok=True)
+        path.write_bytes(copy)
+    stop = threading.Event()
+    stop.set()
+    scrub.look_again()
+    assert known(archive) == {}
+    scrub.run(stop)  # told to stop, it says what it has not said yet
+    assert counted(archive) == [("blob.missing", 25), ("blob.mended", 28)]
+
+
+def test_a_number_waits_for_an_hour_at_most() -> None:
+    now = 0.0
+    alerts = Alerts(clock=lambda: now)
+    news = [News(MISSING, bytes(16), "1", "2", str(number)) for number in range(NAMED + 2)]
+    assert len(alerts.named(news)) == NAMED
+    alerts.took(news)
+    assert alerts.others() == {}
+    now = EVERY_S
+    assert alerts.others() == {MISSING: 2}
+    alerts.told({MISSING: 2})
+    assert alerts.others(now=True) == {}
+    assert alerts.named(news) == []
+    alerts.begin()  # another walk names its first again
+    assert len(alerts.named(news)) == NAMED
+
+
 def lose_key(archive: Archive, study: str) -> None:
     """Remove the key of a study."""
     key_path(archive, study).unlink()
@@ -148,7 +204,7 @@ def test_what_was_put_back_is_forgotten_and_that_is_told_too(
     assert known(archive) == {name: MISSING}
     path.write_bytes(copy)
     caplog.clear()
-    with caplog.at_level("INFO", "vna.operate.scrubbing"):
+    with caplog.at_level("INFO", "vna.operate.damage_alerts"):
         scrub.look_again()
     assert [record.levelname for record in caplog.records] == ["INFO"]  # good news is no error
     assert known(archive) == {}

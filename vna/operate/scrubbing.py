@@ -2,8 +2,9 @@
 
 A walk over the catalogue, in the order in which blobs were written, a few at a time and no faster
 than `scrub.bytes_s`. Each has to be there, to have the checksum it was written with, and to open
-with its key. What is found is noted once, written into the audit trail as an alert, counted in a
-metric, and looked at again each hour: put back from a copy, it is forgotten as damaged.
+with its key. What is found is noted once, written into the audit trail as an alert (many of one
+sort as a number), counted in a metric, and looked at again each hour: put back from a copy, it is
+forgotten as damaged.
 
 The walk is one row: a stop loses nothing, and two processes that walk at once do it once.
 """
@@ -15,18 +16,19 @@ import errno
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from vna.access.audit import Audit, Event
+from vna.access.audit import Audit
 from vna.access.principal import system
 from vna.blobs.store import BlobStore
 from vna.config import Settings
 from vna.db import statements
 from vna.db.pool import Connection, Database
 from vna.errors import Corrupt, NotFound, Unavailable, VNAError
-from vna.telemetry import BLOBS_CHECKED, BLOBS_DAMAGED
+from vna.operate.damage_alerts import MENDED, Alerts, News, of_many
+from vna.telemetry import BLOBS_CHECKED, BLOBS_DAMAGED, Spell
 
 _SQL = statements.load("scrub")
 
@@ -95,6 +97,8 @@ class Scrub:
         self._is_elsewhere = bool(settings.blobs.url)
         self._rest_s = rest_s
         self._look_at = 0.0
+        self._alerts = Alerts()
+        self._failing = Spell(log, "blobs not read again", level=logging.ERROR)
 
     @property
     def is_wanted(self) -> bool:
@@ -107,9 +111,12 @@ class Scrub:
         while self.is_wanted and not stop.wait(wait_s):
             try:
                 wait_s = self.turn()
+                self._failing.worked()
             except VNAError as exc:
-                log.error("blobs not read again", extra={"why": str(exc)})  # noqa: TRY400 -- done again at the next turn
+                self._failing.failed(str(exc))
                 wait_s = _RETRY_S
+        with suppress(VNAError):  # the database is away, too: `vna status` counts them by itself
+            self._tell_others(now=True)
 
     def turn(self) -> float:
         """Read the next few blobs; return how many seconds to rest.
@@ -120,6 +127,7 @@ class Scrub:
         if begun >= self._look_at:
             self.look_again()
             self._look_at = begun + _LOOK_S
+        self._tell_others()
         walk = self._under_way()
         if walk is None:
             return _LOOK_S
@@ -127,11 +135,10 @@ class Scrub:
             asked = {"after": walk.reached, "before": self._youngest(), "most": _AT_ONCE}
             rows = conn.execute(_SQL.following, asked).fetchall()
         found = {bytes(row[0]): self.fault_of(bytes(row[0])) for row in rows}
-        self._database.changing(lambda tx: self._note(tx, found, after=walk.reached))
+        self._write(found, after=walk.reached)
         BLOBS_CHECKED.inc(len(found))
-        if any(found.values()):
-            self._tell()
         if not rows:
+            self._tell_others(now=True)
             log.info("every blob was read again", extra={"checked": walk.checked})
             return _LOOK_S
         size = sum(int(row[1]) for row in rows)
@@ -144,8 +151,9 @@ class Scrub:
             due = [bytes(row[0]) for row in conn.execute(_SQL.due_again, asked).fetchall()]
         if due:
             found = {blob: self.fault_of(blob) for blob in due}
-            self._database.changing(lambda tx: self._note(tx, found))
-        self._tell()
+            self._write(found)
+        with self._database.reading() as conn:
+            BLOBS_DAMAGED.set(count(conn))
 
     def fault_of(self, blob_id: bytes) -> str | None:
         """Say what is wrong with one blob; None of one that is whole. Raises `Unavailable`."""
@@ -183,30 +191,41 @@ class Scrub:
         with self._database.transaction() as tx:
             tx.execute(_SQL.begin)
             tx.execute(_SQL.forget_purged)
+            self._alerts.begin()
             return progress(tx)
 
+    def _write(self, found: dict[bytes, str | None], *, after: bytes | None = None) -> None:
+        """Write down what was found, and tell what of it is new."""
+        news = self._database.changing(lambda tx: self._note(tx, found, after))
+        self._alerts.took(news)
+
     def _note(
-        self, tx: Connection, found: dict[bytes, str | None], *, after: bytes | None = None
-    ) -> None:
-        """Write down what was found, and how far the walk from `after` is now."""
-        events = []
+        self, tx: Connection, found: dict[bytes, str | None], after: bytes | None
+    ) -> list[News]:
+        """Write down what was found, and how far the walk from `after` is now; give what is new."""
+        news = []
         for blob, why in found.items():
             if why is not None:
                 rows = tx.execute(_SQL.note_damage, {"blob": blob, "why": why}).fetchall()
-                events += [_event(why, blob, row) for row in rows]
+                news += [News(why, blob, *row) for row in rows]
         whole = [blob for blob, why in found.items() if why is None]
         rows = tx.execute(_SQL.mended, {"blobs": whole}).fetchall()
-        events += [_event("mended", bytes(row[0]), row[1:]) for row in rows]
+        news += [News(MENDED, bytes(row[0]), *row[1:]) for row in rows]
         if after is not None:
             last = max(found, default=after)
             told = {"after": after, "reached": last, "count": len(found)}
             tx.execute(_SQL.advance if found else _SQL.end, told)
-        if events:
+        if events := self._alerts.named(news):
             self._audit.write(tx, system("scrub"), events)
+        return news
 
-    def _tell(self) -> None:
-        with self._database.reading() as conn:
-            BLOBS_DAMAGED.set(count(conn))
+    def _tell_others(self, *, now: bool = False) -> None:
+        """Tell how many were not named, once an hour, or `now`."""
+        others = self._alerts.others(now=now)
+        if others:
+            events = of_many(others)
+            self._database.changing(lambda tx: self._audit.write(tx, system("scrub"), events))
+            self._alerts.told(others)
 
     def _youngest(self) -> bytes:
         """Give the id a blob would have that is old enough by a moment."""
@@ -235,20 +254,3 @@ def count(conn: Connection) -> int:
     """Count what is known to be damaged."""
     row = conn.execute(_SQL.count_damaged).fetchone()
     return int(row[0]) if row is not None else 0
-
-
-def _event(what: str, blob: bytes, of: Sequence[str]) -> Event:
-    study, series, instance = of
-    about = {"blob": blob.hex(), "instance": instance}
-    if what == "mended":
-        log.info("a blob is whole again", extra=about)
-    else:
-        log.error("a blob cannot be read", extra={**about, "why": what})
-    return Event(
-        kind=f"blob.{what}",
-        outcome="done" if what == "mended" else "failed",
-        study=study,
-        series=series,
-        instance=instance,
-        detail={"blob": blob.hex()},
-    )

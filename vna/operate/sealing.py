@@ -18,6 +18,7 @@ from vna.access.chain import SQL, Tail
 from vna.blobs.checkpoints import Checkpoints
 from vna.db.pool import Connection, Database
 from vna.errors import VNAError
+from vna.telemetry import Spell
 
 EVERY_S = 1.0
 CHECKPOINT_ROWS = 1000
@@ -44,6 +45,7 @@ class Sealer:
         self._database = database
         self._checkpoints = checkpoints
         self._horizon = _Horizon()
+        self._failing = Spell(logger, "audit not sealed", level=logging.ERROR)
 
     def run(self, stop: threading.Event) -> None:
         """Seal every second until told to stop; then sign what is not signed yet."""
@@ -83,8 +85,9 @@ class Sealer:
             self.seal()
             self.checkpoint(now=ending)
         except VNAError as exc:
-            logger.error("audit not sealed", extra={"why": str(exc)})  # noqa: TRY400 -- done again at the next turn
+            self._failing.failed(str(exc))
             return False
+        self._failing.worked()
         return True
 
     def _seal_batch(self, tx: Connection) -> int:
