@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from tests.archive import Archive, open_archive
 from tests.factories import ct
 from vna.access.trail import Trail, newest
 from vna.archive import Archive as Opened
+from vna.cli import children
 from vna.cli.children import adopt_orphans, catch_up, recover
 from vna.db.pool import Database
 from vna.dicom.refs import StudyRef, uid
@@ -211,3 +213,41 @@ def opened(archive: Archive) -> Opened:
         ),
         watch=archive.watch,
     )
+
+
+class Turns(threading.Event):
+    """Told to stop after so many turns, and waits for nothing between them."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._left = most
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self._left -= 1
+        if self._left <= 0:
+            self.set()
+        return self.is_set()
+
+
+@pytest.mark.parametrize(
+    ("does", "event"),
+    [
+        (children._commit, "commitment failed"),
+        (children._send, "sharing by consent failed"),
+        (lambda archive, stop: archive.sealer.run(stop), "audit not sealed"),
+        (lambda archive, stop: archive.scrub.run(stop), "blobs not read again"),
+    ],
+)
+def test_an_outage_is_told_once_however_long_it_lasts(
+    archive: Archive,
+    caplog: pytest.LogCaptureFixture,
+    does: Callable[[Opened, threading.Event], None],
+    event: str,
+) -> None:
+    """A line every few seconds for hours hid all else that was in the log."""
+    with archive.database.transaction() as tx:
+        tx.execute("ALTER SCHEMA vna RENAME TO away")
+    does(opened(archive), Turns(20))
+    with archive.database.transaction() as tx:
+        tx.execute("ALTER SCHEMA away RENAME TO vna")
+    assert [(one.levelname, one.getMessage()) for one in caplog.records] == [("ERROR", event)]

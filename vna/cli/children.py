@@ -33,6 +33,7 @@ from vna.ingest.recover import Recovery
 from vna.jobs.kinds import URGENT, handlers
 from vna.jobs.worker import Worker as JobWorker
 from vna.operate.syslog import Syslog
+from vna.telemetry import Spell
 from vna.web.asgi import serve
 
 GRACE_S = 20.0  # for what is under way when the archive stops
@@ -164,6 +165,7 @@ def keep_house(place: Place, begun: dt.datetime, desks: Sequence[int] = ()) -> N
         hourly = min(place.settings.ingest.adopt_s, _SWEEP_S)
         courier = threading.Thread(target=_send, args=(archive, stop), name="courier", daemon=True)
         courier.start()
+        failing = Spell(logger, "upkeep failed", level=logging.ERROR)
         due, wait_s, first = time.monotonic(), 0.0, True
         while not stop.wait(wait_s):
             wait_s = _TURN_S
@@ -175,8 +177,9 @@ def keep_house(place: Place, begun: dt.datetime, desks: Sequence[int] = ()) -> N
                     catch_up(archive, _TURN_S)
                 archive.engines.identities.keep_up(_IDENTITIES)
                 archive.watch.look()
+                failing.worked()
             except VNAError as exc:
-                logger.error("upkeep failed", extra={"why": str(exc)})  # noqa: TRY400 -- done again at the next turn
+                failing.failed(str(exc))
                 wait_s = _RETRY_S
         for one in clerks:
             one.join(GRACE_S)
@@ -222,12 +225,14 @@ def _sending(archive: Archive, stop: threading.Event) -> threading.Thread | None
 
 def _send(archive: Archive, stop: threading.Event) -> None:
     """Share what consents let go out, and tell of it in the morning, until told to stop."""
+    failing = Spell(logger, "sharing by consent failed", level=logging.ERROR)
     while not stop.wait(_SEND_S):
         try:
             archive.engines.sharing.automatic.turn()
             archive.engines.sharing.mornings.turn()
+            failing.worked()
         except VNAError as exc:
-            logger.error("sharing by consent failed", extra={"why": str(exc)})  # noqa: TRY400 -- done again at the next turn
+            failing.failed(str(exc))
             stop.wait(_RETRY_S)
 
 
@@ -254,12 +259,14 @@ def catch_up(archive: Archive, older_s: float) -> None:
 
 def _commit(archive: Archive, stop: threading.Event) -> None:
     """Work off requests for Storage Commitment until told to stop."""
+    failing = Spell(logger, "commitment failed", level=logging.ERROR)
     while not stop.wait(_ASK_S):
         try:
             while archive.engines.transactions.work(stop.is_set) and not stop.is_set():
                 pass
+            failing.worked()
         except VNAError as exc:
-            logger.error("commitment failed", extra={"why": str(exc)})  # noqa: TRY400 -- done again at the next turn
+            failing.failed(str(exc))
             stop.wait(_RETRY_S)
 
 
@@ -267,13 +274,16 @@ def _commit(archive: Archive, stop: threading.Event) -> None:
 def _filling(search_index: SearchIndex, stop: threading.Event) -> Iterator[None]:
     """Fill in attributes made searchable, beside what else there is to do."""
 
+    failing = Spell(logger, "filling in failed")
+
     def fill() -> None:
         wait_s = 0.0
         while not stop.wait(wait_s):
             try:
                 done = search_index.step().instances
+                failing.worked()
             except VNAError as exc:
-                logger.warning("filling in failed", extra={"why": str(exc)})
+                failing.failed(str(exc))
                 done = 0
             except Exception:
                 logger.exception("filling in failed")

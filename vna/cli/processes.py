@@ -91,7 +91,8 @@ class _Loop:
         self._begun = dt.datetime.now(dt.UTC)
         self._asked: signal.Signals | None = None
         self._is_stopping = False
-        self._look_at = self._pause_s = 0.0
+        self._look_at, self._pause_s = 0.0, _LOOK_S
+        self._reviving = telemetry.Spell(logger, "postgres does not start", level=logging.ERROR)
 
     def populate(self, place: Place, http_workers: int, dicom_workers: int) -> None:
         """Name the children: the workers of both protocols, one for jobs, one for upkeep."""
@@ -145,12 +146,14 @@ class _Loop:
             return
         if cluster.is_alive():
             self._pause_s = _LOOK_S
+            self._reviving.worked()
         else:
-            logger.error("postgres ended, starting it again")
+            if self._pause_s == _LOOK_S:  # else it was told, and it did not start
+                logger.error("postgres ended, starting it again")
             try:
                 cluster.revive()
             except VNAError as exc:
-                logger.error("postgres does not start", extra={"why": str(exc)})  # noqa: TRY400 -- tried again
+                self._reviving.failed(str(exc))
             self._pause_s = min(self._pause_s * 2, _RETRY_S)
         self._look_at = now + self._pause_s
 

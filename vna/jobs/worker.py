@@ -62,6 +62,7 @@ class Worker:
         self._stop_in: socket.socket | None = None
         self._reading = Spell(log, "queue not read")
         self._claiming = Spell(log, "no job claimed")
+        self._holding = Spell(log, "claims not held")
 
     def stop(self) -> None:
         """End `run` as soon as each job in hand can be left; may be called from a signal handler.
@@ -173,8 +174,9 @@ class Worker:
                 jobs = [task.job for task in tasks.values()]
                 found = work.beat(tx, jobs, lease_s=self._policy.lease_s)
         except VNAError as exc:
-            log.warning("claims not held", extra={"why": str(exc)})
+            self._holding.failed(str(exc))
             return
+        self._holding.worked()
         for job_id, standing in found.items():
             tasks[job_id].told(standing)
 
