@@ -12,36 +12,24 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from vna import app
 from vna.blobs.journal import Journal
 from vna.blobs.store import BlobStore
-from vna.cli import backing, sockets
+from vna.cli import backing, index_doctor, sockets
+from vna.cli.finding import FAIL, OK, WARN, Finding
 from vna.cli.quantities import in_bytes
 from vna.config import Settings, addresses
 from vna.crypto.keyring import Keyring
 from vna.db import account, programs, runlock
 from vna.errors import ConfigError, Corrupt, NotFound, VNAError, WrongKey
 
-OK, WARN, FAIL = "ok", "warn", "fail"
-
 _SYNCS = 20
 _SLOW_SYNC_MS = 10.0
 _BACKUP_DAYS = 7  # without one it is time
 _FILES = 4096  # 500 associations, 1000 connections, and room for blobs
 _WRITTEN = dt.datetime(2025, 1, 1, tzinfo=dt.UTC)  # no clock shows less than when this was written
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at. `advice` says what to do when it is not well."""
-
-    what: str
-    state: str
-    seen: str
-    advice: str = ""
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -79,14 +67,7 @@ def _python(settings: Settings) -> Iterator[Finding]:  # noqa: ARG001 -- one sig
 
 def _postgres(settings: Settings) -> Iterator[Finding]:
     if settings.postgres.url:
-        database = app.connected(settings, settings.postgres.url)
-        try:
-            with database.reading(statement_s=5.0) as conn:
-                version = conn.info.server_version
-        finally:
-            database.close()
-        state = OK if version >= 150000 else FAIL
-        yield Finding("postgres", state, f"server {version // 10000} at postgres.url")
+        yield from index_doctor.examine(settings)
         return
     found = programs.installed()
     if os.geteuid() != 0:

@@ -65,8 +65,7 @@ def migrate(
     wanted = read(folder)
     with translating(), psycopg.connect(conninfo(dsn), autocommit=True) as conn:
         require_direct(conn)
-        if conn.info.server_version < OLDEST_SERVER:
-            raise ConfigError("The index needs PostgreSQL 15 or newer.")
+        require_recent(conn)
         # held until the connection closes: a process that dies here lets the next one go on
         conn.execute(_UNLIMITED)
         conn.execute("SELECT pg_advisory_lock(hashtext('vna migrate'), hashtext(%s))", (schema,))
@@ -86,14 +85,28 @@ def migrate(
     return [migration.number for migration in missing]
 
 
+def require_recent(conn: Connection) -> None:
+    """Make sure that the server is one the migrations are written for. Raises `ConfigError`."""
+    if conn.info.server_version < OLDEST_SERVER:
+        raise ConfigError("The index needs PostgreSQL 15 or newer.")
+
+
 def check(conn: Connection, *, folder: Path | None = None) -> None:
     """Make sure that the schema is the one this release was written for. Raises `ConfigError`."""
-    require_direct(conn)
-    missing = _missing(read(folder), _applied(conn))
+    missing = pending(conn, folder=folder)
     if missing:
         raise ConfigError(
             f"The index lacks migration {missing[0].name}; run `vna init` with this release."
         )
+
+
+def pending(conn: Connection, *, folder: Path | None = None) -> list[Migration]:
+    """Say what is to be applied yet. Raises `ConfigError` when the schema is none of this release.
+
+    Also when a pooler lies before the server.
+    """
+    require_direct(conn)
+    return _missing(read(folder), _applied(conn))
 
 
 def read(folder: Path | None = None) -> list[Migration]:
