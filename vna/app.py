@@ -11,6 +11,7 @@ from pathlib import Path
 
 from vna.access.audit import Audit
 from vna.archive import Archive, assembled
+from vna.backup import restoring
 from vna.blobs.layout import uuid7
 from vna.blobs.store import BlobStore
 from vna.config import Settings, address
@@ -39,6 +40,8 @@ def at_work(settings: Settings, command: str, *, exclusive: bool = False) -> Ite
     `exclusive` for what must be alone. Raises `ConfigError` when it was not set up yet.
     """
     store_of(settings)  # before anything is made or started
+    if command != "restore":
+        restoring.require_whole(settings.data)
     make_data(settings.data)
     with (
         runlock.held(settings.data, command, exclusive=exclusive),
@@ -85,6 +88,7 @@ def found(settings: Settings) -> list[str]:
 
     May be cut off anywhere and run again. Raises `ConfigError`.
     """
+    restoring.require_whole(settings.data)
     where, path = blobs_at(settings), root_key_at(settings)
     made = []
     make_data(settings.data)

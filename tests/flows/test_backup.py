@@ -24,6 +24,7 @@ from vna.backup.manifest import Summary
 from vna.backup.needed import needed_in
 from vna.backup.taking import Order, take
 from vna.blobs.backends import connect
+from vna.cli import restoring
 from vna.cli.main import main
 from vna.config import Settings
 from vna.db import copies
@@ -385,6 +386,37 @@ def test_a_backup_with_the_root_key_needs_nothing_else(here: Path, vna: Vna) -> 
     assert (here / "new" / KEY).read_bytes() == (here / "data" / KEY).read_bytes()
     assert vna("backup", here / "backup", "--data", here / "data")[0] == 0
     assert not (here / "backup" / KEY).exists()
+
+
+@pytest.mark.parametrize("last", ["bring_cluster", "bring_objects"])
+def test_a_restore_that_was_cut_off_is_not_taken_for_the_archive(
+    here: Path, vna: Vna, monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    """It opened like any other once its objects were there, its accounts and trail or not."""
+    words = ("restore", here / "backup", "--root-key", here / "data" / KEY, "--data")
+    room = copies if last == "bring_cluster" else restoring
+    with monkeypatch.context() as patch:
+        patch.setattr(room, last, cut_after(getattr(room, last)))
+        with pytest.raises(CutError):
+            vna(*words, here / "new")
+    for command in ("init", "status", "serve", "reindex"):
+        code, _, err = vna(command, "--data", here / "new")
+        assert (code, "into an empty folder" in err or "is not: mount it" in err) == (2, True)
+    code, out, _ = vna("doctor", "--data", here / "new")
+    assert (code, "fail  folder       `vna restore` was cut off" in out) == (1, True)
+    code, _, err = vna(*words, here / "again")
+    assert code == 0, err
+    assert "6 instances" in vna("status", "--data", here / "again")[1]
+
+
+def cut_after(done: Callable[..., object]) -> Callable[..., None]:
+    """Do it, and nothing after it."""
+
+    def cut(*given: object, **named: object) -> None:
+        done(*given, **named)
+        raise CutError
+
+    return cut
 
 
 def test_a_server_of_ones_own_is_dumped_and_restored_into_the_embedded_one(

@@ -1,15 +1,20 @@
-"""Brings the objects of a backup back into a store; each is compared once more on its way."""
+"""Brings the objects of a backup back into a store; each is compared once more on its way.
+
+DATA/run/restoring stands there until the archive is whole: one that lacks its accounts and its
+trail, since the database was still to come, opens like any other and would be served.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import uuid
 from collections.abc import Callable, Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
-from vna.backup.manifest import Entry, Summary, entries
+from vna.backup.manifest import Entry, Summary, entries, sync_folder
 from vna.backup.taking import BLOBS_FOLDER
 from vna.blobs.backends import Backend
 from vna.blobs.layout import ARCHIVE_FILE
@@ -20,6 +25,29 @@ from vna.errors import ConfigError, Corrupt, Unavailable, WrongKey
 _STEP = 1 << 20
 _BATCH = 64
 _THREADS = 4
+
+
+def begin(data: Path) -> None:
+    """Note that an archive is about to be brought into a data folder; durable."""
+    mark = _mark(data)
+    mark.touch(mode=0o600)
+    sync_folder(mark.parent)
+
+
+def end(data: Path) -> None:
+    """Note that it is whole."""
+    mark = _mark(data)
+    mark.unlink()
+    sync_folder(mark.parent)
+
+
+def require_whole(data: Path) -> None:
+    """Make sure that no `vna restore` was cut off. Raises `ConfigError`."""
+    if os.path.exists(_mark(data)):  # what may not be looked at is told by who opens it
+        raise ConfigError(
+            f"`vna restore` was cut off: what is in {data} is not the whole archive. Restore it "
+            "again, into an empty folder."
+        )
 
 
 def require_key(folder: Path, summary: Summary, root: RootKey) -> None:
@@ -96,3 +124,7 @@ def _bring(path: Path, entry: Entry, backend: Backend) -> None:
     except BaseException:
         part.abort()
         raise
+
+
+def _mark(data: Path) -> Path:
+    return data / "run" / "restoring"

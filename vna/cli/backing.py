@@ -10,7 +10,7 @@ from vna import app
 from vna.access.audit import Audit, Event
 from vna.access.principal import system
 from vna.app import Index
-from vna.backup import manifest
+from vna.backup import manifest, restoring
 from vna.backup.checking import check
 from vna.backup.manifest import Summary
 from vna.backup.needed import needed_in
@@ -54,6 +54,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     data = settings.data.resolve()
     if folder.resolve().is_relative_to(data) or data.is_relative_to(folder.resolve()):
         raise ConfigError("The backup must not lie in the data folder, nor around it.")
+    restoring.require_whole(settings.data)
     root_key = _root_key(settings) if args.with_root_key else None
     with app.index_of(settings) as index:
         database = app.connected(settings, index.dsn)

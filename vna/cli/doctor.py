@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from vna import app
+from vna.backup import restoring
 from vna.blobs.journal import Journal
 from vna.blobs.store import BlobStore
 from vna.cli import backing, index_doctor, sockets
@@ -96,6 +97,7 @@ def _folder(settings: Settings) -> Iterator[Finding]:
         who = f"user {os.geteuid()}"
         yield Finding("folder", FAIL, f"{data} is not writable for {who}", "run as its owner")
         return
+    restoring.require_whole(data)
     loose = [p for p in (data / "keys", data / "blobs") if p.is_dir() and p.stat().st_mode & 0o077]
     if loose:
         names = ", ".join(str(p) for p in loose)

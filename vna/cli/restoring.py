@@ -12,7 +12,7 @@ from vna import app
 from vna.access.audit import Event
 from vna.access.principal import system
 from vna.app import at_work
-from vna.backup import manifest
+from vna.backup import manifest, restoring
 from vna.backup.checking import check
 from vna.backup.manifest import Summary
 from vna.backup.restoring import bring_objects, require_empty, require_key
@@ -113,6 +113,7 @@ def _restore(
 ) -> int:
     make_data(settings.data)
     with runlock.held(settings.data, "restore", exclusive=True):
+        restoring.begin(settings.data)
         if settings.keys.root == "file":
             write_root_key(app.root_key_at(settings), root)
         source = folder / f"postgres-{summary.stamp}"
@@ -154,6 +155,7 @@ def _begin(summary: Summary, settings: Settings, moment: dt.datetime | None) -> 
         with archive.database.transaction() as tx:
             archive.audit.write(tx, system("restore"), [event])
             feed.begin_anew(tx)  # numbers given since the copy would be given again
+    restoring.end(settings.data)
 
 
 def _require_place(settings: Settings, summary: Summary) -> None:
