@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from vna.cli import spread
 from vna.cli.spread import Ready, Spread
 
 
@@ -129,6 +130,38 @@ def test_what_a_worker_had_not_taken_goes_to_another(house: House) -> None:
     assert len(found) == 3  # two of its own, and the one that was on its way
     close([*found, *(socket.socket(fileno=fd) for fd in taken)])
     assert len(clients) == 4
+
+
+def test_who_takes_nothing_is_given_nothing_while_there_are_others(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A worker that was stopped, or waits for a disk, kept every second connection waiting."""
+    first, second = house.worker(), house.worker()
+    house.connected(2)
+    close(handed(second))
+    house.watching.turn()
+    monkeypatch.setattr(spread, "_LATE_S", -1.0)
+    for _ in range(4):  # more than the other has
+        house.connected(1)
+        close(handed(second))
+        house.watching.turn()
+    (late,) = handed(first)  # goes on: it was never given up
+    house.watching.turn()
+    house.connected(1)
+    close([late, *handed(first)])
+    assert [one.getMessage() for one in caplog.records] == ["a worker takes no connections"]
+
+
+def test_without_others_who_takes_nothing_is_given_all(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be busy, and no worse than nobody."""
+    monkeypatch.setattr(spread, "_LATE_S", -1.0)
+    only = house.worker()
+    house.connected(3)
+    found = handed(only)
+    assert len(found) == 3
+    close(found)
 
 
 def test_without_a_worker_connections_wait_for_the_next(house: House) -> None:

@@ -3,13 +3,15 @@
     supervisor -> worker   a byte, with the accepted socket
     worker -> supervisor   t for each connection it took, e for each that ended
 
-What a worker had not taken when it died goes to another. Listening sockets of their own
-(SO_REUSEPORT) would spread connections by chance: of the four of a client all are with one worker
-of two in one case of eight (docs/decisions/0015).
+What a worker had not taken when it died goes to another. One that has not taken a connection for a
+while is stopped, or very busy: others are given what comes, while there are any. Listening sockets
+of their own (SO_REUSEPORT) would spread connections by chance: of the four of a client all are with
+one worker of two in one case of eight (docs/decisions/0015).
 """
 
 from __future__ import annotations
 
+import logging
 import socket
 import time
 from collections import deque
@@ -19,6 +21,10 @@ from dataclasses import dataclass, field
 from vna.dimse.accepting import BREATH_S, Exhausted, accepted
 from vna.telemetry import HTTP_REFUSED
 
+_LATE_S = 3.0
+
+log = logging.getLogger(__name__)
+
 Ready = Callable[[socket.socket], None]
 
 
@@ -26,7 +32,12 @@ Ready = Callable[[socket.socket], None]
 class _Worker:
     control: socket.socket
     connections: int = 0
-    given: deque[socket.socket] = field(default_factory=deque)  # not taken yet
+    given: deque[tuple[socket.socket, float]] = field(default_factory=deque)  # when; not taken yet
+    is_told: bool = False  # that it is late
+
+    def is_late(self) -> bool:
+        """Whether it has not taken for a while what it was given."""
+        return bool(self.given) and time.monotonic() - self.given[0][1] > _LATE_S
 
 
 class Spread:
@@ -80,10 +91,12 @@ class Spread:
     def leave_behind(self) -> None:
         """Close it in a child just forked; what is watched is closed by who watches."""
         self._listener.close()
-        for held in (self._waiting, *(worker.given for worker in self._workers)):
-            for sock in held:
-                sock.close()
-            held.clear()
+        given = [sock for worker in self._workers for sock, _ in worker.given]
+        for sock in (*self._waiting, *given):
+            sock.close()
+        self._waiting.clear()
+        for worker in self._workers:
+            worker.given.clear()
 
     def _listen(self) -> None:
         is_open = self._listener.fileno() >= 0 and self._resume_at is None
@@ -109,7 +122,7 @@ class Spread:
             self._resume_at = time.monotonic() + BREATH_S
 
     def _place(self, sock: socket.socket) -> None:
-        for worker in sorted(self._workers, key=lambda w: w.connections):
+        for worker in self._in_turn():
             try:
                 socket.send_fds(worker.control, [b"c"], [sock.fileno()])
             except BlockingIOError:
@@ -118,13 +131,22 @@ class Spread:
                 self._drop(worker)
                 continue
             worker.connections += 1
-            worker.given.append(sock)
+            worker.given.append((sock, time.monotonic()))
             return
         if self._workers:
             HTTP_REFUSED.labels("no-worker").inc()
             sock.close()
         else:
             self._waiting.append(sock)
+
+    def _in_turn(self) -> list[_Worker]:
+        """Give the workers, who has the fewest first, and those that take nothing last."""
+        late = {worker for worker in self._workers if worker.is_late()}
+        for worker in late:
+            if not worker.is_told:
+                log.error("a worker takes no connections", extra={"given": len(worker.given)})
+            worker.is_told = True
+        return sorted(self._workers, key=lambda w: (w in late, w.connections))
 
     def _hear(self, control: socket.socket) -> None:
         worker = next((w for w in self._workers if w.control is control), None)
@@ -138,7 +160,8 @@ class Spread:
             data = b""
         worker.connections -= data.count(b"e")
         for _ in range(min(data.count(b"t"), len(worker.given))):  # none are left after `close`
-            worker.given.popleft().close()
+            worker.given.popleft()[0].close()
+            worker.is_told = False
         if not data:
             self._drop(worker)
 
@@ -150,5 +173,5 @@ class Spread:
         worker.control.close()
         if not self._workers:
             self._pause()
-        for sock in worker.given:
+        for sock, _ in worker.given:
             self._place(sock)
