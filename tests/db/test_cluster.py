@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -186,6 +187,31 @@ def test_a_truncated_pid_file_is_an_old_one(made: Path) -> None:
     (files / "postmaster.pid").write_text("")
     with pytest.raises(Unavailable, match="is empty"):
         obtain(made)
+
+
+def test_the_initdb_of_a_killed_command_is_in_nobody_s_way(data: Path) -> None:
+    """It goes on without the command, and empties the folder of its name when it fails."""
+    command = [sys.executable, "-c", _HOLDER, str(data)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as killed:
+        wait_for(lambda: bool(_begun(data)))
+        first = _begun(data)
+        (initdb,) = psutil.Process(killed.pid).children()
+        initdb.suspend()
+        killed.kill()
+    with ThreadPoolExecutor() as pool:
+        made = pool.submit(obtain, data)
+        wait_for(lambda: bool(_begun(data) - first))
+        for server in initdb.children(recursive=True):
+            server.kill()
+        initdb.resume()
+        with made.result(60) as cluster, psycopg.connect(cluster.dsn) as conn:
+            assert conn.execute("SELECT 1").fetchone() == (1,)
+    assert not list(data.glob("pg.*"))
+
+
+def _begun(data: Path) -> set[Path]:
+    """The clusters that are being made, each under a name of its own."""
+    return set(data.glob("pg.*part/postgresql.conf"))
 
 
 def test_a_half_made_cluster_is_made_anew(data: Path) -> None:

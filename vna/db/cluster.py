@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
@@ -178,12 +179,15 @@ class Cluster:
         self._server = server
 
     def _make(self) -> None:
-        """Make the cluster under another name first, so that half of one is never taken for it."""
+        """Make the cluster under another name first, so that half of one is never taken for it.
+
+        Each time under a new one: the `initdb` of a command that was killed goes on, fails when
+        its folder is gone, and then empties what has that name.
+        """
         where = self._place
         tools = programs.usable_by(where.account, where.base)
-        part = where.files.with_name("pg.part")
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(mode=0o700)
+        _sweep_parts(where.base)
+        part = Path(tempfile.mkdtemp(dir=where.base, prefix="pg.", suffix=".part"))
         where.account.own(part)
         sync = _SYNC if self._durable else ("--no-sync",)
         made = subprocess.run(
@@ -206,6 +210,7 @@ class Cluster:
             os.fsync(out.fileno())
         part.rename(where.files)
         _sync_folder(where.base)
+        _sweep_parts(where.base)  # what such an `initdb` wrote meanwhile
         self.is_new = True
         logger.info("postgres cluster made", extra={"folder": str(where.files)})
 
@@ -311,6 +316,11 @@ def _check_release(files: Path, tools: Programs) -> None:
             f"The cluster {files} was made by PostgreSQL {made_by}, and this is {tools.major}; "
             "take it over with pg_upgrade."
         )
+
+
+def _sweep_parts(base: Path) -> None:
+    for part in base.glob("pg.*part"):
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def _sync_folder(folder: Path) -> None:
