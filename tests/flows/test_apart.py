@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import ctypes
 import datetime as dt
 import io
 import json
 import os
 import re
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -42,6 +44,7 @@ from vna.sharing.values import (
 
 IMAGE = ct(rows=32, columns=32)
 _FORM = re.compile(r'name="form" value="([^"]+)"')
+_PIDFD_GETFD = 438
 _BASE = re.compile(r'data-base="([^"]+)"')
 
 
@@ -113,6 +116,25 @@ def holds(process: psutil.Process, secret: bytes) -> bool:
                 except OSError:
                     continue
     return False
+
+
+def taken(process: psutil.Process) -> socket.socket:
+    """Take hold of the end of the desk that a process has, as who took the process over has it."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    of_process = os.pidfd_open(process.pid)
+    try:
+        for number in sorted(map(int, os.listdir(f"/proc/{process.pid}/fd"))):
+            handle = libc.syscall(_PIDFD_GETFD, of_process, number, 0)
+            if handle >= 0 and stat.S_ISSOCK(os.fstat(handle).st_mode):
+                found = socket.socket(fileno=handle)
+                if found.family == socket.AF_UNIX and found.type == socket.SOCK_SEQPACKET:
+                    return found
+                found.close()
+            elif handle >= 0:
+                os.close(handle)
+    finally:
+        os.close(of_process)
+    raise AssertionError(process)
 
 
 def until(does: Callable[[], httpx.Response], *statuses: int) -> httpx.Response:
@@ -197,6 +219,27 @@ def test_guests_have_a_process_that_never_had_a_key(serving: tuple[Serving, int]
         child(server, "upkeep").kill()
         until(lambda: send("/s/not-me", "/s/home"), 200, 401)  # 401: done, but told too late
         assert gray.get(f"{site}/s/home").status_code == 401
+    assert server.stop() == 0, server.log()
+
+
+def test_who_ends_its_desk_is_ended_and_guests_are_served_by_who_comes_next(
+    serving: tuple[Serving, int],
+) -> None:
+    """A process that was taken over can end its own service, and that of nobody after it."""
+    server, port = serving
+    ready = f"http://127.0.0.1:{port}/readyz"
+    ends: tuple[Callable[[socket.socket], object], ...] = (
+        lambda end: end.send(b""),
+        lambda end: end.shutdown(socket.SHUT_RDWR),
+    )
+    for does in ends:
+        until(lambda: httpx.get(ready), 200)
+        before = child(server, "guests 1")
+        with taken(before) as end:  # held on, as by a child that outlives it
+            does(end)
+            psutil.wait_procs([before], timeout=READY_S)
+            assert not before.is_running() or before.status() == psutil.STATUS_ZOMBIE
+            until(lambda: httpx.get(ready), 200)
     assert server.stop() == 0, server.log()
 
 

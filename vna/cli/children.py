@@ -9,7 +9,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from vna.access import trail
 from vna.access.trail import Trail
 from vna.app import opened, tls_files
 from vna.archive import Archive
+from vna.cli import desks
 from vna.cli.guest_desk import GuestDesk
 from vna.cli.memory import keep_freed_memory, settle
 from vna.cli.told import when_told
@@ -132,12 +133,13 @@ def node_of(settings: Settings) -> str:
     return f"{socket.gethostname()}:{settings.data}"
 
 
-def keep_house(place: Place, begun: dt.datetime, desks: Sequence[int] = ()) -> None:
+def keep_house(place: Place, begun: dt.datetime, handed: int | None = None) -> None:
     """Do what comes back every hour until SIGTERM: recovery, leftover parts, what was deleted.
 
     In between: acts the journal knows and the index not yet, and requests for commitment. `begun`
     is when this archive took up its work: no blob before it can still be on its way to a row, for
-    who was writing it is gone. At the `desks` it does what who serves guests lacks keys for.
+    who was writing it is gone. Desks come over `handed`: at them it does what who serves guests
+    lacks keys for.
     """
     stop = _until_told()
     with opened(place.settings, place.dsn) as archive, _filling(archive.search_index, stop):
@@ -152,16 +154,7 @@ def keep_house(place: Place, begun: dt.datetime, desks: Sequence[int] = ()) -> N
         )
         scrubber.start()
         messenger = _sending(archive, stop)
-        sharing = archive.engines.sharing
-        desk = GuestDesk(
-            archive.store, place.settings, sharing, dsn=place.guests_dsn, grace_s=GRACE_S
-        )
-        clerks = [
-            threading.Thread(target=desk.run, args=(sock, stop), name="desk", daemon=True)
-            for sock in (socket.socket(fileno=handle) for handle in desks)
-        ]
-        for one in clerks:
-            one.start()
+        porter = None if handed is None else _at_desks(archive, place, handed, stop)
         hourly = min(place.settings.ingest.adopt_s, _SWEEP_S)
         courier = threading.Thread(target=_send, args=(archive, stop), name="courier", daemon=True)
         courier.start()
@@ -181,8 +174,8 @@ def keep_house(place: Place, begun: dt.datetime, desks: Sequence[int] = ()) -> N
             except VNAError as exc:
                 failing.failed(str(exc))
                 wait_s = _RETRY_S
-        for one in clerks:
-            one.join(GRACE_S)
+        if porter is not None:
+            porter.join(GRACE_S)
         clerk.join(GRACE_S)
         courier.join(GRACE_S)
         sealer.join(GRACE_S)
@@ -219,6 +212,28 @@ def _sending(archive: Archive, stop: threading.Event) -> threading.Thread | None
     if not syslog.is_wanted:
         return None
     thread = threading.Thread(target=syslog.run, args=(stop,), name="syslog", daemon=True)
+    thread.start()
+    return thread
+
+
+def _at_desks(
+    archive: Archive, place: Place, handed: int, stop: threading.Event
+) -> threading.Thread:
+    """Answer at each desk that comes over a socket, until told to stop."""
+    desk = GuestDesk(
+        archive.store,
+        place.settings,
+        archive.engines.sharing,
+        dsn=place.guests_dsn,
+        grace_s=GRACE_S,
+    )
+    thread = threading.Thread(
+        target=desks.keep,
+        args=(socket.socket(fileno=handed), desk.run, stop),
+        kwargs={"grace_s": GRACE_S},
+        name="porter",
+        daemon=True,
+    )
     thread.start()
     return thread
 

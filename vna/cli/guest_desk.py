@@ -80,7 +80,7 @@ class GuestDesk:
 
         What they are sending when the archive stops is finished, which takes blobs.
         """
-        sock.settimeout(_LOOK_S)
+        sock.settimeout(_LOOK_S)  # so long an answer waits for who does not take it, too
         is_served, latest = False, float("inf")
         with suppress(ConnectionError):
             while is_served or not stop.is_set():
@@ -104,6 +104,9 @@ class GuestDesk:
         except (KeyError, ValueError, TypeError, OverflowError):
             logger.warning("guests asked for what there is not", extra={"what": what[:20]})
             answer(sock, number, "failed", "The archive does not do that for guests.")
+        except Exception:
+            logger.exception("a question of guests failed", extra={"what": what[:20]})
+            answer(sock, number, "failed", "The archive does not do that just now.")
         else:
             answer(sock, number, "done", done, fd)
 

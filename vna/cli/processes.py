@@ -17,8 +17,9 @@ from types import FrameType
 from prometheus_client import multiprocess
 
 from vna import app, telemetry
-from vna.cli import desk_talk, guests, sockets
+from vna.cli import guests, sockets
 from vna.cli.children import GRACE_S, Place, do_jobs, keep_house, speak_dicom, speak_http
+from vna.cli.desks import Desks
 from vna.cli.spread import Spread
 from vna.cli.supervisor import Supervisor
 from vna.cli.usable import require_usable
@@ -76,7 +77,6 @@ class _Loop:
         self._state = settings.data / "run" / STATE
         self._cluster = cluster
         self._guests = for_guests
-        self._desks = [desk_talk.pair() for _ in for_guests]
         self._web, self._dimse = sockets.name_of(http), sockets.name_of(dicom.plain[0])
         self._secured = [sockets.name_of(sock) for sock in dicom.secured]
         self._guests_at = sockets.name_of(for_guests[0]) if for_guests else ""  # they close first
@@ -84,6 +84,9 @@ class _Loop:
         self._acceptor = Acceptor(settings, first, plain=others, secured=dicom.secured)
         self._spread = Spread(http, watch=self._acceptor.watch, unwatch=self._acceptor.unwatch)
         self._supervisor = Supervisor(leave=self._leave, ended=multiprocess.mark_process_dead)
+        self._desks = Desks(
+            watch=self._acceptor.watch, unwatch=self._acceptor.unwatch, lost=self._supervisor.end
+        )
         self._settings = settings
         self._scheme = "http" if settings.dev else "https"
         self._told: dict[str, object] = {}
@@ -103,10 +106,9 @@ class _Loop:
             add(f"dicom {number}", functools.partial(self._with_control, place))
         add("jobs", lambda: (functools.partial(do_jobs, place), ()))
         add("upkeep", functools.partial(self._with_desks, place))
-        for number, (sock, (_, theirs)) in enumerate(
-            zip(self._guests, self._desks, strict=True), 1
-        ):
-            add(f"guests {number}", functools.partial(self._with_guests, sock, theirs))
+        for number, sock in enumerate(self._guests, 1):
+            name = f"guests {number}"
+            add(name, functools.partial(self._with_guests, name, sock))
 
     def run(self) -> None:
         """Work until asked to stop, or the terminal is closed, then stop in order."""
@@ -168,20 +170,24 @@ class _Loop:
         return functools.partial(speak_dicom, place, handle), (handle,)
 
     def _with_desks(self, place: Place) -> tuple[Callable[[], None], tuple[int, ...]]:
-        handles = tuple(os.dup(ours.fileno()) for ours, _ in self._desks)
-        return functools.partial(keep_house, place, self._begun, handles), handles
+        if not self._guests:
+            return functools.partial(keep_house, place, self._begun), ()
+        handle = self._desks.for_upkeep().detach()
+        return functools.partial(keep_house, place, self._begun, handle), (handle,)
 
     def _with_guests(
-        self, sock: socket.socket, desk: socket.socket
+        self, name: str, sock: socket.socket
     ) -> tuple[Callable[[], None], tuple[int, ...]]:
-        handles = os.dup(sock.fileno()), os.dup(desk.fileno())
+        listening, desk = sock.dup(), self._desks.for_guests(name)
+        handles = listening.detach(), desk.detach()
         return functools.partial(guests.begin, *handles, self._supervisor.lifeline), handles
 
     def _leave(self) -> None:
         """Close in a child what is the supervisor's."""
         self._acceptor.leave_behind()
         self._spread.leave_behind()
-        for sock in (*self._guests, *(end for ends in self._desks for end in ends)):
+        self._desks.leave_behind()
+        for sock in self._guests:
             sock.close()
 
     def _tell(self) -> None:

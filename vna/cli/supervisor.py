@@ -96,6 +96,12 @@ class Supervisor:
         while self.running():
             self._bury(wait=True)
 
+    def end(self, name: str) -> None:
+        """Kill a child that is of no use any more, to be started again; not while all stop."""
+        if not self._is_stopping and (pid := self.running().get(name)):
+            logger.warning("child of no use any more", extra={"child": name})
+            os.kill(pid, signal.SIGKILL)
+
     def ask_to_stop(self) -> None:
         """Ask all to finish, and start none again."""
         self._is_stopping = True
