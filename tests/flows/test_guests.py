@@ -23,6 +23,7 @@ from tests.flows.post import Post, posting
 from tests.flows.serving import READY_S, Serving, select_nothing
 from tests.flows.test_imports import carried_out
 from tests.flows.test_inbox import browser
+from tests.flows.test_shares import pressed_twice
 from tests.imports.conftest import PDF, iso_of, zip_of
 from tests.web.conftest import Site, serving
 from vna.app import at_work
@@ -217,7 +218,7 @@ def proven(page: Page, server: Serving, post: Post) -> None:
 def handed_over(page: Page, post: Post, *, looks: bool = False) -> tuple[str, str]:
     """Press the last button; give the passcode that is shown and the link that is mailed."""
     before = len(post.relay.mails)
-    page.get_by_role("button", name="Send to g…@practice.example").click()
+    pressed_twice(page, "Send to g…@practice.example")
     passcode = page.locator(".shown-once").inner_text()
     if looks:
         glanced(page, "exchange-sent")

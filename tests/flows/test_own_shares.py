@@ -18,7 +18,7 @@ from tests.factories import Instance
 from tests.flows.axe import violations
 from tests.flows.chromium import SCREENS
 from tests.flows.serving import READY_S, select_nothing
-from tests.flows.test_shares import PHONE, browser, link, report, slices
+from tests.flows.test_shares import PHONE, browser, link, pressed_twice, report, slices
 from tests.flows.test_viewer import DESKTOP, Told
 from tests.web.conftest import Site, serving
 from tests.web.people import Surfer, patient_of, signed_in
@@ -161,3 +161,32 @@ def test_a_patient_shares_follows_and_stops_and_gets_an_answer(
     page.get_by_text("Corrected: thank you.").wait_for()
     looked_at(page, "own-requests-answered")
     assert told.errors == []
+
+
+def test_what_is_shown_only_once_is_shown_to_who_presses_twice(
+    site: Site, browser: Browser
+) -> None:
+    jane = patient_of(site, STUDY[0].study)
+    own = seen_by(browser, site, jane, **PHONE)
+    page = own.new_page()
+    page.goto(f"{site.address.url}/my/share?study={STUDY[0].study}")
+    page.get_by_role("button", name="Go on").click()
+    page.get_by_label("Name").fill("Dr. Gray")
+    page.get_by_label("I hand it over myself").check()
+    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Go on").click()
+    pressed_twice(page, "Make the link")
+    page.get_by_text("Shown only now").wait_for()
+    page.goto(f"{site.address.url}/my/requests")
+    before = page.get_by_text("Waiting", exact=True).count()
+    if before:
+        page.get_by_text("Ask for something").click()
+    page.get_by_label("Something is wrong: please correct it").check()
+    page.get_by_label("In your words").fill("It was the left side.")
+    pressed_twice(page, "Send the request")
+    expect(page.get_by_text("Waiting", exact=True)).to_have_count(before + 1)
+    page.reload()
+    expect(page.get_by_text("Waiting", exact=True)).to_have_count(before + 1)
+    page.get_by_role("button", name="Take it back").first.click()
+    expect(page.get_by_text("Waiting", exact=True)).to_have_count(before)
+    own.close()

@@ -296,6 +296,19 @@ def test_fingers_go_through_the_images_and_a_film_can_be_stopped(site: Site, pag
     assert page.evaluate("document.querySelectorAll('img').length") < 20
 
 
+def pressed_twice(page: Page, button: str) -> None:
+    """Press a button, and again while the answer is on its way over a slow network."""
+    remote = page.context.new_cdp_session(page)
+    slow = {"offline": False, "latency": 1500, "downloadThroughput": -1, "uploadThroughput": -1}
+    remote.send("Network.enable")
+    remote.send("Network.emulateNetworkConditions", slow)
+    found = page.get_by_role("button", name=button, exact=True)
+    found.evaluate("button => { button.click(); setTimeout(() => button.click(), 300); }")
+    page.wait_for_event("framenavigated")
+    remote.send("Network.emulateNetworkConditions", {**slow, "latency": 0})
+    remote.detach()
+
+
 def metrics(page: Page) -> list[dict[str, float | str]]:
     remote = page.context.new_cdp_session(page)
     remote.send("Performance.enable")
@@ -319,3 +332,21 @@ def reach(page: Page, name: str) -> None:
         if str(page.evaluate("document.activeElement.innerText")).startswith(name):
             return
     raise AssertionError(f"{name} cannot be reached")
+
+
+def test_who_presses_twice_shares_once_and_sees_the_passcode(site: Site, page: Page) -> None:
+    enter(page, site, offered(site, FIRST, forward=True))
+    page.goto(f"{site.address.url}/s/forward")
+    page.get_by_label("Name").fill("Dr. House")
+    page.get_by_label("A passcode").check()
+    sent: list[str] = []
+    page.on("request", lambda one: sent.append(one.url) if one.method == "POST" else None)
+    pressed_twice(page, "Share on")
+    page.get_by_text("It is shown only now").first.wait_for()
+    assert sent == [f"{site.address.url}/s/forward"]
+    page.go_back()
+    page.get_by_label("Name").fill("Dr. Wilson")  # it can be done again, for somebody else
+    page.get_by_label("A passcode").check()
+    page.get_by_role("button", name="Share on", exact=True).click()
+    page.get_by_text("It is shown only now").first.wait_for()
+    assert len(sent) == 2

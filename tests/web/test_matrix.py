@@ -97,6 +97,7 @@ PAGES: dict[tuple[str, str], str | Action] = {
     ("POST", "/import/{number:int}/finish"): Action.IMPORT,
     ("POST", "/import/{number:int}/confirm"): Action.IMPORT,
     ("POST", "/import/{number:int}/reject"): Action.IMPORT,
+    ("GET", "/static/once.js"): OPEN,
     ("GET", "/static/staff.js"): OPEN,
     ("GET", "/study/{study}"): Action.QUERY,
     ("GET", "/study/{study}/opened"): Action.AUDIT,

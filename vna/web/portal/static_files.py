@@ -15,6 +15,7 @@ FILES = {
     "staff.css": "text/css",
     "own.css": "text/css",
     "icon.svg": "image/svg+xml",
+    "once.js": "text/javascript",
     "staff.js": "text/javascript",
     "sign-in.js": "text/javascript",
     "imports.css": "text/css",

@@ -3,7 +3,7 @@
 "use strict";
 
 const idle = document.querySelector("[data-reset]");
-const form = document.querySelector("form[data-once]");
+const form = document.querySelector("form[data-asked]");
 const LAST_MS = 20000; // of the time, in which the page asks whether somebody is there
 let timer = 0;
 
@@ -30,7 +30,6 @@ if (more) {
   const yes = form.querySelector("[data-yes]");
   const show = () => { more.hidden = !yes.checked; };
   form.addEventListener("change", show);
-  form.addEventListener("submit", () => { for (const one of form.querySelectorAll("button")) one.disabled = true; });
   show();
 }
 addEventListener("pageshow", (shown) => { if (shown.persisted) location.replace("/kiosk"); });

@@ -27,14 +27,3 @@ async function look() {
 }
 const first = document.getElementById("live");
 if (first && first.dataset.reload) setTimeout(look, Number(first.dataset.reload));
-
-// a form that makes something is sent once, however often its button is pressed
-for (const form of document.querySelectorAll("form[data-once]")) {
-  form.addEventListener("submit", () => {
-    for (const button of form.querySelectorAll("button")) button.disabled = true;
-  });
-}
-// back through the history: the page is as it was, and so are its buttons
-addEventListener("pageshow", () => {
-  for (const button of document.querySelectorAll("form[data-once] button")) button.disabled = false;
-});
