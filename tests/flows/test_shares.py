@@ -128,8 +128,6 @@ def test_a_link_leads_to_the_images_and_every_page_on_the_way_is_sound(
     page.get_by_role("link", name="How to open the images, step by step").click()
     page.get_by_role("heading", name="Show that it is for you").wait_for()
     looked_at(page, "share-help")
-    page.goto(link(site, share.secret))
-    page.reload()  # only the fragment differed
     page.goto("about:blank")
     page.goto(link(site, share.secret))
     page.get_by_text("Nothing is opened until you press").wait_for()
@@ -160,6 +158,22 @@ def test_a_link_leads_to_the_images_and_every_page_on_the_way_is_sound(
     page.get_by_text("It is shown only now").first.wait_for()
     looked_at(page, "share-forwarded")
     assert told.errors == []
+
+
+def test_another_link_into_the_same_window_opens_what_it_was_sent_for(
+    site: Site, page: Page
+) -> None:
+    page.goto(link(site, offered(site, FIRST).secret))
+    page.get_by_text("Nothing is opened until you press").wait_for()
+    share = offered(site, FIRST)
+    page.goto(link(site, share.secret))  # only the fragment differs: nothing is loaded anew
+    page.wait_for_function("() => !location.hash")
+    page.get_by_role("button", name="Open").click()
+    page.get_by_label("Passcode").fill(str(share.passcode))
+    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("heading", name="Images of Doe, Jane").wait_for()
+    page.goto(f"{site.address.url}/s#main")  # the way past the header is no link that was sent
+    page.get_by_label("Code or link").wait_for()
 
 
 def test_a_code_comes_to_the_phone_and_wrong_ones_are_counted(site: Site, page: Page) -> None:

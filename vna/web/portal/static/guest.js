@@ -4,16 +4,19 @@
 // The link's secret stands after #, which is sent to nobody: into the form with it, and out of the
 // address line, so that it is not left in the history.
 const link = document.querySelector("form[data-link]");
+function take() {
+  const secret = location.hash.slice(1), field = link.elements.link;
+  if (!secret || document.getElementById(secret)) return; // a place on the page
+  field.value = secret;
+  field.closest("label").hidden = true;
+  document.querySelector("[data-with-link]").hidden = false;
+  document.querySelector("[data-without-link]").hidden = true;
+  history.replaceState(null, "", location.pathname);
+  (link.querySelector("input.code:not([name=link])") || link.querySelector("button")).focus();
+}
 if (link) {
-  const field = link.elements.link;
-  if (location.hash.length > 1) {
-    field.value = location.hash.slice(1);
-    field.closest("label").hidden = true;
-    document.querySelector("[data-with-link]").hidden = false;
-    document.querySelector("[data-without-link]").hidden = true;
-    history.replaceState(null, "", location.pathname);
-    (link.querySelector("input.code:not([name=link])") || link.querySelector("button")).focus();
-  }
+  take();
+  addEventListener("hashchange", take); // another link, into the window where this page stands
 }
 
 // A code can be asked for again after a while; the server counts, this only says so.

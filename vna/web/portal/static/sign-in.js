@@ -4,11 +4,16 @@
 // The link's secret stands after #, which is sent to nobody: into the form with it, and out of the
 // address line, so that it is not left in the history.
 const link = document.querySelector("form[data-link]");
-if (link && location.hash.length > 1) {
-  const field = link.elements.link;
-  field.value = location.hash.slice(1);
+function take() {
+  const secret = location.hash.slice(1), field = link.elements.link;
+  if (!secret || document.getElementById(secret)) return; // a place on the page
+  field.value = secret;
   field.closest("label").hidden = true;
   history.replaceState(null, "", location.pathname);
+}
+if (link) {
+  take();
+  addEventListener("hashchange", take); // another link, into the window where this page stands
 }
 
 // The way back from the identity provider: its answer goes on with our cookie, and out of the history.
