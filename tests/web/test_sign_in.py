@@ -180,6 +180,30 @@ def test_who_sends_a_form_after_the_session_ended_is_told_that_nothing_was_done(
     assert out.headers["location"] == "/login"  # which was done, in a way
 
 
+@pytest.mark.parametrize(
+    ("sent", "back"),
+    [
+        ("/my/share/17/whom", "/my/share/17/whom"),
+        ("/my/share/17/send", "/my/share/17/check"),
+        ("/my/share/17/test", "/my/share/17/check"),
+        ("/my/requests", "/my/requests"),
+        ("/my/requests/5/withdraw", "/my/requests"),
+        ("/my/account/contact", "/my/account"),
+        ("/my/study/1.2.3/sealed", "/my"),
+    ],
+)
+def test_a_patient_whose_session_ended_is_led_back_to_what_they_were_at(
+    site: Site, sent: str, back: str
+) -> None:
+    who = surfer(site)
+    way = who.client.post(f"{site.address.url}{sent}", data={"form": "x", "words": "Ada"})
+    assert (way.status_code, way.headers["location"]) == (303, f"/login?ended=yes&next={back}")
+    page = who.get(way.headers["location"]).text
+    assert "What you sent last was not done" in page
+    assert f'name="next" value="{back}"' in page
+    assert who.get(back).headers["location"] == f"/login?next={back}"
+
+
 def test_the_viewer_s_study_is_gone_on_with_and_nothing_else(site: Site) -> None:
     _, codes = enrolled(site, "hans")
     hans = surfer(site)
@@ -192,7 +216,14 @@ def test_the_viewer_s_study_is_gone_on_with_and_nothing_else(site: Site) -> None
     hans.post("/login", login="hans", passphrase=PASSPHRASE, next=wanted)
     gone_on = hans.post("/login/factor", code=codes[0], next=wanted)
     assert gone_on.headers["location"] == wanted
-    for evil in ("https://evil.example", "//evil.example", "/?name=Ada", wanted + "&x=//"):
+    for evil in (
+        "https://evil.example",
+        "//evil.example",
+        "/?name=Ada",
+        wanted + "&x=//",
+        "/my/../login",
+        "/my//evil",
+    ):
         assert (
             'name="next" value="/"'
             in surfer(site).client.get(f"{site.address.url}/login", params={"next": evil}).text

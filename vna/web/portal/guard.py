@@ -47,7 +47,13 @@ CONFIRMED_FOR = frozenset(
     {"/account", "/emergency", "/emergency/second", "/my/carers", "/patients"}
 )
 ENDED = "ended"  # in the query of the page to sign in: the session was over when a form came
-_NEXT = re.compile(r"/viewer/viewer\?StudyInstanceUIDs=[0-9.]{1,64}", re.ASCII)
+_NEXT = re.compile(
+    r"/viewer/viewer\?StudyInstanceUIDs=[0-9.]{1,64}"
+    r"|/my(?:/(?:access|account|carers|consents|requests|shares"
+    r"|share(?:/[0-9]{1,19}/(?:what|whom|how|check))?))?",
+    re.ASCII,
+)
+_LAST_STEP = re.compile(r"(/my/share/[0-9]+)/(?:send|test)", re.ASCII)
 
 # where somebody goes on who came so far
 _WAYS = {
@@ -334,11 +340,21 @@ def way_on(visitor: Visitor | None) -> str:
 def _way(request: Request, level: Level | None) -> str:
     way = _WAYS[level]
     if level is None and request.method == "POST" and request.url.path != "/logout":
-        return f"{way}?{ENDED}=yes"  # whoever sent something must not believe that it was done
+        back = _page_of(request.url.path)
+        more = f"&next={quote(back)}" if back != "/" else ""
+        return f"{way}?{ENDED}=yes{more}"  # who sent something must not believe that it was done
     wanted = request.url.path + ("?" + request.url.query if request.url.query else "")
     if level in (None, Level.PASSPHRASE) and next_of(wanted) != "/":
         return f"{way}?next={quote(wanted)}"
     return way
+
+
+def _page_of(path: str) -> str:
+    """Say on which page a form stood that was sent to a path, as far as it may be gone on with."""
+    path = _LAST_STEP.sub(r"\1/check", path)
+    while path and next_of(path) == "/":
+        path = path.rpartition("/")[0]
+    return path or "/"
 
 
 def _with(visit: Visit, visitor: Visitor | None) -> Visit:
