@@ -190,3 +190,39 @@ def test_what_is_shown_only_once_is_shown_to_who_presses_twice(
     page.get_by_role("button", name="Take it back").first.click()
     expect(page.get_by_text("Waiting", exact=True)).to_have_count(before)
     own.close()
+
+
+def test_before_a_session_ends_its_patient_is_asked_and_who_types_is_not_put_out(
+    site: Site, browser: Browser
+) -> None:
+    own = seen_by(browser, site, patient_of(site, STUDY[0].study), **PHONE)
+    page = own.new_page()
+    page.clock.install()
+    page.goto(f"{site.address.url}/my/requests")
+    late = int(site.archive.settings.access.idle_s) - 115
+    soon = page.get_by_role("alertdialog", name="This page closes soon")
+    expect(soon).to_be_hidden()
+    page.clock.fast_forward(late * 1000)
+    expect(soon).to_be_visible()
+    assert violations(page) == []
+    with page.expect_response("**/my/stay") as stayed:
+        page.get_by_role("button", name="Stay").click()
+    assert stayed.value.status == 204
+    expect(soon).to_be_hidden()
+
+    if not page.get_by_label("In your words").is_visible():
+        page.get_by_text("Ask for something").click()
+    page.get_by_label("In your words").fill("It was the left")
+    with page.expect_response("**/my/stay") as stayed:
+        page.clock.fast_forward(late * 1000)
+    assert stayed.value.status == 204
+    expect(soon).to_be_hidden()
+
+    own.clear_cookies()  # over, in another window say
+    page.get_by_label("In your words").fill("It was the left side.")
+    page.clock.fast_forward(late * 1000)
+    expect(soon).to_be_visible()
+    expect(page.get_by_label("In your words")).to_have_value("It was the left side.")
+    page.get_by_role("button", name="Stay").click()
+    page.get_by_role("heading", name="Sign in").wait_for()
+    own.close()

@@ -98,6 +98,7 @@ PAGES: dict[tuple[str, str], str | Action] = {
     ("POST", "/import/{number:int}/confirm"): Action.IMPORT,
     ("POST", "/import/{number:int}/reject"): Action.IMPORT,
     ("GET", "/static/once.js"): OPEN,
+    ("GET", "/static/idle.js"): OPEN,
     ("GET", "/static/staff.js"): OPEN,
     ("GET", "/study/{study}"): Action.QUERY,
     ("GET", "/study/{study}/opened"): Action.AUDIT,
@@ -258,6 +259,7 @@ PAGES: dict[tuple[str, str], str | Action] = {
     ("GET", "/my/view/{study}/{series}"): OWN,
     ("GET", "/my/access"): OWN,
     ("GET", "/my/account"): OWN,
+    ("GET", "/my/stay"): OWN,
     ("GET", "/my/share"): OWN,
     ("POST", "/my/share"): OWN,
     ("GET", "/my/share/{draft:int}/what"): OWN,
@@ -447,6 +449,8 @@ def of_patients(verb: str, path: str, whose: str | Action, role: str | None) -> 
             if "{draft:int}" in path or (is_one and verb == "GET")
             else 400
             if verb == "POST"
+            else 204
+            if path == "/my/stay"
             else 200
         )
     if isinstance(whose, Action) or path.startswith("/viewer"):

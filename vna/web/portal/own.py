@@ -51,6 +51,7 @@ class Mine(Visit):
             "may_view": Action.RETRIEVE in actions,
             "may_share": Action.SHARE_OWN in actions,
             "here": "",
+            "idle_s": int(self.counter.engines.settings.access.idle_s),
         }
         return Visit.show(self, page, status=status, **{**always, **shown})
 

@@ -28,11 +28,17 @@ _HERE = "/my/account"
 def routes(counter: Counter, pages: Pages) -> list[Route]:
     """Return the routes of a patient's account."""
     return [
+        mine(counter, pages, "/my/stay", _stay),
         mine(counter, pages, _HERE, _account),
         mine(counter, pages, f"{_HERE}/language", _language, "POST"),
         mine(counter, pages, f"{_HERE}/contact", _contact, "POST"),
         mine(counter, pages, f"{_HERE}/code", _code, "POST"),
     ]
+
+
+async def _stay(_call: Mine) -> Response:
+    """Answer that they are still signed in, which they are for a while from now on."""
+    return Response(status_code=204, headers={"Cache-Control": "no-store"})
 
 
 async def _account(call: Mine) -> Response:

@@ -16,6 +16,7 @@ FILES = {
     "own.css": "text/css",
     "icon.svg": "image/svg+xml",
     "once.js": "text/javascript",
+    "idle.js": "text/javascript",
     "staff.js": "text/javascript",
     "sign-in.js": "text/javascript",
     "imports.css": "text/css",

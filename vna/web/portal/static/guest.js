@@ -42,22 +42,6 @@ if (code && "OTPCredential" in window) {
     .catch(() => {});
 }
 
-// Before the session ends for want of a sign of life, say so and let it be prolonged.
-const idle = document.querySelector("[data-idle]");
-if (idle) {
-  let timer = 0;
-  const wait = () => {
-    clearTimeout(timer);
-    idle.hidden = true;
-    timer = setTimeout(() => { idle.hidden = false; idle.querySelector("button").focus(); },
-      Math.max(20, Number(idle.dataset.idle) - 120) * 1000);
-  };
-  idle.querySelector("[data-stay]").addEventListener("click", () => {
-    fetch("/s/stay").then((answer) => (answer.ok ? wait() : location.assign("/s/home")));
-  });
-  wait();
-}
-
 const text = document.querySelector("[data-text]");
 const copy = document.querySelector("[data-copy]");
 if (copy && navigator.clipboard) {
