@@ -407,6 +407,10 @@ def test_an_identity_an_account_is_bound_to_stays_when_its_studies_go_elsewhere(
     [
         ("1970-01-02", dt.date(1970, 1, 2)),
         (" 2.1.1970 ", dt.date(1970, 1, 2)),
+        ("2. 1. 1970", dt.date(1970, 1, 2)),
+        ("02-01-1970", dt.date(1970, 1, 2)),
+        ("\u0662/\u0661/\u0661\u0669\u0667\u0660", dt.date(1970, 1, 2)),
+        ("\uff11\uff19\uff17\uff10-1-2", dt.date(1970, 1, 2)),
         ("02/01/1970", dt.date(1970, 1, 2)),
         ("31.2.1970", None),
         ("1970-13-01", None),

@@ -36,6 +36,18 @@ def test_a_code_is_read_however_it_is_typed(pair: tuple[str, str]) -> None:
     assert shares.plain(as_typed) == letters
 
 
+ZEROS = (0x660, 0x6F0, 0x966, 0xFF10)  # Arabic, Persian, Devanagari, full-width
+
+
+@pytest.mark.parametrize("zero", ZEROS)
+def test_digits_of_any_keyboard_are_digits(zero: int) -> None:
+    there = str.maketrans({str(n): chr(zero + n) for n in range(10)})
+    assert shares.plain("7K2Q-90".translate(there)) == "7K2Q90"
+    assert shares.plain("\uff21\uff42\uff0d\uff11") == "AB1"
+    right = shares.code_mac(b"k", 7, "01234567")
+    assert shares.code_mac(b"k", 7, "0123 4567".translate(there)) == right
+
+
 @given(typed())
 def test_the_first_letters_find_and_the_others_open(pair: tuple[str, str]) -> None:
     letters, as_typed = pair

@@ -81,6 +81,12 @@ def new_paper_code() -> str:
     return "-".join(letters[at : at + 4] for at in range(0, _PAPER_LETTERS, 4))
 
 
+def latin(typed: str) -> str:
+    """Give digits and letters of any keyboard as the ones we print: Arabic, full-width (UAX 15)."""
+    wide = unicodedata.normalize("NFKC", typed)
+    return "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in wide)
+
+
 def random_bytes() -> bytes:
     """Make 32 random bytes: a challenge, or a handle."""
     return secrets.token_bytes(_SECRET_BYTES)
@@ -127,7 +133,7 @@ class Vault:
 
     def hash_paper_code(self, account: int, code: str) -> bytes:
         """Hash what somebody typed off paper; case, spaces, dashes and look-alikes do not count."""
-        plain = "".join(c for c in code.upper() if c.isalnum()).translate(_READ_AS)
+        plain = "".join(c for c in latin(code).upper() if c.isalnum()).translate(_READ_AS)
         # the first archive key, which never goes: rotation must not void what people keep on paper
         mac = hmac.new(self._keyring.access_key(self._keyring.first_id), digestmod="sha256")
         mac.update(b"paper %d " % account + plain.encode("utf-8", "replace"))

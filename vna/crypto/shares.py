@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.keywrap import (
     aes_key_wrap,
 )
 
-from vna.crypto.credentials import Cost
+from vna.crypto.credentials import Cost, latin
 from vna.crypto.envelope import KEY_SIZE
 from vna.crypto.records import derive
 from vna.errors import Corrupt, WrongKey
@@ -131,8 +131,9 @@ def new_code() -> str:
 
 
 def plain(typed: str) -> str:
-    """Read what was typed: case, spaces, dashes and look-alikes do not count."""
-    return "".join(c for c in typed[:_MOST_TYPED].upper() if c.isalnum()).translate(_READ_AS)
+    """Read what was typed: case, spaces, dashes, look-alikes and the keyboard do not count."""
+    read = latin(typed[:_MOST_TYPED]).upper()
+    return "".join(c for c in read if c.isalnum()).translate(_READ_AS)
 
 
 def printed_parts(typed: str) -> tuple[str, str]:
@@ -143,7 +144,7 @@ def printed_parts(typed: str) -> tuple[str, str]:
 
 def code_mac(key: bytes, grant_id: int, code: str) -> bytes:
     """Hash a one-time code for keeping; of a code only the digits count."""
-    digits = "".join(c for c in code[:_MOST_TYPED] if c.isdecimal() and c.isascii())
+    digits = "".join(c for c in latin(code[:_MOST_TYPED]) if c.isdecimal())
     return mac(key, f"code {grant_id} {digits}")
 
 

@@ -19,7 +19,7 @@ from vna.access.principal import Principal
 from vna.access.rates import Rates
 from vna.access.sessions import Browser, person
 from vna.config import Settings
-from vna.crypto.credentials import Vault
+from vna.crypto.credentials import Vault, latin
 from vna.db.pool import Connection, Database
 from vna.dicom.refs import UID
 from vna.errors import Conflict, NotAuthenticated, TooMany
@@ -31,7 +31,9 @@ _AT_ONCE = 1000  # studies whose patients are looked at before a person is looke
 _TRIES = 20  # of an address in a quarter of an hour
 _WRONG = marked("The code or the birth date is not right, or the code is no longer good.")
 _MADE = marked("An account was made by this link before: sign in with it.")
-_DATE = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})|(\d{1,2})[. /](\d{1,2})[. /](\d{4})", re.ASCII)
+_DATE = re.compile(
+    r"(\d{4})-(\d{1,2})-(\d{1,2})|(\d{1,2})[. /-] ?(\d{1,2})[. /-] ?(\d{4})", re.ASCII
+)
 
 
 class AccountBeginnings:
@@ -126,7 +128,7 @@ class AccountBeginnings:
 
 def read_day(typed: str) -> dt.date | None:
     """Read a birth date as people type it: year-month-day, or day.month.year."""
-    found = _DATE.fullmatch(typed.strip()[:40])
+    found = _DATE.fullmatch(latin(typed[:40]).strip())
     if found is None:
         return None
     year, month, day, first, second, last = found.groups()
