@@ -201,7 +201,7 @@ def test_other_sop_classes_are_not_asked_for_commitment(edge: Edge, archive: Arc
         context_id = remote._context(PUSH, None)
         command = notice(Field.N_ACTION, 7, CT, WELL_KNOWN, 1)
         remote._send(remote._layer.message(context_id, command, b""))
-        assert remote._final().code == 0x0118
+        assert remote._final(Field.N_ACTION, 7).code == 0x0118
 
 
 # J.3.3: the report

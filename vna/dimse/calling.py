@@ -32,6 +32,7 @@ def requestor(
         timeout_s=settings.dicom.response_s,
         tls=context_for(remote, settings),
         roles=roles,
+        slowest_bytes_s=settings.dicom.slowest_bytes_s,
     )
 
 

@@ -170,6 +170,8 @@ def _command(context_id: int, values: Mapping[int, int | str]) -> Command:
     named = 0x0120 if field == Field.C_CANCEL or field & RESPONSE else 0x0110
     if not field or named not in values or 0x0800 not in values:
         raise InvalidRequest("The command set lacks Command Field, Message ID or Data Set Type.")
+    if field & RESPONSE and 0x0900 not in values:  # 0 would be a success nobody told of
+        raise InvalidRequest("The command set of a response lacks its Status.")
     return Command(
         context_id=context_id,
         field=field,

@@ -50,6 +50,7 @@ _MAX_PDU_BYTES = 131072
 _MAX_ASSOCIATE_BYTES = 65536
 _RELEASE_S = 5.0  # for the answer to our release
 _PENDING = frozenset((0xFF00, 0xFF01))
+_MOST_CAME = 16  # requests of the peer that wait while it owes us an answer
 
 _buffers = Buffers(keep=1)
 
@@ -73,16 +74,19 @@ class Requestor:
         tls: ssl.SSLContext | None = None,
         identity: UserIdentity | None = None,
         roles: Sequence[Role] = (),
+        slowest_bytes_s: int = 0,
     ) -> None:
         """`tls` is what `vna.dimse.tls.requestor` gives; `identity` goes out under TLS only.
 
-        `roles` are proposed for SCP/SCU Role Selection (PS3.7 D.3.3.4).
+        `roles` are proposed for SCP/SCU Role Selection (PS3.7 D.3.3.4). A peer that takes fewer
+        than `slowest_bytes_s` is given up.
         """
         if identity is not None and tls is None:
             raise NotPermitted("A user identity is sent under TLS only.")
         self.status = Status(code=0)  # of the last request
         self._where = (host, port)
         self._timeout_s = timeout_s
+        self._slowest_bytes_s = slowest_bytes_s
         self._messages = Messages()
         self._ids = itertools.cycle(range(1, 65536))
         self._accepted: dict[tuple[str, str], int] = {}
@@ -112,7 +116,7 @@ class Requestor:
         timing = Timing(
             artim_s=self._timeout_s,
             idle_s=self._timeout_s,
-            slowest_bytes_s=0,
+            slowest_bytes_s=self._slowest_bytes_s,
             slow_window_s=self._timeout_s,
             send_s=self._timeout_s,
         )
@@ -153,16 +157,18 @@ class Requestor:
     def echo(self) -> int:
         """Send C-ECHO; return the status code."""
         context_id = self._context(VERIFICATION, None)
-        command = request(Field.C_ECHO, next(self._ids), VERIFICATION, has_data_set=False)
+        number = next(self._ids)
+        command = request(Field.C_ECHO, number, VERIFICATION, has_data_set=False)
         self._send(self._layer.message(context_id, command))
-        return self._final().code
+        return self._final(Field.C_ECHO, number).code
 
     def store(
         self, sop_class: str, sop_instance: str, transfer_syntax: str, chunks: Iterable[bytes]
     ) -> Status:
         """Send one object, its data set as it comes from `chunks`; return the status."""
         context_id = self._context(sop_class, transfer_syntax)
-        command = request(Field.C_STORE, next(self._ids), sop_class, sop_instance=sop_instance)
+        number = next(self._ids)
+        command = request(Field.C_STORE, number, sop_class, sop_instance=sop_instance)
         body = Body(length=None, chunks=iter(chunks))
         try:
             write(
@@ -170,7 +176,7 @@ class Requestor:
             )
         except ConnectionError as exc:
             raise Unavailable("The remote AE broke the association.") from exc
-        return self._final()
+        return self._final(Field.C_STORE, number)
 
     def stores(
         self,
@@ -203,7 +209,7 @@ class Requestor:
         done = False
         try:
             while True:
-                answer, data = self._response()
+                answer, data = self._answered(Field.C_FIND, number)
                 self.status = Status(code=answer.status, comment=answer.comment)
                 if answer.status not in _PENDING:
                     done = True
@@ -212,7 +218,7 @@ class Requestor:
         finally:
             if not done and self._layer.state is State.OPEN:
                 self._send(self._layer.message(context_id, cancel(number)))
-                self._final()
+                self._final(Field.C_FIND, number)
 
     def notify(
         self,
@@ -231,15 +237,8 @@ class Requestor:
         number = next(self._ids)
         command = notice(field, number, sop_class, sop_instance, type_id)
         self._send(self._layer.message(context_id, command, write(syntax)))
-        until = time.monotonic() + self._timeout_s
-        while time.monotonic() < until:
-            found, data = self._response()
-            if found.field & RESPONSE and found.responded_id == number:
-                return Status(code=found.status, comment=found.comment)
-            if not found.field & RESPONSE:
-                self._came.append((found, data))
-        self._layer.abort()
-        raise Unavailable("The remote AE did not answer in time.")
+        found, _ = self._answered(field, number)
+        return Status(code=found.status, comment=found.comment)
 
     def incoming(self, *, within_s: float, most: int) -> tuple[Command, str, bytes] | None:
         """Wait for a request of the peer; give it with its Transfer Syntax and data set.
@@ -255,7 +254,8 @@ class Requestor:
                     self._layer.agree_to_release()
                     self._connected().flush()
                 return None
-            command, data = self._response(event, most=most)
+            until = time.monotonic() + self._timeout_s
+            command, data = self._message(until, event, most=most)
         if command.field & RESPONSE:
             return None
         syntaxes = {number: syntax for (_, syntax), number in self._accepted.items()}
@@ -292,12 +292,16 @@ class Requestor:
         if not isinstance(event, AssociateAccept):
             raise Unavailable("The remote AE does not open the association.")
         self.identity_response = event.user.identity_response
-        names = {context.context_id: context.abstract_syntax for context in self._proposed}
+        proposed = {context.context_id: context for context in self._proposed}
         self._accepted = {
-            (names[answer.context_id], answer.transfer_syntax): answer.context_id
+            (one.abstract_syntax, answer.transfer_syntax): answer.context_id
             for answer in event.contexts
-            if answer.result == 0 and answer.context_id in names
+            if answer.result == 0
+            and (one := proposed.get(answer.context_id)) is not None
+            and answer.transfer_syntax in one.transfer_syntaxes
         }
+        # what was never proposed carries nothing (PS3.8 7.1.1.14): not from the peer either
+        self._layer.contexts = frozenset(self._accepted.values())
 
     def _connected(self) -> Link:
         if self._link is None:
@@ -349,30 +353,47 @@ class Requestor:
             except InvalidRequest as exc:
                 self._layer.abort()
                 raise ConnectionAbortedError("The remote AE breaks the protocol.") from exc
-            if isinstance(message, Command) and message.responded_id == message_id:
+            if isinstance(message, Command) and _is_to(message, Field.C_STORE, message_id):
                 if message.has_data_set or message.status in _PENDING:
                     continue  # not what PS3.7 9.3.1.2 has a C-STORE answered with
                 return Status(code=message.status, comment=message.comment)
 
-    def _final(self) -> Status:
+    def _final(self, field: Field, number: int) -> Status:
+        """Wait for the last response to a request, which comes in the time for one."""
+        until = time.monotonic() + self._timeout_s
         while True:
-            answer, _ = self._response()
+            answer, _ = self._answered(field, number, until=until)
             if answer.status not in _PENDING:
                 self.status = Status(code=answer.status, comment=answer.comment)
                 return self.status
 
-    def _response(
-        self, first: Fragment | None = None, *, most: int = MAX_IDENTIFIER_BYTES
+    def _answered(
+        self, field: Field, number: int, *, until: float | None = None
+    ) -> tuple[Command, bytes]:
+        """Take the next response to a request; requests of the peer wait, what else comes is lost.
+
+        Raises `Unavailable` when there is none `until` then.
+        """
+        until = time.monotonic() + self._timeout_s if until is None else until
+        while True:
+            found, data = self._message(until)
+            if _is_to(found, field, number):
+                return found, data
+            if not found.field & RESPONSE:
+                self._came.append((found, data))
+            if len(self._came) > _MOST_CAME:
+                raise Unavailable("The remote AE asks, and answers nothing.")
+
+    def _message(
+        self, until: float, first: Fragment | None = None, *, most: int = MAX_IDENTIFIER_BYTES
     ) -> tuple[Command, bytes]:
         """Take one message in; `first` is the part of it that came already."""
-        link, data, command = self._connected(), bytearray(), None
-        event: object = first
+        data, command = bytearray(), None
+        fragment = first
         while command is None or self._messages.midway:
-            event = link.event(within_s=self._timeout_s) if event is None else event
-            if not isinstance(event, Fragment):
-                raise Unavailable("The remote AE broke the association.")
+            fragment = self._fragment(until) if fragment is None else fragment
             try:
-                message = self._messages.receive(event)
+                message = self._messages.receive(fragment)
             except InvalidRequest as exc:
                 self._layer.abort()
                 raise Unavailable("The remote AE breaks the protocol.") from exc
@@ -382,5 +403,19 @@ class Requestor:
                 data += message.data
                 if len(data) > most:
                     raise TooLarge("The remote AE sends too long an Identifier.")
-            event = None
+            fragment = None
         return command, bytes(data)
+
+    def _fragment(self, until: float) -> Fragment:
+        """Wait for the next fragment: what comes bit by bit wins no time."""
+        left_s = until - time.monotonic()
+        event = self._connected().event(within_s=left_s) if left_s > 0 else Silence()
+        if isinstance(event, Silence):
+            raise Unavailable("The remote AE did not answer in time.")
+        if not isinstance(event, Fragment):
+            raise Unavailable("The remote AE broke the association.")
+        return event
+
+
+def _is_to(message: Command, field: Field, number: int) -> bool:
+    return message.field == field | RESPONSE and message.responded_id == number
