@@ -44,18 +44,19 @@ class Liar:
         return int(self._listener.getsockname()[1])
 
     def __exit__(self, *_: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join(20)
         assert not self._thread.is_alive()
 
     def _serve(self) -> None:
-        sock, _ = self._listener.accept()
-        with sock:
-            self._open(sock)
-            try:
+        try:
+            sock, _ = self._listener.accept()
+            with sock:
+                self._open(sock)
                 self._behave(sock)
-            except OSError:  # we have hung up, which is what is waited for
-                return
+        except OSError:  # we have hung up, which is what is waited for; or never called
+            return
 
     def _open(self, sock: socket.socket) -> None:
         asked = decode_request(wire.answer(sock)[1])
@@ -166,7 +167,7 @@ def test_who_never_comes_to_an_answer_is_given_up_in_its_time(
 STORED = {0x0100: 0x8001, 0x0120: 1, 0x0800: 0x0101, 0x0900: 0}
 
 
-def _takes_an_object(sock: socket.socket, elements: dict[int, int | str]) -> None:
+def takes_objects(sock: socket.socket, elements: dict[int, int | str]) -> None:
     while (pdu := wire.answer(sock))[0] == 4:
         if pdu[1][5] == 2:  # the last fragment of the data set
             said(sock, elements)
@@ -186,7 +187,7 @@ def test_an_object_is_stored_only_where_a_c_store_response_says_so(
 ) -> None:
     """PS3.7 9.3.1.2: without a Status of C-STORE-RSP nobody knows that the object is kept."""
     with (
-        Liar(lambda sock: _takes_an_object(sock, elements)) as port,
+        Liar(lambda sock: takes_objects(sock, elements)) as port,
         calling(port, sop_class=CT) as remote,
     ):
         assert results(remote, b"1234") == [Result.FAILED]

@@ -9,6 +9,7 @@ import pytest
 from pydicom import dcmread
 
 from tests.archive import Archive
+from tests.dimse import test_lying_peers as lying
 from tests.dimse.edge import Edge
 from tests.dimse.holding import datasets, fill, of_every_syntax
 from tests.dimse.shelf import STORED, Shelf, refused
@@ -240,3 +241,17 @@ def test_a_remote_of_a_name_nobody_can_have_is_told_as_one_that_is_away(
     worker_of(archive).do_one()
     found = entry(board, job_id)
     assert found.cause == "1 of 1 instances wait. The remote AE cannot be reached."
+
+
+def test_what_a_remote_comments_is_noted_whatever_bytes_it_sends(
+    archive: Archive, board: Board
+) -> None:
+    """PS3.7 Annex C: Error Comment is an LO, but some send their whole buffer, NUL and all."""
+    fill(archive, ct(1))
+    told = lying.STORED | {0x0900: 0xC000, 0x0902: "no\0 \x1b[2Jroom" + "\0\x7f" * 20000}
+    with lying.Liar(lambda sock: lying.takes_objects(sock, told)) as port:
+        register(archive, "DEST", port)
+        job_id = send(board)
+        worker_of(archive).do_one()
+    (item,) = board.entry(WHO, job_id)[1]
+    assert (item.state, item.status, item.cause) == ("failed", 0xC000, "no   [2Jroom")

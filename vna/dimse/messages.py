@@ -21,6 +21,7 @@ _US = frozenset({0x0100, 0x0110, 0x0120, 0x0700, 0x0800, 0x0900, 0x1002, 0x1008}
 _US |= {0x0903, 0x1005, 0x1020, 0x1021, 0x1022, 0x1023, 0x1031}
 _UI = frozenset({0x0002, 0x0003, 0x1000, 0x1001})
 _TEXT = _UI | {0x0600, 0x0902}
+_MOST_COMMENT = 256  # characters; an LO has 64, and not every peer counts them
 _PROGRESS = (0x1020, 0x1021, 0x1022, 0x1023)
 
 
@@ -181,12 +182,18 @@ def _command(context_id: int, values: Mapping[int, int | str]) -> Command:
         sop_instance=str(values.get(0x1000) or values.get(0x1001) or ""),
         has_data_set=number(0x0800) != _NO_DATA_SET,
         status=number(0x0900),
-        comment=str(values.get(0x0902, "")),
+        comment=_plain(str(values.get(0x0902, ""))),
         priority=number(0x0700),
         destination=str(values.get(0x0600, "")),
         progress=_progress(values),
         type_id=number(0x1008) or number(0x1002),
     )
+
+
+def _plain(comment: str) -> str:
+    """Keep of an Error Comment what an LO may hold (PS3.5 6.2): it is noted, and shown."""
+    shown = (char if char.isprintable() else " " for char in comment[:_MOST_COMMENT])
+    return "".join(shown).strip()
 
 
 def _progress(values: Mapping[int, int | str]) -> Progress:
