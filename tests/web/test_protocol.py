@@ -8,6 +8,7 @@ import dataclasses
 import json
 import re
 import resource
+import select
 import socket
 import threading
 import time
@@ -324,6 +325,25 @@ def test_an_answer_before_the_body_was_read_arrives_and_the_rest_is_dropped(
         status, headers, _ = read(sock)
         assert status == 200
         assert headers["connection"] == "close"
+        assert sock.recv(1) == b""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"POST /early HTTP/1.0\r\n", b"POST /early HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"],
+    ids=["HTTP/1.0", "Connection: close"],
+)
+def test_an_answer_before_a_short_body_arrives_where_the_connection_is_not_kept(
+    address: Address, line: bytes
+) -> None:
+    """RFC 9112 9.6: a proxy that speaks HTTP/1.0 sends all of it before it reads the refusal."""
+    with address.connect() as sock:
+        sock.sendall(line + b"Content-Length: 300000\r\n\r\n" + bytes(100000))
+        assert select.select([sock], [], [], 10)[0]
+        for _ in range(20):
+            sock.sendall(bytes(10000))
+            time.sleep(0.005)
+        assert read(sock)[0] == 200
         assert sock.recv(1) == b""
 
 

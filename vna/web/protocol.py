@@ -241,12 +241,14 @@ class LimitedProtocol(HttpToolsProtocol):
                 lambda: self._lend_body(cycle), lambda left: self._take_body_back(cycle, left)
             )
         cycle.scope["extensions"] = ways  # type: ignore[typeddict-item]  # our own
-        cycle.transport = self._gathered  # type: ignore[assignment]  # what a cycle uses of one
         length = self._body_bytes
+        if length == 0:
+            cycle.transport = self._gathered  # type: ignore[assignment]  # what a cycle uses of one
+        else:  # also where the client wants the connection closed: it may not have read the answer
+            cycle.transport = _Lingering(self, self._gathered)  # type: ignore[assignment]  # the same
         if length is not None and length <= _DRAIN_BYTES:
             super()._start_asgi_task(cycle, app)
             return
-        cycle.transport = _Lingering(self, self._gathered)  # type: ignore[assignment]  # the same
 
         async def announcing(
             scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable
