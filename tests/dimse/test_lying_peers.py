@@ -193,11 +193,11 @@ def test_an_object_is_stored_only_where_a_c_store_response_says_so(
         assert results(remote, b"1234") == [Result.FAILED]
 
 
-def results(remote: Requestor, data: bytes) -> list[Result]:
-    """Send one object; say how that went until the association ended."""
+def results(remote: Requestor, *objects: bytes) -> list[Result]:
+    """Send them; say how that went until the association ended."""
     found: list[Result] = []
     with contextlib.suppress(ConnectionError):  # behind the result with which it ended
-        for sent in remote.stores().run(Backlog([_outgoing(data)])):
+        for sent in remote.stores().run(Backlog(map(_outgoing, objects))):
             found.append(sent.result)
     return found
 
@@ -262,4 +262,20 @@ def test_who_takes_an_object_drop_by_drop_is_given_up() -> None:
         calling(port, sop_class=CT, slowest_bytes_s=1 << 20) as remote,
     ):
         assert results(remote, bytes(32 << 20)) == [Result.FAILED]
+    assert time.monotonic() - began < 10
+
+
+def test_who_speaks_without_end_between_two_objects_is_given_up() -> None:
+    flood = wire.pdu(4, wire.pdv(1, 1, b"")) * (1 << 16)
+
+    def behave(sock: socket.socket) -> None:
+        while wire.answer(sock)[1][5] != 2:  # until the data set is over
+            pass
+        said(sock, STORED)
+        while True:
+            sock.sendall(flood)
+
+    began = time.monotonic()
+    with Liar(behave) as port, calling(port, sop_class=CT) as remote:
+        assert results(remote, b"12", b"34") == [Result.COMPLETED]
     assert time.monotonic() - began < 10

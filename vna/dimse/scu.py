@@ -325,7 +325,8 @@ class Requestor:
 
     def _is_over(self) -> bool:
         """Look whether the peer ended the association; what nobody asked for is passed over."""
-        while True:
+        until = time.monotonic() + self._timeout_s
+        while time.monotonic() < until:
             event = self._connected().glance()
             if not isinstance(event, Fragment):
                 if isinstance(event, ReleaseRequested):
@@ -334,8 +335,9 @@ class Requestor:
             try:
                 self._messages.receive(event)
             except InvalidRequest:
-                self._layer.abort()
-                return True
+                break
+        self._layer.abort()
+        return True
 
     def _answer(self, message_id: int) -> Status:
         # what `Stores` waits for: errors are those of a connection
