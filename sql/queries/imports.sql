@@ -139,10 +139,14 @@ LIMIT %(most)s;
 UPDATE import_file SET is_chosen = (study_uid = ANY (%(studies)s) AND person = ANY (%(persons)s))
 WHERE import_pk = %(import_pk)s AND result = 'kept';
 
--- name: choose_studies
--- Say so of whole studies.
-UPDATE import_file SET is_chosen = (study_uid = ANY (%(studies)s))
-WHERE import_pk = %(import_pk)s AND result = 'kept';
+-- name: choose_file
+-- Say so of one object that was found again.
+UPDATE import_file SET is_chosen = %(is_chosen)s WHERE blob_id = %(blob_id)s;
+
+-- name: persons_of
+-- Whose objects an import holds in these studies.
+SELECT DISTINCT person FROM import_file
+WHERE import_pk = %(import_pk)s AND result = 'kept' AND study_uid = ANY (%(studies)s);
 
 -- name: decide
 -- Move an import on.

@@ -17,6 +17,7 @@ from tests.factories import BROKEN, broken, ct
 from tests.imports.conftest import PDF, disc, give, iso_of, mark, zip_of
 from vna.access.principal import Action, Kind, Principal
 from vna.backup.needed import needed_in
+from vna.blobs.journal import Journal
 from vna.blobs.layout import blob_name, key_name
 from vna.blobs.store import BlobStore
 from vna.db.pool import Database
@@ -35,7 +36,8 @@ from vna.imports.values import Confirmation, Import, Result, State
 from vna.index.register import clear
 from vna.ingest import engine as ingest
 from vna.ingest.outcome import Outcome, Stored
-from vna.ingest.quarantine import RELEASE, Quarantine
+from vna.ingest.quarantine import Quarantine, described
+from vna.ingest.releases import RELEASE
 from vna.query.keys import from_parameters
 
 ONE = ct()
@@ -447,6 +449,219 @@ def test_a_lost_confirmation_does_nothing_once_it_was_decided_otherwise(archive:
     assert archive.imports.catch_up(older_s=0.0) == 1
     archive.imports.carry_out(number)
     assert (archive.imports.one(archive.who, number).state, blobs(archive)) == (State.PURGED, 0)
+
+
+ROE = ct(1, 2, patient_name="Roe^Richard", patient_id="P-0002")  # in the study of ONE
+
+
+def only_doe(archive: Archive, number: int) -> Confirmation:
+    """Of the persons in one study, the one whose disc it is."""
+    persons = archive.imports.detail(archive.who, number).persons
+    return Confirmation(
+        persons=frozenset(one.key for one in persons if one.name == "Doe^Jane"),
+        studies=frozenset([ONE.study]),
+        family_name="Doe",
+        birth_date="1970-01-01",
+    )
+
+
+def confirmed_in_vain(archive: Archive, number: int, what: Confirmation) -> None:
+    """Confirm an import as somebody whose commit is lost: only the journal knows."""
+    with archive.database.transaction() as tx:
+        tx.execute("ALTER TABLE import_batch ADD CONSTRAINT away CHECK (state <> 'confirmed')")
+    with pytest.raises(Unavailable, match="written down"):
+        archive.imports.confirm(archive.who, number, what)
+    with archive.database.transaction() as tx:
+        tx.execute("ALTER TABLE import_batch DROP CONSTRAINT away")
+
+
+def test_a_lost_confirmation_files_the_person_that_was_chosen_and_no_other(
+    archive: Archive,
+) -> None:
+    number = ready(archive, ONE.part10(), ROE.part10())
+    confirmed_in_vain(archive, number, only_doe(archive, number))
+    assert archive.imports.catch_up(older_s=0.0) == 1
+    archive.imports.carry_out(number)
+    assert (found(archive), blobs(archive)) == (1, 1)
+    (located,) = archive.retrieve.instances(archive.who, StudyRef(uid(ONE.study)))
+    assert located.ref.instance == ONE.instance
+
+
+def old_entry(archive: Archive, number: int) -> None:
+    """Write down a release as older releases of this archive did, which none took effect of."""
+    batch = archive.imports.one(archive.who, number).batch
+    what = {"studies": [ONE.study]}
+    Journal(archive.store).append(RELEASE, {"import": batch.hex}, what, "older")
+
+
+def test_an_old_entry_of_one_person_takes_effect(archive: Archive) -> None:
+    number = ready(archive, ONE.part10(), ct(2).part10())
+    old_entry(archive, number)
+    assert archive.imports.catch_up(older_s=0.0) == 1
+    archive.imports.carry_out(number)
+    assert (found(archive), found(archive, ct(2).study), blobs(archive)) == (1, 0, 1)
+
+
+def test_an_old_entry_that_does_not_say_of_whom_leaves_the_import_to_the_desk(
+    archive: Archive, caplog: pytest.LogCaptureFixture
+) -> None:
+    number = ready(archive, ONE.part10(), ROE.part10())
+    old_entry(archive, number)
+    archive.imports.catch_up(older_s=0.0)
+    assert "left to the desk" in caplog.text
+    assert archive.imports.catch_up(older_s=0.0) == 0
+    archive.recovery.reindex()
+    assert archive.imports.one(archive.who, number).state is State.NEEDS_IDENTITY
+    assert (found(archive), blobs(archive)) == (0, 2)
+    archive.imports.confirm(archive.who, number, only_doe(archive, number))
+    archive.imports.carry_out(number)
+    assert (found(archive), blobs(archive)) == (1, 1)
+
+
+@pytest.mark.parametrize("is_old", [False, True])
+def test_what_an_old_entry_let_out_stays_out_after_a_reindex_of_a_lost_database(
+    archive: Archive, is_old: bool
+) -> None:
+    number = ready(archive, ONE.part10(), ct(2).part10())
+    if is_old:
+        old_entry(archive, number)
+        archive.imports.catch_up(older_s=0.0)
+    else:
+        archive.imports.confirm(archive.who, number, only_doe(archive, number))
+    with archive.database.transaction() as tx:  # before it was carried out
+        tx.execute("DELETE FROM import_batch")
+    archive.recovery.reindex()
+    assert (found(archive), found(archive, ct(2).study)) == (1, 0)
+    (back,) = archive.imports.listed(archive.who, waiting=True)
+    assert (back.state, back.images) == (State.NEEDS_IDENTITY, 1)
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_a_reindex_before_a_confirmation_is_carried_out_shows_the_chosen_person_alone(
+    archive: Archive, is_lost: bool
+) -> None:
+    number = ready(archive, ONE.part10(), ROE.part10())
+    archive.imports.confirm(archive.who, number, only_doe(archive, number))
+    if is_lost:
+        with archive.database.transaction() as tx:
+            tx.execute("DELETE FROM import_batch")
+    archive.recovery.reindex()
+    assert found(archive) == 1
+    (located,) = archive.retrieve.instances(archive.who, StudyRef(uid(ONE.study)))
+    assert located.ref.instance == ONE.instance
+
+
+@pytest.mark.parametrize("at_the_end", [False, True])
+def test_an_object_of_another_person_without_a_row_is_not_filed(
+    archive: Archive, at_the_end: bool
+) -> None:
+    """Nobody knew whether its row was written; its sender sent it again."""
+    number = begun(archive)
+    give(archive, number, "lost", ROE.part10())
+    with archive.database.transaction() as tx:
+        tx.execute("DELETE FROM import_file")
+    give(archive, number, "again", ROE.part10())
+    give(archive, number, "one", ONE.part10())
+    archive.imports.finish(archive.who, number)
+    archive.imports.confirm(archive.who, number, only_doe(archive, number))
+    if at_the_end:
+        archive.imports.carry_out(number)
+    assert archive.recovery.adopt(older_s=0).indexed == 0
+    archive.imports.carry_out(number)
+    archive.recovery.adopt(older_s=0)
+    assert (found(archive), blobs(archive)) == (1, 1)
+
+
+def test_what_is_found_while_a_confirmation_is_carried_out_goes_as_it_says(
+    archive: Archive,
+) -> None:
+    other = ct(2, patient_name="Roe^Richard", patient_id="P-0002")
+    number = ready(archive, ONE.part10(), other.part10())
+    only = only_doe(archive, number)
+    with archive.database.transaction() as tx:
+        tx.execute("DELETE FROM import_file WHERE name = 'file-1'")
+    archive.imports.confirm(archive.who, number, only)
+    assert archive.recovery.adopt(older_s=0).aside == 1
+    archive.imports.carry_out(number)
+    assert (found(archive), found(archive, other.study), blobs(archive)) == (1, 0, 1)
+
+
+def test_of_two_confirmations_of_which_one_was_lost_the_last_one_counts(archive: Archive) -> None:
+    number = ready(archive, ONE.part10(), ROE.part10())
+    doe = only_doe(archive, number)
+    persons = archive.imports.detail(archive.who, number).persons
+    roe = dataclasses.replace(
+        doe, persons=frozenset(one.key for one in persons) - doe.persons, family_name="Roe"
+    )
+    confirmed_in_vain(archive, number, roe)
+    archive.imports.confirm(archive.who, number, doe)
+    archive.imports.catch_up(older_s=0.0)
+    archive.recovery.reindex()
+    archive.imports.carry_out(number)
+    (located,) = archive.retrieve.instances(archive.who, StudyRef(uid(ONE.study)))
+    assert located.ref.instance == ONE.instance
+
+
+def test_of_two_lost_confirmations_the_last_one_counts(archive: Archive) -> None:
+    number = ready(archive, ONE.part10(), ROE.part10())
+    doe = only_doe(archive, number)
+    persons = archive.imports.detail(archive.who, number).persons
+    roe = dataclasses.replace(
+        doe, persons=frozenset(one.key for one in persons) - doe.persons, family_name="Roe"
+    )
+    confirmed_in_vain(archive, number, roe)
+    confirmed_in_vain(archive, number, doe)
+    archive.imports.catch_up(older_s=0.0)
+    archive.imports.carry_out(number)
+    (located,) = archive.retrieve.instances(archive.who, StudyRef(uid(ONE.study)))
+    assert located.ref.instance == ONE.instance
+
+
+def test_nothing_is_shown_of_what_was_rejected_after_a_lost_confirmation(archive: Archive) -> None:
+    number = ready(archive, ONE.part10())
+    confirmed_in_vain(archive, number, said(archive, number))
+    archive.imports.reject(archive.who, number, "the disc of another patient")
+    archive.imports.catch_up(older_s=0.0)
+    archive.recovery.reindex()
+    assert found(archive) == 0
+    archive.imports.carry_out(number)
+    assert blobs(archive) == 0
+
+
+def test_what_is_too_long_to_be_kept_as_metadata_still_says_whose_it_is(
+    tmp_path: Path, database: Database
+) -> None:
+    with open_archive(tmp_path, database, limits={"metadata_bytes": 900}) as archive:
+        number = ready(archive, ONE.part10(), ROE.part10())
+        with archive.database.transaction() as tx:
+            tx.execute("DELETE FROM import_file WHERE name = 'file-1'")
+        assert archive.recovery.adopt(older_s=0).aside == 1
+        assert archive.imports.one(archive.who, number).persons == 2
+        archive.imports.confirm(archive.who, number, only_doe(archive, number))
+        with archive.database.transaction() as tx:
+            tx.execute("DELETE FROM import_batch")
+        archive.recovery.reindex()
+        (located,) = archive.retrieve.instances(archive.who, StudyRef(uid(ONE.study)))
+        assert located.ref.instance == ONE.instance
+
+
+@pytest.mark.parametrize(
+    ("name", "born", "number", "told"),
+    [
+        ("Doe^Jane", "19700101", "P-0001", "b4ec270967c6a228"),
+        ("Müller^Jürgen^^Dr.", "", "", "85b7a4d771000e64"),
+        ("Yamada^Tarou=山田^太郎=やまだ^たろう", "19610203", "X", "110f4865cc65032b"),
+    ],
+)
+def test_a_person_is_named_alike_for_ever(name: str, born: str, number: str, told: str) -> None:
+    """The journal names persons so: another digest would leave what was let out in quarantine."""
+    groups = dict(zip(("Alphabetic", "Ideographic", "Phonetic"), name.split("="), strict=False))
+    attributes = {
+        "00100010": {"vr": "PN", "Value": [groups]},
+        "00100020": {"vr": "LO", "Value": [number] if number else []},
+        "00100030": {"vr": "DA", "Value": [born] if born else []},
+    }
+    assert described(attributes)["person"] == told
 
 
 # ---- confirming --------------------------------------------------------------------------------

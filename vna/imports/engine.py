@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import logging
 import re
 import uuid
 from collections.abc import Callable, Sequence
@@ -41,9 +42,12 @@ from vna.imports.keeping import Keeping
 from vna.imports.requests import ImageRequests
 from vna.imports.values import Confirmation, Detail, Import, Origin, Person, State
 from vna.index.deleted import mark_applied
-from vna.ingest.quarantine import RELEASE, Quarantine, require_bringing
+from vna.ingest.quarantine import Quarantine, require_bringing
+from vna.ingest.releases import RELEASE, Release
 from vna.sharing.keys import ShareKeys
 from vna.texts import marked
+
+log = logging.getLogger(__name__)
 
 KIND = "import"
 """The kind of job that ends an import."""
@@ -251,9 +255,9 @@ class ImportEngine:
         def work(tx: Connection) -> None:
             batch = self._lock(tx, number, State.NEEDS_IDENTITY)
             studies = check(persons_of(self._findings(tx, number)), said)
-            asked = {"studies": studies, "persons": sorted(said.persons), "import_pk": number}
-            tx.execute(_SQL.choose, asked)
-            self._quarantine.release(tx, batch, studies, who.name)
+            what = Release(studies=frozenset(studies), persons=said.persons)
+            self._choose(tx, number, what)
+            self._quarantine.release(tx, batch, what, who.name)
             written[:] = studies
             self._move(tx, number, State.CONFIRMED, by=who.name, reason=said.reason.strip())
             about = {"import": number, "studies": len(studies), "persons": len(said.persons)}
@@ -287,20 +291,40 @@ class ImportEngine:
         return sum(map(len, found.values()))
 
     def _confirmed(self, batch: UUID, entries: Sequence[Entry], tx: Connection) -> None:
-        """Let what the journal says was confirmed take effect, unless it was decided otherwise."""
+        """Let what the journal says was confirmed take effect, unless it was decided otherwise.
+
+        Of several entries the last one counts, as it would have, had none been lost.
+        """
+        row = tx.execute(_SQL.take_batch, (batch,)).fetchone()
         if not mark_applied(tx, [entry.id for entry in entries], RELEASE):
             return
-        row = tx.execute(_SQL.take_batch, (batch,)).fetchone()
         if row is None or State(row[1]) not in (State.RECEIVING, State.NEEDS_IDENTITY):
             return
         number, actor = row[0], entries[-1].actor
-        studies = sorted({study for entry in entries for study in entry.args["studies"]})
-        tx.execute(_SQL.choose_studies, {"studies": studies, "import_pk": number})
+        what = self._exactly(tx, number, Release.of(entries[-1]))
+        if what is None:
+            log.warning("import left to the desk", extra={"import": number})
+            return
+        self._choose(tx, number, what)
         self._move(tx, number, State.CONFIRMED, by=actor)
-        about = {"import": number, "studies": len(studies)}
-        told = [of_study("confirmed", study, about) for study in studies]
+        about = {"import": number, "studies": len(what.studies)}
+        told = [of_study("confirmed", study, about) for study in sorted(what.studies)]
         self._audit.write(tx, system(f"recovery for {actor}"), told)
         enqueue(tx, KIND, {"import": number}, requested_by=actor)
+
+    @staticmethod
+    def _exactly(tx: Connection, number: int, what: Release) -> Release | None:
+        """Say whose objects an entry means that names studies alone; None when nobody can."""
+        if what.persons is not None:
+            return what
+        asked = {"studies": sorted(what.studies), "import_pk": number}
+        persons = frozenset(row[0] for row in tx.execute(_SQL.persons_of, asked))
+        return None if len(persons) > 1 else Release(studies=what.studies, persons=persons)
+
+    @staticmethod
+    def _choose(tx: Connection, number: int, what: Release) -> None:
+        asked = {"studies": sorted(what.studies), "persons": sorted(what.persons or ())}
+        tx.execute(_SQL.choose, {**asked, "import_pk": number})
 
     def sweep(self) -> int:
         """Reject what nobody decided on in time; count it."""

@@ -89,7 +89,7 @@ def from_blob(
     """
     meta = meta or read(reader.meta())
     try:
-        attributes, raw = _attributes(meta, reader, limits)
+        attributes, raw = attributes_of(meta, reader, limits)
         key = store.keys.open(reader.key_id, reader.key_version)
         sealed = None if raw is None else seal_json(key, reader.blob_id, raw)
         return registration(
@@ -104,9 +104,10 @@ def from_blob(
         raise Corrupt("The meta of this blob lacks what the index needs.") from exc
 
 
-def _attributes(
+def attributes_of(
     meta: BlobMeta, reader: BlobReader, limits: Limits
 ) -> tuple[dict[str, Any], bytes | None]:
+    """Give the indexed attributes of a blob, and its DICOM JSON when that stands in the index."""
     if meta.json is not None:
         whole = meta.fields["attributes"]
         raw = meta.json if len(meta.json) <= READY_BYTES else None

@@ -28,16 +28,14 @@ from vna.dicom.refs import InstanceRef, uid
 from vna.dicom.text import fold_name
 from vna.dicom.uids import is_report
 from vna.errors import CommitUnknown, NotFound, Unavailable, VNAError
-from vna.index.deleted import known_to, mark_applied
 from vna.index.terms import text, values
 from vna.ingest.conform import identify
+from vna.ingest.derive import attributes_of
 from vna.ingest.meta import fields
 from vna.ingest.outcome import Expected, Outcome, Refused, Source
 from vna.ingest.programs import alert_of
 from vna.ingest.receiving import Received, Receiving
-
-RELEASE = "import.released"
-"""The journal's word for letting studies of an import out."""
+from vna.ingest.releases import Release, Releases
 
 GUESTS = "exchange/"
 """What the names of guests begin with who send to guests."""
@@ -45,8 +43,9 @@ GUESTS = "exchange/"
 _SQL = statements.load("imports")
 _DOCUMENTS = "1.2.840.10008.5.1.4.1.1.104."  # encapsulated PDF, CDA, ... (PS3.4 B.5)
 _MOST_TEXT = 200
-_STUDIES = 5000  # of one journal entry
-_OPEN = ("receiving", "needs_identity", "confirmed")
+_WAITING = ("receiving", "needs_identity")
+_OPEN = (*_WAITING, "confirmed")
+_REFUSED = ("rejected", "purged")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +88,7 @@ class Quarantine:
         self._database = database
         self._audit = audit
         self._settings = settings
-        self._journal = Journal(store)
-        self._released: set[tuple[str, str]] | None = None
+        self._releases = Releases(Journal(store), database)
 
     def receive(
         self, principal: Principal, batch: UUID, keep: Callable[[Aside], Outcome]
@@ -117,12 +115,9 @@ class Quarantine:
             batch=batch.hex,
         )
 
-    def release(self, tx: Connection, batch: UUID, studies: Sequence[str], actor: str) -> None:
-        """Let studies of an import out, for good: written down before anything else is done."""
-        for start in range(0, len(studies), _STUDIES):
-            part = list(studies[start : start + _STUDIES])
-            entry = self._journal.append(RELEASE, {"import": batch.hex}, {"studies": part}, actor)
-            mark_applied(tx, [entry], RELEASE)
+    def release(self, tx: Connection, batch: UUID, what: Release, actor: str) -> None:
+        """Let a part of an import out, for good: written down before anything else is done."""
+        self._releases.write(tx, batch, what, actor)
 
     def holding(self, conn: Connection, blob_ids: Sequence[bytes]) -> set[bytes]:
         """Tell which blobs are in quarantine."""
@@ -130,7 +125,7 @@ class Quarantine:
 
     def look_again(self) -> None:
         """Forget what the journal said."""
-        self._released = None
+        self._releases.look_again()
 
     def keeps(self, reader: BlobReader, meta: BlobMeta) -> bool:
         """Whether a blob without a row stays in quarantine; if so it is noted there again.
@@ -138,57 +133,78 @@ class Quarantine:
         Of an import that is over nothing is left: what a crash spared is removed.
         """
         batch = meta.fields.get("quarantine")
-        if batch is None or (batch, meta.fields["study"]) in self._let_out():
+        if batch is None:
             return False
-        source = meta.fields["source"]
-        origin = "guest" if source["principal"].startswith(GUESTS) else "desk"
-        asked = {"batch": UUID(batch), "source": origin, "made_by": source["principal"]}
-        of = self._settings.guests if origin == "guest" else self._settings.imports
+        release = self._release_of(batch, reader, meta)
         with self._database.transaction() as tx:
-            tx.execute(_SQL.found_batch, {**asked, "keep_s": of.keep_days * 86400.0})
+            if release is None:
+                self._found(tx, batch, meta)
             row = tx.execute(_SQL.batch_state, (UUID(batch),)).fetchone()
-            if row is not None and row[1] in _OPEN:
-                whose = {"import_pk": row[0], "mark": None, "name": ""}
-                if "document" in meta.fields:
-                    tx.execute(_SQL.keep_document, whose | _document(reader, meta))
-                else:
-                    tx.execute(_SQL.keep_file, whose | aside_of(reader, meta))
+            number, state = row or (0, "")
+            if release is not None and _is_open_to(release, state):
+                return False
+            if state in _OPEN:
+                if self._note(tx, number, reader, meta) and state not in _WAITING:
+                    self._choose(tx, reader, batch, meta)
                 return True
         self._store.delete(reader.blob_id)
         return True
 
     def lay(self, tx: Connection) -> None:
-        """Note in an emptied catalogue that the journal's releases have taken effect.
-
-        Those of imports that wait for a decision here have not: the database was put back to
-        before it.
-        """
-        waiting = {batch.hex for (batch,) in tx.execute(_SQL.waiting)}
-        entries = [
-            entry.id
-            for entry in self._journal.replay()
-            if entry.op == RELEASE and entry.target["import"] not in waiting
-        ]
-        mark_applied(tx, entries, RELEASE)
+        """Note in an emptied catalogue that the journal's releases have taken effect."""
+        self._releases.lay(tx)
 
     def unapplied(self, *, older_s: float, since: dt.date | None = None) -> dict[UUID, list[Entry]]:
         """Read the releases the database does not know of, by import."""
-        found: dict[UUID, list[Entry]] = {}
-        known = known_to(self._database)
-        for entry in self._journal.unknown(known, older_s=older_s, since=since):
-            if entry.op == RELEASE:
-                found.setdefault(UUID(entry.target["import"]), []).append(entry)
-        return found
+        return self._releases.unapplied(older_s=older_s, since=since)
 
-    def _let_out(self) -> set[tuple[str, str]]:
-        if self._released is None:
-            self._released = {
-                (entry.target["import"], study)
-                for entry in self._journal.replay()
-                if entry.op == RELEASE
-                for study in entry.args["studies"]
-            }
-        return self._released
+    def _found(self, tx: Connection, batch: str, meta: BlobMeta) -> None:
+        """Make the import of a blob known again, if it is not."""
+        source = meta.fields["source"]
+        origin = "guest" if source["principal"].startswith(GUESTS) else "desk"
+        of = self._settings.guests if origin == "guest" else self._settings.imports
+        asked = {"batch": UUID(batch), "source": origin, "made_by": source["principal"]}
+        tx.execute(_SQL.found_batch, {**asked, "keep_s": of.keep_days * 86400.0})
+
+    def _note(self, tx: Connection, number: int, reader: BlobReader, meta: BlobMeta) -> bool:
+        """Note a blob in its import again; False when it, or the same object, is there."""
+        whose = {"import_pk": number, "mark": None, "name": ""}
+        if "document" in meta.fields:
+            found = tx.execute(_SQL.keep_document, whose | _document(reader, meta))
+        else:
+            found = tx.execute(_SQL.keep_file, whose | self._aside_of(reader, meta).row())
+        return found.fetchone() is not None
+
+    def _choose(self, tx: Connection, reader: BlobReader, batch: str, meta: BlobMeta) -> None:
+        """Say whether it goes with what is just being filed: nobody at the desk saw it."""
+        self.look_again()
+        is_chosen = self._release_of(batch, reader, meta) is not None
+        tx.execute(_SQL.choose_file, {"is_chosen": is_chosen, "blob_id": reader.blob_id})
+
+    def _release_of(self, batch: str, reader: BlobReader, meta: BlobMeta) -> Release | None:
+        """Find the release by which a blob came out of quarantine; None when it did not."""
+        release = self._releases.of(batch)
+        if release is None or meta.fields["study"] not in release.studies:
+            return None
+        return release if release.is_of(self._about(reader, meta)["person"]) else None
+
+    def _about(self, reader: BlobReader, meta: BlobMeta) -> dict[str, str]:
+        return described(attributes_of(meta, reader, self._settings.limits)[0])
+
+    def _aside_of(self, reader: BlobReader, meta: BlobMeta) -> Aside:
+        """Read what is noted of an object in quarantine back out of its blob."""
+        said = meta.fields
+        return Aside(
+            ref=InstanceRef(uid(said["study"]), uid(said["series"]), uid(said["sop"])),
+            sop_class=said["sop_class"],
+            kind=_kind(said["sop_class"], said["pixel"] is not None),
+            blob_id=reader.blob_id,
+            key_id=reader.key_id,
+            digest=reader.payload_sha256,
+            received=None,
+            size=reader.payload_len,
+            about=self._about(reader, meta),
+        )
 
     def _seal(
         self,
@@ -266,6 +282,13 @@ def require_bringing(who: Principal) -> None:
     require(who, Action.UPLOAD if Action.UPLOAD in who.actions else Action.IMPORT)
 
 
+def _is_open_to(release: Release, state: str) -> bool:
+    """Whether a release stands, as far as its import is known here, if it is."""
+    if release.persons is None and state in _WAITING:
+        return False  # left to the desk: it does not say of whom
+    return state not in _REFUSED
+
+
 def _document(reader: BlobReader, meta: BlobMeta) -> dict[str, Any]:
     """Read what is noted of a document that is kept in quarantine back out of its blob."""
     return {
@@ -275,23 +298,6 @@ def _document(reader: BlobReader, meta: BlobMeta) -> dict[str, Any]:
         "key_id": reader.key_id,
         "digest": reader.payload_sha256,
     }
-
-
-def aside_of(reader: BlobReader, meta: BlobMeta) -> dict[str, Any]:
-    """Read what is noted of an object in quarantine back out of its blob."""
-    said = meta.fields
-    found = Aside(
-        ref=InstanceRef(uid(said["study"]), uid(said["series"]), uid(said["sop"])),
-        sop_class=said["sop_class"],
-        kind=_kind(said["sop_class"], said["pixel"] is not None),
-        blob_id=reader.blob_id,
-        key_id=reader.key_id,
-        digest=reader.payload_sha256,
-        received=None,
-        size=reader.payload_len,
-        about=described(said.get("attributes") or {}),
-    )
-    return found.row()
 
 
 def described(attributes: Mapping[str, Any]) -> dict[str, str]:
@@ -307,6 +313,7 @@ def described(attributes: Mapping[str, Any]) -> dict[str, str]:
         "series_description": _line(attributes, "0008103E"),
         "modality": _line(attributes, "00080060"),
     }
+    # it stands in the journal: made of other text, it would let nothing out that was let out
     whose = (fold_name(name), told["birth_date"], told["patient_id"])
     told["person"] = hashlib.sha256("\n".join(whose).encode()).hexdigest()[:16]
     return told
