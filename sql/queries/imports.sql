@@ -92,6 +92,10 @@ SELECT batch_id, state, made_by FROM import_batch WHERE import_pk = %s FOR UPDAT
 -- Keep the state of an import as it is while something is added.
 SELECT batch_id, state FROM import_batch WHERE import_pk = %s FOR SHARE;
 
+-- name: fill_batch
+-- Keep it so, and let nobody else fill it meanwhile.
+SELECT batch_id, state FROM import_batch WHERE import_pk = %s FOR NO KEY UPDATE;
+
 -- name: marks
 -- Which files of an import have come, by the marks of their sender.
 SELECT mark FROM import_file WHERE import_pk = %s AND mark = ANY (%s);
@@ -111,6 +115,13 @@ WHERE import_pk = %(import_pk)s AND state = 'receiving';
 -- How many files an import has, and how much of it is kept.
 SELECT count(*), coalesce(sum(size) FILTER (WHERE blob_id IS NOT NULL), 0)::bigint
 FROM import_file WHERE import_pk = %s;
+
+-- name: how_much_since
+-- The same of what is noted behind a file, and the last file there is.
+SELECT
+    count(*), coalesce(sum(size) FILTER (WHERE blob_id IS NOT NULL), 0)::bigint,
+    coalesce(max(file_pk), %(since)s)
+FROM import_file WHERE import_pk = %(import_pk)s AND file_pk > %(since)s;
 
 -- name: findings
 -- What an import holds, series by series.

@@ -187,6 +187,32 @@ def test_an_import_holds_no_more_files_than_allowed(tmp_path: Path, database: Da
             give(archive, number, "third", ct(1, 1, 3).part10())
 
 
+@pytest.mark.parametrize("kind", ["bytes", "files"])
+def test_files_that_come_at_once_pass_no_limit_together(
+    tmp_path: Path, database: Database, kind: str
+) -> None:
+    """Each of them found room when it began; each sender is told when there is none."""
+    one = ONE.part10()
+    most = {"bytes": len(one) * 3 // 2} if kind == "bytes" else {"files": 1}
+    with open_archive(tmp_path, database, imports=most) as archive:
+        number = begun(archive)
+        takings = [
+            archive.imports.intake.take(
+                archive.who, number, name=str(n), mark=mark(str(n)), digest=None
+            )
+            for n in range(3)
+        ]
+        for n, under_way in enumerate(takings):
+            under_way.feed(ct(1, 1, n + 1).part10())
+        assert takings[0].finish().result is Result.KEPT
+        for under_way in takings[1:]:
+            with pytest.raises(TooLarge, match="begin another"):
+                under_way.finish()
+        about = archive.imports.one(archive.who, number)
+        assert (about.files, about.images, blobs(archive)) == (1, 1, 1)
+        assert archive.imports.expect(archive.who, number, [mark("1")]) == [0]
+
+
 def test_on_a_full_disk_nothing_is_begun(tmp_path: Path, database: Database) -> None:
     with open_archive(tmp_path, database, blobs={"free_bytes": 1 << 60}) as archive:
         number = archive.imports.begin(archive.who)

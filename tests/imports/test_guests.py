@@ -237,11 +237,13 @@ def test_what_is_too_much_is_refused_while_it_comes(tmp_path: Path, database: Da
         with pytest.raises(TooLarge):
             give(archive, session, "large.dcm", bytes(30_000))
         taken = [ct(1, 1, n, rows=64, columns=64).part10() for n in range(1, 5)]
-        for n in range(3):  # of which two fit
+        for n in range(2):
             give(archive, session, f"disc/{n}", taken[n])
-        with pytest.raises(TooLarge):
-            give(archive, session, "disc/4", taken[3])
-        with pytest.raises(TooLarge):
+        for n in (2, 3):  # each begins where there is still room
+            with pytest.raises(TooLarge):
+                give(archive, session, f"disc/{n}", taken[n])
+        assert give(archive, session, "disc/README", b"How to open. " * 900).result is Result.OTHER
+        with pytest.raises(TooLarge):  # with what is left out
             sent(archive, session)
         assert standing(archive, session) is Standing.FILLING
 

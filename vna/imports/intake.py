@@ -33,6 +33,6 @@ class Intake:
         Raises `NotFound`, `Conflict` when the import takes no more, `TooLarge`, `Unavailable`.
         """
         terms = terms or self._keeping.terms()
-        into = Into(who=who, number=number, batch=self._keeping.open(number))
+        into = Into(who=who, number=number, batch=self._keeping.open(number), terms=terms)
         self._keeping.require_room(number, terms)
-        return Taking(self._keeping, into, terms, Sent(name, mark, digest))
+        return Taking(self._keeping, into, Sent(name, mark, digest))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from vna.access.principal import Principal
@@ -31,8 +32,11 @@ _SQL = statements.load("imports")
 
 TWICE = marked("The same object is there already.")
 
+FULL = marked("An import may not hold more than that: begin another one.")
+
 _MOST_NAME = 400
 _MOST_REASON = 400
+_MOST_COUNTED = 1000  # imports that are filled at a time
 _MOVED = "This import takes no more files: it was finished, or decided on."
 
 
@@ -47,11 +51,12 @@ class Terms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Into:
-    """Where a file goes, and who brings it."""
+    """Where a file goes, who brings it, and how much may go there."""
 
     who: Principal
     number: int
     batch: UUID
+    terms: Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,7 @@ class Keeping:
         self._database = database
         self._settings = settings
         self._has_space = has_space
+        self._held: dict[UUID, tuple[int, int, int]] = {}  # the last file, files and bytes up to it
 
     def known(self, number: int, mark: str) -> Taken | None:
         """Say what became of a file that came before; None when it did not come."""
@@ -108,7 +114,7 @@ class Keeping:
             row = conn.execute(_SQL.how_much, (number,)).fetchone()
         files, size = row or (0, 0)
         if files >= terms.files or size + max(coming, 1) > terms.bytes:
-            raise TooLarge(marked("An import may not hold more than that: begin another one."))
+            raise TooLarge(FULL)
 
     def spool(self) -> Spool:
         """Make a place to put a container aside, sealed."""
@@ -127,33 +133,62 @@ class Keeping:
     def receive(self, into: Into, sent: Sent) -> Receiving:
         """Begin to take one object; it is noted as soon as it is durable."""
         return self._quarantine.receive(
-            into.who, into.batch, lambda aside: self._keep(into.number, aside, sent)
+            into.who, into.batch, lambda aside: self._keep(into, aside, sent)
         )
 
-    def _keep(self, number: int, aside: Aside, sent: Sent) -> Outcome:
+    def _keep(self, into: Into, aside: Aside, sent: Sent) -> Outcome:
         if sent.digest is not None and aside.received != sent.digest:
             self._quarantine.forget(aside.blob_id)
             raise Conflict(marked("The file did not arrive as it was sent: send it again."))
 
         def note(tx: Connection) -> bool:
-            self._hold(tx, number)
-            asked = {"import_pk": number, **_called(sent), **aside.row()}
-            return tx.execute(_SQL.keep_file, asked).fetchone() is not None
+            asked = {"import_pk": into.number, **_called(sent), **aside.row()}
+            return self._fill(tx, into, aside.size, _SQL.keep_file, asked)
 
         if self._database.changing(note):
             return Stored(ref=aside.ref, sop_class=aside.sop_class)
         self._quarantine.remove(aside.blob_id)
-        self.note(number, sent, aside.size, Taken(result=Result.TWICE, reason=TWICE))
+        self.note(into.number, sent, aside.size, Taken(result=Result.TWICE, reason=TWICE))
         return AlreadyStored(ref=aside.ref, sop_class=aside.sop_class)
+
+    def _fill(
+        self,
+        tx: Connection,
+        into: Into,
+        size: int,
+        statement: Any,  # a LiteralString
+        asked: dict[str, Any],
+    ) -> bool:
+        """Note what is kept, False when it is there; many that come at once do it in turn.
+
+        Each of them found room when it began. Raises `TooLarge` when there is none now.
+        """
+        self._require_state(tx.execute(_SQL.fill_batch, (into.number,)).fetchone())
+        files, held = self._held_now(tx, into)
+        if tx.execute(statement, asked).fetchone() is None:
+            return False
+        if files >= into.terms.files or held + size > into.terms.bytes:
+            raise TooLarge(FULL)
+        return True
+
+    def _held_now(self, tx: Connection, into: Into) -> tuple[int, int]:
+        """Count what an import holds: what was counted before is not counted again."""
+        since, files, size = self._held.get(into.batch, (0, 0, 0))
+        asked = {"import_pk": into.number, "since": since}
+        more = tx.execute(_SQL.how_much_since, asked).fetchone() or (0, 0, since)
+        if len(self._held) > _MOST_COUNTED:
+            self._held.clear()
+        self._held[into.batch] = (more[2], files + more[0], size + more[1])
+        return files + more[0], size + more[1]
 
     def document(self, into: Into, media: str) -> Incoming:
         """Begin to take a document that is kept."""
         return documents.incoming(self._store, into.batch, into.who, media)
 
-    def keep_document(self, number: int, stored: StoredBlob, media: str, sent: Sent) -> Taken:
+    def keep_document(self, into: Into, stored: StoredBlob, media: str, sent: Sent) -> Taken:
         """Note a document that is durable. Raises `Conflict`, `Unavailable`."""
         asked = {
-            "import_pk": number,
+            "import_pk": into.number,
             **_called(sent),
             "size": stored.payload_len,
             "media": media,
@@ -163,8 +198,7 @@ class Keeping:
         }
 
         def work(tx: Connection) -> bool:
-            self._hold(tx, number)
-            return tx.execute(_SQL.keep_document, asked).fetchone() is not None
+            return self._fill(tx, into, stored.payload_len, _SQL.keep_document, asked)
 
         try:
             if sent.digest is not None and stored.payload_sha256 != sent.digest:
@@ -180,7 +214,7 @@ class Keeping:
             return Taken(result=Result.DOCUMENT)
         self._quarantine.remove(stored.blob_id)
         taken = Taken(result=Result.TWICE, reason=TWICE)
-        self.note(number, sent, stored.payload_len, taken)
+        self.note(into.number, sent, stored.payload_len, taken)
         return taken
 
     def note(self, number: int, sent: Sent, size: int, taken: Taken) -> None:
@@ -194,9 +228,12 @@ class Keeping:
 
         self._database.changing(work)
 
+    @classmethod
+    def _hold(cls, tx: Connection, number: int) -> UUID:
+        return cls._require_state(tx.execute(_SQL.hold_batch, (number,)).fetchone())
+
     @staticmethod
-    def _hold(tx: Connection, number: int) -> UUID:
-        row = tx.execute(_SQL.hold_batch, (number,)).fetchone()
+    def _require_state(row: Any) -> UUID:  # of hold_batch or fill_batch
         if row is None:
             raise NotFound("There is no such import.")
         if row[1] != "receiving":

@@ -16,7 +16,7 @@ from vna.errors import Conflict, InvalidRequest, TooLarge, Unavailable
 from vna.imports import documents, iso
 from vna.imports.documents import Incoming
 from vna.imports.held import HeldFile
-from vna.imports.keeping import TWICE, Into, Keeping, Sent, Terms
+from vna.imports.keeping import FULL, TWICE, Into, Keeping, Sent
 from vna.imports.members import UNREADABLE, Member
 from vna.imports.values import Result, Taken
 from vna.ingest.outcome import AlreadyStored, Cause, Refused, Stored
@@ -40,12 +40,11 @@ class Taking:
         self,
         keeping: Keeping,
         into: Into,
-        terms: Terms,
         sent: Sent,
     ) -> None:
         self._keeping = keeping
         self._into = into
-        self._terms = terms
+        self._terms = into.terms
         self._sent = sent
         self._head = bytearray()
         self._size = 0
@@ -58,7 +57,7 @@ class Taking:
         """Take the next bytes. Raises `TooLarge`, `Unavailable`."""
         self._size += len(data)
         if self._size > self._terms.bytes:
-            raise TooLarge(marked("An import may not hold more than that: begin another one."))
+            raise TooLarge(FULL)
         if self._size - self._looked >= _LOOK_BYTES:  # others come beside it
             self._keeping.require_room(self._into.number, self._terms, coming=self._size)
             self._looked = self._size
@@ -204,6 +203,8 @@ class _Object:
             raise Unavailable(outcome.message)
         if outcome.cause is Cause.MISMATCH:
             raise Conflict(outcome.message)
+        if outcome.cause is Cause.TOO_LARGE and outcome.message == FULL:
+            raise TooLarge(FULL)  # nothing is wrong with the file
         taken = self._told_apart(outcome)
         self._keeping.note(self._into.number, self._sent, self._size, taken)
         return taken
@@ -211,7 +212,7 @@ class _Object:
     def _kept(self, document: Incoming) -> Taken:
         self._receiving.abort()
         return self._keeping.keep_document(
-            self._into.number, document.finish(), document.media, self._sent
+            self._into, document.finish(), document.media, self._sent
         )
 
     def give_up(self, size: int, why: str) -> Taken:
