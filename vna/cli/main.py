@@ -23,6 +23,7 @@ from typing import NoReturn
 from vna import __version__
 from vna.cli.itself import keep_memory
 from vna.cli.memory import importing
+from vna.cli.streams import have_streams, written_out
 from vna.config import Settings
 from vna.errors import ConfigError, VNAError
 from vna.loading import load
@@ -105,6 +106,7 @@ _FLAGS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    have_streams()
     arguments = sys.argv[1:] if arguments is None else arguments
     asked = next((word for word in arguments if not word.startswith("-")), None)
     parser, module = _parser(asked)
@@ -113,13 +115,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 2
     try:
-        with _ending_in_order():
+        with written_out(), _ending_in_order():
             settings = _settings(args)
             keep_memory(dev=settings.dev)
             code = int(module.run(args, settings))
-        sys.stdout.flush()  # here, where a closed pipe can still be told apart
     except BrokenPipeError:  # `vna ... | head`: nobody reads on
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except ConfigError as exc:
         return _told(exc, 2)
