@@ -314,7 +314,7 @@ def _check_release(files: Path, tools: Programs) -> None:
     if made_by != tools.major:
         raise ConfigError(
             f"The cluster {files} was made by PostgreSQL {made_by}, and this is {tools.major}; "
-            "take it over with pg_upgrade."
+            "take it over with pg_upgrade (docs/operations.md, Install, update, remove)."
         )
 
 
