@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pwd
+import re
 import shutil
 import signal
 import subprocess
@@ -20,7 +22,7 @@ from tests import prepared
 from tests.dimse.edge import wait_for
 from vna.config import Postgres
 from vna.db import place, programs
-from vna.db.account import by_uid, current
+from vna.db.account import Account, by_uid, current
 from vna.db.cluster import Cluster
 from vna.db.place import Place
 from vna.errors import ConfigError, Unavailable
@@ -263,6 +265,30 @@ def test_behind_a_closed_folder_the_cluster_lies_in_var_lib(tmp_path: Path) -> N
         assert conn.execute("SELECT text FROM note").fetchone() == ("kept",)
     assert modes == {folder: folder.stat().st_mode for folder in modes}
     shutil.rmtree(cluster.files.parent)
+
+
+@as_root
+def test_an_archive_of_root_is_handed_to_a_user_as_the_manual_has_it(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cluster lies in /var/lib/vna, with its socket beside it: `Started as root`."""
+    monkeypatch.setattr(Account, "can_use", lambda *_: False)
+    with Cluster.obtain(data, Postgres(), name=f"test-{os.getpid()}", durable=False) as cluster:
+        beside = cluster.files.parent
+    manual = (prepared.ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    said = re.findall(r"`(chown -R vna: [^`]+)`", manual)
+    user = pwd.getpwnam("nobody")
+    try:
+        assert len(said) == 2
+        for line in said:
+            told = line.replace("vna:", "nobody:").replace("DATA", str(data))
+            subprocess.run(["sh", "-c", told], check=True)
+        words = [sys.executable, "-c", _HOLDER, str(data), str(user.pw_uid)]
+        done = subprocess.run(words, input="\n", capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.split()[-1] == "True"  # it ran as that user, who was its last holder
+    finally:
+        shutil.rmtree(beside)
 
 
 @as_root
