@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.cli.serving import ROOT, command
+from tests.dimse.edge import wait_for
 
 _LEFT_OPEN = """
 import os, sys
@@ -51,3 +53,23 @@ def test_no_file_gets_the_number_of_a_closed_stream(data: Path, tmp_path: Path) 
 def test_what_cannot_be_printed_is_one_sentence_and_exit_code_one(data: Path) -> None:
     done = shell(command("role", "list", "--data", data), "> /dev/full")
     assert (done.returncode, done.stderr) == (1, "vna: No space left on device.\n")
+
+
+def test_an_archive_serves_though_the_disk_of_its_log_is_full(data: Path) -> None:
+    """It had ended with its first line: after a restart nothing would have been taken in."""
+    words = ["-m", "vna", "serve", "--dev", "--data", str(data), "--workers", "1"]
+    with (
+        Path("/dev/full").open("wb") as full,
+        subprocess.Popen(
+            [sys.executable, *words, "--http", "127.0.0.1:0", "--dicom", "127.0.0.1:0"],
+            cwd=ROOT,
+            stdout=full,
+            stderr=full,
+        ) as serving,
+    ):
+        state = data / "run" / "serve.json"
+        wait_for(lambda: serving.poll() is not None or state.exists())
+        was_ended = serving.poll()
+        serving.terminate()
+        serving.wait(60)
+    assert was_ended is None

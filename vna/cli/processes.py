@@ -9,7 +9,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable, Sequence
 from types import FrameType
@@ -21,6 +20,7 @@ from vna.cli import guests, sockets
 from vna.cli.children import GRACE_S, Place, do_jobs, keep_house, speak_dicom, speak_http
 from vna.cli.desks import Desks
 from vna.cli.spread import Spread
+from vna.cli.streams import say
 from vna.cli.supervisor import Supervisor
 from vna.cli.usable import require_usable
 from vna.config import Settings
@@ -54,7 +54,7 @@ def serve(
     with app.index_of(settings) as index:
         made += app.found_index(settings, index)
         for line in made:
-            print(f"made: {line}", file=sys.stderr)
+            say(f"made: {line}")
         require_usable(settings, index)
         loop = _Loop(settings, index.cluster, http, dicom, for_guests)
         guests_dsn = app.found_guest_role(settings, index) if for_guests else ""
@@ -220,13 +220,12 @@ class _Loop:
         else:
             self._is_untold = False
         if is_first:
-            print(
+            say(
                 f"serving {self._settings.data}: DICOMweb {self._scheme}://{self._web}/dicom-web, "
                 f"DICOM {self._settings.dicom.ae_title} at {self._dimse}"
                 f"{''.join(f', {name} (TLS)' for name in self._secured)}"
                 f"{f', guests {self._scheme}://{self._guests_at}/s' if self._guests_at else ''}"
-                "; Ctrl-C stops it",
-                file=sys.stderr,
+                "; Ctrl-C stops it"
             )
 
     def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 -- a signal handler's

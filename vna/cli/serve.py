@@ -8,12 +8,12 @@ import os
 import resource
 import shutil
 import socket
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from vna.cli import sockets
 from vna.cli.memory import importing
+from vna.cli.streams import say
 from vna.config import Settings
 from vna.db import runlock
 from vna.db.place import make_data
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 --
         dicom = sockets.open_doors(settings)
         for sock in (*dicom.plain, *dicom.secured):
             closing.enter_context(sock)
-        print(_DEV if settings.dev else _CLOSED, file=sys.stderr)
+        say(_DEV if settings.dev else _CLOSED)
         # Imported only now: metrics look for their folder when they are declared, which is why that
         # comes before whatever may declare one. And only once, before the first fork, so that all
         # processes share the memory.

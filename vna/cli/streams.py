@@ -6,7 +6,7 @@ import errno
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 _NUMBERS = (0, 1, 2)
 
@@ -23,6 +23,12 @@ def have_streams() -> None:
     sys.stdin = sys.stdin or os.fdopen(0, encoding="utf-8", closefd=False)
     sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
     sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)
+
+
+def say(line: str) -> None:
+    """Write a line to standard error, unless that cannot be: a full disk of logs ends nothing."""
+    with suppress(OSError):
+        print(line, file=sys.stderr)
 
 
 @contextmanager
