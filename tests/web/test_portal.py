@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import unquote, urlencode
 
 import pytest
 
@@ -47,6 +47,46 @@ def test_what_a_patient_is_called_is_never_markup(site: Site) -> None:
 def test_the_beginning_of_a_name_is_enough(site: Site) -> None:
     assert rows(site, "?name=bro") == ["Brown, Ben"]
     assert rows(site, "?name=*en") == ["Brown, Ben"]
+
+
+_PEOPLE = {
+    "Doe^Jane": "Doe, Jane",
+    "DOE^JOHN^PAUL^^JR": "DOE, JOHN PAUL JR",
+    "Jones Parker^Amy": "Jones Parker, Amy",
+    "Roe,Rita": "Roe,Rita",  # as some modalities write it
+}
+_TYPED = {
+    "Doe, Jane": ["Doe, Jane"],
+    "doe,jane": ["Doe, Jane"],
+    "doe , j": ["DOE, JOHN PAUL JR", "Doe, Jane"],
+    "Doe Jane": ["Doe, Jane"],
+    " jane  doe ": ["Doe, Jane"],
+    "DOE, JOHN PAUL JR": ["DOE, JOHN PAUL JR"],
+    "jones parker": ["Jones Parker, Amy"],
+    "Jones Parker, Amy": ["Jones Parker, Amy"],
+    "amy jones": [],
+    "Roe,Rita": ["Roe,Rita"],
+    "doe^jane": ["Doe, Jane"],
+    "doe,": ["DOE, JOHN PAUL JR", "Doe, Jane"],
+    ",": [],
+}
+
+
+def test_a_name_is_found_as_people_type_it_and_as_the_list_writes_it(
+    postgres: TestPostgres, tmp_path: Path
+) -> None:
+    """Who is told that nothing matches takes a patient for one without a study."""
+    with serving(postgres, tmp_path) as site:
+        for number, name in enumerate(_PEOPLE):
+            made = ct(
+                study=number, patient_name=name, values={"00080020": f"2026010{number + 1}"}
+            ).part10()
+            assert site.store(made).status_code == 200
+        for typed, expected in _TYPED.items():
+            assert rows(site, f"?{urlencode({'name': typed})}") == expected, typed
+        for typed in ("CT", "ct", " ct, mr", "MR CT"):
+            assert len(rows(site, f"?{urlencode({'modality': typed})}")) == len(_PEOPLE), typed
+        assert rows(site, "?modality=mr") == []
 
 
 def test_days_are_searched_from_one_to_another(site: Site) -> None:

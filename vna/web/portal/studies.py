@@ -28,7 +28,7 @@ from vna.web.portal.numbers import is_number
 
 PAGE = 25
 
-# form field -> Matching Key; people write the beginning of a name
+# form field -> Matching Key
 _FIELDS = {
     "name": "PatientName",
     "id": "PatientID",
@@ -120,11 +120,35 @@ def _parameters(asked: Mapping[str, str]) -> list[tuple[str, str]]:
     found = [("includefield", name) for name in _RETURNED]
     for field, key in _FIELDS.items():
         if value := asked.get(field):
-            is_begun = field == "name" and not set(value) & set("*?^")
-            found.append((key, f"{value}*" if is_begun else value))
+            found.append((key, _AS_TYPED.get(field, str)(value)))
     if asked.get("from") or asked.get("to"):
         found.append(("StudyDate", f"{_day(asked, 'from')}-{_day(asked, 'to')}"))
     return [*found, ("limit", str(PAGE)), ("offset", str(_offset(asked)))]
+
+
+def _names(typed: str) -> str:
+    """Write what people type of a name as the Person Names it may be (PS3.5 6.2.1).
+
+    `Doe, Jane` is how the list writes it; `Doe Jane` may be a name and a given name in either
+    order, or a name of two words. Who writes as DICOM does is taken at their word.
+    """
+    if set(typed) & set("*?^=\\"):
+        return typed
+    family, comma, others = (" ".join(part.split()) for part in typed.partition(","))
+    if comma:
+        of_comma = [f"{family}^{others.replace(' ', '*')}*"] if family else []
+        return "\\".join((f"{typed}*", *of_comma))
+    words = family.split(" ")
+    begun = "?".join(words) + "*"
+    return begun if len(words) == 1 else f"{begun}\\{words[-1]}^{'?'.join(words[:-1])}*"
+
+
+def _modalities(typed: str) -> str:
+    """Write modalities as the standard does: in capitals (PS3.3 C.7.3.1.1.1), any of several."""
+    return "\\".join(typed.upper().replace(",", " ").split())
+
+
+_AS_TYPED = {"name": _names, "modality": _modalities}
 
 
 async def _searched(visit: Visit) -> Response:
