@@ -114,6 +114,17 @@ def test_the_script_gets_every_place_of_a_series_and_the_window_it_begins_with(
     assert (told["grey"], told["window"], told["rows"]) == (True, [40, 400], 64)
 
 
+def test_pixels_that_are_not_square_are_counted_as_square_ones(site: Site) -> None:
+    """PS3.3 C.7.6.3.1.7: what is asked for is as large as the picture is to be."""
+    tall = ct(97, values={"PixelSpacing": ["2", "1"]}, rows=64, columns=32)
+    assert site.store(tall.part10()).status_code == 200
+    told = site.client.get(f"{site.address.url}/view/{uid(97)}/{uid(97, 1)}").json()
+    assert (told["rows"], told["columns"]) == (128, 32)
+    text = page(site, f"/view/{uid(97)}")
+    drawn = site.client.get(site.address.url + attribute(text, r'<img data-first src="([^"]+)"'))
+    assert opened(drawn.content).size == (32, 128)
+
+
 def test_frames_are_places_and_documents_are_one(site: Site) -> None:
     movie = site.client.get(f"{site.address.url}/view/{uid(2)}/{uid(2, 1)}").json()
     assert [item[1:] for item in movie["items"]] == [[3]]

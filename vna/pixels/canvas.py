@@ -13,6 +13,7 @@ from PIL import Image, ImageCms, ImageDraw, ImageFont
 
 from vna.pixels.faults import Unknown
 from vna.pixels.rendering import Profile, Rendering, Viewport
+from vna.pixels.shape import Shape
 
 Array = NDArray[Any]  # uint8, (rows, columns) or (rows, columns, 3)
 
@@ -20,16 +21,20 @@ _INK, _EDGE = 255, 0
 _LEAST_LETTERS, _MOST_LETTERS, _LINES = 9, 32, 40
 
 
-def fitted(picture: Array, viewport: Viewport | None, *, enlarge: bool) -> Array:
-    """Cut the region out and scale it into the viewport, as large as its shape allows."""
+def fitted(picture: Array, viewport: Viewport | None, shape: Shape, *, enlarge: bool) -> Array:
+    """Cut the region out and scale it into the viewport, as large as its shape allows.
+
+    Without a viewport it stays pixel for pixel, whatever the shape of these.
+    """
     if viewport is None:
         return picture
     rows, columns = picture.shape[:2]
     left, top, wide, high, turn_across, turn_down = region_of(viewport, rows, columns)
-    scale = min(viewport.width / wide, viewport.height / high)
+    true_wide, true_high = wide * shape.across, high * shape.down
+    scale = min(viewport.width / true_wide, viewport.height / true_high)
     if not enlarge:
         scale = min(scale, 1.0)
-    size = max(round(wide * scale), 1), max(round(high * scale), 1)
+    size = max(round(true_wide * scale), 1), max(round(true_high * scale), 1)
     size = min(size[0], viewport.width), min(size[1], viewport.height)
     box = (left, top, left + wide, top + high)
     is_whole = max(left, top, columns - wide, rows - high) == 0

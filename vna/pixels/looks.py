@@ -16,6 +16,7 @@ import orjson
 from vna.dicom.text import decode
 from vna.dicom.unknown import charset_of
 from vna.pixels.elements import Members, integer, item, items, text, values
+from vna.pixels.shape import PIXEL_MEASURES, PIXEL_SPACING, SHAPES
 
 OVERLAY_GROUPS = tuple(f"60{number:02X}" for number in range(0, 0x20, 2))
 
@@ -37,11 +38,12 @@ _PALETTE = (
 _OVERLAY = ("0010", "0011", "0015", "0050", "0051", "0100", "0102", "3000")
 _OVERLAYS = tuple(group + element for group in OVERLAY_GROUPS for element in _OVERLAY)
 _LAYER = "1001"  # of an overlay group: the layer a presentation state shows it in
-_KEPT = (*_MODALITY, *_VOI, *_PADDING, *_OTHER, *_PALETTE)
+_KEPT = (*_MODALITY, *_VOI, *_PADDING, *_OTHER, *_PALETTE, *SHAPES)
 _SHARED, _PER_FRAME = "52009229", "52009230"
 # functional group -> what of it counts here
 _GROUPS = {
     "00289132": _VOI,  # Frame VOI LUT Sequence
+    PIXEL_MEASURES: (PIXEL_SPACING,),
     "00289145": _MODALITY,  # Pixel Value Transformation Sequence
     "00189226": ("00089205",),  # MR Image Frame Type Sequence
     "00189329": ("00089205",),  # CT Image Frame Type Sequence

@@ -17,6 +17,7 @@ from vna.pixels.elements import Members, binary, text
 from vna.pixels.grey import grey
 from vna.pixels.lookup import has_palette
 from vna.pixels.rendering import MEDIA, WITH_PROFILE, Profile, Rendering, Viewport
+from vna.pixels.shape import shape_of
 from vna.pixels.thinning import thinned
 
 Array = NDArray[Any]  # of integers or floats
@@ -35,7 +36,7 @@ def rendered(frame: FrameSource, how: Rendering, members: bytes, number: int) ->
         space = geometry.display_space(read, picture)
         picture = geometry.presented(graphics.annotated(picture, read), read)
         picture = graphics.annotated(picture, read, space)
-    picture = canvas.fitted(picture, how.viewport, enlarge=how.enlarge)
+    picture = canvas.fitted(picture, how.viewport, shape_of(read), enlarge=how.enlarge)
     picture = canvas.written_on(picture, how.patient, how.technique)
     return canvas.encoded(picture, how, _own_profile(read))
 

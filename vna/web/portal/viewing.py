@@ -15,6 +15,7 @@ from vna.dicom.refs import UID, InstanceRef, Level, SeriesRef
 from vna.engines import Engines
 from vna.errors import NotFound
 from vna.pixels.elements import items
+from vna.pixels.shape import PIXEL_MEASURES, shape_of
 from vna.query.keys import from_parameters
 from vna.retrieve.kinds import Kind, kind_of
 from vna.retrieve.legend import frame_ms
@@ -24,6 +25,8 @@ from vna.web.portal.attributes import Reading
 from vna.web.portal.modalities import NO_PICTURES, called
 
 MOST_SERIES = 500
+
+_FRAME_VOI = "00289132"  # Frame VOI LUT Sequence
 
 _STUDY = ("StudyDescription", "NumberOfStudyRelatedInstances", "PatientSex")
 _SERIES = ("BodyPartExamined", "SeriesDescription", "NumberOfSeriesRelatedInstances")
@@ -108,7 +111,7 @@ class Reel:
     """One series in the order it is looked at, and how its pictures begin to look.
 
     `window` is the center and width the first image asks for, where it says so; `rows` and
-    `columns` are those of the first image.
+    `columns` are those of the first image, of square pixels.
     """
 
     items: tuple[Item, ...]
@@ -202,13 +205,13 @@ def reel_of(found: Found, members_of: Callable[[InstanceRef], Mapping[str, Any]]
     if first is None:
         return Reel(items=items)
     members = members_of(first)
-    read = Reading(members)
+    rows, columns = _size(members)
     return Reel(
         items=items,
-        is_grey=read.text("00280004").startswith("MONOCHROME"),
+        is_grey=Reading(members).text("00280004").startswith("MONOCHROME"),
         window=_window(members),
-        rows=read.number("00280010"),
-        columns=read.number("00280011"),
+        rows=rows,
+        columns=columns,
         frame_ms=frame_ms(members),
     )
 
@@ -234,7 +237,7 @@ def _members(engines: Engines, who: Principal, ref: InstanceRef) -> dict[str, An
 
 def _window(members: Mapping[str, Any]) -> tuple[float, float] | None:
     """Find the first window of an image, its own or that of all its frames (PS3.3 C.11.2)."""
-    for holder in (members, *_shared(members)):
+    for holder in (members, *_of_frames(members, _FRAME_VOI)):
         try:
             center, width = (float(holder[tag]["Value"][0]) for tag in ("00281050", "00281051"))
         except (KeyError, IndexError, TypeError, ValueError):
@@ -244,12 +247,21 @@ def _window(members: Mapping[str, Any]) -> tuple[float, float] | None:
     return None
 
 
-def _shared(members: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """List the Frame VOI LUT items: of all frames, else of the first (PS3.3 C.7.6.16.2.10)."""
+def _size(members: Mapping[str, Any]) -> tuple[int, int]:
+    """Give rows and columns as many as there are of them when each pixel is a square one."""
+    read = Reading(members)
+    measured = next(iter(_of_frames(members, PIXEL_MEASURES)), {})
+    shape = shape_of({**members, **measured})
+    rows, columns = read.number("00280010"), read.number("00280011")
+    return round(rows * shape.down), round(columns * shape.across)
+
+
+def _of_frames(members: Mapping[str, Any], group: str) -> list[Mapping[str, Any]]:
+    """List the items of a functional group: of all frames, else of the first (PS3.3 C.7.6.16)."""
     found: list[Mapping[str, Any]] = []
     for tag in ("52009229", "52009230"):
-        for group in items(members, tag)[:1]:
-            found += items(group, "00289132")
+        for one in items(members, tag)[:1]:
+            found += items(one, group)
     return found
 
 
