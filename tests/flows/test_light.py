@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +16,7 @@ from tests.web.conftest import Site, serving
 
 __all__ = ["browser", "phone"]
 
+PICTURES = re.compile(r"/rendered\?")
 COUNT, SIDE = 24, 1024  # the largest pictures the viewer asks for
 PICTURE = 4 * SIDE * SIDE  # decoded
 # how much stands decoded at once, whoever holds it: counted where the browser makes and frees it
@@ -60,6 +62,9 @@ def site(postgres: TestPostgres, tmp_path_factory: pytest.TempPathFactory) -> It
     with serving(postgres, tmp_path_factory.mktemp("site")) as site:
         for one in slices():
             site.archive.take(one.part10())
+        for number in range(1, 9):
+            small = ct(study=2, series=max(1, number - 5), instance=number, rows=64, columns=64)
+            site.archive.take(small.part10())
         yield site
 
 
@@ -117,6 +122,103 @@ def no_text_becomes_markup(page: Page) -> None:
     for sink in sinks:
         tried = f"() => {{ try {{ {sink}; }} catch (e) {{ return e.name; }} return 'done'; }}"
         assert page.evaluate(tried) == "TypeError", sink
+
+
+def test_what_was_lost_without_a_connection_is_there_again_with_one(
+    site: Site, phone: BrowserContext
+) -> None:
+    """Images are fetched ahead: a few seconds in a lift cost those nobody had looked at yet."""
+    page = phone.new_page()
+    page.goto(f"{site.address.url}/view/{uid(2)}?series={uid(2, 1)}")
+    page.wait_for_function(AT, arg=1)
+    page.route(PICTURES, lambda route: route.abort())
+    page.evaluate("held.clear()")
+    stage = page.locator("[data-stage]")
+    stage.press("End")
+    page.get_by_text("This image could not be loaded. Check the connection").wait_for()
+    page.wait_for_function("() => lost.size > 2")
+    page.unroute(PICTURES)
+    stage.press("ArrowUp")
+    page.wait_for_function(AT, arg=5)
+    phone.set_offline(True)
+    stage.press("Home")
+    phone.set_offline(False)
+    page.wait_for_function(AT, arg=1)
+    page.wait_for_function("() => !lost.size")
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [(406, "This part cannot be shown here"), (503, "This image could not be loaded")],
+)
+def test_an_image_nobody_can_draw_is_no_matter_of_the_connection(
+    site: Site, phone: BrowserContext, status: int, text: str
+) -> None:
+    page = phone.new_page()
+    page.route(PICTURES, lambda route: route.fulfill(status=status))
+    page.goto(f"{site.address.url}/view/{uid(2)}")
+    page.get_by_text(text).wait_for()
+
+
+def test_whose_session_is_over_is_led_to_the_page_that_says_so(
+    site: Site, phone: BrowserContext
+) -> None:
+    page = phone.new_page()
+    page.goto(f"{site.address.url}/view/{uid(2)}?series={uid(2, 1)}")
+    page.wait_for_function(AT, arg=1)
+    page.wait_for_function("() => !under.size")
+    page.evaluate("held.clear()")
+    page.route("**/view/**", lambda route: route.fulfill(body="<p>Sign in"))
+    page.route(PICTURES, lambda route: route.fulfill(status=401))
+    page.locator("[data-stage]").press("End")
+    page.get_by_text("Sign in").wait_for()
+    assert page.url.endswith(f"?series={uid(2, 1)}&at=6")
+
+
+def test_the_series_chosen_last_is_the_one_that_is_shown(site: Site, phone: BrowserContext) -> None:
+    page = phone.new_page()
+    page.goto(f"{site.address.url}/view/{uid(2)}?series={uid(2, 1)}")
+    page.wait_for_function(AT, arg=1)
+    with page.expect_request(f"**/view/{uid(2)}/{uid(2, 2)}"):
+        page.evaluate(_LATE, uid(2, 2))
+        page.locator(f'[data-go="{uid(2, 2)}"]').click()
+        page.locator(f'[data-go="{uid(2, 3)}"]').click()
+        page.locator(f'[data-go="{uid(2, 3)}"][aria-current]').wait_for()
+        page.evaluate("release()")
+    page.wait_for_function("() => late")
+    assert page.evaluate("series.uid") == uid(2, 3)
+    assert page.locator("[data-go][aria-current]").get_attribute("data-go") == uid(2, 3)
+
+
+_LATE = """slow => {
+  const asked = window.fetch, gate = new Promise(open => { window.release = open; });
+  window.late = false;
+  window.fetch = async (url, options) => {
+    if (!String(url).endsWith(slow)) return asked(url, options);
+    await gate;
+    const answer = await asked(url, options);
+    setTimeout(() => setTimeout(() => { window.late = true; }, 200));
+    return answer;
+  };
+}"""  # the answer about one series comes after that about another
+
+
+def test_a_series_that_cannot_be_asked_for_is_told_and_may_be_chosen_again(
+    site: Site, phone: BrowserContext
+) -> None:
+    told, page = Told(), phone.new_page()
+    page.on("pageerror", lambda e: told.errors.append(str(e)))
+    page.goto(f"{site.address.url}/view/{uid(2)}?series={uid(2, 1)}")
+    page.wait_for_function(AT, arg=1)
+    page.route(f"**/view/{uid(2)}/*", lambda route: route.abort())
+    page.locator(f'[data-go="{uid(2, 2)}"]').click()
+    page.get_by_text("This image could not be loaded. Check the connection").wait_for()
+    page.locator(f'[data-go="{uid(2, 1)}"]').click()
+    page.locator("[data-stage] canvas").wait_for()
+    page.unroute(f"**/view/{uid(2)}/*")
+    page.locator(f'[data-go="{uid(2, 2)}"]').click()
+    page.locator(f'[data-go="{uid(2, 2)}"][aria-current]').wait_for()
+    assert told.errors == []
 
 
 def test_a_thumbnail_that_does_not_come_gives_way_to_a_plain_field(

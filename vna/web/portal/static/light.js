@@ -75,7 +75,7 @@ const held = new Map(); // address -> a Blob or the page's own <img>, the latest
 const under = new Map(); // address -> what ends its request
 const ready = new Map(); // address -> ImageBitmap, decoded and not looked at yet
 let decoding = false; // one after the other: each takes its bytes twice meanwhile
-const lost = new Set();
+const lost = new Map(); // address -> what is said of it: tried again by whoever goes there again
 
 // The place so many steps on: a film goes on with its first picture.
 function along(steps) {
@@ -117,26 +117,37 @@ function pump() {
 async function fetchPicture(url) {
   const stop = new AbortController();
   under.set(url, stop);
-  const picture = await got(url, stop.signal).catch(() => null);
+  let why = words.lost;
+  const picture = await got(url, stop.signal, (text) => { why = text; }).catch(() => null);
   if (under.get(url) !== stop) return; // no longer wanted
   under.delete(url);
-  if (picture) held.set(url, picture); else lose(url);
+  if (picture) held.set(url, picture); else lose(url, why);
   pump();
 }
 
-async function got(url, signal) {
+async function got(url, signal, refused) {
   const first = stage.querySelector("img[data-first]");
   if (first && first.getAttribute("src") === url) { // it came with the page
-    await first.decode();
-    return first;
+    if (await first.decode().then(() => true, () => false)) return first;
   }
   const answer = await fetch(url, { signal });
-  return answer.ok ? answer.blob() : null;
+  if (answer.ok) return answer.blob();
+  if (answer.status === 401 && shown) await ended();
+  // no connection would help: there is no picture in it that can be made
+  if ([406, 413].includes(answer.status)) refused(words.none);
+  return null;
 }
 
-function lose(url) {
+// The session is over: the page says so, and leads back to this place.
+function ended() {
+  rest();
+  location.reload();
+  return new Promise(() => {});
+}
+
+function lose(url, why) {
   held.delete(url);
-  lost.add(url);
+  lost.set(url, why);
   if (url === address(at)) draw();
 }
 
@@ -157,7 +168,7 @@ async function decodePicture(url) {
   decoding = true;
   const bitmap = await createImageBitmap(held.get(url)).catch(() => null);
   decoding = false;
-  if (bitmap) ready.set(url, bitmap); else lose(url);
+  if (bitmap) ready.set(url, bitmap); else lose(url, words.lost);
   if (url === address(at)) draw();
   decode();
 }
@@ -182,7 +193,7 @@ function draw() {
     stage.classList.toggle("waits", !lost.has(url) && !held.has(url));
     if (lost.has(url)) {
       shown = null;
-      stage.replaceChildren(note(words.lost));
+      stage.replaceChildren(note(lost.get(url)));
     }
     return;
   }
@@ -257,6 +268,7 @@ let resting = 0;
 function go(place) {
   const next = Math.min(series.places, Math.max(1, place));
   direction = next < at && !playing ? -1 : 1;
+  if (next !== at && !playing) lost.delete(address(next)); // lost ahead, when there was no connection
   at = next;
   slider.value = at;
   slider.setAttribute("aria-valuetext", position());
@@ -275,16 +287,32 @@ function rest() {
   history.replaceState(null, "", `${here}/${study}?series=${series.uid}&at=${at}`);
 }
 
+let opening = ""; // the series asked for last: what was asked for before it may come after it
 async function open(uid) {
   pause();
-  const answer = await fetch(`${here}/${study}/${uid}`, { headers: { accept: "application/json" } });
-  if (!answer.ok || !(answer.headers.get("content-type") || "").startsWith("application/json")) {
+  opening = uid;
+  let answer = null, told = null;
+  try {
+    answer = await fetch(`${here}/${study}/${uid}`, { headers: { accept: "application/json" } });
+    const isTold = answer.ok && (answer.headers.get("content-type") || "").startsWith("application/json");
+    told = isTold ? await answer.json() : null;
+  } catch { // no connection
+    answer = null;
+  }
+  if (opening !== uid) return;
+  if (!answer) {
+    opening = series.uid;
+    shown = null;
+    stage.replaceChildren(note(words.lost));
+    return;
+  }
+  if (!told) {
     location.assign(`${here}/${study}?series=${uid}`); // the page says what is wrong
     return;
   }
   const isFirst = !series.places;
   series.uid = uid;
-  take(await answer.json());
+  take(told);
   held.clear();
   lost.clear();
   if (!isFirst) at = 1;
@@ -405,12 +433,19 @@ app.addEventListener("click", (event) => {
   const button = event.target.closest("[data-do], [data-go]");
   if (!button || event.ctrlKey || event.metaKey) return;
   event.preventDefault();
-  if (button.dataset.go) { if (button.dataset.go !== series.uid) open(button.dataset.go); return; }
+  if (button.dataset.go) return choose(button.dataset.go);
   if ("panLeft" in button.dataset) return pan(STEP, 0);
   if ("panRight" in button.dataset) return pan(-STEP, 0);
   if (playing && ["prev", "next"].includes(button.dataset.do)) pause();
   acts[button.dataset.do]();
 });
+
+function choose(uid) {
+  if (uid !== series.uid || !series.places) return open(uid);
+  opening = uid; // whoever was on the way to another stays
+  go(at);
+}
+
 slider.addEventListener("input", () => { pause(); go(Number(slider.value)); });
 part("preset").addEventListener("change", (event) => {
   const value = event.target.value;
@@ -512,6 +547,10 @@ for (const image of app.querySelectorAll(".strip img")) {
   if (image.complete && !image.naturalWidth) plain(); else image.addEventListener("error", plain);
 }
 
+addEventListener("online", () => {
+  lost.clear();
+  if (series.places) go(at); else open(series.uid);
+});
 addEventListener("resize", () => { if (series.places) go(at); });
 document.addEventListener("visibilitychange", () => { if (document.hidden) pause(); });
 open(series.uid);
