@@ -72,13 +72,14 @@ WRONG = ct(1, patient_id="P-1", patient_name="Doe^Jane", values=BORN)
 RIGHT = ct(2, patient_id="P-2", patient_name="Roe^Rick", values={**BORN, "PatientSex": "M"})
 HIDDEN = ct(3, patient_id="P-3", patient_name="Poe^Paula", values=BORN)
 STRAY = ct(4, patient_id="P-1", patient_name="Doe^Jane", values=BORN)
+STALE = ct(5, patient_id="P-5", patient_name="Doe^Jnaet", values=BORN)
 PAGE, MOVED = (f"/study/{one.study}/correct" for one in (WRONG, STRAY))
 
 
 @pytest.fixture(scope="module")
 def house(postgres: TestPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with serving(postgres, tmp_path_factory.mktemp("house"), dev=False) as found:
-        for one in (WRONG, RIGHT, HIDDEN, STRAY):
+        for one in (WRONG, RIGHT, HIDDEN, STRAY, STALE):
             found.archive.take(one.part10())
         withhold(found, HIDDEN.study)
         yield found
@@ -124,6 +125,54 @@ def test_a_clerk_corrects_a_study_sees_who_did_and_undoes_it(house: Site, clerk:
     with house.archive.database.reading() as conn:
         rows = conn.execute("SELECT kind, principal FROM audit WHERE kind ~ 'corrected'").fetchall()
     assert set(rows) == {("study.corrected", "clerk"), ("study.uncorrected", "clerk")}
+
+
+def test_what_a_colleague_corrected_meanwhile_is_not_turned_back(
+    house: Site, clerk: Surfer
+) -> None:
+    """Two have the form open: its untouched fields hold what was wrong before the first sent it."""
+    page = f"/study/{STALE.study}/correct"
+    opened = {**shown(clerk, page), **was(clerk, page)}
+    right = {"PatientName": "Doe^Janet"}
+    assert clerk.post(page, act="correct", reason="Misspelt", **{**opened, **right}).is_redirect
+    second = {**opened, "AccessionNumber": "A-5"}
+    assert clerk.post(page, act="correct", reason="Other order", **second).is_redirect
+    assert shown(clerk, page) == shown(clerk, page) | right | {"AccessionNumber": "A-5"}
+    third = {**opened, "PatientName": "Doe^Joan", "StudyDescription": "Left knee"}
+    late = clerk.post(page, act="correct", reason="Misspelt", **third)
+    assert (late.status_code, "corrected this meanwhile" in late.text) == (409, True)
+    assert 'name="PatientName" value="Doe^Janet"' in late.text
+    assert 'name="StudyDescription" value="Left knee"' in late.text
+    assert shown(clerk, page)["StudyDescription"] == opened["StudyDescription"]
+
+
+@pytest.mark.parametrize(
+    ("born", "told"), [("197001", "197001"), ("19700230", "1970-02-30"), ("1970010 ", "1970010")]
+)
+def test_a_birth_date_that_is_none_is_not_taken_away_by_another_correction(
+    house: Site, clerk: Surfer, born: str, told: str
+) -> None:
+    """A browser's field for dates shows nothing of it, and sends that back (HTML 4.10.5.1.7)."""
+    number = 60 + len(told)
+    odd = ct(number, patient_id=f"P-{number}", values={"PatientBirthDate": born})
+    house.archive.take(odd.part10())
+    page = f"/study/{odd.study}/correct"
+    text = clerk.get(page).text
+    assert 'type="date" name="PatientBirthDate" value=""' in text
+    assert f"It shows “{told}”, which is no date." in text
+    typed = {**shown(clerk, page), **was(clerk, page), "PatientBirthDate": ""}
+    typed["StudyDescription"] = "Left knee"
+    assert clerk.post(page, act="correct", reason="Misspelt", **typed).is_redirect
+    assert f"born {told}" in clerk.get(page).text
+    typed = {**shown(clerk, page), **was(clerk, page), "PatientBirthDate": "1970-01-02"}
+    assert clerk.post(page, act="correct", reason="Asked", **typed).is_redirect
+    assert "born 1970-01-02" in clerk.get(page).text
+
+
+def was(who: Surfer, page: str) -> dict[str, str]:
+    """What the form says it showed when it was opened."""
+    text = unescape(who.get(page).text)
+    return dict(re.findall(r'name="(was-\w+)" value="([^"]*)"', text))
 
 
 def test_a_study_is_moved_after_a_look_at_whose_it_will_be(house: Site, clerk: Surfer) -> None:

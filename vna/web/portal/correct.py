@@ -22,7 +22,7 @@ from vna.query.keys import from_parameters
 from vna.texts import marked
 from vna.web import problems
 from vna.web.exchange import Counter
-from vna.web.portal.attributes import as_date, person
+from vna.web.portal.attributes import as_date, day_of, person
 from vna.web.portal.guard import Visit, guarded
 from vna.web.portal.pages import Pages
 from vna.web.portal.study import find
@@ -77,11 +77,7 @@ def _do(visit: Visit, who: Principal, study: UID, form: Mapping[str, str]) -> No
     engine, reason = visit.counter.engines.corrections, form.get("reason", "")
     match form.get("act"):
         case "correct":
-            now = _now(visit, who, study)
-            typed = {keyword: _value(keyword, form) for keyword in _TYPED if keyword in form}
-            changes = {keyword: text for keyword, text in typed.items() if text != now[keyword]}
-            if not changes:
-                raise InvalidRequest(marked("This is what the study shows already."))
+            changes = _changes(form, _now(visit, who, study))
             engine.correct(who, study, changes, reason=reason)
         case "move":
             more = {keyword: _value(keyword, form) for keyword in _OF_PATIENT if keyword in form}
@@ -96,6 +92,44 @@ def _do(visit: Visit, who: Principal, study: UID, form: Mapping[str, str]) -> No
             engine.undo(who, bytes.fromhex(correction), reason=reason)
         case _:
             raise InvalidRequest(marked("Say what is to be done."))
+
+
+def _changes(form: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
+    """Find what was typed over. Raises `Conflict` where a colleague was faster, `InvalidRequest`.
+
+    A form sends every field: what nobody touched is no correction, whatever the study shows by
+    now, or the field could not show of it (a birth date that is none).
+    """
+    found = {}
+    for keyword, text in _typed_over(form, now).items():
+        was = form.get(f"was-{keyword}")
+        if was is not None and was != _field(keyword, now[keyword]):
+            raise Conflict(
+                marked("A colleague corrected this meanwhile. Look at what it shows now.")
+            )
+        found[keyword] = text
+    if not found:
+        raise InvalidRequest(marked("This is what the study shows already."))
+    return found
+
+
+def _typed_over(form: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
+    typed = {keyword: _value(keyword, form) for keyword in _TYPED if keyword in form}
+    shown = {
+        keyword: form.get(f"was-{keyword}", _field(keyword, now[keyword])) for keyword in typed
+    }
+    return {
+        keyword: text
+        for keyword, text in typed.items()
+        if text != _value(keyword, {keyword: shown[keyword]})
+    }
+
+
+def _field(keyword: str, text: str) -> str:
+    """Write a value as its field sends it back when nobody touches it (HTML 4.10.5.1)."""
+    if keyword == "PatientBirthDate":
+        return as_date(text) if day_of(as_date(text)) else ""
+    return text.replace("\r", "").replace("\n", "").strip()
 
 
 def _value(keyword: str, form: Mapping[str, str]) -> str:
@@ -145,13 +179,22 @@ async def _shown(
         }
 
     found = await visit.hop(look)
-    typed = {**found["now"], **(form or {})}
-    typed["PatientBirthDate"] = as_date(typed["PatientBirthDate"].replace("-", ""))
+    now, sent = found["now"], form or {}
+    fields = {keyword: _field(keyword, text) for keyword, text in now.items()}
+    over = {
+        keyword: sent[keyword]
+        for keyword in _typed_over(sent, now)
+        if sent.get(f"was-{keyword}", fields[keyword]) == fields[keyword]
+    }
+    others = {name: text for name, text in sent.items() if name not in _TYPED}
+    typed = {**others, **fields, **over}
     return visit.show(
         "correct.html",
         status=200 if exc is None else problems.answer(exc, "page")[0],
         trouble=None if exc is None else visit.said(exc),
         typed=typed,
+        was=fields,
+        no_date="" if fields["PatientBirthDate"] else as_date(now["PatientBirthDate"]),
         sexes=SEXES,
         issuer=visit.counter.engines.settings.site.issuer,
         most=REASON_MOST,
