@@ -62,6 +62,16 @@ def test_whose_the_image_is_of_which_day_and_what_it_is_for_always_stand_on_the_
         assert told in head
 
 
+def test_staff_tell_namesakes_apart_by_their_patient_ids(site: Site) -> None:
+    """Without a birth date two of one name were the same on every page of the viewer."""
+    for number, patient in ((91, "000123"), (92, "123")):
+        unborn = ct(number, patient_id=patient, values={"PatientBirthDate": ""})
+        assert site.store(unborn.part10()).status_code == 200
+        text = page(site, f"/view/{uid(number)}")
+        head = text.partition("<header>")[2].partition("</header>")[0]
+        assert f"<span>ID {patient}</span>" in head
+
+
 def test_the_page_shows_an_image_and_says_in_words_which_one(site: Site) -> None:
     text = page(site, f"/view/{STUDY}?at=2")
     found = site.client.get(site.address.url + attribute(text, r'<img data-first src="([^"]+)"'))

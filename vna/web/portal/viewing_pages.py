@@ -35,6 +35,7 @@ class Way:
     back: str
     here: str  # the page's own address, without study
     advanced: str = ""  # where the advanced viewer is, if there is one
+    tells_patient_id: bool = False  # to staff, who tell namesakes apart by it
 
 
 def routes(counter: Counter, pages: Pages, has_viewer: Callable[[], bool]) -> list[Route]:
@@ -43,7 +44,9 @@ def routes(counter: Counter, pages: Pages, has_viewer: Callable[[], bool]) -> li
     async def way(visit: Visit) -> Way:
         who = await visit.counter.identity.principal(visit.request.scope)
         advanced = ADVANCED if has_viewer() else ""
-        return Way(who=who, base=ROOT, back="/", here="/view", advanced=advanced)
+        return Way(
+            who=who, base=ROOT, back="/", here="/view", advanced=advanced, tells_patient_id=True
+        )
 
     async def page(visit: Visit) -> Response:
         return visit.show("light.html", **await shown(visit, await way(visit)))
