@@ -208,6 +208,54 @@ def test_what_does_not_agree_is_told_and_what_was_typed_stays(browser: Surfer) -
     assert 'value="Smith"' in answer.text
 
 
+def ticked(text: str) -> set[str]:
+    """Which persons and studies are ticked."""
+    return set(re.findall(r'name="((?:person|study):[^"]+)" value="1" checked', text))
+
+
+def test_a_study_that_was_left_out_stays_out_when_something_else_is_refused(
+    browser: Surfer,
+) -> None:
+    """All were ticked again: who corrected a birth date filed the study of somebody else."""
+    page = begun(browser)
+    put(browser, page, "a", ct(43).part10())
+    put(browser, page, "b", ct(44).part10())
+    browser.post(f"{page}/finish", page)
+    text = browser.get(page).text
+    assert ticked(text) == {f"study:{one.study}" for one in (ct(43), ct(44))}
+    words = {**ticks(text), "family": "Doe", "born": "1970-02-01"}
+    del words[f"study:{ct(44).study}"]
+    refused = browser.post(f"{page}/confirm", page, **words)
+    assert refused.status_code == 409
+    assert ticked(refused.text) == {f"study:{ct(43).study}"}
+
+
+def test_who_was_chosen_of_several_stays_chosen_when_something_else_is_refused(
+    browser: Surfer,
+) -> None:
+    page = begun(browser)
+    put(browser, page, "a", ct(45).part10())
+    put(browser, page, "b", ct(46, patient_name="Roe^Richard", patient_id="P-2").part10())
+    browser.post(f"{page}/finish", page)
+    persons = re.findall(
+        r"<legend>(.*?)</legend>.*?(person:\w+)", browser.get(page).text, re.DOTALL
+    )
+    mine = next(key for name, key in persons if name == "Roe, Richard")
+    chosen = {mine: "1", f"study:{ct(46).study}": "1"}
+    refused = browser.post(f"{page}/confirm", page, **chosen, family="Smith", born="1970-01-01")
+    assert refused.status_code == 409
+    assert ticked(refused.text) == set(chosen)
+
+
+def test_whoever_has_no_name_is_called_so_in_the_language_of_the_page(browser: Surfer) -> None:
+    page = begun(browser)
+    put(browser, page, "a", ct(47, patient_name="").part10())
+    browser.post(f"{page}/finish", page)
+    address = browser.site.address.url + page
+    text = browser.client.get(address, headers={"accept-language": "de"}).text
+    assert "<legend>Kein Name</legend>" in text
+
+
 def test_quarantine_is_seen_at_the_desk_only(site: Site, browser: Surfer) -> None:
     page = begun(browser)
     hidden = ct(51)

@@ -85,8 +85,15 @@ async def _one(visit: Visit) -> Response:
 
 
 async def _shown(
-    visit: Visit, who: Principal, number: int, *, trouble: VNAError | None = None, **said: str
+    visit: Visit,
+    who: Principal,
+    number: int,
+    *,
+    trouble: VNAError | None = None,
+    chosen: frozenset[str] | None = None,
+    **said: str,
 ) -> Response:
+    """Show an import; `chosen` are the persons and studies that were ticked, None: nobody has."""
     imports = visit.counter.engines.imports
     detail = await visit.hop(lambda: imports.detail(who, number))
     exchange = None
@@ -101,6 +108,7 @@ async def _shown(
         exchange=exchange,
         trouble=None if trouble is None else visit.said(trouble),
         said=said,
+        chosen=chosen,
         told=files.told,
         label=label,
         day=day,
@@ -153,7 +161,8 @@ async def _confirm(visit: Visit) -> Response:
         await visit.hop(lambda: visit.counter.engines.imports.confirm(who, number, said))
     except (Conflict, InvalidRequest) as exc:
         known = {"family": said.family_name, "born": said.birth_date, "reason": said.reason}
-        return await _shown(visit, who, number, trouble=exc, **known)
+        chosen = said.persons | said.studies
+        return await _shown(visit, who, number, trouble=exc, chosen=chosen, **known)
     return visit.go(f"/import/{number}")
 
 
@@ -183,8 +192,8 @@ def _number(visit: Visit) -> int:
 
 
 def label(person: Person) -> str:
-    """Write a name as people do: family name, others."""
-    return shown({"Alphabetic": person.name}) or "No name"
+    """Write a name as people do: family name, others; empty where there is none."""
+    return shown({"Alphabetic": person.name})
 
 
 def day(text: str) -> str:
