@@ -15,7 +15,7 @@ from tests.web.people import SHELL, Surfer, signed_in
 from vna.access.remotes import Remote
 
 PAGE = "/rules"
-CHEST = {"name": "chest", "to": "ae:PACS", "modality": "CT, MR", "keys": "StudyDescription=*chest*"}
+CHEST = {"name": "chest", "to": "ae:PACS", "modality": "ct, MR", "keys": "StudyDescription=*chest*"}
 
 
 @pytest.fixture(scope="module")

@@ -48,7 +48,7 @@ def _rule(form: Mapping[str, str]) -> Rule:
     """Read a rule from what was typed. Raises `InvalidRequest`."""
     to = form.get("to", "")
     keys = [line.strip() for line in form.get("keys", "").splitlines()]
-    modality = "\\".join(form.get("modality", "").replace(",", " ").split())
+    modality = "\\".join(form.get("modality", "").upper().replace(",", " ").split())
     if modality:
         keys.insert(0, f"Modality={modality}")
     return Rule(
