@@ -191,6 +191,42 @@ def test_a_share_is_made_by_the_keyboard_alone(desk: Desk, page: Page) -> None:
     assert page.locator(".shown-once").count() == 1
 
 
+@pytest.mark.parametrize(
+    ("path", "form", "text"),
+    [
+        ("/study/{study}", "form[action$='/disc']", "Disc"),
+        ("/imports", "form[action='/imports']", "Import"),
+        ("/study/{study}/correct", "form:has([name='AccessionNumber'])", "Correct"),
+    ],
+)
+def test_what_is_pressed_twice_on_a_slow_line_is_done_once(
+    desk: Desk, page: Page, path: str, form: str, text: str
+) -> None:
+    """A second disc held a patient's images; a second correction said that nothing was changed."""
+    told = Told()
+    told.watch(page)
+    posts: list[str] = []
+    page.on("request", lambda one: posts.append(one.url) if one.method == "POST" else None)
+    page.goto(desk.root + path.format(study=desk.uid(0)))
+    for name in ("AccessionNumber", "reason"):
+        for field in page.locator(f"{form} [name='{name}']").all():
+            field.fill("A-1")
+    button = page.locator(f"{form} button")
+    button.scroll_into_view_if_needed()
+    box = button.bounding_box()
+    assert box is not None
+    slow = {"offline": False, "latency": 1000, "downloadThroughput": -1, "uploadThroughput": -1}
+    page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", slow)
+    for _ in range(2):
+        page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, delay=50)
+        select_nothing(0.2)  # a person's second press
+    page.wait_for_load_state("networkidle")
+    page.get_by_role("heading", name=re.compile(text)).first.wait_for()
+    assert len(posts) == 1
+    assert page.locator("[role=alert]").count() == 0
+    assert told.errors == []
+
+
 def test_every_page_of_staff_is_for_everybody(desk: Desk, page: Page) -> None:
     """No page scrolls sideways from 320 px up, and axe finds nothing, in both colour schemes."""
     study = f"{desk.root}/study/{desk.uid(1)}"
