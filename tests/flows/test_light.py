@@ -160,21 +160,6 @@ def test_an_image_nobody_can_draw_is_no_matter_of_the_connection(
     page.get_by_text(text).wait_for()
 
 
-def test_whose_session_is_over_is_led_to_the_page_that_says_so(
-    site: Site, phone: BrowserContext
-) -> None:
-    page = phone.new_page()
-    page.goto(f"{site.address.url}/view/{uid(2)}?series={uid(2, 1)}")
-    page.wait_for_function(AT, arg=1)
-    page.wait_for_function("() => !under.size")
-    page.evaluate("held.clear()")
-    page.route("**/view/**", lambda route: route.fulfill(body="<p>Sign in"))
-    page.route(PICTURES, lambda route: route.fulfill(status=401))
-    page.locator("[data-stage]").press("End")
-    page.get_by_text("Sign in").wait_for()
-    assert page.url.endswith(f"?series={uid(2, 1)}&at=6")
-
-
 def test_the_series_chosen_last_is_the_one_that_is_shown(site: Site, phone: BrowserContext) -> None:
     page = phone.new_page()
     page.goto(f"{site.address.url}/view/{uid(2)}?series={uid(2, 1)}")

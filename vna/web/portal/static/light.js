@@ -132,17 +132,9 @@ async function got(url, signal, refused) {
   }
   const answer = await fetch(url, { signal });
   if (answer.ok) return answer.blob();
-  if (answer.status === 401 && shown) await ended();
   // no connection would help: there is no picture in it that can be made
   if ([406, 413].includes(answer.status)) refused(words.none);
   return null;
-}
-
-// The session is over: the page says so, and leads back to this place.
-function ended() {
-  rest();
-  location.reload();
-  return new Promise(() => {});
 }
 
 function lose(url, why) {
