@@ -15,7 +15,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from vna import telemetry
 from vna.cli.main import _parser
 from vna.config import Settings
-from vna.ingest.quarantine import RELEASE
+from vna.ingest.releases import RELEASE
 from vna.operate import carer_entries, corrections, holds
 from vna.operate import labels as label_entries
 from vna.operate.identity_entries import APART, BOUND, DECEASED, LINK
