@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import time
 from collections.abc import Callable
@@ -59,6 +60,11 @@ def surfer(site: Site) -> Surfer:
 
 def people_of(site: Site) -> People:
     return site.archive.people
+
+
+def in_days(days: int) -> str:
+    """Write a day ahead as a form does."""
+    return (dt.datetime.now(dt.UTC).date() + dt.timedelta(days=days)).isoformat()
 
 
 def lets_out_within_a_second(ask: Callable[[], httpx.Response]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import TestPostgres
 from tests.factories import ct
 from tests.web.conftest import Site, serving
-from tests.web.people import Surfer, signed_in, surfer
+from tests.web.people import Surfer, in_days, signed_in, surfer
 
 PERSON = {
     "00100020": "P-1", "00100030": "19700102", "00100010": "Adams^Ada", "00080050": "A-1",
@@ -102,6 +102,26 @@ def test_from_the_tablet_to_the_link(site: Site, desk: Surfer) -> None:
     assert "Suspended" in desk.get("/shares?tab=ended").text
 
 
+def test_what_is_sent_again_is_not_recorded_again(desk: Surfer) -> None:
+    """Who reloads the page a form was answered with puts no old yes over a later no."""
+    said = {**WHOM, "signed_by": "Ada Adams", "way": "paper", "purpose": "patient-request"}
+    page = sent(desk, "/consents", "/consents", **WHOM)[1]
+    first = re.search(r'name="after" value="(\d+)"', page)
+    assert first is not None
+    asked = {**said, "said": "yes", "after": first[1]}
+    status, page = sent(desk, "/consents/record", "/consents", **asked)
+    assert (status, "It is recorded" in page) == (200, True)
+    then = re.search(r'name="after" value="(\d+)"', page)
+    assert then is not None
+    assert sent(desk, "/consents/record", "/consents", **asked)[0] == 409
+    no = {**said, "said": "no", "after": then[1]}
+    assert sent(desk, "/consents/record", "/consents", **no)[0] == 200
+    status, page = sent(desk, "/consents/record", "/consents", **asked)
+    assert (status, "Something was recorded since" in told(page)) == (409, True)
+    assert page.count("Superseded") == 1
+    assert sent(desk, "/consents/record", "/consents", **{**no, "after": "x"})[0] == 400
+
+
 def test_a_no_stands_in_the_way_and_says_why(site: Site, desk: Surfer) -> None:
     said = {"said": "no", "signed_by": "Ada Adams", "way": "paper", "purpose": "patient-request"}
     page = sent(desk, "/consents/record", "/consents", **WHOM, **said, only_this="on")[1]
@@ -113,7 +133,7 @@ def test_a_no_stands_in_the_way_and_says_why(site: Site, desk: Surfer) -> None:
     typed = {
         "confirmed.name": "on", "confirmed.birth-date": "on", "recipient": "Dr Kim",
         "to": "kim@example.org", "by": "+44 20 7946 0018", "purpose": "patient-request",
-        "basis": "legal:patient-request", "until": "2027-01-31", "language": "en",
+        "basis": "legal:patient-request", "until": in_days(60), "language": "en",
         f"series.{ct(1).series}": "on",
     }  # fmt: skip
     status, page = sent(desk, path, path, **typed)

@@ -11,7 +11,7 @@ from tests.conftest import TestPostgres
 from tests.factories import ct
 from tests.jobs.conftest import worker_of
 from tests.web.conftest import Site, serving
-from tests.web.people import Surfer, signed_in, surfer
+from tests.web.people import Surfer, in_days, signed_in, surfer
 from vna.access.sessions import Browser
 from vna.blobs.journal import Journal
 from vna.delivery.messages import State
@@ -51,7 +51,7 @@ def typed(**differs: str) -> dict[str, str]:
         "by": PHONE,
         "purpose": "treatment",
         "basis": "legal:treatment",
-        "until": "2027-01-31",
+        "until": in_days(60),
         "language": "en",
         "reports": "on",
         "download": "on",
@@ -288,8 +288,8 @@ def test_a_share_is_stopped_renewed_and_extended(site: Site, browser: Surfer) ->
     assert renewed.status_code == 200
     assert "k…@example.org" in renewed.text
     assert site.archive.posted.messages[-1].template == "renewed"
-    assert browser.post(f"{path}/extend", path, until="2027-02-28").status_code == 303
-    assert "2027-02-28" in browser.get(path).text
+    assert browser.post(f"{path}/extend", path, until=in_days(80)).status_code == 303
+    assert in_days(80) in browser.get(path).text
     assert browser.post(f"{path}/extend", path, until="never").status_code == 400
     assert browser.post(f"{path}/revoke", path, reason="Wrong person").status_code == 303
     page = browser.get(path).text

@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import TestPostgres
 from tests.factories import ct
 from tests.web.conftest import Site, serving
-from tests.web.people import Surfer, surfer
+from tests.web.people import Surfer, in_days, surfer
 from vna.sharing.consents import Consent
 
 ONE = ct(1, values={"00100030": "19700102", "00100010": "Adams^Ada", "00081030": "Thorax"})
@@ -48,7 +48,7 @@ def share(browser: Surfer, **more: str) -> tuple[int, str]:
     path = f"/study/{ONE.study}/share"
     fields = {
         "confirmed.name": "on", "recipient": "Dr. Kim", "to": "kim@example.org", "passcode": "on",
-        "purpose": "treatment", "basis": "legal:treatment", "until": "2027-01-31",
+        "purpose": "treatment", "basis": "legal:treatment", "until": in_days(60),
         "language": "de", f"series.{ONE.series}": "on", **more,
     }  # fmt: skip
     answer = browser.post(path, **fields)

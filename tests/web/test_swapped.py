@@ -22,7 +22,7 @@ from tests.conftest import TestPostgres
 from tests.factories import Instance, ct
 from tests.web.conftest import Site, serving
 from tests.web.guests import coded, inside, offered
-from tests.web.people import SHELL, Surfer, patient_of, people_of, signed_in
+from tests.web.people import SHELL, Surfer, in_days, patient_of, people_of, signed_in
 from tests.web.test_matrix import NEEDED
 from tests.web.test_own_shares import CODE, KIM
 from vna.access.care import Whom
@@ -220,7 +220,7 @@ def _clinician(site: Site, one: Instance, number: int) -> Party:
     ada.get(where)
     token = ada.token(where)
     asked = [
-        (f"{where}/{act}", {"grant": str(made.grant_id), "until": "2027-01-31", "reason": "Over"})
+        (f"{where}/{act}", {"grant": str(made.grant_id), "until": in_days(60), "reason": "Over"})
         for act in ("revoke", "renew", "extend", "test", "disc", "retry", "sheet.pdf")
     ]
     asked += [(f"/disc/{disc}/{act}", {}) for act in ("retry", "without", "cancel")]

@@ -13,7 +13,7 @@ from vna.access.policy import permits, require
 from vna.access.principal import Action, Principal
 from vna.db import statements
 from vna.dicom.refs import UID, StudyRef
-from vna.errors import InvalidRequest, NotFound
+from vna.errors import Conflict, InvalidRequest, NotFound
 from vna.sharing import records
 from vna.sharing.ends import suspend
 from vna.sharing.ids import new_id
@@ -93,8 +93,12 @@ class Consents:
         *,
         plan: Plan | None = None,
         also: Callable[[Act, int], None] | None = None,
+        after: int | None = None,
     ) -> int:
         """Record what a person said; return its number. Raises `InvalidRequest`.
+
+        `after` is the latest that whoever records it had seen of them, 0 for none: `Conflict` when
+        something was said since, or this was recorded before.
 
         It takes the place of what the same person said before for the same purpose, accession and
         limits. A "no" suspends what rests on the consent whose place it takes, or on those that one
@@ -112,6 +116,8 @@ class Consents:
         row = self._row(who, consent_id, consent)
 
         def work(tx: Act) -> None:
+            if after is not None:
+                _require_latest(tx, consent, after)
             tx.execute(SQL.add_consent, row)
             if also is not None:
                 also(tx, consent_id)
@@ -247,6 +253,15 @@ class Consents:
         )
         found = shares_forbidden(tx, said.issuer, said.patient_id, limits)
         suspend(self._rooms, tx, who, found, "forbidden by the person")
+
+
+def _require_latest(tx: Act, consent: Consent, after: int) -> None:
+    """Refuse what was not written with what a person said last in sight. Raises `Conflict`."""
+    latest = tx.execute(SQL.consents_of, (consent.issuer, consent.patient_id)).fetchone()
+    if after != (0 if latest is None else latest[0]):
+        raise Conflict(
+            marked("Something was recorded since you opened this page. See what stands there now.")
+        )
 
 
 def require_person(rooms: Rooms, who: Principal, issuer: str, patient_id: str) -> None:

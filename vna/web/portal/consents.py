@@ -34,7 +34,7 @@ from vna.web.portal.consent_form import (
 )
 from vna.web.portal.guard import Page, Visit, guarded
 from vna.web.portal.kiosk import hand_over
-from vna.web.portal.numbers import one_of
+from vna.web.portal.numbers import number_of, one_of
 from vna.web.portal.pages import Pages
 from vna.web.portal.share_form import Typed
 
@@ -115,7 +115,8 @@ async def _record(visit: Visit) -> Response:
         language = typed.text("language") or ENGLISH
         version = engine.texts.latest(typed.text("purpose"), language).version
         plan = plan_of(typed, of) if typed.text("said") == "yes" else None
-        engine.consents.record(who, consent_of(typed, of, version), plan=plan)
+        after = number_of(typed.text("after"))
+        engine.consents.record(who, consent_of(typed, of, version), plan=plan, after=after)
 
     return await _done(visit, who, fields, record, "recorded")
 
