@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import logging
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from vna.telemetry import JsonLines, Spell, place_of
 
+ROOT = Path(__file__).resolve().parents[2]
 CANARY = "Canary^Patient"
 
 
@@ -147,3 +150,20 @@ def test_reasons_without_end_do_not_fill_the_log(caplog: pytest.LogCaptureFixtur
     for number in range(100):
         spell.failed(f"reason {number}")
     assert len(caplog.records) == 8
+
+
+def test_no_field_of_a_line_has_the_name_of_one_of_python_s_own() -> None:
+    """Such a line raises where it is written, and only where its level is wanted."""
+    taken = {*vars(logging.makeLogRecord({})), "message", "asctime"}
+    found = [
+        (path.name, key.value)
+        for path in (ROOT / "vna").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.keyword) and node.arg == "extra"
+        for one in ast.walk(node.value)
+        if isinstance(one, ast.Dict)
+        for key in one.keys
+        if isinstance(key, ast.Constant)
+    ]
+    assert len(found) > 100
+    assert [one for one in found if one[1] in taken] == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -135,16 +135,7 @@ class Consents:
                     self._suspend(tx, who, old.consent_id)
             if not consent.allowed:
                 self._suspend_forbidden(tx, who, consent_id, consent)
-            detail = {
-                "consent": consent_id,
-                "allowed": consent.allowed,
-                "purpose": consent.purpose,
-                "text": consent.text_version,
-                "way": consent.way,
-                "superseded": [old.consent_id for old in replaced],
-            }
-            event = Event(kind="consent.recorded", outcome="done", detail=detail)
-            self._rooms.tell(tx, who, event)
+            self._rooms.tell(tx, who, _told(consent_id, consent, replaced))
 
         self._rooms.act(work)
         SHARE_ACTS.labels("consented" if consent.allowed else "forbidden").inc()
@@ -253,6 +244,18 @@ class Consents:
         )
         found = shares_forbidden(tx, said.issuer, said.patient_id, limits)
         suspend(self._rooms, tx, who, found, "forbidden by the person")
+
+
+def _told(consent_id: int, consent: Consent, replaced: Sequence[Limits]) -> Event:
+    detail = {
+        "consent": consent_id,
+        "allowed": consent.allowed,
+        "purpose": consent.purpose,
+        "text": consent.text_version,
+        "way": consent.way,
+        "superseded": [old.consent_id for old in replaced],
+    }
+    return Event(kind="consent.recorded", outcome="done", detail=detail)
 
 
 def _require_latest(tx: Act, consent: Consent, after: int) -> None:

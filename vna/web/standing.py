@@ -47,8 +47,8 @@ class _Body:
         """Cut it off where it is, or at its next step."""
         self.is_over = True
         BODIES_ENDED.inc()
-        who = {"kind": self.principal.kind.value, "name": self.principal.name}
-        log.info("body ended", extra=who)
+        who = self.principal
+        log.info("body ended", extra={"kind": who.kind.value, "principal": who.name})
         if self.past is not None:
             self.past.close()
         if self.may_be_cut:
