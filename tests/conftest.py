@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import logging
 import os
 import shutil
 import sys
@@ -20,10 +21,14 @@ from psycopg.conninfo import make_conninfo
 
 import tests.pynetdicom_peer  # noqa: F401 -- mends the peer of many tests
 from tests import prepared
+from vna import telemetry
 from vna.config import Postgres
 from vna.db import migrate
 from vna.db.cluster import Cluster
 from vna.db.pool import Database
+
+telemetry.quiet_others()  # as in a server, whose log has what it is looked through for
+logging.getLogger("mail.log").setLevel(logging.ERROR)  # of the servers tests post to
 
 SCHEMA = "vna"
 _TEMPLATE = "archive_template"

@@ -71,11 +71,16 @@ def start_logging(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # pydicom and the web server speak of peers' values: only their failures are wanted
-    for name in ("pydicom", "uvicorn", "uvicorn.access", "uvicorn.error", "psycopg"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    quiet_others()
     sys.excepthook = _uncaught
     threading.excepthook = lambda told: _uncaught(told.exc_type, told.exc_value, told.exc_traceback)
+
+
+def quiet_others() -> None:
+    """Want the failures alone of who speaks of peers' values, or writes down whole addresses."""
+    web = ("uvicorn", "uvicorn.access", "uvicorn.error", "httpx", "httpcore")
+    for name in ("pydicom", "psycopg", *web):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 class Spell:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from vna.telemetry import JsonLines, Spell, place_of
@@ -167,3 +168,13 @@ def test_no_field_of_a_line_has_the_name_of_one_of_python_s_own() -> None:
     ]
     assert len(found) > 100
     assert [one for one in found if one[1] in taken] == []
+
+
+def test_whom_we_call_is_not_logged_by_their_whole_address(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A gateway's address may hold a token, or the number a short message goes to."""
+    answer = httpx.MockTransport(lambda _: httpx.Response(200))
+    with caplog.at_level("INFO"), httpx.Client(transport=answer) as client:
+        client.get(f"https://example.org/?to={CANARY}")
+    assert CANARY not in caplog.text
