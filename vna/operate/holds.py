@@ -21,13 +21,10 @@ from vna.index import holds
 from vna.index.deleted import mark_applied
 from vna.index.holds import Hold
 from vna.operate import standing_entries
-from vna.operate.standing_entries import Marks
-from vna.texts import filled
+from vna.operate.standing_entries import Marks, reason_of
 
 SET = "hold"
 TAKEN = "unhold"
-
-_MOST_REASON = 200
 
 
 class HoldEngine:
@@ -47,7 +44,7 @@ class HoldEngine:
         Raises `NotPermitted`, `InvalidRequest`.
         """
         require(principal, Action.HOLD)
-        reason = _reason(reason)
+        reason = reason_of(reason)
         if until is not None and until <= dt.datetime.now(dt.UTC):
             raise InvalidRequest("The end of a hold lies ahead.")
         args = {"reason": reason, "until": None if until is None else until.isoformat()}
@@ -69,7 +66,7 @@ class HoldEngine:
         grace is over, which it may be by now. Raises `NotPermitted`, `NotFound`, `InvalidRequest`.
         """
         require(principal, Action.HOLD)
-        reason = _reason(reason)
+        reason = reason_of(reason)
         with self._database.transaction() as tx:
             holds.change(tx)
             if not holds.of(tx, study):
@@ -99,13 +96,6 @@ class HoldEngine:
         return standing_entries.catch_up(
             self._database, self._audit, self._journal, _MARKS, older_s=older_s, since=since
         )
-
-
-def _reason(text: str) -> str:
-    reason = " ".join(text.split())
-    if not 1 <= len(reason) <= _MOST_REASON:
-        raise InvalidRequest(filled("Say why, in up to %(most)s characters.", most=_MOST_REASON))
-    return reason
 
 
 def _told(study: UID, hold: Hold | None) -> Event:

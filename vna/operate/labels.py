@@ -20,13 +20,10 @@ from vna.dicom.refs import UID, uid
 from vna.errors import Corrupt, InvalidRequest, InvalidUID, NotFound
 from vna.index.deleted import mark_applied
 from vna.operate import standing_entries
-from vna.operate.standing_entries import Marks
-from vna.texts import filled
+from vna.operate.standing_entries import Marks, reason_of
 
 SET = "label"
 TAKEN = "unlabel"
-
-_MOST_REASON = 200
 
 _Key = tuple[UID, Label]
 
@@ -67,11 +64,7 @@ class LabelEngine:
         the latest after a second.
         """
         require(principal, Action.LABEL)
-        reason = " ".join(reason.split())
-        if not 1 <= len(reason) <= _MOST_REASON:
-            raise InvalidRequest(
-                filled("Say why, in up to %(most)s characters.", most=_MOST_REASON)
-            )
+        reason = reason_of(reason)
         if (label is Label.EMBARGOED) != (until is not None):
             raise InvalidRequest("An embargo has an end, and no other label has one.")
         if until is not None and until <= dt.datetime.now(dt.UTC):

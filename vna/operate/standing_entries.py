@@ -16,9 +16,13 @@ from vna.access.audit import Audit, Event
 from vna.access.principal import system
 from vna.blobs.journal import Entry, Journal
 from vna.db.pool import Connection, Database
+from vna.errors import InvalidRequest
 from vna.index.deleted import known_to, mark_applied
+from vna.texts import filled
 
 log = logging.getLogger(__name__)
+
+_MOST_REASON = 200
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -44,6 +48,14 @@ class Marks(Generic[K, V]):
     def is_of(self, entry: Entry) -> bool:
         """Whether an entry is about a mark of this sort."""
         return entry.op in (self.set_op, self.taken_op)
+
+
+def reason_of(text: str) -> str:
+    """Read why somebody sets a mark or takes it away. Raises `InvalidRequest`."""
+    reason = " ".join(text.split())
+    if not 1 <= len(reason) <= _MOST_REASON:
+        raise InvalidRequest(filled("Say why, in up to %(most)s characters.", most=_MOST_REASON))
+    return reason
 
 
 def lay(tx: Connection, journal: Journal, marks: Marks[K, V]) -> None:
