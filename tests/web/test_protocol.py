@@ -287,6 +287,37 @@ def test_what_is_not_http_is_400(address: Address, request_bytes: bytes) -> None
         refused(sock, 400)
 
 
+@pytest.mark.parametrize(
+    ("codings", "status"),
+    [(b"chunked", 200), (b"Chunked", 200), (b"gzip, chunked", 501), (b"gzip", 501)],
+)
+def test_a_transfer_coding_that_is_not_understood_is_501(
+    address: Address, codings: bytes, status: int
+) -> None:
+    """RFC 9112 6.1: else what is compressed would be taken for what was sent."""
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: " + codings + b"\r\n\r\n"
+    with address.connect() as sock:
+        sock.sendall(head + b"3\r\nabc\r\n0\r\n\r\n")
+        if status == 200:
+            assert read(sock)[0] == 200
+        else:
+            refused(sock, status)
+
+
+def test_a_head_that_is_refused_has_no_content(address: Address) -> None:
+    """RFC 9110 9.3.2: the fields a GET would have had, and nothing behind them."""
+    line = b" /" + b"a" * LIMITS.request_line_bytes + b" HTTP/1.1\r\n\r\n"
+    with address.connect() as sock:
+        sock.sendall(b"GET" + line)
+        _, asked, _ = read(sock)
+    with address.connect() as sock:
+        sock.sendall(b"HEAD" + line)
+        head, _, content = b"".join(iter(lambda: sock.recv(65536), b"")).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 414 ")
+    assert f"content-length: {asked['content-length']}".encode() in head.lower()
+    assert content == b""
+
+
 def test_connections_of_one_address_are_limited_and_room_comes_back(quick: Address) -> None:
     with contextlib.ExitStack() as stack:
         inside = [stack.enter_context(quick.connect()) for _ in range(8)]

@@ -195,6 +195,7 @@ class LimitedProtocol(HttpToolsProtocol):
                 self._body_bytes = None if self._body_bytes is None else int(value)
             elif name == b"transfer-encoding":
                 self._body_bytes = None
+                self._require_known(value)
             elif name == b"host":
                 hosts += 1
         if hosts > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
@@ -202,6 +203,12 @@ class LimitedProtocol(HttpToolsProtocol):
             raise _PastLimitError
         self._is_plain_body = self._body_bytes is not None
         super().on_headers_complete()
+
+    def _require_known(self, coding: bytes) -> None:
+        """Refuse a transfer coding the application would take for content (RFC 9112 6.1)."""
+        if coding.strip().lower() != b"chunked":
+            self._refusal = (501, "transfer-coding", "The only transfer coding taken is chunked.")
+            raise _PastLimitError
 
     def on_body(self, body: bytes) -> None:
         """Take content, and wake the application when there is enough of it to be worth it."""
@@ -434,7 +441,9 @@ class LimitedProtocol(HttpToolsProtocol):
         ours = (*self.server_state.default_headers, *problems.headers(status, content))
         for name, value in ours:
             lines += [name, b": ", value, b"\r\n"]
-        self.transport.write(b"".join([*lines, b"connection: close\r\n\r\n", content]))
+        is_head = self.parser is not None and self.parser.get_method() == b"HEAD"
+        lines += [b"connection: close\r\n\r\n", b"" if is_head else content]
+        self.transport.write(b"".join(lines))
 
     def _linger(self) -> None:
         """Say that we are done, and drop what still comes until the client is done, too."""
