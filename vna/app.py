@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,6 +129,12 @@ def found_certificate(settings: Settings) -> list[str]:
     return [f"TLS certificate {certificate}, SHA-256 fingerprint {print_}"]
 
 
+def _migrations(numbers: Sequence[int]) -> str:
+    """Name migrations that follow each other."""
+    first, last = f"{numbers[0]:04}", f"{numbers[-1]:04}"
+    return f"migration {first}" if first == last else f"migrations {first} to {last}"
+
+
 def found_index(settings: Settings, index: Index, *, is_served: bool = False) -> list[str]:
     """Bring the index's schema up to date; say what was made. Raises `ConfigError`.
 
@@ -140,7 +146,8 @@ def found_index(settings: Settings, index: Index, *, is_served: bool = False) ->
         made.append(f"PostgreSQL cluster {index.cluster.files}")
     schema = settings.postgres.schema
     numbers = migrate.migrate(index.dsn, schema, is_served=is_served)
-    made += [f"migration {number:04} of schema {schema}" for number in numbers]
+    if numbers:
+        made.append(f"{_migrations(numbers)} of schema {schema}")
     database = connected(settings, index.dsn)
     try:
         _agree(database, store_of(settings))

@@ -32,7 +32,7 @@ from vna.operate.corrections import CorrectionEngine
 
 def test_init_says_what_it_made_and_then_that_there_is_nothing_to_do(vna: Vna, data: Path) -> None:
     first = vna("init", "--data", data)
-    kinds = ["data folder", "root key", "blob store", "PostgreSQL cluster", "migration 0001"]
+    kinds = ["data folder", "root key", "blob store", "PostgreSQL cluster", "migrations 0001 to"]
     lines = first.stdout.splitlines()
     assert [kind for kind in kinds if any(line.startswith(kind) for line in lines)] == kinds
     second = vna("init", "--data", data)
