@@ -400,7 +400,9 @@ def test_a_restore_that_was_cut_off_is_not_taken_for_the_archive(
         patch.setattr(room, last, cut_after(getattr(room, last)))
         with pytest.raises(CutError):
             vna(*words, here / "new")
-    served = run("serve", "--data", here / "new")  # elsewhere: it takes the log of its process
+    anywhere = ("--http", "127.0.0.1:0", "--dicom", "127.0.0.1:0")
+    # in another process: it takes the log of its own
+    served = run("serve", *anywhere, "--data", here / "new")
     assert (served.returncode, "into an empty folder" in served.stderr) == (2, True)
     for command in ("init", "status", "reindex"):
         code, _, err = vna(command, "--data", here / "new")
