@@ -9,6 +9,7 @@ import re
 import shutil
 import socket
 import stat
+import subprocess
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,6 +17,7 @@ import psycopg
 import pytest
 
 from tests.cli.conftest import Vna
+from tests.cli import serving
 from tests.conftest import TestPostgres
 from vna import app
 from vna.cli.usable import require_usable
@@ -98,6 +100,16 @@ def test_what_is_secret_is_closed_to_others(archive: Path) -> None:
         for name in ("keys", "keys/root.key", "blobs", "pg")
     }
     assert modes == {"keys": 0o700, "keys/root.key": 0o400, "blobs": 0o700, "pg": 0o700}
+
+
+def test_nobody_else_writes_to_what_is_made_whatever_the_umask(data: Path) -> None:
+    """A service manager or a container may leave none: files open to all were what `open` made."""
+    subprocess.run(serving.command("init", "--data", data), umask=0, check=True, capture_output=True)
+    found = [data, *data.rglob("*")]
+    modes = {path: path.lstat().st_mode for path in found if not path.is_symlink()}
+    open_to_others = stat.S_IWGRP | stat.S_IWOTH
+    assert data / "run" / "postgres-start.log" in modes
+    assert not [path for path, mode in modes.items() if mode & open_to_others]
 
 
 def test_a_lost_root_key_is_never_replaced(vna: Vna, archive: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a process tells of itself: what it is called, and nothing of its memory.
+"""What a process keeps to itself: its memory and its files; and what `ps` calls it.
 
 There are keys in it, and what was unsealed with them. A core file is not written; where the system
 hands core dumps to a program, which a limit of size does not keep from it (core(5)), and to other
@@ -8,12 +8,15 @@ programs of the same user, the process is not readable either (prctl(2), PR_SET_
 from __future__ import annotations
 
 import ctypes
+import os
 import resource
+import stat
 import sys
 from typing import Final
 
 _SET_DUMPABLE: Final = 4
 _SET_NAME: Final = 15
+_BY_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
 def keep_memory(*, dev: bool) -> None:
@@ -24,6 +27,15 @@ def keep_memory(*, dev: bool) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if not dev:
         _prctl(_SET_DUMPABLE, ctypes.c_ulong(0))
+
+
+def keep_files() -> None:
+    """Let nobody else write to what is made from here on, whatever umask we were started with.
+
+    A service manager or a container may leave none (umask(2)): the scripts of the viewer, the word
+    of where the cluster lies, and what tells of a backup would be open to every user then.
+    """
+    os.umask(os.umask(_BY_OTHERS) | _BY_OTHERS)
 
 
 def be_called(name: str) -> None:

@@ -21,7 +21,7 @@ from types import FrameType, ModuleType
 from typing import NoReturn
 
 from vna import __version__
-from vna.cli.itself import keep_memory
+from vna.cli.itself import keep_files, keep_memory
 from vna.cli.memory import importing
 from vna.cli.streams import have_streams, written_out
 from vna.config import Settings
@@ -107,6 +107,7 @@ _FLAGS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     have_streams()
+    keep_files()
     arguments = sys.argv[1:] if arguments is None else arguments
     asked = next((word for word in arguments if not word.startswith("-")), None)
     parser, module = _parser(asked)
