@@ -16,8 +16,8 @@ from typing import NoReturn
 import psycopg
 import pytest
 
-from tests.cli.conftest import Vna
 from tests.cli import serving
+from tests.cli.conftest import Vna
 from tests.conftest import TestPostgres
 from vna import app
 from vna.cli.usable import require_usable
@@ -104,7 +104,9 @@ def test_what_is_secret_is_closed_to_others(archive: Path) -> None:
 
 def test_nobody_else_writes_to_what_is_made_whatever_the_umask(data: Path) -> None:
     """A service manager or a container may leave none: files open to all were what `open` made."""
-    subprocess.run(serving.command("init", "--data", data), umask=0, check=True, capture_output=True)
+    subprocess.run(
+        serving.command("init", "--data", data), umask=0, check=True, capture_output=True
+    )
     found = [data, *data.rglob("*")]
     modes = {path: path.lstat().st_mode for path in found if not path.is_symlink()}
     open_to_others = stat.S_IWGRP | stat.S_IWOTH
