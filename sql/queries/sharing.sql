@@ -613,7 +613,8 @@ SELECT count(*)
  WHERE parent_id = %s AND state NOT IN ('revoked', 'refused') AND ends_at > now();
 
 -- name: list_shares
--- Shares of a tab, of a study, before another, or one.
+-- Shares of a tab, of a study, before another, or one; of those that show nothing of what is withheld,
+-- and nothing but what is seen, where not all is: a page of the board is full as long as there are more.
 SELECT s.share_id, s.number, s.standing, s.owner, s.purpose, s.person, s.studies,
        (SELECT count(*) FROM share_item i WHERE i.share_id = s.share_id),
        g.grants, s.opens, s.created_at, s.ends_at, g.last_open_at, s.consent_id, s.legal_basis,
@@ -629,6 +630,10 @@ SELECT s.share_id, s.number, s.standing, s.owner, s.purpose, s.person, s.studies
    AND (%(before)s::bigint IS NULL OR s.share_id < %(before)s)
    AND (%(study)s::text IS NULL OR s.share_id = ANY (ARRAY(
            SELECT h.share_id FROM share h WHERE h.studies @> ARRAY[%(study)s::text])))
+   AND NOT s.studies && %(withheld)s::text[]
+   AND (%(seen)s::text[] IS NULL OR s.share_id = ANY (ARRAY(
+           SELECT h.share_id FROM share h
+            WHERE h.studies && %(seen)s::text[] AND h.studies <@ %(seen)s::text[])))
    -- what ended long ago is not looked through for what may be opened
    AND (%(tab)s::text NOT IN ('waiting', 'unopened', 'expiring', 'locked') OR s.share_id = ANY (ARRAY(
            SELECT h.share_id FROM share h WHERE h.ends_at > now())))

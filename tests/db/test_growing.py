@@ -96,7 +96,10 @@ INSERT INTO message (token, channel, masked, template, language, state, via, req
     FROM generate_series(1, 20000) n;
 VACUUM ANALYZE;
 """
-_TAB = {"share_id": None, "before": None, "study": None, "unopened": 7, "expiring": 3, "most": 50}
+_TAB = {
+    **{"share_id": None, "before": None, "study": None, "unopened": 7, "expiring": 3, "most": 50},
+    **{"withheld": [], "seen": None},
+}
 _IDS = {"ids": [b"i"]}
 MOST_READ = 200
 _KINDS = {"kinds": ["forward"]}
@@ -133,6 +136,10 @@ ASKED: dict[str, tuple[str, Any]] = {
     ),
     "where a person is written to": ("sharing.proven_of_person", ("LOCAL", "P7")),
     "the shares of a study": ("sharing.list_shares", {**_TAB, "study": "1.2.7", "tab": "all"}),
+    "the shares of what somebody sees": (
+        "sharing.list_shares",
+        {**_TAB, "seen": ["1.2.7"], "tab": "all"},
+    ),
     **{
         f"the board: {tab}": ("sharing.list_shares", {**_TAB, "tab": tab})
         for tab in ("today", "waiting", "unopened", "expiring", "locked")

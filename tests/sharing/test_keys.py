@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests import factories
-from tests.sharing.conftest import CLERK, MAIL, PHONE, Desk, in_days, report
+from tests.sharing.conftest import CLERK, MAIL, PHONE, Desk, in_days, report, study
+from vna.access.principal import EVERYTHING, Scope
 from vna.blobs.layout import blob_name
 from vna.crypto import shares
 from vna.crypto.credentials import digest
@@ -192,3 +194,18 @@ def test_lists_and_details_show_what_was_shared_and_mask_where_it_went(desk: Des
     assert "Canary" not in repr(detail)
     assert "kim" not in repr(desk.offer_of())
     assert in_days(29) < detail.summary.until < in_days(31)
+
+
+def test_a_page_of_the_board_is_full_though_some_shares_are_of_what_is_withheld(desk: Desk) -> None:
+    """Whoever counted a page short knew of them, and older ones were out of reach behind it."""
+    own, other = (study(one) for one in (desk.made[0], desk.made[4]))
+    of = (own, other, own, other, other)
+    made = [desk.offer(studies=frozenset({one})).share_id for one in of]
+    mine = [share_id for share_id, one in zip(made, of, strict=True) if one is own][::-1]
+    withheld = replace(CLERK, scope=replace(EVERYTHING, withheld=frozenset({other.study})))
+    given = replace(CLERK, scope=Scope(studies=frozenset({own.study})))
+    for who in (withheld, given):
+        assert [one.share_id for one in desk.engine.shares(who, most=2)] == mine
+        assert [one.share_id for one in desk.engine.shares(who, before=mine[0], most=2)] == mine[1:]
+    both = replace(CLERK, scope=Scope(studies=frozenset({own.study, other.study})))
+    assert [one.share_id for one in desk.engine.shares(both, most=9)] == made[::-1]

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from vna.access.audit import Event
-from vna.access.policy import require
+from vna.access.policy import reach, require
 from vna.access.principal import Action, Principal
 from vna.db.pool import Connection
 from vna.dicom.refs import Ref, StudyRef
 from vna.errors import NotFound
-from vna.index.arrays import Longs
+from vna.index.arrays import Longs, Texts
 from vna.sharing import granting
 from vna.sharing.held import may_see
 from vna.sharing.rooms import SQL, Rooms
@@ -57,6 +57,7 @@ class Board:
             "unopened": UNOPENED_DAYS,
             "expiring": EXPIRING_DAYS,
             "share_id": None,
+            **_in_sight(who),
         }
         with self._rooms.database.reading() as conn:
             rows = conn.execute(SQL.list_shares, asked).fetchall()
@@ -75,6 +76,7 @@ class Board:
             "unopened": UNOPENED_DAYS,
             "expiring": EXPIRING_DAYS,
             "share_id": share_id,
+            **_in_sight(who),
         }
         with self._rooms.database.reading() as conn:
             row = conn.execute(SQL.list_shares, asked).fetchone()
@@ -111,6 +113,15 @@ class Board:
             seen = series_of(conn, share_id, detail.summary.studies, reports=detail.reports)
         scope = scope_of(seen, ())
         return [*map(StudyRef, scope.studies), *scope.series, *scope.instances]
+
+
+def _in_sight(who: Principal) -> dict[str, Texts | None]:
+    """Say to a statement which shares `may_see` lets somebody see."""
+    within = reach(who, Action.SHARE)
+    return {
+        "withheld": Texts(within.withheld),
+        "seen": None if within.everything else Texts(within.studies),
+    }
 
 
 def note_seen(rooms: Rooms, who: Principal, what: str, count: int, **more: str) -> None:
