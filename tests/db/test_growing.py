@@ -97,8 +97,14 @@ INSERT INTO message (token, channel, masked, template, language, state, via, req
 VACUUM ANALYZE;
 """
 _TAB = {
-    **{"share_id": None, "before": None, "study": None, "unopened": 7, "expiring": 3, "most": 50},
-    **{"withheld": [], "seen": None},
+    "share_id": None,
+    "before": None,
+    "study": None,
+    "unopened": 7,
+    "expiring": 3,
+    "most": 50,
+    "withheld": [],
+    "seen": None,
 }
 _IDS = {"ids": [b"i"]}
 MOST_READ = 200
