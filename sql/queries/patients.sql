@@ -109,6 +109,14 @@ SELECT s.study_uid, s.identity_id, s.alert
  WHERE i.person_id = ANY (%s::bytea[])
  ORDER BY s.study_uid;
 
+-- name: all_among
+-- Of some identities, those whose studies are all among these.
+SELECT identity_id
+  FROM study_identity
+ WHERE identity_id = ANY (%(ids)s::bytea[])
+ GROUP BY identity_id
+HAVING bool_and(study_uid = ANY (%(studies)s::text[]));
+
 -- name: clear_identities
 -- Forget identities nobody needs: no study is about them, no person has decided on them, no account
 -- is bound to them, and nobody acts for them.

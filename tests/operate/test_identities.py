@@ -368,3 +368,22 @@ def test_it_needs_the_right_all_of_the_archive_and_a_reason(archive: Archive) ->
         engine.link(archive.who, first, b"nobody", reason=WHY)
     with pytest.raises(NotFound):
         engine.defer(archive.who, first, second)
+
+
+def test_no_worklist_names_of_whom_a_label_withholds_every_study(archive: Archive) -> None:
+    """No search finds them; what only looked like one of another's did."""
+    hidden = uid(take(archive, "P-1"))
+    take(archive, "P-2")
+    ours = archive.who
+    clerk = dataclasses.replace(
+        ours, scope=dataclasses.replace(ours.scope, withheld=frozenset({hidden}))
+    )
+    views = archive.identities.views
+    assert (len(views.worklist(ours)), views.worklist(clerk)) == (1, [])
+    seen = uid(take(archive, "P-1"))  # another study of theirs, which is not withheld
+    assert len(views.worklist(clerk)) == 1
+    both = dataclasses.replace(
+        ours, scope=dataclasses.replace(ours.scope, withheld=frozenset({hidden, seen}))
+    )
+    archive.identities.link(ours, one(archive, "P-1").id, one(archive, "P-2").id, reason=WHY)
+    assert (len(views.linked(clerk)), views.linked(both)) == (1, [])

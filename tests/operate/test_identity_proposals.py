@@ -222,6 +222,16 @@ def test_who_refuses_says_why_and_it_is_open_again(
             act()
 
 
+def test_what_waits_names_nobody_of_whom_a_label_withholds_every_study(archive: Archive) -> None:
+    first, _ = proposed(archive)
+    studies = archive.identities.views.person(archive.who, first).studies
+    withheld = frozenset(study for study, identity in studies if identity == first)
+    scope = dataclasses.replace(BOB.scope, withheld=withheld)
+    views = archive.identities.views
+    assert len(views.proposed(BOB)) == 1
+    assert views.proposed(dataclasses.replace(BOB, scope=scope)) == []
+
+
 def test_that_they_are_two_is_one_person_s_word_and_ends_it(archive: Archive) -> None:
     pair = proposed(archive)
     archive.identities.part(BOB, *pair, reason="Sisters")

@@ -1,16 +1,18 @@
 """What people are shown of identities: what waits for them, and one person as a whole.
 
-Identities cross studies: who sees only some of the archive is shown none of them. Whoever is shown
-what somebody is called leaves a row in the trail, as who searches for studies does.
+Identities cross studies: who sees only some of the archive is shown none of them, and worklists
+leave out of whom a label withholds every study. Whoever is shown what somebody is called leaves a
+row in the trail, as who searches for studies does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from vna.access.audit import Audit, Event
-from vna.access.principal import Principal
+from vna.access.policy import reach
+from vna.access.principal import Action, Principal
 from vna.db.pool import Connection, Database
 from vna.dicom.refs import UID, StudyRef
 from vna.errors import NotFound
@@ -77,7 +79,7 @@ class IdentityViews:
         """List which links wait for a second person, the longest waiting first."""
         waiting = self._proposals.waiting(principal, _LISTED)
         with self._database.reading() as conn:
-            known = store.find(conn, [one for held in waiting for one in held.pair])
+            known = _in_sight(conn, principal, [one for held in waiting for one in held.pair])
             cases = [(held, store.case(conn, held.pair)) for held in waiting]
         found = [
             Proposed(case=case, first=known[one.first], second=known[one.second], proposal=one)
@@ -95,7 +97,7 @@ class IdentityViews:
     ) -> list[Work]:
         with self._database.reading() as conn:
             cases = cases_of(conn, _LISTED)
-            known = store.find(conn, [one for case in cases for one in case.pair])
+            known = _in_sight(conn, principal, [one for case in cases for one in case.pair])
             refused = proposals.refusals(conn, [case.pair for case in cases])
         found = [
             Work(
@@ -152,6 +154,16 @@ class IdentityViews:
         if count:
             detail = {"list": what, "count": count, **more}
             self._audit.note(principal, Event(kind="identity.seen", outcome="done", detail=detail))
+
+
+def _in_sight(
+    conn: Connection, principal: Principal, ids: Sequence[bytes]
+) -> dict[bytes, Identity]:
+    """Find identities, but for those of whom a label withholds all that is held."""
+    known = store.find(conn, ids)
+    withheld = reach(principal, Action.CORRECT).withheld
+    hidden = store.all_among(conn, known, withheld) if withheld else set()
+    return {one: identity for one, identity in known.items() if one not in hidden}
 
 
 def studies_of(conn: Connection, persons: list[bytes]) -> Studies:

@@ -208,6 +208,13 @@ def studies_of(conn: Connection, persons: Iterable[bytes]) -> list[tuple[str, by
     return [(study, identity) for study, identity, _ in rows]
 
 
+def all_among(conn: Connection, ids: Iterable[bytes], studies: Iterable[str]) -> set[bytes]:
+    """Say which identities have no other studies than these; one without any is not among them."""
+    cursor = conn.cursor(binary=True)
+    asked = {"ids": sorted(set(ids)), "studies": sorted(studies)}
+    return {one for (one,) in cursor.execute(_SQL.all_among, asked)}
+
+
 def propose(tx: Connection, pair: Pair, finding: Finding, evidence: Mapping[str, str]) -> bool:
     """Note what a rule says of a pair; False where more is known already."""
     told = orjson.dumps(dict(evidence)).decode()
