@@ -232,11 +232,12 @@ SELECT passkey_id, credential_id, site, created_at, used_at
  ORDER BY passkey_id;
 
 -- name: find_passkey
--- One passkey, with whose it is, if they may come in.
+-- One passkey, with whose it is, if they may come in by it: who signs in elsewhere may not.
 SELECT p.passkey_id, p.account_id, p.public_key, p.sign_count, p.site, a.handle
   FROM passkey p
   JOIN account a USING (account_id)
- WHERE p.credential_id = %s AND a.disabled_at IS NULL AND a.enrolled_at IS NOT NULL;
+ WHERE p.credential_id = %s AND a.disabled_at IS NULL AND a.enrolled_at IS NOT NULL
+   AND NOT a.federated;
 
 -- name: use_passkey
 -- Note its use; nothing comes back when another use came between.
@@ -254,6 +255,12 @@ RETURNING passkey_id;
 -- name: drop_passkeys
 -- Forget every passkey of an account.
 DELETE FROM passkey
+ WHERE account_id = %s;
+
+-- name: is_federated
+-- Whether somebody proves who they are elsewhere.
+SELECT federated
+  FROM account
  WHERE account_id = %s;
 
 -- name: find_handle

@@ -12,13 +12,14 @@ from joserfc.jwk import ECKey
 
 from tests.access.conftest import SHELL, House, keyring
 from tests.access.issuer import CLIENT, Issuer, issuing
+from tests.access.test_passkeys import SITE, registered, signed_in
 from tests.archive import CHEAP
 from vna.access.audit import Audit
 from vna.access.people import people
 from vna.access.sessions import Browser, Visitor
 from vna.config import Oidc, Settings
 from vna.db.pool import Database
-from vna.errors import NotAuthenticated
+from vna.errors import NotAuthenticated, NotPermitted
 
 HERE = Browser(address="10.0.0.1", agent="a browser", secret="B" * 43)
 BACK = "https://archive.example/login/sso/return"
@@ -179,3 +180,30 @@ def test_each_who_is_expected_is_bound_once_to_their_own_account(joined: Joined)
             joined.come()
     accounts.enable(SHELL, "kim")
     assert joined.named() == "kim"
+
+
+def test_who_signs_in_elsewhere_has_no_way_of_their_own_here(joined: Joined) -> None:
+    """Who left there would come in by it, with the roles of their last day."""
+    cookie = joined.come()
+    assert cookie is not None
+    signing, visitor = joined.house.people.signing, joined.house.visitor(cookie)
+    assert visitor.is_fresh
+    for act in (
+        lambda: signing.offer_app(visitor),
+        lambda: signing.offer_passkey(visitor, HERE, SITE),
+        lambda: signing.add_passkey(visitor, HERE, SITE, b"{}"),
+        lambda: signing.renew_recovery_codes(visitor),
+        lambda: signing.prove(visitor, "123456"),
+    ):
+        with pytest.raises(NotPermitted):
+            act()
+
+
+def test_a_passkey_of_who_signs_in_elsewhere_opens_nothing(joined: Joined) -> None:
+    house = joined.house
+    key, signing = registered(house, "eve"), house.people.signing
+    assert signed_in(house, key.sign(signing.passkey_challenge(HERE, SITE), SITE.origin)) == "eve"
+    with house.database.transaction() as tx:  # as one that was added when it could be
+        tx.execute("UPDATE account SET federated = true, passphrase = NULL WHERE login = 'eve'")
+    with pytest.raises(NotAuthenticated):
+        signed_in(house, key.sign(signing.passkey_challenge(HERE, SITE), SITE.origin))

@@ -205,14 +205,14 @@ def test_confirming_asks_there_anew(site: Site, idp: Provider) -> None:
     with httpx.Client(verify=NO_TLS) as there:
         answer = back(who, idp.signed_in(there, led, "dora+readers"))
     assert answer.headers["location"] == "/account"
-    assert "Make new ones" in who.get("/account").text
+    assert who.get("/emergency").status_code == 200
     with site.archive.database.transaction() as tx:
         tx.execute("UPDATE session SET proven_at = now() - interval '6 minutes'")
     with httpx.Client(verify=NO_TLS) as there:
         led = who.get("/login/sso").headers["location"]
         other = back(who, idp.signed_in(there, led, "else+readers"))
     assert other.status_code == 401
-    assert "Make new ones" not in who.get("/account").text
+    assert who.get("/emergency").headers["location"] == "/confirm?next=/emergency"
 
 
 def test_no_passphrase_opens_such_an_account(site: Site, idp: Provider) -> None:
@@ -222,6 +222,20 @@ def test_no_passphrase_opens_such_an_account(site: Site, idp: Provider) -> None:
     for act in (people_of(site).accounts.invite, people_of(site).accounts.reset):
         with pytest.raises(Conflict):
             act(SHELL, "fay")
+
+
+def test_such_an_account_is_offered_no_factor_of_its_own(site: Site, idp: Provider) -> None:
+    who, _ = sign_in(site, idp, "gil+readers")
+    page = who.get("/account").text
+    assert "This browser" in page
+    for way in ("passkey", "Authenticator app", "Make new ones"):
+        assert way not in page
+    sent = {"form": who.token("/confirm?next=/emergency") if "form" in page else ""}
+    for path in ("/account/recovery-codes", "/account/passkeys/begin"):
+        answer = who.client.post(
+            site.address.url + path, data=sent, headers={"x-vna-form": sent["form"]}
+        )
+        assert answer.status_code == 403, path
 
 
 def test_a_provider_that_is_away_is_told_and_local_sign_in_stays(

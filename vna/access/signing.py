@@ -115,6 +115,7 @@ class SignIn:
     def prove(self, visitor: Visitor, code: str) -> None:
         """Show a second factor again, by a code. Raises `NotAuthenticated`, `TooMany`."""
         _require(visitor, Level.SIGNED_IN)
+        self._require_local(visitor)
         self._by_code(visitor, code, lambda tx, factor: self._proven(tx, visitor, factor))
 
     def prove_passkey(self, visitor: Visitor, browser: Browser, site: Site, answer: bytes) -> None:
@@ -227,6 +228,7 @@ class SignIn:
         """Offer a secret to an authenticator app. Raises `Conflict`."""
         _require_any(visitor, Level.ENROLLING, Level.SIGNED_IN)
         _require_fresh(visitor)
+        self._require_local(visitor)
         return self._factors.offer(visitor.account_id, visitor.login)
 
     def confirm_app(self, visitor: Visitor, code: str) -> None:
@@ -248,12 +250,14 @@ class SignIn:
         """Begin registering a passkey. Raises `Conflict`."""
         _require_any(visitor, Level.ENROLLING, Level.SIGNED_IN)
         _require_fresh(visitor)
+        self._require_local(visitor)
         return self._passkeys.offer(browser.secret or "", visitor.account_id, site)
 
     def add_passkey(self, visitor: Visitor, browser: Browser, site: Site, answer: bytes) -> None:
         """Take a passkey. Raises `NotAuthenticated`."""
         _require_any(visitor, Level.ENROLLING, Level.SIGNED_IN)
         _require_fresh(visitor)
+        self._require_local(visitor)
         with self._database.transaction() as tx:
             _hold(tx, visitor)
             self._passkeys.register(tx, browser.secret or "", visitor.account_id, site, answer)
@@ -288,6 +292,7 @@ class SignIn:
         """Make new recovery codes; the old ones are void."""
         _require(visitor, Level.SIGNED_IN)
         _require_fresh(visitor)
+        self._require_local(visitor)
         with self._database.transaction() as tx:
             _hold(tx, visitor)
             codes = self._factors.renew_recovery_codes(tx, visitor.account_id)
@@ -314,6 +319,16 @@ class SignIn:
         self._tell(tx, visitor.principal, f"factor.{act}", factor=factor)
         if visitor.level is Level.SIGNED_IN:
             self._tell_owner(tx, visitor, Change.WAYS)
+
+    def _require_local(self, visitor: Visitor) -> None:
+        """Refuse who proves who they are elsewhere: what they had here would outlive it there.
+
+        Raises `NotPermitted`.
+        """
+        with self._database.reading() as conn:
+            row = conn.execute(_SQL.is_federated, (visitor.account_id,)).fetchone()
+        if row is None or row[0]:
+            raise NotPermitted
 
     def _tell_owner(self, tx: Connection, visitor: Visitor, change: Change) -> None:
         if self._changed is not None:
