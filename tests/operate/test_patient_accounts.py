@@ -268,6 +268,21 @@ def test_an_account_made_by_a_link_shows_nothing_before_a_desk_has_compared(
         accounts.confirm(archive.who, UID(study), number, compared=TWO)
 
 
+def test_an_account_waits_before_whoever_sees_any_study_of_its_person(archive: Archive) -> None:
+    """What a label withholds is named to nobody, and keeps no other study from being named."""
+    guest = Principal(kind=Kind.SHARE, name="share/AAAA-BBBB/7", actions=frozenset(), scope=Scope())
+    first, second = sorted((take(archive, "P-1"), take(archive, "P-1")))
+    enrol(archive, archive.patient_accounts.beginnings.keep(guest, 7, [first], HERE))
+
+    def named(*withheld: str) -> list[str]:
+        scope = replace(archive.who.scope, withheld=frozenset(map(UID, withheld)))
+        clerk = replace(archive.who, scope=scope)
+        return [str(waits.study) for waits in archive.patient_accounts.waiting(clerk)]
+
+    assert (named(), named(second), named(first, second)) == ([first], [first], [])
+    assert named(first) == [second]
+
+
 def test_an_account_that_is_ended_lets_nobody_in(archive: Archive) -> None:
     study = take(archive, "P-1")
     cookie = patient(archive, study)

@@ -270,13 +270,14 @@ class PatientAccounts:
         with self._database.reading() as conn:
             waits = bindings.waiting(conn)
             known = store.find(conn, [one.identity for one in waits])
-            studies: dict[bytes, UID] = {}
+            studies: dict[bytes, UID] = {}  # of each the first one that is seen
             for study, identity in store.studies_of(conn, {one.person for one in known.values()}):
-                studies.setdefault(identity, UID(study))
+                if who.scope.covers(StudyRef(UID(study))):
+                    studies.setdefault(identity, UID(study))
         found = [
             Waiting(binding=one, identity=known[one.identity], study=studies[one.identity])
             for one in waits
-            if one.identity in studies and who.scope.covers(StudyRef(studies[one.identity]))
+            if one.identity in studies
         ]
         if found:
             detail = {"list": "accounts", "count": len(found)}
