@@ -67,6 +67,13 @@ SELECT account_id, login
  WHERE login = %s AND kind = 'person' AND roles = %s::text[] AND enrolled_at IS NOT NULL
    AND disabled_at IS NULL;
 
+-- name: made_for
+-- For whom some accounts have acted first, and by whose word.
+SELECT DISTINCT ON (account_id) account_id, identity_id, given_as
+  FROM carer
+ WHERE account_id = ANY (%s)
+ ORDER BY account_id, given_at, carer_id;
+
 -- name: act_for
 -- From here on a session acts for somebody, or for itself again, under another cookie.
 UPDATE session

@@ -77,7 +77,7 @@ RETURNING ends_at, opens_at;
 
 -- name: charge_code
 -- Count a try of a code before it is made; nothing comes back when it opens nothing any more. Whose
--- birth date is typed with it: the person's, else that of whom the account acts for.
+-- birth date is typed with it: the person's, else that of whom the account has acted for longest.
 UPDATE desk_code d
    SET tries = tries + 1
   FROM account a
@@ -85,7 +85,7 @@ UPDATE desk_code d
   LEFT JOIN LATERAL (SELECT c.identity_id
                        FROM carer_standing c
                       WHERE c.account_id = a.account_id AND c.holds
-                      ORDER BY c.given_at DESC
+                      ORDER BY c.given_at, c.carer_id
                       LIMIT 1) f ON true
  WHERE d.code_hash = %s AND d.ends_at > now() AND d.tries < 5
    AND (d.opens_at IS NULL OR d.opens_at <= now())

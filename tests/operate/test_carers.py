@@ -347,6 +347,29 @@ def test_only_a_desk_that_was_shown_something_lets_somebody_act(archive: Archive
         added(archive, study, Relation.GUARDIAN)
 
 
+def test_who_trusts_an_account_has_no_code_made_for_it(archive: Archive) -> None:
+    """They named its login and called it as they liked: papers of that name prove nothing."""
+    study, born = take(archive, "P-1", born=CHILD), f"{CHILD[:4]}-06-15"
+    cookie, carer_id = parent(archive, study, born)
+    login = visitor(archive, cookie).login
+    theirs = take(archive, "P-2", "Roe^Eve")
+    eve = visitor(archive, patient(archive, theirs))
+    archive.carers.give(eve, login, given(called="Tom Roe"))
+    desk = archive.carers.desk
+    for _ in range(2):  # by the patient's word, and by a desk's that was told the login
+        assert desk.at(archive.who, UID(theirs)).elsewhere
+        with pytest.raises(Conflict, match="somebody else"):
+            desk.code(archive.who, UID(theirs), number(archive, theirs), compared=True)
+        desk.end(archive.who, UID(theirs), number(archive, theirs), reason="why")
+        added(archive, theirs, Relation.TRUSTED, login=login)
+    assert seen(archive, cookie) == {study}
+    assert not desk.at(archive.who, UID(study)).elsewhere
+    code = desk.code(archive.who, UID(study), carer_id, compared=True).code
+    with pytest.raises(NotAuthenticated):  # of whom it also acts for
+        archive.patient_accounts.beginnings.redeem(code, BORN, HERE)
+    enrol(archive, archive.patient_accounts.beginnings.redeem(code, born, HERE))
+
+
 def test_the_person_is_told_that_somebody_may_act_for_them(archive: Archive) -> None:
     study = take(archive, "P-1")
     me = visitor(archive, patient(archive, study))

@@ -119,6 +119,12 @@ def account_called(conn: Connection, login: str) -> tuple[int, str] | None:
     return None if row is None else (int(row[0]), str(row[1]))
 
 
+def made_for(conn: Connection, accounts: Sequence[int]) -> dict[int, bytes]:
+    """Say for whom desks made some accounts: whom they acted for first, by a desk's word."""
+    rows = conn.execute(_SQL.made_for, (list(accounts),)).fetchall()
+    return {row[0]: row[1] for row in rows if GivenAs(row[2]) is GivenAs.DESK}
+
+
 def accounts_of_person(conn: Connection, identity: bytes) -> list[int]:
     """List the accounts that are bound to the person of an identity."""
     return [int(row[0]) for row in conn.execute(_SQL.accounts_of_person, (identity,)).fetchall()]

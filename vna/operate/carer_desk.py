@@ -33,7 +33,7 @@ class AtDesk:
     holder: Holder
     carers: tuple[Named, ...]
     codes: dict[int, bindings.Code]
-    own_accounts: frozenset[int]  # of carers who are patients here, too: their code is their own
+    elsewhere: frozenset[int]  # accounts of patients, or made for somebody else: so are their codes
 
 
 class CarerDesk:
@@ -50,9 +50,9 @@ class CarerDesk:
             found = carers.of_identities(conn, [one.id for one in holder.identities])
             numbers = [one.account_id for one in found if one.account_id is not None]
             codes = bindings.codes(conn, numbers)
-            own = {n for n in numbers if bindings.of_account(conn, n) is not None}
+            elsewhere = {n for n in numbers if _why_elsewhere(conn, holder, n) is not None}
         named = tuple(self._book.named(one) for one in found)
-        return AtDesk(holder=holder, carers=named, codes=codes, own_accounts=frozenset(own))
+        return AtDesk(holder=holder, carers=named, codes=codes, elsewhere=frozenset(elsewhere))
 
     def add(
         self,
@@ -97,6 +97,9 @@ class CarerDesk:
     def code(self, who: Principal, study: UID, carer_id: int, *, compared: bool) -> Issued:
         """Make a new code for a carer who cannot sign in; a lost account is followed by another.
 
+        Only where the account was made: whoever names its login, and shows papers of the name they
+        gave it, would else be let into all it acts for.
+
         Raises `NotFound`, `Conflict`, `InvalidRequest`.
         """
         holder = self._accounts.holder(who, study)
@@ -113,10 +116,8 @@ class CarerDesk:
                 account_id, login = bindings.add_account(tx)
                 moved["login"] = login
                 tx.execute(SQL.move_carer, moved)
-            elif bindings.of_account(tx, account_id) is not None:
-                raise Conflict(
-                    marked("Their account is that of a patient: its code is made there.")
-                )
+            elif (why := _why_elsewhere(tx, holder, account_id)) is not None:
+                raise Conflict(why)
             issued = self._issue(tx, account_id, login, who)
             self._book.tell(tx, who, "carer.code", {"carer": carer_id, "account": login})
             if carer.account_id is None:
@@ -151,3 +152,15 @@ class CarerDesk:
         if carer is None or carer.identity not in {one.id for one in holder.identities}:
             raise NotFound("Nobody acts for this person by this number.")
         return carer
+
+
+def _why_elsewhere(conn: Connection, holder: Holder, account_id: int) -> str | None:
+    """Say why the code of an account is not made with this person; None when it is."""
+    if bindings.of_account(conn, account_id) is not None:
+        return marked("Their account is that of a patient: its code is made there.")
+    if carers.made_for(conn, [account_id]).get(account_id) in {one.id for one in holder.identities}:
+        return None
+    return marked(
+        "Their account was made for somebody else: its code is made there. Or end this, and let "
+        "them act by an account of its own."
+    )
