@@ -297,7 +297,7 @@ SELECT x.session_id, x.grant_id, g.share_id, x.level, x.proven, g.proof, st.ends
           FROM study y
           JOIN study_state t USING (study_pk)
          WHERE y.study_uid = ANY (s.studies)),
-       x.half
+       x.half, g.depth > 0
   FROM share_session x
   JOIN share_grant g USING (grant_id)
   JOIN share s USING (share_id)
@@ -315,7 +315,7 @@ SELECT x.session_id, x.grant_id, g.share_id, x.level, x.proven, g.proof, st.ends
           FROM study y
           JOIN study_state t USING (study_pk)
          WHERE y.study_uid = ANY (s.studies)),
-       k.half
+       k.half, g.depth > 0
   FROM capability k
   JOIN share_session x USING (session_id)
   JOIN share_grant g USING (grant_id)

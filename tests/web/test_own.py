@@ -331,6 +331,24 @@ def test_a_link_made_for_somebody_else_offers_no_account(site: Site) -> None:
     assert caller(site).get("/s/account").status_code == 401
 
 
+def test_who_is_given_a_link_on_under_the_patient_s_name_is_offered_no_account(site: Site) -> None:
+    """Whoever gives on says whom to, and would so name themself as the patient."""
+    doctor = Recipient(name="Dr. Gray")
+    share = offered(site, FIRST, purpose=Purpose.PATIENT_REQUEST, recipient=doctor, forward=True)
+    sent = inside(site, share).post(
+        "/s/forward", "/s/forward", name="Doe, Jane", proof="passcode", days="5", download="yes"
+    )
+    link = re.search(r"/s#([\w-]{43})<", sent.text)
+    passcode = re.search(r'class="shown-once">([^<]+)<', sent.text)
+    assert link is not None
+    assert passcode is not None
+    guest = caller(site)
+    guest.open(link[1])
+    guest.prove(passcode[1])
+    assert 'href="/s/account"' not in guest.get("/s/home").text
+    assert guest.post("/s/account", "/s/home", mine="on").status_code == 404
+
+
 def test_staff_see_no_page_of_patients_and_patients_none_of_staff(
     site: Site, jane: Surfer, clerk: Surfer
 ) -> None:

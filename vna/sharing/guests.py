@@ -340,6 +340,7 @@ class Guests:
             reports=reports,
             download=download,
             forward=forward,
+            given_on=row[21],
             ways=tuple((w, "" if w is Protection.PASSCODE else masked or "") for w in ways),
         )
         return Guest(

@@ -249,6 +249,7 @@ class Shown:
     reports: bool
     download: bool
     forward: bool
+    given_on: bool  # by a guest, who says of the recipient what they like
     ways: tuple[tuple[Protection, str], ...]  # what is asked, and the masked channel, or ""
 
 

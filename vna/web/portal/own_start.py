@@ -65,7 +65,7 @@ def may_keep(call: Call) -> bool:
 def is_theirs(call: Call) -> bool:
     """Whether a link was made for whom the images show, and not for somebody else."""
     share = call.inside.share
-    if share.person is None or share.recipient is None:
+    if share.person is None or share.recipient is None or share.given_on:
         return False
     is_named = _plain(share.recipient.name) == _plain(share.person.name)
     return is_named and share.purpose is Purpose.PATIENT_REQUEST
