@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from tests import factories
 from tests.archive import Archive, open_archive
 from vna.access.principal import Action, Kind, Principal
+from vna.cli import doctor
+from vna.cli.finding import FAIL
 from vna.db.pool import Database
 from vna.dicom.refs import StudyRef, uid
 from vna.errors import NotFound, NotPermitted
@@ -371,6 +373,46 @@ def test_on_a_disk_that_became_read_only_nothing_is_taken_and_probes_say_so(
         assert isinstance(outcome, Refused)
         assert outcome.cause is Cause.OUT_OF_RESOURCES
         assert dataset_of(archive, made) == made.dataset()
+
+
+def test_without_another_inode_nothing_is_taken_and_probes_say_so(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every object was refused while probes said ok: there were bytes, but no file could be."""
+    asked = os.statvfs
+    counted = 1000
+
+    def crowded(path: str) -> os.statvfs_result:
+        found = asked(path)
+        return os.statvfs_result((*found[:5], counted, 0, 0, *found[8:]))
+
+    monkeypatch.setattr(os, "statvfs", crowded)
+    with open_archive(tmp_path, database, blobs={"free_bytes": 1}) as archive:
+        assert not archive.ingest.has_space()
+    counted = 0  # Btrfs does not count them
+    with open_archive(tmp_path, database, blobs={"free_bytes": 1}) as archive:
+        assert archive.ingest.has_space()
+
+
+def test_the_disk_of_the_index_is_looked_at_where_the_index_lies(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Begun as root it may lie in /var/lib/vna: the disk of the blobs was asked twice."""
+    elsewhere = tmp_path / "elsewhere" / "pg"
+    elsewhere.mkdir(parents=True)
+    asked = os.statvfs
+
+    def full(path: str) -> os.statvfs_result:
+        found = asked(path)
+        return os.statvfs_result((*found[:4], 0, *found[5:])) if path == str(elsewhere) else found
+
+    monkeypatch.setattr(os, "statvfs", full)
+    nothing_kept = {"free_bytes": 0, "free_percent": 0.0}
+    with open_archive(tmp_path, database, blobs=nothing_kept) as archive:
+        (archive.settings.data / "pg").write_text(f"{elsewhere}\n", encoding="utf-8")
+        assert not archive.ingest.has_space()
+        (found,) = [one for one in doctor.CHECKS["space"](archive.settings) if one.state == FAIL]
+        assert found.seen.startswith("index: 0 B free")
 
 
 def test_who_may_not_store_is_told_so_before_a_byte_is_taken(archive: Archive) -> None:

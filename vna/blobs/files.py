@@ -137,10 +137,12 @@ class Files:
         return True
 
     def space(self, path: str) -> tuple[int, int]:
-        """Give the free and the whole bytes of the file system; none is free where it is read-only.
+        """Give the free and the whole bytes of the file system; none is free where no file can be.
 
-        Linux mounts a file system anew so after an error of its disk.
+        Linux mounts a file system read-only after an error of its disk. One that has all the files
+        it may have takes no other, however much is free; where they are not counted both are 0.
         """
         found = os.statvfs(path)
-        free = 0 if found.f_flag & os.ST_RDONLY else found.f_bavail
+        takes_files = found.f_favail > 0 or not found.f_files
+        free = found.f_bavail if takes_files and not found.f_flag & os.ST_RDONLY else 0
         return free * found.f_frsize, found.f_blocks * found.f_frsize

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import datetime as dt
 import os
 import platform
 import resource
-import shutil
 import sys
 import tempfile
 import time
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from vna import app
 from vna.backup import restoring
+from vna.blobs.files import Files
 from vna.blobs.journal import Journal
 from vna.blobs.store import BlobStore
 from vna.cli import backing, index_doctor, sockets
@@ -23,7 +24,7 @@ from vna.cli.finding import FAIL, OK, WARN, Finding
 from vna.cli.quantities import in_bytes
 from vna.config import Settings, addresses
 from vna.crypto.keyring import Keyring
-from vna.db import account, programs, runlock
+from vna.db import account, place, programs, runlock
 from vna.errors import ConfigError, Corrupt, NotFound, VNAError, WrongKey
 
 _SYNCS = 20
@@ -123,16 +124,24 @@ def _links(data: Path) -> Finding:
 def _space(settings: Settings) -> Iterator[Finding]:
     if settings.blobs.url:
         yield Finding("space", OK, f"blobs in {settings.blobs.url.partition('://')[0]}")
-    usage = shutil.disk_usage(_nearest(settings.data))
-    least = max(settings.blobs.free_bytes, int(usage.total * settings.blobs.free_percent / 100))
-    seen = f"{in_bytes(usage.free)} free of {in_bytes(usage.total)}, needs {in_bytes(least)}"
-    if usage.free < least:
+    data = Files().space(str(_nearest(settings.data)))
+    yield _room(settings, *data)
+    if not settings.postgres.url:
+        index = Files().space(str(_nearest(place.files_of(settings.data))))
+        if index != data:
+            found = _room(settings, *index)
+            yield dataclasses.replace(found, seen=f"index: {found.seen}")
+
+
+def _room(settings: Settings, free: int, whole: int) -> Finding:
+    least = max(settings.blobs.free_bytes, int(whole * settings.blobs.free_percent / 100))
+    seen = f"{in_bytes(free)} free of {in_bytes(whole)}, needs {in_bytes(least)}"
+    if free < max(least, 1):
         advice = "make room, or lower blobs.free_bytes and blobs.free_percent"
-        yield Finding("space", FAIL, f"{seen}: nothing is taken in", advice)
-    elif usage.free < 2 * least:
-        yield Finding("space", WARN, seen, "make room soon")
-    else:
-        yield Finding("space", OK, seen)
+        return Finding("space", FAIL, f"{seen}: nothing is taken in", advice)
+    if free < 2 * least:
+        return Finding("space", WARN, seen, "make room soon")
+    return Finding("space", OK, seen)
 
 
 def _sync(settings: Settings) -> Iterator[Finding]:

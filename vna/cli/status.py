@@ -5,17 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import uuid
 from pathlib import Path
 from typing import Any
 
 from vna.app import at_work
 from vna.archive import Archive
+from vna.blobs.files import Files
 from vna.blobs.store import BlobStore
 from vna.cli.quantities import in_bytes
 from vna.config import Settings
-from vna.db import runlock, statements
+from vna.db import place, runlock, statements
+from vna.errors import VNAError
 from vna.operate import scrubbing
 
 _NAMES = ("patients", "studies", "series", "instances", "bytes", "other_versions", "index_bytes")
@@ -120,13 +121,11 @@ def _space_of(settings: Settings) -> Facts | None:
     """Space of the file system the index lies on, when it is on this machine."""
     if settings.postgres.url:
         return None
-    pointer = settings.data / "pg"
-    place = Path(pointer.read_text(encoding="utf-8").strip()) if pointer.is_file() else pointer
     try:
-        usage = shutil.disk_usage(place.parent)
-    except OSError:
+        free, total = Files().space(str(place.files_of(settings.data)))
+    except (OSError, VNAError):
         return None
-    return {"free": usage.free, "total": usage.total}
+    return {"free": free, "total": total}
 
 
 def _lines(facts: Facts) -> list[str]:

@@ -58,7 +58,7 @@ def find(data: Path, os_user: str, name: str | None) -> Place:
     whatever the settings say by now.
     """
     here = data / "pg"
-    files = _pointed_to(here) if here.is_file() else here
+    files = files_of(data)
     if files.is_dir():
         return Place(files, _owner(files))
     account = accounts.choose(os_user)
@@ -69,6 +69,12 @@ def find(data: Path, os_user: str, name: str | None) -> Place:
         _make(folder, 0o755)
     here.write_text(f"{files}\n", encoding="utf-8")
     return Place(files, account)
+
+
+def files_of(data: Path) -> Path:
+    """Say where the cluster of a data folder lies, or may come to lie. Raises `ConfigError`."""
+    here = data / "pg"
+    return _pointed_to(here) if here.is_file() else here
 
 
 def has_cluster(data: Path) -> bool:

@@ -6,18 +6,19 @@ import contextlib
 import dataclasses
 import datetime as dt
 import logging
-import shutil
 import threading
 import time
 
 from vna.access.audit import Audit
 from vna.access.policy import require
 from vna.access.principal import Action, Principal
+from vna.blobs.files import Files
 from vna.blobs.layout import created_at
 from vna.blobs.sealing import seal_json
 from vna.blobs.spool import Spool
 from vna.blobs.store import BlobStore, StoredBlob
 from vna.config import Settings
+from vna.db import place
 from vna.db.pool import Connection, Database
 from vna.dicom.refs import InstanceRef
 from vna.errors import CommitUnknown, NotFound, Unavailable, VNAError
@@ -145,17 +146,17 @@ class IngestEngine:
 
     def _is_enough(self, free: int, whole: int) -> bool:
         blobs = self._settings.blobs
-        return free >= max(blobs.free_bytes, int(whole * blobs.free_percent / 100))
+        # no byte at all is too little, whatever the settings want kept free
+        return free >= max(blobs.free_bytes, int(whole * blobs.free_percent / 100), 1)
 
     def _cluster_bytes(self) -> tuple[int, int] | None:
         """Free and whole bytes where the embedded PostgreSQL lives."""
         if self._settings.postgres.url:
             return None
         try:
-            found = shutil.disk_usage(self._settings.data)
-        except OSError:
+            return Files().space(str(place.files_of(self._settings.data)))
+        except (OSError, VNAError):
             return None  # not there yet, or not ours to see
-        return found.free, found.total
 
     def _keep(self, receiving: Receiving, received: Received) -> Outcome:
         """Everything is in: check it, make it durable and visible."""
