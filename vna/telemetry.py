@@ -84,14 +84,15 @@ def quiet_others() -> None:
 
 
 class Spell:
-    """A fault that comes again and again, told once a reason and once when it is over.
+    """A fault that comes again and again, told once a reason and day, and once when it is over.
 
     A database that is away for an hour fails ten thousand times: as many lines tell no more, and
-    hide what else happens. Over is what has not failed for a while and was done since. Shared by
-    threads.
+    hide what else happens. One line for a fault of weeks is one nobody finds any more. Over is what
+    has not failed for a while and was done since. Shared by threads.
     """
 
     _QUIET_S = 10.0
+    _AGAIN_S = 86400.0
     _MOST_REASONS = 8
 
     def __init__(
@@ -110,19 +111,23 @@ class Spell:
         self._lock = threading.Lock()
         self._told: set[str] = set()
         self._times = 0
-        self._began = self._last = 0.0
+        self._began = self._last = self._day = 0.0
 
     def failed(self, why: str) -> None:
-        """Note that it failed; the reason is told when it is new in this spell."""
+        """Note that it failed; the reason is told when it is new in this spell, or today."""
         with self._lock:
             self._last = self._clock()
             if not self._times:
-                self._began = self._last
+                self._began = self._day = self._last
             self._times += 1
+            if self._last - self._day >= self._AGAIN_S:
+                self._day = self._last
+                self._told.clear()
             if why in self._told or len(self._told) >= self._MOST_REASONS:
                 return
             self._told.add(why)
-        self._log.log(self._level, self._event, extra={"why": why})
+            extra = {"why": why, **self._so_far()}
+        self._log.log(self._level, self._event, extra=extra)
 
     def worked(self) -> None:
         """Note that it was done; costs nothing while nothing fails."""
@@ -131,10 +136,13 @@ class Spell:
         with self._lock:
             if not self._times or self._clock() - self._last < self._QUIET_S:
                 return
-            extra = {"times": self._times, "for_s": round(self._last - self._began, 1)}
+            extra = self._so_far()
             self._times = 0
             self._told.clear()
         self._log.warning(f"{self._event}: over", extra=extra)
+
+    def _so_far(self) -> dict[str, float]:
+        return {"times": self._times, "for_s": round(self._last - self._began, 1)}
 
 
 def _uncaught(

@@ -140,6 +140,25 @@ def test_a_fault_that_comes_again_and_again_is_told_once_a_reason_and_when_it_is
     assert len(caplog.records) == 4
 
 
+def test_a_fault_that_lasts_is_told_again_each_day(caplog: pytest.LogCaptureFixture) -> None:
+    """Who was away when it began never heard of it: its one line is weeks back, or rotated away."""
+    now = 0.0
+    spell = Spell(logging.getLogger("spell"), "nothing taken", clock=lambda: now)
+    for _ in range(3 * 24 * 60):
+        spell.failed("away")
+        now += 60
+    told = [(vars(one)["why"], vars(one)["times"], vars(one)["for_s"]) for one in caplog.records]
+    assert told == [("away", 1, 0.0), ("away", 1441, 86400.0), ("away", 2881, 172800.0)]
+    now += 10
+    spell.worked()
+    assert vars(caplog.records[-1])["times"] == 4320
+    now += 80_000
+    spell.failed("away")  # another spell: told at once, and not again the same day
+    now += 80_000
+    spell.failed("away")
+    assert len(caplog.records) == 5
+
+
 def test_a_spell_is_told_at_the_level_asked_for(caplog: pytest.LogCaptureFixture) -> None:
     """Where an alarm looks for errors, an outage told once still has to be one."""
     Spell(logging.getLogger("spell"), "audit not sealed", level=logging.ERROR).failed("away")
