@@ -49,10 +49,11 @@ RETURNING d.blob_id, s.study_uid, e.series_uid, i.sop_instance_uid;
 DELETE FROM damage d WHERE NOT EXISTS (SELECT FROM instance i WHERE i.blob_id = d.blob_id);
 
 -- name: due_again
--- Those that were not looked at for a while, the longest ago first.
-SELECT blob_id FROM damage
-WHERE looked_at < now() - make_interval(secs => %(after_s)s)
-ORDER BY looked_at, blob_id
+-- Those that were not looked at for a while, the longest ago first; not what was deleted meanwhile,
+-- which nobody notes as looked at, so that it would come first for ever.
+SELECT d.blob_id, i.size FROM damage d JOIN instance i USING (blob_id)
+WHERE d.looked_at < now() - make_interval(secs => %(after_s)s)
+ORDER BY d.looked_at, d.blob_id
 LIMIT %(most)s;
 
 -- name: damaged

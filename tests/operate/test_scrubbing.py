@@ -211,6 +211,66 @@ def test_what_was_put_back_is_forgotten_and_that_is_told_too(
     assert told(archive) == [("blob.damaged", name), ("blob.mended", name)]
 
 
+def test_what_was_put_back_is_found_as_fast_as_it_is_read(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred a minute, a lost folder of a million that was put back was damaged for a week."""
+    monkeypatch.setattr(scrubbing, "_LOOK_S", 60.0)
+    monkeypatch.setattr(scrubbing, "_AGAIN_MOST", 2)
+    files = filled(archive, 6)
+    copies = {path: path.read_bytes() for path in files.values()}
+    for path in copies:
+        path.unlink()
+    scrub = scrub_of(archive)
+    walked(scrub, archive)
+    assert len(known(archive)) == 6
+    for path, copy in copies.items():
+        path.write_bytes(copy)
+    spent = sum(scrub.look_again() for _ in range(3))
+    assert known(archive) == {}
+    assert 0 < spent < 30  # three minutes
+    assert scrub.look_again() == 60.0
+
+
+def test_what_was_put_back_is_read_no_faster_than_the_setting_says(
+    tmp_path: Path, database: Database
+) -> None:
+    with open_archive(tmp_path, database, scrub={"bytes_s": 1000}) as archive:
+        path = next(iter(filled(archive).values()))
+        copy = path.read_bytes()
+        path.unlink()
+        scrub = scrub_of(archive)
+        walked(scrub, archive)
+        path.write_bytes(copy)
+        assert scrub.look_again() >= len(copy) / 1000 * 0.5
+
+
+def test_what_was_deleted_keeps_nothing_damaged_that_was_put_back(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody notes it as looked at: it came first each time, and nothing after it was looked at."""
+    monkeypatch.setattr(scrubbing, "_AGAIN_MOST", 2)
+    first = set(filled(archive, 3))
+    archive.take(factories.ct(2, 1, 1).part10())
+    files = filled(archive, 3)
+    (kept,) = files.keys() - first
+    copy = files[kept].read_bytes()
+    for path in files.values():
+        path.unlink()
+    scrub = scrub_of(archive)
+    walked(scrub, archive)
+    archive.lifecycle.delete(archive.who, StudyRef(uid(factories.ct().study)))
+    with archive.database.transaction() as tx:  # they were found first
+        tx.execute(
+            "UPDATE damage SET looked_at = looked_at - interval '1 h' "
+            "WHERE blob_id NOT IN (SELECT blob_id FROM instance)"
+        )
+    files[kept].write_bytes(copy)
+    scrub.look_again()
+    scrub.look_again()
+    assert known(archive) == {}
+
+
 def test_what_was_deleted_meanwhile_is_missed_by_nobody(archive: Archive) -> None:
     files = filled(archive)
     name, path = next(iter(files.items()))

@@ -44,6 +44,7 @@ _LOOK_S = 60.0
 _REST_LEAST_S = 0.1  # of many small blobs: others need the processor, too
 _AGAIN_S = 3600.0
 _AGAIN_MOST = 100
+_AGAIN_SHARE = 9.0  # of rest to one of work
 _RETRY_S = 60.0
 _ID_BYTES = 16
 # blocks or folders that a disk cannot give, as ext4, XFS and Btrfs say it, and a copy that was put
@@ -96,7 +97,7 @@ class Scrub:
         self._policy = settings.scrub
         self._is_elsewhere = bool(settings.blobs.url)
         self._rest_s = rest_s
-        self._look_at = 0.0
+        self._look_at = self._count_at = 0.0
         self._alerts = Alerts()
         self._failing = Spell(log, "blobs not read again", level=logging.ERROR)
 
@@ -125,12 +126,13 @@ class Scrub:
         """
         begun = time.monotonic()
         if begun >= self._look_at:
-            self.look_again()
-            self._look_at = begun + _LOOK_S
+            rest_s = self.look_again()
+            begun = time.monotonic()
+            self._look_at = begun + rest_s
         self._tell_others()
         walk = self._under_way()
         if walk is None:
-            return _LOOK_S
+            return max(self._look_at - begun, 0.0)
         with self._database.reading() as conn:
             asked = {"after": walk.reached, "before": self._youngest(), "most": _AT_ONCE}
             rows = conn.execute(_SQL.following, asked).fetchall()
@@ -144,16 +146,31 @@ class Scrub:
         size = sum(int(row[1]) for row in rows)
         return max(size / self._policy.bytes_s - (time.monotonic() - begun), _REST_LEAST_S)
 
-    def look_again(self) -> None:
-        """Look at what was found damaged an hour ago: it may have been put back."""
+    def look_again(self) -> float:
+        """Look at what was found damaged an hour ago: it may have been put back.
+
+        Return how many seconds to rest: of a million blobs that were put back, or are lost still,
+        the next few are looked at in a tenth of the time, and no faster than any others.
+        """
+        begun = time.monotonic()
         with self._database.reading() as conn:
             asked = {"after_s": _AGAIN_S, "most": _AGAIN_MOST}
-            due = [bytes(row[0]) for row in conn.execute(_SQL.due_again, asked).fetchall()]
-        if due:
-            found = {blob: self.fault_of(blob) for blob in due}
+            due = {bytes(row[0]): int(row[1]) for row in conn.execute(_SQL.due_again, asked)}
+        found = {blob: self.fault_of(blob) for blob in due}
+        if found:
             self._write(found)
-        with self._database.reading() as conn:
-            BLOBS_DAMAGED.set(count(conn))
+        took_s = time.monotonic() - begun
+        self._count()
+        read = sum(size for blob, size in due.items() if found[blob] != MISSING)
+        least_s = _LOOK_S if len(due) < _AGAIN_MOST else min(_AGAIN_SHARE * took_s, _LOOK_S)
+        return max(read / self._policy.bytes_s, least_s)
+
+    def _count(self) -> None:
+        """Count what is damaged for the metric, once a minute: of a million it takes a while."""
+        if time.monotonic() >= self._count_at:
+            with self._database.reading() as conn:
+                BLOBS_DAMAGED.set(count(conn))
+            self._count_at = time.monotonic() + _LOOK_S
 
     def fault_of(self, blob_id: bytes) -> str | None:
         """Say what is wrong with one blob; None of one that is whole. Raises `Unavailable`."""
