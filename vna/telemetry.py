@@ -259,6 +259,12 @@ HTTP_SECONDS = Histogram(
 HTTP_REFUSED = Counter(
     "vna_http_refused_total", "Connections closed by a limit before a request, by cause", ["cause"]
 )
+WORKERS_LATE = Gauge(
+    "vna_workers_late",
+    "Worker processes that do not take what they are handed",
+    ["proto"],
+    multiprocess_mode="livesum",
+)
 SIGN_INS = Counter("vna_sign_ins_total", "Tries to sign in, by outcome", ["outcome"])
 EMERGENCIES = Counter("vna_emergencies_total", "Emergency accesses begun")
 MANY_OPENED = Counter("vna_many_opened_total", "Accounts that opened unusually many studies")

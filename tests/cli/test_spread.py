@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from vna.cli import spread
 from vna.cli.spread import Ready, Spread
+from vna.dimse import standstill
 
 
 class Watching:
@@ -46,8 +46,8 @@ class House:
         closing.callback(self.watching.selector.close)
         closing.callback(self._close)
 
-    def worker(self) -> socket.socket:
-        control = self.closing.enter_context(self.spread.add_worker())
+    def worker(self, child: str = "") -> socket.socket:
+        control = self.closing.enter_context(self.spread.add_worker(child))
         control.settimeout(10)
         return control
 
@@ -136,11 +136,13 @@ def test_who_takes_nothing_is_given_nothing_while_there_are_others(
     house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A worker that was stopped, or waits for a disk, kept every second connection waiting."""
-    first, second = house.worker(), house.worker()
+    first, second = house.worker("http 1"), house.worker("http 2")
     house.connected(2)
     close(handed(second))
     house.watching.turn()
-    monkeypatch.setattr(spread, "_LATE_S", -1.0)
+    assert 0 < (house.spread.tend() or 0) <= standstill.LATE_S  # told though nobody comes
+    monkeypatch.setattr(standstill, "LATE_S", -1.0)
+    house.spread.tend()
     for _ in range(4):  # more than the other has
         house.connected(1)
         close(handed(second))
@@ -149,14 +151,18 @@ def test_who_takes_nothing_is_given_nothing_while_there_are_others(
     house.watching.turn()
     house.connected(1)
     close([late, *handed(first)])
-    assert [one.getMessage() for one in caplog.records] == ["a worker takes no connections"]
+    house.watching.turn()
+    assert house.spread.tend() is None
+    (told,) = caplog.records
+    assert told.getMessage() == "a worker takes no connections"
+    assert (vars(told)["child"], vars(told)["given"]) == ("http 1", 1)
 
 
 def test_without_others_who_takes_nothing_is_given_all(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may be busy, and no worse than nobody."""
-    monkeypatch.setattr(spread, "_LATE_S", -1.0)
+    monkeypatch.setattr(standstill, "LATE_S", -1.0)
     only = house.worker()
     house.connected(3)
     found = handed(only)

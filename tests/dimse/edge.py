@@ -137,6 +137,14 @@ class WorkerProcess:
         """End it as the kernel does when memory is short."""
         self._process.send_signal(signal.SIGKILL)
 
+    def stand_still(self) -> None:
+        """Stop it, as a debugger does: it is not dead, and does nothing."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let it do what waits for it."""
+        self._process.send_signal(signal.SIGCONT)
+
     def wait(self) -> int:
         """Wait for its end; return the exit code."""
         return self._process.wait(20)

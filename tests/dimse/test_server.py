@@ -18,6 +18,7 @@ import pytest
 from tests.dimse import wire
 from tests.dimse.edge import ECHO_ONLY, Edge, WorkerProcess, wait_for
 from vna.config import Dicom, Settings
+from vna.dimse import standstill
 from vna.dimse.admission import Admission
 from vna.dimse.buffers import Buffers
 from vna.dimse.handoff import control_pair
@@ -27,6 +28,7 @@ from vna.dimse.scu import Requestor
 from vna.dimse.sop_classes import VERIFICATION
 from vna.dimse.upper_layer import Rejected, UpperLayer
 from vna.errors import Unavailable
+from vna.telemetry import WORKERS_LATE
 
 Serve = Callable[..., Edge]
 
@@ -328,6 +330,49 @@ def test_a_killed_worker_frees_its_places_and_another_takes_over(serve: Serve) -
         assert (kind, body) == (REJECT, bytes((0, 2, 3, 1)))  # nobody is there: congestion
     edge.add_worker(ECHO_ONLY)
     assert echoes(edge) == 0
+
+
+def test_new_associations_go_past_a_worker_that_stands_still(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Having the fewest it was handed one after the other, and each waited for its own time-out."""
+    monkeypatch.setattr(standstill, "LATE_S", 0.2)
+    edge = serve(workers=0)
+    ours, theirs = control_pair()
+    with WorkerProcess(theirs) as process, ExitStack() as held:
+        edge.acceptor.add_worker(ours, "dicom 1")
+        assert echoes(edge) == 0
+        wait_for(lambda: len(edge.acceptor) == 0)
+        wait_for(lambda: late("dimse") == 0)  # it had to start first
+        process.stand_still()
+        caplog.clear()
+        waiting = held.enter_context(edge.connect())
+        waiting.sendall(wire.associate(calling="WAITS"))
+        wait_for(lambda: late("dimse") == 1)
+        edge.add_worker(ECHO_ONLY)
+        for number in range(4):  # more than the other has
+            sock, kind, _ = ask(edge, wire.associate(calling=f"AE{number}"))
+            held.enter_context(sock)
+            assert kind == ACCEPT
+        assert len(edge.workers[0]) == 4
+        process.go_on()
+        assert wire.answer(waiting)[0] == ACCEPT  # it was never given up
+        wait_for(lambda: late("dimse") == 0)
+        assert ask_and_close(edge) == ACCEPT
+        wait_for(lambda: len(edge.acceptor) == 5)
+        assert len(edge.workers[0]) == 4  # the other has its share again
+    told = [one for one in caplog.records if one.getMessage() == "a worker takes no connections"]
+    assert [(vars(one)["child"], vars(one)["given"]) for one in told] == [("dicom 1", 1)]
+
+
+def late(proto: str) -> float:
+    return WORKERS_LATE.labels(proto)._value.get()  # what /metrics shows
+
+
+def ask_and_close(edge: Edge) -> int:
+    sock, kind, _ = ask(edge, wire.associate(calling="ONE"))
+    sock.close()
+    return kind
 
 
 def test_our_requestor_says_why_it_was_rejected(serve: Serve) -> None:

@@ -101,9 +101,11 @@ class _Loop:
         """Name the children: the workers of both protocols, one for jobs, one for upkeep."""
         add = self._supervisor.add
         for number in range(1, http_workers + 1):
-            add(f"http {number}", functools.partial(self._with_connections, place))
+            name = f"http {number}"
+            add(name, functools.partial(self._with_connections, name, place))
         for number in range(1, dicom_workers + 1):
-            add(f"dicom {number}", functools.partial(self._with_control, place))
+            name = f"dicom {number}"
+            add(name, functools.partial(self._with_control, name, place))
         add("jobs", lambda: (functools.partial(do_jobs, place), ()))
         add("upkeep", functools.partial(self._with_desks, place))
         for number, sock in enumerate(self._guests, 1):
@@ -159,13 +161,15 @@ class _Loop:
             self._pause_s = min(self._pause_s * 2, _RETRY_S)
         self._look_at = now + self._pause_s
 
-    def _with_connections(self, place: Place) -> tuple[Callable[[], None], tuple[int, ...]]:
-        handle = self._spread.add_worker().detach()
+    def _with_connections(
+        self, name: str, place: Place
+    ) -> tuple[Callable[[], None], tuple[int, ...]]:
+        handle = self._spread.add_worker(name).detach()
         return functools.partial(speak_http, place, handle), (handle,)
 
-    def _with_control(self, place: Place) -> tuple[Callable[[], None], tuple[int, ...]]:
+    def _with_control(self, name: str, place: Place) -> tuple[Callable[[], None], tuple[int, ...]]:
         ours, theirs = control_pair()
-        self._acceptor.add_worker(ours)
+        self._acceptor.add_worker(ours, name)
         handle = theirs.detach()
         return functools.partial(speak_dicom, place, handle), (handle,)
 

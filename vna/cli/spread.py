@@ -11,7 +11,6 @@ one worker of two in one case of eight (docs/decisions/0015).
 
 from __future__ import annotations
 
-import logging
 import socket
 import time
 from collections import deque
@@ -19,11 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from vna.dimse.accepting import BREATH_S, Exhausted, accepted
+from vna.dimse.standstill import Lookout, Untaken
 from vna.telemetry import HTTP_REFUSED
-
-_LATE_S = 3.0
-
-log = logging.getLogger(__name__)
 
 Ready = Callable[[socket.socket], None]
 
@@ -31,13 +27,9 @@ Ready = Callable[[socket.socket], None]
 @dataclass(eq=False, slots=True)
 class _Worker:
     control: socket.socket
+    untaken: Untaken
     connections: int = 0
-    given: deque[tuple[socket.socket, float]] = field(default_factory=deque)  # when; not taken yet
-    is_told: bool = False  # that it is late
-
-    def is_late(self) -> bool:
-        """Whether it has not taken for a while what it was given."""
-        return bool(self.given) and time.monotonic() - self.given[0][1] > _LATE_S
+    given: deque[socket.socket] = field(default_factory=deque)  # what is not taken yet
 
 
 class Spread:
@@ -58,13 +50,17 @@ class Spread:
         self._waiting: list[socket.socket] = []  # accepted just as the last worker had died
         self._is_listening = False
         self._resume_at: float | None = None  # accepting pauses until then
+        self._lookout = Lookout("http")
         listener.setblocking(False)
 
-    def add_worker(self) -> socket.socket:
-        """Take in a worker; what is returned is its end, `vna.web.handed` reads it."""
+    def add_worker(self, child: str = "") -> socket.socket:
+        """Take in a worker; what is returned is its end, `vna.web.handed` reads it.
+
+        `child` is what its process is called.
+        """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         ours.setblocking(False)
-        self._workers.append(_Worker(ours))
+        self._workers.append(_Worker(ours, Untaken(child)))
         self._watch(ours, self._hear)
         waiting, self._waiting = self._waiting, []
         for sock in waiting:
@@ -73,15 +69,20 @@ class Spread:
         return theirs
 
     def tend(self) -> float | None:
-        """Accept again after a pause; say in how many seconds to come again, if at all."""
+        """Accept again after a pause, and tell who stands still; say in how many seconds to come
+        again, if at all.
+        """
+        if self._listener.fileno() < 0:
+            return None  # who is asked to end takes nothing more
+        late_s = self._lookout.look(worker.untaken for worker in self._workers)
         if self._resume_at is None:
-            return None
+            return late_s
         left = self._resume_at - time.monotonic()
         if left > 0:
-            return left
+            return min(left, late_s or left)
         self._resume_at = None
         self._listen()
-        return None
+        return late_s
 
     def close(self) -> None:
         """Take no more connections: who comes now is refused."""
@@ -91,7 +92,7 @@ class Spread:
     def leave_behind(self) -> None:
         """Close it in a child just forked; what is watched is closed by who watches."""
         self._listener.close()
-        given = [sock for worker in self._workers for sock, _ in worker.given]
+        given = [sock for worker in self._workers for sock in worker.given]
         for sock in (*self._waiting, *given):
             sock.close()
         self._waiting.clear()
@@ -131,7 +132,8 @@ class Spread:
                 self._drop(worker)
                 continue
             worker.connections += 1
-            worker.given.append((sock, time.monotonic()))
+            worker.given.append(sock)
+            worker.untaken.give()
             return
         if self._workers:
             HTTP_REFUSED.labels("no-worker").inc()
@@ -141,12 +143,7 @@ class Spread:
 
     def _in_turn(self) -> list[_Worker]:
         """Give the workers, who has the fewest first, and those that take nothing last."""
-        late = {worker for worker in self._workers if worker.is_late()}
-        for worker in late:
-            if not worker.is_told:
-                log.error("a worker takes no connections", extra={"given": len(worker.given)})
-            worker.is_told = True
-        return sorted(self._workers, key=lambda w: (w in late, w.connections))
+        return sorted(self._workers, key=lambda w: (w.untaken.is_late(), w.connections))
 
     def _hear(self, control: socket.socket) -> None:
         worker = next((w for w in self._workers if w.control is control), None)
@@ -159,9 +156,10 @@ class Spread:
         except OSError:
             data = b""
         worker.connections -= data.count(b"e")
-        for _ in range(min(data.count(b"t"), len(worker.given))):  # none are left after `close`
-            worker.given.popleft()[0].close()
-            worker.is_told = False
+        for _ in range(data.count(b"t")):
+            worker.untaken.take()
+            if worker.given:  # none are left after `close`
+                worker.given.popleft().close()
         if not data:
             self._drop(worker)
 
@@ -173,5 +171,5 @@ class Spread:
         worker.control.close()
         if not self._workers:
             self._pause()
-        for sock, _ in worker.given:
+        for sock in worker.given:
             self._place(sock)

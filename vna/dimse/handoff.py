@@ -3,7 +3,8 @@
 supervisor -> worker   C number + the accepted socket     serve this connection
                        T number + the accepted socket     the same, under TLS
                        Y number, N number                 the AE may, may not have one more
-worker -> supervisor   A number AE title, limit           may this AE have one more?
+worker -> supervisor   G number                           the connection was taken
+                       A number AE title, limit           may this AE have one more?
                        E number                           the connection ended
 """
 
@@ -17,7 +18,7 @@ _TO_WORKER = struct.Struct(">cQ")
 _TO_SUPERVISOR = struct.Struct(">cQ16sH")
 
 CONNECTION, SECURED, YES, NO = b"C", b"T", b"Y", b"N"
-ASK, ENDED = b"A", b"E"
+TAKEN, ASK, ENDED = b"G", b"A", b"E"
 
 
 def control_pair() -> tuple[socket.socket, socket.socket]:

@@ -1,7 +1,8 @@
 """The supervisor's half of the DIMSE edge: accept, count, and pass each connection to a worker.
 
 Limits hold for all workers together, so they are kept here; SO_REUSEPORT would spread connections
-by chance. A worker that dies takes its associations with it, and its places are free again.
+by chance. A worker that dies takes its associations with it, and its places are free again. One
+that does not take what it was handed is given nothing more while there are others.
 """
 
 from __future__ import annotations
@@ -25,11 +26,13 @@ from vna.dimse.handoff import (
     ENDED,
     NO,
     SECURED,
+    TAKEN,
     YES,
     FromWorker,
     send_to_worker,
 )
 from vna.dimse.negotiate import CONGESTED, OVER_LIMIT
+from vna.dimse.standstill import Lookout, Untaken
 from vna.dimse.turned_away import TurnedAway
 from vna.dimse.upper_layer import Rejected
 from vna.telemetry import ASSOCIATIONS_REFUSED
@@ -50,6 +53,7 @@ def listen(where: str) -> socket.socket:
 @dataclass(eq=False, slots=True)
 class _Worker:
     control: socket.socket
+    untaken: Untaken
     records: FromWorker = field(default_factory=FromWorker)
     numbers: set[int] = field(default_factory=set)
 
@@ -76,7 +80,8 @@ class Acceptor:
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
-        self._new: list[socket.socket] = list(workers)
+        self._new = [(control, "") for control in workers]
+        self._lookout = Lookout("dimse")
         self._resume_at: float | None = None  # accepting pauses until then
         self._stop_at: float | None = None
         self._selector.register(self._wake_out, selectors.EVENT_READ, self._woken)
@@ -91,9 +96,12 @@ class Acceptor:
         """What `signal.set_wakeup_fd` wants, so that a signal ends the waiting in `run`."""
         return self._wake_in.fileno()
 
-    def add_worker(self, control: socket.socket) -> None:
-        """Take in a worker by the supervisor's end of `control_pair`; from any thread."""
-        self._new.append(control)
+    def add_worker(self, control: socket.socket, child: str = "") -> None:
+        """Take in a worker by the supervisor's end of `control_pair`; from any thread.
+
+        `child` is what its process is called.
+        """
+        self._new.append((control, child))
         self._wake()
 
     def watch(self, sock: socket.socket, ready: Callable[[socket.socket], None]) -> None:
@@ -112,7 +120,7 @@ class Acceptor:
         for key in list(self._selector.get_map().values()):
             if isinstance(key.fileobj, socket.socket):
                 key.fileobj.close()
-        for sock in (*self._new, self._wake_in):
+        for sock in (*(control for control, _ in self._new), self._wake_in):
             sock.close()
         self._selector.close()
 
@@ -127,17 +135,25 @@ class Acceptor:
         `tend` is called in between, as the supervisor's own turn; it says in how many seconds it
         wants the next one at the latest.
         """
+        late_s = None
         try:
             while not self._is_over():
                 turn_s = tend()
                 self._take_in()
-                until = [s for s in (self._wait_s(), turn_s) if s is not None]
+                until = [s for s in (self._wait_s(), turn_s, late_s) if s is not None]
                 for key, _ in self._selector.select(min(until, default=None)):
                     key.data(key.fileobj)
                 self._turned_away.tick()
                 self._breathe()
+                # after what workers said, which may have waited while the supervisor was busy
+                late_s = self._late_s()
         finally:
             self._close()
+
+    def _late_s(self) -> float | None:
+        if self._stop_at is not None:
+            return None  # who is asked to end takes nothing more
+        return self._lookout.look(worker.untaken for worker in self._workers)
 
     def _is_over(self) -> bool:
         if self._stop_at is None:
@@ -167,11 +183,11 @@ class Acceptor:
 
     def _take_in(self) -> None:
         while self._new:
-            control = self._new.pop()
+            control, child = self._new.pop()
             control.setblocking(True)
             option = struct.pack("@ll", _WORKER_S, 0)
             control.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, option)
-            self._workers.append(_Worker(control))
+            self._workers.append(_Worker(control, Untaken(child)))
             self._selector.register(control, selectors.EVENT_READ, self._hear)
 
     def _listen(self) -> None:
@@ -222,9 +238,10 @@ class Acceptor:
             sock.close()
 
     def _is_handed_over(self, kind: bytes, sock: socket.socket, number: int) -> bool:
-        for worker in sorted(self._workers, key=lambda w: len(w.numbers)):
+        for worker in sorted(self._workers, key=lambda w: (w.untaken.is_late(), len(w.numbers))):
             if self._is_told(worker, kind, number, sock):
                 worker.numbers.add(number)
+                worker.untaken.give()
                 return True
         return False
 
@@ -250,7 +267,9 @@ class Acceptor:
             self._drop(worker)
             return
         for kind, number, title, most in worker.records.receive(data):
-            if kind == ASK:
+            if kind == TAKEN:
+                worker.untaken.take()
+            elif kind == ASK:
                 may = self._admission.name(number, title, most)
                 self._is_told(worker, YES if may else NO, number)
             elif kind == ENDED:

@@ -20,6 +20,7 @@ from vna.dimse.handoff import (
     ASK,
     ENDED,
     SECURED,
+    TAKEN,
     YES,
     receive_from_supervisor,
     send_to_supervisor,
@@ -127,6 +128,7 @@ class Worker:
             return False
         kind, number, sock = record
         if sock is not None:
+            self._tell(TAKEN, number)
             self._start(number, sock, secured=kind == SECURED)
         elif (asked := self._asked.get(number)) is not None:
             answered, answer = asked
