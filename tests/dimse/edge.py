@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -140,6 +141,12 @@ class WorkerProcess:
     def stand_still(self) -> None:
         """Stop it, as a debugger does: it is not dead, and does nothing."""
         self._process.send_signal(signal.SIGSTOP)
+
+    def limit_files(self, most: int) -> int:
+        """Let it open no descriptor with a number from `most` on; returns what was allowed."""
+        before, hard = resource.prlimit(self._process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(self._process.pid, resource.RLIMIT_NOFILE, (most, hard))
+        return before
 
     def go_on(self) -> None:
         """Let it do what waits for it."""

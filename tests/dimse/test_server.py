@@ -332,6 +332,22 @@ def test_a_killed_worker_frees_its_places_and_another_takes_over(serve: Serve) -
     assert echoes(edge) == 0
 
 
+def test_a_connection_a_worker_has_no_descriptor_for_gives_its_place_back(serve: Serve) -> None:
+    """The kernel lets go of it on the way: its place was taken until the worker ended."""
+    edge = serve(workers=0, associations=1)
+    ours, theirs = control_pair()
+    with WorkerProcess(theirs) as process:
+        edge.acceptor.add_worker(ours)
+        assert echoes(edge) == 0
+        wait_for(lambda: len(edge.acceptor) == 0)
+        allowed = process.limit_files(3)
+        with edge.connect() as sock:
+            assert wire.is_closed(sock)
+        wait_for(lambda: len(edge.acceptor) == 0)
+        process.limit_files(allowed)
+        assert echoes(edge) == 0
+
+
 def test_new_associations_go_past_a_worker_that_stands_still(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -131,6 +131,14 @@ def test_one_that_is_not_let_in_has_ended_as_well() -> None:
         run.join(30)
 
 
+def test_one_that_no_descriptor_was_left_for_has_ended_as_well(supervisor: Supervisor) -> None:
+    """The kernel lets go of it on the way; counted on, its worker would be given ever fewer."""
+    supervisor.control.sendall(b"c")
+    supervisor.hears(b"t", b"e")
+    with supervisor.connect() as sock:
+        assert asked(sock) == b"hello"
+
+
 def test_it_ends_when_the_supervisor_has_gone(supervisor: Supervisor) -> None:
     with supervisor.connect() as sock:
         assert asked(sock) == b"hello"

@@ -18,6 +18,7 @@ from vna.dimse.callers import Callers
 from vna.dimse.dispatch import Services
 from vna.dimse.handoff import (
     ASK,
+    CONNECTION,
     ENDED,
     SECURED,
     TAKEN,
@@ -28,6 +29,7 @@ from vna.dimse.handoff import (
 from vna.dimse.link import Timing
 from vna.dimse.roster import Roster
 from vna.dimse.standing import Watch
+from vna.telemetry import Spell
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +78,7 @@ class Worker:
         self._open: dict[int, tuple[threading.Thread, Association]] = {}
         self._asked: dict[int, tuple[threading.Event, list[bool]]] = {}
         self._grace_s: float | None = None
+        self._crowded = Spell(log, "connections not taken")
         self._watch = Watch(self._house.callers, self._associations)
 
     def __len__(self) -> int:
@@ -127,9 +130,14 @@ class Worker:
             log.warning("supervisor gone")
             return False
         kind, number, sock = record
-        if sock is not None:
+        if kind in (CONNECTION, SECURED):
             self._tell(TAKEN, number)
+        if sock is not None:
+            self._crowded.worked()
             self._start(number, sock, secured=kind == SECURED)
+        elif kind in (CONNECTION, SECURED):  # no descriptor was left for it: the kernel closed it
+            self._crowded.failed("No descriptor is left.")
+            self._tell(ENDED, number)
         elif (asked := self._asked.get(number)) is not None:
             answered, answer = asked
             answer.append(kind == YES)

@@ -68,6 +68,8 @@ class Handed:
                 self.close()  # the supervisor is gone, and this process goes with it
                 return
             self._tell(b"t")
+            if not fds:  # no descriptor was left for it: the kernel closed it
+                self._tell_end()
             for fd in fds:
                 task = self._loop.create_task(self._begin(socket.socket(fileno=fd)))
                 self._begun.add(task)
