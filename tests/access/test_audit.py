@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import psycopg
 import pytest
 
 from tests.conftest import TestPostgres
+from tests.dimse.edge import wait_for
 from vna.access import audit as audit_module
 from vna.access.audit import Audit, Event
 from vna.access.principal import developer, system
-from vna.db.pool import Database
+from vna.db.pool import Connection, Database
 from vna.errors import Unavailable
 
 DEV = developer(address="127.0.0.1")
@@ -203,6 +205,31 @@ def test_text_postgresql_does_not_hold_blocks_nothing(
     audit.asked(developer("A\0E\udc80"), "STUDY", ["key\0\udc80"], 0)
     audit.flush()
     assert rows(database, "principal, detail->'keys'") == [("A\ufffdE?", ["key\ufffd?"])]
+
+
+def test_a_fault_of_ours_does_not_end_the_writing_in_the_background(
+    database: Database,
+    audit: Audit,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """With its thread gone all reading was refused a moment later, until a restart."""
+    monkeypatch.setattr(audit_module, "FLUSH_S", 0.01)
+    failed = threading.Event()
+    does = audit_module._insert
+
+    def fails(tx: Connection, acts: Sequence[Any]) -> None:
+        monkeypatch.setattr(audit_module, "_insert", does)
+        failed.set()
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(audit_module, "_insert", fails)
+    audit.note(DEV, Event(kind="sent", outcome="done", study="1.2"))
+    assert failed.wait(30)
+    wait_for(lambda: rows(database) == [("sent", "done")], within_s=10)
+    (told,) = caplog.records
+    assert told.getMessage() == "audit not written"
+    assert vars(told)["why"].endswith("ZeroDivisionError")
 
 
 def test_without_evidence_nothing_is_read_until_it_can_be_written(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from uuid import UUID
 
@@ -251,3 +253,56 @@ def test_an_outage_is_told_once_however_long_it_lasts(
     with archive.database.transaction() as tx:
         tx.execute("ALTER SCHEMA away RENAME TO vna")
     assert [(one.levelname, one.getMessage()) for one in caplog.records] == [("ERROR", event)]
+
+
+def test_a_fault_of_ours_ends_nothing_that_is_done_beside(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its thread was gone, and the process went on: nothing was sealed until a restart."""
+    monkeypatch.setattr(children, "_RETRY_S", 0.0)
+    stop, tries = threading.Event(), 0
+
+    def seals(stop: threading.Event) -> None:
+        nonlocal tries
+        tries += 1
+        if tries < 3:
+            raise ZeroDivisionError
+        stop.set()
+
+    thread = children._beside("sealer", seals, stop)
+    thread.join(30)
+    assert not thread.is_alive()
+    assert tries == 3
+    (told,) = caplog.records  # once, though it failed twice
+    assert (told.levelname, told.getMessage()) == ("ERROR", "the sealer failed")
+    assert vars(told)["why"].endswith("ZeroDivisionError")
+
+
+def test_without_who_does_what_is_urgent_the_process_for_jobs_is_begun_anew(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It went on with all else, and nobody got a code by mail any more."""
+
+    class Working:
+        def __init__(self, *_: object, node: str) -> None:
+            self._is_urgent = node.endswith("urgent")
+            self._stop = threading.Event()
+
+        def run(self) -> None:
+            if self._is_urgent:
+                raise OSError(errno.EMFILE, "no descriptor is left")
+            self._stop.wait()
+
+        def stop(self) -> None:
+            self._stop.set()
+
+    monkeypatch.setattr(children, "opened", lambda *_: nullcontext(opened(archive)))
+    monkeypatch.setattr(children, "handlers", lambda *_: {})
+    monkeypatch.setattr(children, "JobWorker", Working)
+    monkeypatch.setattr(children, "when_told", lambda _: None)
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    place = children.Place(settings=archive.settings, dsn="")
+    done = threading.Thread(target=children.do_jobs, args=(place,), daemon=True)
+    done.start()
+    done.join(10)
+    assert not done.is_alive()

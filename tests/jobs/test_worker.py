@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -16,8 +17,10 @@ from tests.jobs.conftest import WHO, entry, states, worker_of
 from vna.access.principal import Kind, Principal
 from vna.db import work
 from vna.db.outbox import Subject, enqueue
-from vna.db.work import Settled, State
+from vna.db.pool import Connection
+from vna.db.work import Job, Settled, State
 from vna.errors import Conflict, NotFound, NotPermitted, Unavailable
+from vna.jobs import worker as worker_module
 from vna.jobs.board import Board
 from vna.jobs.task import DONE, LEFT, Ending, How, Task
 from vna.jobs.worker import Worker
@@ -122,6 +125,47 @@ def test_what_follows_is_asked_for_with_the_end(archive: Archive, board: Board) 
         (KIND, State.DONE),
     ]
     assert listed[1].job_id == first
+
+
+def test_an_end_that_cannot_be_written_down_ends_no_worker(archive: Archive, board: Board) -> None:
+    """Each hand that took such a job was gone, and with the last nothing was done any more."""
+
+    def follow(tx: Connection) -> None:
+        raise ZeroDivisionError
+
+    done = threading.Event()
+
+    def other(task: Task) -> Ending:
+        done.set()
+        return DONE
+
+    bad = ask(archive)
+    worker = worker_of(
+        archive, {KIND: lambda task: Ending(how=How.DONE, follow=follow), "other": other}
+    )
+    with running(worker):
+        wait_for(lambda: entry(board, bad).attempts >= 3)  # there are two hands
+        assert entry(board, bad).state is not State.DONE
+        ask(archive, kind="other")
+        assert done.wait(20)
+
+
+def test_a_hand_outlives_a_fault_of_ours(
+    archive: Archive, board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a job is claimed or its end is written down, too."""
+    monkeypatch.setattr(worker_module, "_AWAY_S", 0.0)
+    claims, left = work.claim, [ZeroDivisionError()] * 2
+
+    def claim(*args: Any, **named: Any) -> Job | None:
+        if left:
+            raise left.pop()
+        return claims(*args, **named)
+
+    monkeypatch.setattr(work, "claim", claim)
+    job_id = ask(archive)
+    with running(worker_of(archive, {KIND: lambda task: DONE})):
+        wait_for(lambda: entry(board, job_id).state is State.DONE, within_s=20)
 
 
 def test_a_running_worker_begins_when_it_is_asked(archive: Archive, board: Board) -> None:

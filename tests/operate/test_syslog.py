@@ -26,6 +26,7 @@ from vna.db.pool import Database
 from vna.errors import ConfigError
 from vna.operate import syslog
 from vna.operate.syslog import Syslog
+from vna.telemetry import Spell
 
 _HEAD = re.compile(rb"<(\d+)>1 (\S+) (\S+) vna \d+ DICOM\+RFC3881 - \xef\xbb\xbf")
 
@@ -266,3 +267,33 @@ def test_nothing_is_sent_where_nobody_is_named_and_bad_files_are_told(
     for wrong in ({"ca": "/nowhere"}, {"to": "nowhere"}, {"certificate": "/nowhere"}):
         with pytest.raises(ConfigError):
             sender(trail, authority, 1, **wrong)
+
+
+class Turns(threading.Event):
+    """Told to stop after ten turns, a day apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.days = 0
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.days += 1
+        return self.days > 10
+
+
+def test_a_repository_that_is_away_is_told_again_each_day(
+    trail: Sealed,
+    authority: Authority,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Nobody was told a second time that for months no audit message had left the archive."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    days = Turns()
+    found = sender(trail, authority, port)
+    told = Spell(syslog.log, "audit repository not reached", clock=lambda: days.days * 86400.0)
+    monkeypatch.setattr(found, "_failing", told)
+    found.run(days)
+    assert [one.getMessage() for one in caplog.records] == ["audit repository not reached"] * 10
+    assert vars(caplog.records[0])["why"] == f"localhost:{port}: Connection refused"

@@ -22,6 +22,7 @@ from vna.access.principal import Principal
 from vna.db import statements
 from vna.db.pool import Connection, Database
 from vna.errors import Unavailable, VNAError
+from vna.telemetry import Spell, place_of
 from vna.texts import marked
 
 _SQL = statements.load("audit")
@@ -225,15 +226,15 @@ class Audit:
             )
 
     def _run(self) -> None:
-        failing = False
+        failing = Spell(logger, "audit not written", level=logging.ERROR)
         while not self._stop.wait(FLUSH_S):
             try:
                 self.flush()
-                failing = False
+                failing.worked()
             except VNAError as exc:
-                if not failing:
-                    logger.error("audit not written", extra={"why": str(exc)})  # noqa: TRY400 -- told once, by the text
-                failing = True
+                failing.failed(str(exc))
+            except Exception as exc:  # the end of the thread: soon nothing would be read any more
+                failing.failed(place_of(exc))
 
 
 def _insert(tx: Connection, acts: Sequence[_Act]) -> None:

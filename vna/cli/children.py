@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import logging
 import os
 import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,7 @@ from vna.ingest.recover import Recovery
 from vna.jobs.kinds import URGENT, handlers
 from vna.jobs.worker import Worker as JobWorker
 from vna.operate.syslog import Syslog
-from vna.telemetry import Spell
+from vna.telemetry import Spell, place_of
 from vna.web.asgi import serve
 
 GRACE_S = 20.0  # for what is under way when the archive stops
@@ -119,7 +120,14 @@ def do_jobs(place: Place) -> None:
             worker.stop()
 
         when_told(stop)
-        beside = threading.Thread(target=clerk.run, name="urgent")
+
+        def hurry() -> None:
+            try:
+                clerk.run()
+            finally:  # without it nobody gets a code: this process is begun anew
+                worker.stop()
+
+        beside = threading.Thread(target=hurry, name="urgent")
         beside.start()
         try:
             worker.run()
@@ -143,21 +151,13 @@ def keep_house(place: Place, begun: dt.datetime, handed: int | None = None) -> N
     """
     stop = _until_told()
     with opened(place.settings, place.dsn) as archive, _filling(archive.search_index, stop):
-        clerk = threading.Thread(target=_commit, args=(archive, stop), name="clerk", daemon=True)
-        clerk.start()
-        sealer = threading.Thread(
-            target=archive.sealer.run, args=(stop,), name="sealer", daemon=True
-        )
-        sealer.start()
-        scrubber = threading.Thread(
-            target=archive.scrub.run, args=(stop,), name="scrubber", daemon=True
-        )
-        scrubber.start()
+        clerk = _beside("clerk", functools.partial(_commit, archive), stop)
+        sealer = _beside("sealer", archive.sealer.run, stop)
+        scrubber = _beside("scrubber", archive.scrub.run, stop)
         messenger = _sending(archive, stop)
         porter = None if handed is None else _at_desks(archive, place, handed, stop)
         hourly = min(place.settings.ingest.adopt_s, _SWEEP_S)
-        courier = threading.Thread(target=_send, args=(archive, stop), name="courier", daemon=True)
-        courier.start()
+        courier = _beside("courier", functools.partial(_send, archive), stop)
         failing = Spell(logger, "upkeep failed", level=logging.ERROR)
         due, wait_s, first = time.monotonic(), 0.0, True
         while not stop.wait(wait_s):
@@ -211,7 +211,29 @@ def _sending(archive: Archive, stop: threading.Event) -> threading.Thread | None
     syslog = Syslog(database=archive.database, trail=trail, settings=archive.settings)
     if not syslog.is_wanted:
         return None
-    thread = threading.Thread(target=syslog.run, args=(stop,), name="syslog", daemon=True)
+    return _beside("syslog", syslog.run, stop)
+
+
+def _beside(
+    name: str, run: Callable[[threading.Event], None], stop: threading.Event
+) -> threading.Thread:
+    """Have something run in a thread of its own until told to stop.
+
+    A fault of ours ends it no more than any other: this process would go on without it, and nobody
+    would notice that nothing is sealed, committed or sent any more.
+    """
+    failing = Spell(logger, f"the {name} failed", level=logging.ERROR)
+
+    def steadily() -> None:
+        while True:
+            try:
+                return run(stop)
+            except Exception as exc:
+                failing.failed(place_of(exc))
+            if stop.wait(_RETRY_S):
+                return None
+
+    thread = threading.Thread(target=steadily, name=name, daemon=True)
     thread.start()
     return thread
 

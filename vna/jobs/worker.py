@@ -23,7 +23,7 @@ from vna.db.work import Job, Standing, State
 from vna.errors import Unavailable, VNAError
 from vna.jobs import retry
 from vna.jobs.task import Ending, Handler, How, Task
-from vna.telemetry import JOBS, Spell
+from vna.telemetry import JOBS, Spell, place_of
 
 log = logging.getLogger(__name__)
 
@@ -154,6 +154,9 @@ class Worker:
             except VNAError as exc:
                 self._claiming.failed(str(exc))
                 wait_s = _AWAY_S
+            except Exception as exc:  # the end of this hand: with the last of them nothing is done
+                self._claiming.failed(place_of(exc))
+                wait_s = _AWAY_S
             with self._rung:
                 self._rung.wait_for(functools.partial(self._is_rung, rings), wait_s)
 
@@ -216,6 +219,12 @@ class Worker:
             outcome = self._database.changing(settled)
         except VNAError as exc:  # its lease runs out, and it is done again
             log.warning("job not settled", extra={"job": task.job.job_id, "why": str(exc)})
+            return
+        except Exception:
+            if ending.follow is None:
+                raise
+            log.exception("job failed", extra={"job": task.job.job_id, "kind": task.job.kind})
+            self._settle(task, Ending(how=How.LATER, cause=_FAULT))
             return
         self._count(task.job, outcome)
 

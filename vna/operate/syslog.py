@@ -24,7 +24,7 @@ from vna.config import Settings, address
 from vna.db import statements
 from vna.db.pool import Database
 from vna.errors import ConfigError, VNAError
-from vna.telemetry import AUDIT_SENT
+from vna.telemetry import AUDIT_SENT, Spell
 
 _SQL = statements.load("syslog")
 
@@ -51,6 +51,7 @@ class Syslog:
         self._source = settings.dicom.ae_title
         self._to = settings.syslog.to
         self._context = _context(settings) if self._to else None
+        self._failing = Spell(log, "audit repository not reached", level=logging.ERROR)
         self._sock: ssl.SSLSocket | None = None
         self._flown = 0  # the last link given to the connection
         self._counting = (0.0, 0)  # when a link was given to it that does not count yet
@@ -68,11 +69,11 @@ class Syslog:
                 is_more = self.turn()
             except (OSError, VNAError) as exc:
                 self._hang_up()
-                if retry_s == LOOK_S:
-                    why = exc.strerror if isinstance(exc, OSError) else str(exc)
-                    log.error("audit repository not reached", extra={"to": self._to, "why": why})  # noqa: TRY400 -- tried again
+                why = exc.strerror if isinstance(exc, OSError) else str(exc)
+                self._failing.failed(f"{self._to}: {why}")
                 wait_s, retry_s = retry_s, min(retry_s * 2, _LAST_RETRY_S)
                 continue
+            self._failing.worked()
             wait_s, retry_s = (0.0 if is_more else LOOK_S), LOOK_S
         self.close()
 
