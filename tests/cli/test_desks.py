@@ -8,6 +8,7 @@ import os
 import selectors
 import signal
 import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -142,6 +143,22 @@ def test_desks_outlive_who_keeps_them(watching: Watching, kept: Serve) -> None:
         assert answers(end)
         watching.turn(0.0)
         assert watching.lost == []
+
+
+def test_a_desk_that_no_descriptor_was_left_for_is_over() -> None:
+    """The kernel lets go of it on the way: who sat there waited for answers until a restart."""
+    supervisor, upkeep = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    supervisor.settimeout(WAIT_S)
+    stop = threading.Event()
+    does = functools.partial(keep, upkeep, lambda *_: None, stop, grace_s=WAIT_S)
+    thread = threading.Thread(target=does)
+    thread.start()
+    with supervisor:
+        supervisor.send(struct.pack(">Q", 7))
+        assert supervisor.recv(100) == struct.pack(">Q", 7)
+        stop.set()
+        thread.join(WAIT_S)
+    assert not thread.is_alive()
 
 
 def test_who_keeps_desks_and_is_stuck_holds_up_no_process_that_begins(watching: Watching) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import errno
 import shutil
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -17,7 +18,7 @@ from tests.archive import Archive, open_archive
 from tests.factories import ct
 from vna.access.trail import Trail, newest
 from vna.archive import Archive as Opened
-from vna.cli import children
+from vna.cli import children, desks
 from vna.cli.children import adopt_orphans, catch_up, recover
 from vna.db.pool import Database
 from vna.dicom.refs import StudyRef, uid
@@ -27,6 +28,7 @@ from vna.index.register import clear
 from vna.operate.scrubbing import Scrub
 from vna.operate.sealing import Sealer
 
+WAIT_S = 20.0
 ID_OF_2020 = (1_583_300_000_000).to_bytes(6) + bytes.fromhex("70008000000000000001")
 
 
@@ -306,3 +308,22 @@ def test_without_who_does_what_is_urgent_the_process_for_jobs_is_begun_anew(
     done.start()
     done.join(10)
     assert not done.is_alive()
+
+
+def test_without_who_keeps_desks_the_upkeep_is_begun_anew(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It went on, and no guest was served any more."""
+
+    def fails(control: socket.socket, *_: object, **__: object) -> None:
+        control.close()
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(desks, "keep", fails)
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    ours, theirs = socket.socketpair()
+    stop = threading.Event()
+    place = children.Place(settings=archive.settings, dsn="")
+    with ours:
+        children._at_desks(opened(archive), place, theirs.detach(), stop).join(WAIT_S)
+    assert stop.is_set()

@@ -249,13 +249,14 @@ def _at_desks(
         dsn=place.guests_dsn,
         grace_s=GRACE_S,
     )
-    thread = threading.Thread(
-        target=desks.keep,
-        args=(socket.socket(fileno=handed), desk.run, stop),
-        kwargs={"grace_s": GRACE_S},
-        name="porter",
-        daemon=True,
-    )
+
+    def attend() -> None:
+        try:
+            desks.keep(socket.socket(fileno=handed), desk.run, stop, grace_s=GRACE_S)
+        finally:  # no guest is served without it: this process is begun anew
+            stop.set()
+
+    thread = threading.Thread(target=attend, name="porter", daemon=True)
     thread.start()
     return thread
 

@@ -120,6 +120,8 @@ def keep(
             if not said:
                 break  # the supervisor is gone
             clerks = [one for one in clerks if one.is_alive()]
+            if not handles:  # no descriptor was left for it: the kernel closed it
+                _tell(control, said)
             for handle in handles:
                 given = (control, said, socket.socket(fileno=handle), answer, stop)
                 clerk = threading.Thread(target=_attend, args=given, name="desk", daemon=True)
@@ -143,5 +145,10 @@ def _attend(
         logger.exception("a desk ended")
     finally:
         if not stop.is_set():  # else it is we who go, and who comes next keeps it
-            with suppress(OSError):  # who would be told is gone
-                control.send(number)
+            _tell(control, number)
+
+
+def _tell(control: socket.socket, number: bytes) -> None:
+    """Say that this desk is over."""
+    with suppress(OSError):  # who would be told is gone
+        control.send(number)
