@@ -215,6 +215,7 @@ def store_of(settings: Settings) -> bytes:
     try:
         return BlobStore.describe(blobs_at(settings)).archive_id
     except NotFound as exc:
+        restoring.require_whole(settings.data)
         require_no_index(settings)
         raise ConfigError(
             f"There is no archive in {settings.data} yet; make one with `vna init`."

@@ -20,6 +20,7 @@ from tests.cli import serving
 from tests.cli.conftest import Vna
 from tests.conftest import TestPostgres
 from vna import app
+from vna.backup import restoring
 from vna.cli.usable import require_usable
 from vna.config import Postgres, Settings
 from vna.crypto import certificates
@@ -229,6 +230,18 @@ def test_blobs_that_are_not_mounted_are_told_and_no_others_made_in_their_place(
     else:
         before.rename(blobs)
     assert vna("status", "--data", archive).returncode == 0
+
+
+@pytest.mark.parametrize("command", ["status", "verify", "init"])
+def test_a_restore_that_was_cut_off_early_is_told_as_such(
+    vna: Vna, data: Path, command: str
+) -> None:
+    """Asked for its state it advised `vna init`, which then refused."""
+    make_data(data)
+    restoring.begin(data)
+    done = vna(command, "--data", data)
+    assert done.returncode == 2
+    assert "`vna restore` was cut off" in done.stderr
 
 
 def test_an_empty_folder_for_the_index_is_room_for_one(vna: Vna, data: Path) -> None:
