@@ -348,6 +348,33 @@ def test_a_connection_a_worker_has_no_descriptor_for_gives_its_place_back(serve:
         assert echoes(edge) == 0
 
 
+def test_a_connection_a_worker_has_no_thread_for_ends_no_other(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At a container's limit of processes it ended the worker, and all its associations."""
+    edge = serve(associations=2)
+    start = threading.Thread.start
+
+    def refused(thread: threading.Thread) -> None:
+        if thread.name.startswith("association"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    contexts = [(VERIFICATION, [wire.IMPLICIT])]
+    with Requestor(
+        "127.0.0.1", edge.port, calling="PEER", called="VNA", contexts=contexts
+    ) as remote:
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", refused)
+            with edge.connect() as sock:
+                assert wire.is_closed(sock)
+        assert remote.echo() == 0
+        wait_for(lambda: len(edge.acceptor) == 1)  # its place is free again
+        assert echoes(edge) == 0
+    told = [vars(one)["why"] for one in caplog.records if "why" in vars(one)]
+    assert told == ["No thread can be started."]
+
+
 def test_new_associations_go_past_a_worker_that_stands_still(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vna.errors import Unavailable
 from vna.web.threads import PIECE, Pool, Pull, Threads, coalesced, gather
 
 
@@ -24,6 +25,48 @@ def test_a_result_and_an_error_come_back() -> None:
         assert await pool.start(lambda: 42) == 42
         with pytest.raises(KeyError):
             await pool.call(lambda: {}["x"])
+        pool.close()
+
+    run(body())
+
+
+def no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Python says at a limit of processes: the container's, or the user's."""
+
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+
+
+def test_without_a_thread_it_is_refused_and_works_when_there_is_one_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Threads that had not started counted as there: what came waited for them for ever."""
+
+    async def body() -> None:
+        pool = Pool(1, "test")
+        with monkeypatch.context() as patched:
+            no_more_threads(patched)
+            with pytest.raises(Unavailable):
+                pool.start(lambda: 42)
+        assert pool.under_way == 0
+        assert await asyncio.wait_for(pool.call(lambda: 42), 10) == 42
+        pool.close()
+
+    run(body())
+
+
+def test_without_another_thread_those_there_are_take_turns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def body() -> None:
+        pool = Pool(3, "test")
+        assert await pool.call(lambda: 1) == 1
+        with monkeypatch.context() as patched:
+            no_more_threads(patched)
+            doing = asyncio.gather(*(pool.call(lambda: 42) for _ in range(5)))
+            assert await asyncio.wait_for(doing, 10) == [42] * 5
         pool.close()
 
     run(body())

@@ -133,7 +133,6 @@ class Worker:
         if kind in (CONNECTION, SECURED):
             self._tell(TAKEN, number)
         if sock is not None:
-            self._crowded.worked()
             self._start(number, sock, secured=kind == SECURED)
         elif kind in (CONNECTION, SECURED):  # no descriptor was left for it: the kernel closed it
             self._crowded.failed("No descriptor is left.")
@@ -166,6 +165,13 @@ class Worker:
         before = threading.stack_size(_STACK_BYTES)
         try:
             thread.start()
+            self._crowded.worked()
+        except RuntimeError:  # the system has no other: it would end this thread, and with it all
+            self._crowded.failed("No thread can be started.")
+            with self._lock:
+                del self._open[number]
+            sock.close()
+            self._tell(ENDED, number)
         finally:
             threading.stack_size(before)
 

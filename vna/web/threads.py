@@ -16,6 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
+from vna.errors import Unavailable
+
 T = TypeVar("T")
 Buffer = bytes | bytearray | memoryview
 
@@ -58,16 +60,28 @@ class Pool:
         self._under_way = 0
 
     def start(self, work: Callable[[], T]) -> asyncio.Future[T]:
-        """Have `work` run in a thread; the future is its result. The loop's thread only."""
+        """Have `work` run in a thread; the future is its result. The loop's thread only.
+
+        Raises `Unavailable` when there is no thread, and none can be started.
+        """
         task = _Task(work, asyncio.get_running_loop())
+        if len(self._threads) < min(self._size, self._under_way + 1):
+            self._grow()
         self._under_way += 1
-        if len(self._threads) < min(self._size, self._under_way):
-            name = f"{self._name}-{len(self._threads)}"
-            thread = threading.Thread(target=self._work, name=name, daemon=True)
-            self._threads.append(thread)
-            thread.start()
         self._tasks.put(task)
         return task.future
+
+    def _grow(self) -> None:
+        """Start one more thread; where the system has no other, those there are take turns."""
+        name = f"{self._name}-{len(self._threads)}"
+        thread = threading.Thread(target=self._work, name=name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as exc:
+            if not self._threads:
+                raise Unavailable("The archive has no thread for this; try again later.") from exc
+            return
+        self._threads.append(thread)
 
     async def call(self, work: Callable[[], T]) -> T:
         """Run `work` in a thread and wait for it, even when the waiting itself is cancelled.
