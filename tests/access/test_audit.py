@@ -232,6 +232,24 @@ def test_a_fault_of_ours_does_not_end_the_writing_in_the_background(
     assert vars(told)["why"].endswith("ZeroDivisionError")
 
 
+def test_the_writing_in_the_background_begins_as_soon_as_there_is_a_thread_for_it(
+    database: Database, audit: Audit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that had not started counted as there: all reading was refused until a restart."""
+    monkeypatch.setattr(audit_module, "FLUSH_S", 0.01)
+    monkeypatch.setattr(audit_module, "REFUSE_S", 0.0)
+
+    def refused(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refused)
+        audit.note(DEV, Event(kind="sent", outcome="done", study="1.2"))
+    with pytest.raises(Unavailable):
+        audit.require_writable()
+    wait_for(lambda: rows(database) == [("sent", "done")], within_s=10)
+
+
 def test_without_evidence_nothing_is_read_until_it_can_be_written(
     database: Database,
     postgres: TestPostgres,

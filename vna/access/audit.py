@@ -13,6 +13,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -214,13 +215,20 @@ class Audit:
     def _has_waiting(self) -> None:
         if self._waiting_since is None:
             self._waiting_since = time.monotonic()
+        self._begin()
+
+    def _begin(self) -> None:
         if self._flusher is None:  # started late: threads do not survive the fork of a worker
-            self._flusher = threading.Thread(target=self._run, name="audit", daemon=True)
-            self._flusher.start()
+            flusher = threading.Thread(target=self._run, name="audit", daemon=True)
+            with suppress(RuntimeError):  # the system has no other: who comes next tries again
+                flusher.start()
+                self._flusher = flusher
 
     def _refuse_if_late(self) -> None:
         since = self._waiting_since
         if since is not None and time.monotonic() - since > REFUSE_S:
+            with self._lock:
+                self._begin()
             raise Unavailable(
                 marked("The audit trail cannot be written; nothing is read without it.")
             )
