@@ -84,13 +84,25 @@ SELECT consent_id, issuer, patient_id, purpose, allowed, modalities, studied_fro
  ORDER BY consent_id DESC
  LIMIT 1000;
 
+-- name: hear_person
+-- Nobody changes what this person said until the transaction ends; any number may rely on it. What
+-- is recorded meanwhile would neither be seen here, nor see what is written here.
+SELECT pg_advisory_xact_lock_shared(
+    hashtextextended('consents of ' || current_schema() || ' ' || %s || ' ' || %s, 0));
+
+-- name: change_person
+-- One at a time records or withdraws what this person said, and waits for who relies on it.
+SELECT pg_advisory_xact_lock(
+    hashtextextended('consents of ' || current_schema() || ' ' || %s || ' ' || %s, 0));
+
 -- name: hold_consents
--- What of a person's consents counts now, held until an offer that rests on it stands.
+-- What of a person's consents counts now, held until an offer that rests on it stands. By the clock:
+-- the time of a transaction is that of its beginning, and it may have waited for what counts now.
 SELECT consent_id, issuer, patient_id, purpose, allowed, modalities, studied_from, studied_to,
        accession, text_version, way, recorded_by, valid_from, valid_to, state, ended_at, ended_by
   FROM consent
  WHERE issuer = %s AND patient_id = %s AND state = 'active'
-   AND valid_from <= now() AND (valid_to IS NULL OR valid_to > now())
+   AND valid_from <= clock_timestamp() AND (valid_to IS NULL OR valid_to > clock_timestamp())
  ORDER BY consent_id
    FOR SHARE;
 
@@ -111,7 +123,7 @@ SELECT consent_id, issuer, patient_id, purpose, allowed, modalities, studied_fro
        accession, text_version, way, recorded_by, valid_from, valid_to, state, ended_at, ended_by
   FROM consent
  WHERE issuer = %s AND patient_id = %s AND state = 'active'
-   AND valid_from <= now() AND (valid_to IS NULL OR valid_to > now())
+   AND valid_from <= clock_timestamp() AND (valid_to IS NULL OR valid_to > clock_timestamp())
  ORDER BY consent_id;
 
 -- name: shares_on_consents_of

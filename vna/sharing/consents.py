@@ -112,10 +112,11 @@ class Consents:
             check_plan(plan)
             if not consent.allowed:
                 raise InvalidRequest(marked("What somebody forbids is not sent."))
-        consent_id = new_id()
-        row = self._row(who, consent_id, consent)
 
-        def work(tx: Act) -> None:
+        def work(tx: Act) -> int:
+            tx.execute(SQL.change_person, (consent.issuer, consent.patient_id))
+            consent_id = new_id()  # behind the lock: of two at once the later has the higher number
+            row = self._row(who, consent_id, consent)
             if after is not None:
                 _require_latest(tx, consent, after)
             tx.execute(SQL.add_consent, row)
@@ -136,8 +137,9 @@ class Consents:
             if not consent.allowed:
                 self._suspend_forbidden(tx, who, consent_id, consent)
             self._rooms.tell(tx, who, _told(consent_id, consent, replaced))
+            return consent_id
 
-        self._rooms.act(work)
+        consent_id = self._rooms.act(work)
         SHARE_ACTS.labels("consented" if consent.allowed else "forbidden").inc()
         return consent_id
 
@@ -148,12 +150,14 @@ class Consents:
         Raises `NotFound`, for one that is over, too.
         """
         require(who, Action.SHARE)
+        with self._rooms.database.reading() as conn:
+            row = conn.execute(_MORE.person_of_consent, (consent_id,)).fetchone()
+        issuer, patient_id = row or ("", "")
         if not who.scope.everything:
-            with self._rooms.database.reading() as conn:
-                row = conn.execute(_MORE.person_of_consent, (consent_id,)).fetchone()
-            require_person(self._rooms, who, *(row or ("", "")))
+            require_person(self._rooms, who, issuer, patient_id)
 
         def work(tx: Act) -> Withdrawn:
+            tx.execute(SQL.change_person, (issuer, patient_id))
             self._end(tx, who, consent_id, "withdrawn")
             numbers = self._suspend(tx, who, consent_id)
             detail = {"consent": consent_id, "suspended": len(numbers)}
@@ -282,7 +286,8 @@ def require_person(rooms: Rooms, who: Principal, issuer: str, patient_id: str) -
 
 
 def hold(tx: Runs, issuer: str, patient_id: str) -> list[Limits]:
-    """Hold what of a person's consents counts now."""
+    """Hold what of a person's consents counts now; nobody adds to it meanwhile."""
+    tx.execute(SQL.hear_person, (issuer, patient_id))
     rows = tx.execute(SQL.hold_consents, (issuer, patient_id)).fetchall()
     return [limits_of(row) for row in rows]
 

@@ -114,11 +114,11 @@ class Ends:
 
         def work(tx: Act) -> None:
             share = hold_share(tx, who, share_id)
+            require_not_refused(tx, share)  # first: nobody withdraws anything from here on
             if share.consent_id is not None:
                 row = tx.execute(SQL.consent_state, (share.consent_id,)).fetchone()
                 if row is None or not row[0]:
                     raise Conflict(marked("The consent this rests on does not hold: share anew."))
-            require_not_refused(tx, share)
             said = {"share_id": share_id}
             if tx.execute(SQL.reinstate_share, said).fetchone() is None:
                 raise Conflict(marked("This share is not suspended."))

@@ -20,9 +20,12 @@ from vna.sharing.values import Purpose
 def require_not_refused(tx: Runs, share: ShareRow) -> None:
     """Make sure that nobody whom a share shows says no to it by now. Raises `Conflict`."""
     identities = _identities(tx, share)
+    named = [*sorted(identities), *beside(tx, identities)]
+    for identity in named:
+        tx.execute(SQL.hear_person, identity)
     valid = [
         limits_of(row)
-        for identity in [*sorted(identities), *beside(tx, identities)]
+        for identity in named
         for row in tx.execute(SQL.consents_now, identity).fetchall()
     ]
     check_refusals(Purpose(share.purpose), valid, _facts(tx, share))
