@@ -181,11 +181,15 @@ WHERE e.over_at IS NULL
 ORDER BY e.exchange_pk LIMIT %s;
 
 -- name: forget
--- Forget who it was between, and what opened it; that it was stays.
-UPDATE guest_exchange SET
+-- Forget who it was between, and what opened it; that it was stays. Nothing when it is not over: it
+-- may have been sent since somebody looked.
+UPDATE guest_exchange e SET
     over_at = now(), sender = NULL, recipient = NULL, passcode = NULL, code_mac = NULL
-WHERE exchange_pk = %s AND over_at IS NULL
-RETURNING number;
+WHERE e.exchange_pk = %s AND e.over_at IS NULL
+    AND (e.until_at <= now() OR e.stopped_at IS NOT NULL
+         OR EXISTS (SELECT FROM import_batch b
+                    WHERE b.import_pk = e.import_pk AND b.state NOT IN ('receiving', 'needs_identity')))
+RETURNING e.number;
 
 -- name: forget_for_good
 -- Forget exchanges that were over long ago, masks and all.

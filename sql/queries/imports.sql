@@ -112,8 +112,10 @@ UPDATE import_batch b SET changed_at = now(), expected = %(expected)s + (
 WHERE import_pk = %(import_pk)s AND state = 'receiving';
 
 -- name: how_much
--- How many files an import has, and how much of it is kept.
-SELECT count(*), coalesce(sum(size) FILTER (WHERE blob_id IS NOT NULL), 0)::bigint
+-- How many files an import has, how much of it is kept, and how much came of which nothing is.
+SELECT
+    count(*), coalesce(sum(size) FILTER (WHERE blob_id IS NOT NULL), 0)::bigint,
+    coalesce(sum(size) FILTER (WHERE blob_id IS NULL AND result <> 'opened'), 0)::bigint
 FROM import_file WHERE import_pk = %s;
 
 -- name: how_much_since
@@ -200,12 +202,13 @@ UPDATE import_file SET
 WHERE import_pk = %s AND blob_id = ANY (%s);
 
 -- name: end_batch
--- An import is over: counts stay, and the list of what was not taken if something was filed.
+-- An import is over: counts stay, and the list of what was not taken if something was filed. Nothing
+-- comes back when another worker ended it.
 UPDATE import_batch b SET
     state = %(state)s, changed_at = now(),
     filed = (SELECT count(*) FROM import_file f WHERE f.import_pk = b.import_pk AND f.result = 'filed'),
     removed = (SELECT count(*) FROM import_file f WHERE f.import_pk = b.import_pk AND f.result = 'removed')
-WHERE import_pk = %(import_pk)s
+WHERE import_pk = %(import_pk)s AND state = %(was)s
 RETURNING filed, removed;
 
 -- name: forget_file
@@ -230,6 +233,12 @@ UPDATE import_batch SET ends_at = %s WHERE import_pk = %s;
 SELECT import_pk FROM import_batch
 WHERE state IN ('receiving', 'needs_identity') AND ends_at <= now()
 ORDER BY import_pk LIMIT %s;
+
+-- name: lock_late
+-- Take such an import in hand: whoever sent or decided meanwhile gave it another end.
+SELECT import_pk FROM import_batch
+WHERE import_pk = %s AND state IN ('receiving', 'needs_identity') AND ends_at <= now()
+FOR UPDATE;
 
 -- name: set_damaged
 -- Note that what was kept cannot be read any more.

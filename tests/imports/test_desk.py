@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import hashlib
 import zipfile
 from collections.abc import Callable
@@ -30,13 +31,16 @@ from vna.errors import (
     TooLarge,
     Unavailable,
 )
-from vna.imports import taking
+from vna.imports import members, taking
+from vna.imports.ending import Ending
+from vna.imports.engine import ImportEngine
 from vna.imports.keeping import Keeping
 from vna.imports.values import Confirmation, Import, Result, State
 from vna.index.register import clear
 from vna.ingest import engine as ingest
 from vna.ingest.outcome import Outcome, Stored
 from vna.ingest.quarantine import Quarantine, described
+from vna.ingest.receiving import Receiving
 from vna.ingest.releases import RELEASE
 from vna.query.keys import from_parameters
 
@@ -245,6 +249,53 @@ def test_what_fills_up_while_a_file_comes_ends_it(
         finally:
             begun.abort()
         assert blobs(archive) == (what == "import")
+
+
+@pytest.mark.parametrize("what", ["disk", "import"])
+def test_what_a_container_unfolds_to_is_looked_at_while_it_comes_out(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """A small ZIP holds much: of one object several times what an import may hold was written."""
+    monkeypatch.setattr(members, "PIECE", 4096)
+    monkeypatch.setattr(taking, "_LOOK_BYTES", 4096)
+    monkeypatch.setattr(ingest, "_SPACE_S", 0.0)
+    large = ct(1, 1, 2, rows=512, columns=512, pixels=bytes(1 << 19)).part10()
+    packed = zip_of({"IMG": large})
+    most = {"bytes": len(large) - 1 if what == "import" else len(large)}
+    assert len(packed) < len(large) // 2
+    written: list[int] = []
+    usual = Receiving.feed
+
+    def feed(receiving: Receiving, data: Any) -> None:
+        written.append(len(data))
+        if what == "disk" and sum(written) > 100_000:
+            monkeypatch.setattr(BlobStore, "free_bytes", lambda _: (0, 1 << 40))
+        usual(receiving, data)
+
+    monkeypatch.setattr(Receiving, "feed", feed)
+    with open_archive(tmp_path, database, imports=most, blobs={"free_bytes": 1}) as archive:
+        number = archive.imports.begin(archive.who)
+        with pytest.raises(Unavailable if what == "disk" else TooLarge):
+            give(archive, number, "disc.zip", packed)
+        assert sum(written) <= (len(large) if what == "import" else 110_000)
+        assert (blobs(archive), archive.imports.one(archive.who, number).files) == (0, 0)
+        assert not list(tmp_path.rglob("*.part*"))
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_files_of_which_nothing_is_kept_come_to_an_end_too(
+    tmp_path: Path, database: Database, *, is_packed: bool
+) -> None:
+    """They are read, hashed and unpacked: without an end to them nobody else gets anything done."""
+    garbage = b"no DICOM at all " * 1000
+    most = {"bytes": 2 * len(garbage)}
+    with open_archive(tmp_path, database, imports=most) as archive:
+        number = archive.imports.begin(archive.who)
+        for n in range(3):
+            data = zip_of({"README": garbage}) if is_packed else garbage
+            give(archive, number, f"{n}", data)
+        with pytest.raises(TooLarge, match="begin another"):
+            give(archive, number, "one more", garbage)
 
 
 def test_a_file_of_all_that_an_import_may_hold_is_taken(
@@ -932,6 +983,60 @@ def test_what_nobody_decides_on_goes_by_itself(tmp_path: Path, database: Databas
         assert archive.imports.sweep() == 1
         archive.imports.carry_out(number)
         assert archive.imports.one(archive.who, number).state is State.PURGED
+
+
+@pytest.mark.parametrize("what", ["confirmed", "put off"])
+def test_what_is_decided_at_the_last_moment_does_not_go_by_itself(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Whoever ends what is late has looked for it a moment ago."""
+    with open_archive(tmp_path, database, imports={"keep_days": 0.0}) as archive:
+        number = ready(archive, ONE.part10())
+        late = ready(archive, ct(2).part10())
+        usual = ImportEngine._expire
+
+        def expire(engine: ImportEngine, one: int, tx: Any) -> bool:
+            if one == number and what == "confirmed":
+                engine.confirm(archive.who, number, said(archive, number))
+            elif one == number:
+                tomorrow = dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
+                with archive.database.transaction() as other:
+                    engine.keep_until(other, number, tomorrow)
+            return usual(engine, one, tx)
+
+        monkeypatch.setattr(ImportEngine, "_expire", expire)
+        assert archive.imports.sweep() == 1
+        state = archive.imports.one(archive.who, number).state
+        assert state is (State.CONFIRMED if what == "confirmed" else State.NEEDS_IDENTITY)
+        assert archive.imports.one(archive.who, late).state is State.REJECTED
+
+
+@pytest.mark.parametrize("decided", ["filed", "rejected"])
+def test_of_two_workers_at_one_import_the_slower_one_says_nothing(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch, decided: str
+) -> None:
+    """Its lease ran out while it worked, and another one has done all of it."""
+    number = ready(archive, ONE.part10())
+    if decided == "filed":
+        archive.imports.confirm(archive.who, number, said(archive, number))
+    else:
+        archive.imports.reject(archive.who, number, "the disc of another patient")
+    usual = Ending._remove
+
+    def remove(ending: Ending, one: int, must_leave: Callable[[], bool]) -> bool:
+        monkeypatch.setattr(Ending, "_remove", usual)
+        done = usual(ending, one, must_leave)
+        assert archive.imports.carry_out(number)
+        return done
+
+    monkeypatch.setattr(Ending, "_remove", remove)
+    assert archive.imports.carry_out(number)
+    about = archive.imports.one(archive.who, number)
+    assert (about.filed, about.removed) == ((1, 0) if decided == "filed" else (0, 1))
+    with archive.database.reading() as conn:
+        kind = "import.filed" if decided == "filed" else "import.purged"
+        told = conn.execute("SELECT detail FROM audit WHERE kind = %s", (kind,)).fetchall()
+    assert [row[0]["removed"] for row in told] == [about.removed]
 
 
 # ---- what was found ----------------------------------------------------------------------------

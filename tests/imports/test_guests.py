@@ -32,9 +32,10 @@ from tests.imports.parcels import (
 from tests.jobs.conftest import worker_of
 from vna.access.principal import Action
 from vna.crypto.credentials import new_secret
-from vna.db.pool import Database
+from vna.db.pool import Connection, Database
 from vna.errors import Conflict, InvalidRequest, NotAuthenticated, NotFound, TooLarge, TooMany
 from vna.imports.exchanges import MOST_WRONG, Parcel, Side, Standing
+from vna.imports.guests import Guests
 from vna.imports.handing import Handed
 from vna.imports.values import Confirmation, Origin, Result, State
 from vna.retrieve.payload import Stretch
@@ -438,6 +439,25 @@ def test_expiry_purges_objects_documents_keys_and_addresses(archive: Archive) ->
         assert row == (None, None, None, True)
         assert conn.execute("SELECT count(*) FROM import_file").fetchone() == (0,)
     assert standing(archive, session) is Standing.OVER
+
+
+def test_what_is_sent_at_the_last_moment_is_not_forgotten(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever forgets what is over has looked for it a moment ago."""
+    session = filled(archive)
+    party = sender_of(archive, session)
+    with archive.database.transaction() as tx:
+        tx.execute("UPDATE guest_exchange SET until_at = now()")
+    usual, found = Guests._forget, []
+
+    def forget(guests: Guests, exchange: int, tx: Connection) -> None:
+        found.append(guests.senders.send(party))
+        usual(guests, exchange, tx)
+
+    monkeypatch.setattr(Guests, "_forget", forget)
+    archive.imports.sweep()
+    assert opened(archive, found[0]).exchange.standing is Standing.OPENED
 
 
 def test_what_was_never_sent_is_destroyed_after_a_day(archive: Archive) -> None:

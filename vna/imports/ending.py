@@ -67,10 +67,11 @@ class Ending:
             return False
 
         def end(tx: Connection) -> None:
-            asked = {"import_pk": number, "state": State.FILED.value}
-            row = tx.execute(_SQL.end_batch, asked).fetchone()
+            removed = self._ended(tx, number, State.CONFIRMED, State.FILED)
+            if removed is None:
+                return
             filed = tx.execute(_SQL.filed_studies, (number,)).fetchall()
-            about = {"import": number, "removed": row[1] if row else 0}
+            about = {"import": number, "removed": removed}
             self._audit.write(
                 tx,
                 system("imports"),
@@ -86,15 +87,23 @@ class Ending:
             return False
 
         def end(tx: Connection) -> None:
-            asked = {"import_pk": number, "state": State.PURGED.value}
-            row = tx.execute(_SQL.end_batch, asked).fetchone()
+            removed = self._ended(tx, number, State.REJECTED, State.PURGED)
+            if removed is None:
+                return
             tx.execute(_SQL.forget_files, (number,))
-            about = {"import": number, "removed": row[1] if row else 0}
+            about = {"import": number, "removed": removed}
             event = Event(kind="import.purged", outcome="done", detail=about)
             self._audit.write(tx, system("imports"), [event])
 
         self._database.changing(end)
         return True
+
+    @staticmethod
+    def _ended(tx: Connection, number: int, was: State, state: State) -> int | None:
+        """Say how many objects were removed; None when a worker that was slow ended it before."""
+        asked = {"import_pk": number, "was": was.value, "state": state.value}
+        row = tx.execute(_SQL.end_batch, asked).fetchone()
+        return None if row is None else int(row[1])
 
     def _remove(self, number: int, must_leave: Callable[[], bool]) -> bool:
         """Destroy what stays outside: its keys first, so that a crash leaves nothing readable."""

@@ -332,12 +332,13 @@ class ImportEngine:
         self.guests.sweep()
         with self._database.reading() as conn:
             late = [int(row[0]) for row in conn.execute(_SQL.over_their_time, (_BATCH,))]
-        for number in late:
-            self._database.changing(functools.partial(self._expire, number))
-        return len(late)
+        return sum(self._database.changing(functools.partial(self._expire, n)) for n in late)
 
-    def _expire(self, number: int, tx: Connection) -> None:
+    def _expire(self, number: int, tx: Connection) -> bool:
+        if tx.execute(_SQL.lock_late, (number,)).fetchone() is None:
+            return False  # it was sent, or decided on, at the last moment
         self.reject_in(tx, system("imports"), number, "Nobody decided on it in time.")
+        return True
 
     def reject_in(self, tx: Connection, who: Principal, number: int, reason: str) -> None:
         """Reject in a transaction of the caller's, who may do so. Raises `Conflict`, `NotFound`."""

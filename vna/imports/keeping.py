@@ -106,14 +106,15 @@ class Keeping:
     def require_room(self, number: int, terms: Terms, *, coming: int = 0) -> None:
         """Make sure that an import may hold more, beside the bytes of a file that is `coming`.
 
+        What is left out counts for itself: it costs time, and as much of it may come as is kept.
         Raises `TooLarge`, `Unavailable`.
         """
         if not self._has_space():
             raise Unavailable(marked("The archive is out of disk space."))
         with self._database.reading() as conn:
             row = conn.execute(_SQL.how_much, (number,)).fetchone()
-        files, size = row or (0, 0)
-        if files >= terms.files or size + max(coming, 1) > terms.bytes:
+        files, size, left_out = row or (0, 0, 0)
+        if files >= terms.files or max(size + max(coming, 1), left_out) > terms.bytes:
             raise TooLarge(FULL)
 
     def spool(self) -> Spool:

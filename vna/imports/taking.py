@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from vna.blobs.spool import Spool
-from vna.errors import Conflict, InvalidRequest, TooLarge, Unavailable
+from vna.errors import Conflict, InvalidRequest, TooLarge, Unavailable, VNAError
 from vna.imports import documents, iso
 from vna.imports.documents import Incoming
 from vna.imports.held import HeldFile
@@ -48,7 +48,7 @@ class Taking:
         self._sent = sent
         self._head = bytearray()
         self._size = 0
-        self._looked = 0  # at which size there was room
+        self._unseen = 0  # bytes since it was looked whether there is room
         self._object: _Object | None = None
         self._spool: Spool | None = None
         self._is_zip = False
@@ -56,11 +56,7 @@ class Taking:
     def feed(self, data: bytes) -> None:
         """Take the next bytes. Raises `TooLarge`, `Unavailable`."""
         self._size += len(data)
-        if self._size > self._terms.bytes:
-            raise TooLarge(FULL)
-        if self._size - self._looked >= _LOOK_BYTES:  # others come beside it
-            self._keeping.require_room(self._into.number, self._terms, coming=self._size)
-            self._looked = self._size
+        self._look(len(data), self._size)
         if self._object is not None:
             self._object.feed(data)
         elif self._spool is not None:
@@ -69,6 +65,15 @@ class Taking:
             self._head += data
             if len(self._head) >= HEAD:
                 self._begin()
+
+    def _look(self, count: int, size: int) -> None:
+        """See that there is room when `count` bytes more came of a file, by now `size`."""
+        if size > self._terms.bytes:
+            raise TooLarge(FULL)
+        self._unseen += count
+        if self._unseen >= _LOOK_BYTES:  # others come beside it
+            self._keeping.require_room(self._into.number, self._terms, coming=size)
+            self._unseen = 0
 
     def finish(self) -> Taken:
         """Say what became of it, and of everything in it.
@@ -139,7 +144,10 @@ class Taking:
         return count
 
     def _read(self, member: Member) -> Callable[[], Taken]:
-        """Read a member; what is given ends it, in whatever thread."""
+        """Read a member; what is given ends it, in whatever thread.
+
+        Raises `TooLarge`, `Unavailable` when there is no room for what comes out of it.
+        """
         one = self._one(Sent(member.name))
         if member.problem:
             return lambda: one.give_up(member.size, member.problem)
@@ -148,10 +156,16 @@ class Taking:
             with contextlib.closing(member.pieces()) as pieces:
                 for piece in pieces:
                     one.feed(piece, inside=True)
+                    self._look(len(piece), one.size)
         except UNREADABLE as exc:
             one.abort()
+            if str(exc) == FULL:
+                raise  # nothing is wrong with the file
             why = str(exc) if isinstance(exc, TooLarge) else "It is damaged: its bytes do not fit."
             return lambda: one.give_up(member.size, why)
+        except VNAError:
+            one.abort()
+            raise
         return one.finish
 
 
@@ -175,6 +189,11 @@ class _Object:
         self._head = b""
         self._is_container = False
         self._receiving = keeping.receive(into, sent)
+
+    @property
+    def size(self) -> int:
+        """How many bytes came."""
+        return self._size
 
     def feed(self, data: bytes, *, inside: bool = False) -> None:
         """Take the next bytes; `inside` a container there is no other one."""
