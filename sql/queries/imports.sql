@@ -140,6 +140,12 @@ GROUP BY person, study_uid, series_uid
 ORDER BY person, min(study_date) DESC NULLS LAST, study_uid, series_uid
 LIMIT %(most)s;
 
+-- name: count_series
+-- How many series an import holds, those included that are not listed.
+SELECT count(*) FROM (
+    SELECT DISTINCT person, study_uid, series_uid FROM import_file
+    WHERE import_pk = %s AND result IN ('kept', 'filed')) s;
+
 -- name: troubles
 -- Files that were not taken, and why.
 SELECT name, size, result, reason FROM import_file

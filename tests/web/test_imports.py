@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import re
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from tests.imports.conftest import disc, iso_of, mark, zip_of
 from tests.jobs.conftest import worker_of
 from tests.web.conftest import Site, serving
 from tests.web.people import Surfer, signed_in, surfer
+from vna.imports import engine
 
 ONE = ct()
 
@@ -254,6 +256,37 @@ def test_whoever_has_no_name_is_called_so_in_the_language_of_the_page(browser: S
     address = browser.site.address.url + page
     text = browser.client.get(address, headers={"accept-language": "de"}).text
     assert "<legend>Kein Name</legend>" in text
+
+
+@pytest.mark.parametrize("most", [1, 2])
+def test_what_is_too_much_for_a_page_is_counted_and_said(
+    browser: Surfer, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """What is not listed cannot be chosen, and what is not chosen is destroyed."""
+    monkeypatch.setattr(engine, "_MOST_SERIES", most)
+    page = begun(browser)
+    for n in (1, 2):
+        put(browser, page, f"a{n}", ct(41, n).part10())
+    assert ("1 series is not listed" in browser.get(page).text) == (most == 1)
+    browser.post(f"{page}/finish", page)
+    text = browser.get(page).text
+    assert ("1 series is not listed" in text) == (most == 1)
+    assert ("bring its files in parts" in text) == (most == 1)
+
+
+def test_one_of_two_persons_who_is_listed_alone_is_not_ticked_for_anybody(
+    browser: Surfer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_MOST_SERIES", 1)
+    page = begun(browser)
+    put(browser, page, "a", ct(42).part10())
+    other = dataclasses.replace(ct(43), patient_name="Zoe^Other", patient_id="Z-1")
+    put(browser, page, "b", other.part10())
+    browser.post(f"{page}/finish", page)
+    text = browser.get(page).text
+    assert "2 persons are in this import" in text
+    assert len(ticks(text)) == 2  # a person and a study, to be ticked
+    assert "checked" not in text
 
 
 def test_quarantine_is_seen_at_the_desk_only(site: Site, browser: Surfer) -> None:

@@ -235,11 +235,13 @@ class ImportEngine:
             rows = self._findings(conn, number)
             asked = {"import_pk": number, "most": _MOST_SHOWN}
             troubles = conn.execute(_SQL.troubles, asked).fetchall()
+            row = conn.execute(_SQL.count_series, (number,)).fetchone()
         persons = persons_of(rows)
         if persons:
             about = {"import": number, "persons": len(persons)}
             self._audit.note(who, Event(kind="import.seen", outcome="done", detail=about))
-        return detail_of(found, persons, troubles_of(troubles))
+        unlisted = max((row[0] if row else 0) - len(rows), 0)
+        return detail_of(found, persons, troubles_of(troubles), unlisted=unlisted)
 
     # ---- deciding ------------------------------------------------------------------------------
 

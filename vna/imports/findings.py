@@ -78,6 +78,8 @@ def troubles_of(rows: Iterable[Row]) -> list[Trouble]:
     ]
 
 
-def detail_of(found: Import, persons: list[Person], troubles: list[Trouble]) -> Detail:
+def detail_of(
+    found: Import, persons: list[Person], troubles: list[Trouble], *, unlisted: int
+) -> Detail:
     """Put an import and what was found in it together."""
-    return Detail(about=found, persons=persons, troubles=troubles)
+    return Detail(about=found, persons=persons, troubles=troubles, unlisted=unlisted)

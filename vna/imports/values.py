@@ -134,11 +134,12 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detail:
-    """An import with all that was found."""
+    """An import with what was found; `unlisted` counts series that are too many to be listed."""
 
     about: Import
     persons: list[Person]
     troubles: list[Trouble]
+    unlisted: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
