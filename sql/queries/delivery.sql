@@ -27,12 +27,18 @@ SELECT message_id, channel, masked, template, language, state, via, attempts, ca
 -- How many there are of each state.
 SELECT state, count(*) FROM message GROUP BY state;
 
+-- name: is_of_job
+-- Whether a job is the one that sends a message: a person may have asked for another one since.
+SELECT FROM message WHERE message_id = %s AND job_id = %s;
+
 -- name: leave_message
--- Not sent after all: its share or grant ended while an attempt was under way, which then failed.
+-- Not sent after all: its share or grant ended while an attempt was under way, which then failed, or
+-- the webhook it would call was removed then.
 UPDATE message m
    SET state = 'cancelled', sealed = NULL, next_at = NULL, changed_at = now()
  WHERE m.message_id = %s AND m.state IN ('queued', 'failed', 'sending')
-   AND EXISTS (SELECT FROM grant_standing(m.grant_id) st WHERE st.why IN ('revoked', 'refused'))
+   AND (EXISTS (SELECT FROM grant_standing(m.grant_id) st WHERE st.why IN ('revoked', 'refused'))
+        OR m.channel = 'webhook' AND m.webhook_id IS NULL)
 RETURNING m.message_id;
 
 -- name: hold_message
@@ -142,6 +148,10 @@ RETURNING message_id;
 SELECT webhook_id, token, host, sealed, events, created_by, created_at
   FROM webhook
  ORDER BY webhook_id;
+
+-- name: keep_webhooks
+-- Those of some webhooks that are there still; they stay until the transaction ends.
+SELECT webhook_id FROM webhook WHERE webhook_id = ANY (%s) ORDER BY webhook_id FOR KEY SHARE;
 
 -- name: add_webhook
 -- One more.

@@ -11,7 +11,9 @@ from tests.delivery.conftest import INVITATION, Opening, Post
 from vna.delivery.channels import phone
 from vna.delivery.forms import FORMS
 from vna.delivery.messages import State
+from vna.delivery.notifier import Failed, Outgoing, Taken
 from vna.delivery.sending import BACK_OFF_S, Sender
+from vna.delivery.smtp import Smtp
 from vna.errors import Conflict
 
 
@@ -71,6 +73,40 @@ def test_one_that_failed_is_tried_again_at_once_when_a_person_says_so(post: Post
     assert len(post.relay.mails) == 2  # the jobs that waited find nothing to do
     audited = post.sql("SELECT kind FROM audit WHERE kind = 'message.retried'")
     assert len(audited) == 2
+
+
+def test_a_job_that_waited_sends_nothing_while_the_one_a_person_asked_for_does(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both are due at once: the relay takes its time with the later one."""
+    post.relay.to_rcpt = "451 4.3.0 not now"
+    message_id = post.posted()
+    post.work()
+    post.relay.to_rcpt = None
+    post.archive.messages.retry(post.archive.who, message_id)
+    usual = Smtp.send
+
+    def send(smtp: Smtp, outgoing: Outgoing) -> Taken | Failed:
+        monkeypatch.setattr(Smtp, "send", usual)
+        post.later()
+        assert post.worker.do_one()
+        return usual(smtp, outgoing)
+
+    monkeypatch.setattr(Smtp, "send", send)
+    post.work()
+    assert len(post.relay.mails) == 1
+    assert (post.seen(message_id).state, post.seen(message_id).attempts) == (State.ACCEPTED, 1)
+
+
+def test_a_person_who_tries_again_does_not_have_it_tried_twice_as_often(post: Post) -> None:
+    post.relay.to_rcpt = "451 4.3.0 not now"
+    message_id = post.posted()
+    post.work()
+    post.archive.messages.retry(post.archive.who, message_id)
+    for attempt in (1, 2, 3):
+        post.work()
+        assert post.seen(message_id).attempts == attempt
+        post.later()
 
 
 def test_a_code_that_is_too_old_is_not_sent(post: Post) -> None:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
 
+from tests.archive import open_archive
 from tests.delivery.conftest import Opening, Post
 from tests.delivery.gateway import Gateway, serving
 from vna.access.audit import Event
 from vna.access.principal import Kind, Principal
 from vna.db import outbox
+from vna.delivery import sending
 from vna.delivery.messages import State
+from vna.delivery.notifier import Failed, Taken
 from vna.delivery.signing import SIGNATURE, is_signed
 from vna.delivery.webhooks import PASSED_ON, pass_on
 from vna.errors import InvalidRequest, NotFound, NotPermitted
@@ -141,6 +145,41 @@ def test_a_program_that_is_removed_is_told_nothing_more(office: Post, gateway: G
     assert message.state is State.CANCELLED
     with pytest.raises(NotFound):
         office.archive.messages.webhooks.remove(office.archive.who, number)
+
+
+def test_a_program_that_is_removed_while_it_is_called_is_not_called_again(
+    office: Post, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number, _ = added(office, gateway)
+    done(office, OPENED)
+    gateway.answers = [(503, {}, b""), (200, {}, b"")]
+    usual = sending.call
+
+    def call(*given: Any) -> Taken | Failed:
+        office.archive.messages.webhooks.remove(office.archive.who, number)
+        return usual(*given)
+
+    monkeypatch.setattr(sending, "call", call)
+    office.work()
+    office.later()
+    office.work()
+    assert len(gateway.calls) == 1
+    (message,) = office.archive.messages.listed(office.archive.who)
+    assert message.state is State.CANCELLED
+
+
+def test_an_act_is_done_though_a_program_that_would_hear_of_it_was_just_removed(
+    office: Post, gateway: Gateway, tmp_path: Path
+) -> None:
+    """Another process removed it, and this one believes for two seconds that it is there."""
+    gone, _ = added(office, gateway)
+    added(office, gateway)
+    done(office, OPENED)
+    with open_archive(tmp_path, office.archive.database) as other:
+        other.messages.webhooks.remove(other.who, gone)
+    done(office, OPENED)
+    office.work()
+    assert len(gateway.calls) == 3 - 1
 
 
 def test_address_and_key_stand_nowhere_in_plain(office: Post, gateway: Gateway) -> None:

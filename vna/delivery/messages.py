@@ -135,9 +135,9 @@ class Messages:
             ),
         )
 
-    def attempt(self, message_id: int, *, most_s: float) -> Attempt:
+    def attempt(self, message_id: int, *, most_s: float, job_id: int | None = None) -> Attempt:
         """Try to send a message now; what a job does. Raises `ConfigError`, `Unavailable`."""
-        return self._sender.attempt(message_id, most_s=most_s)
+        return self._sender.attempt(message_id, most_s=most_s, job_id=job_id)
 
     def listed(
         self,

@@ -87,9 +87,12 @@ class Sender:
         self._gate = Gate(settings.outbound)
         self._ways = ways(settings, self._gate)
 
-    def attempt(self, message_id: int, *, most_s: float) -> Attempt:
-        """Try to send a message; `most_s` is the longest wait there may be before the next try."""
-        found = self._database.changing(lambda tx: self._begun(tx, message_id, most_s))
+    def attempt(self, message_id: int, *, most_s: float, job_id: int | None = None) -> Attempt:
+        """Try to send a message; `most_s` is the longest wait there may be before the next try.
+
+        A job that waited when a person asked for another one leaves the message to that one.
+        """
+        found = self._database.changing(lambda tx: self._begun(tx, message_id, most_s, job_id))
         if isinstance(found, Attempt):
             return found
         result = found.send()
@@ -108,7 +111,11 @@ class Sender:
         )
         return Attempt(is_over=again_s is None, cause=result.cause, again_s=again_s)
 
-    def _begun(self, tx: Connection, message_id: int, most_s: float) -> _Begun | Attempt:
+    def _begun(
+        self, tx: Connection, message_id: int, most_s: float, job_id: int | None
+    ) -> _Begun | Attempt:
+        if job_id is not None and not _is_of_job(tx, message_id, job_id):
+            return Attempt()
         if tx.execute(_SQL.leave_message, (message_id,)).fetchone() is not None:
             return Attempt()
         again_s = HELD_S if most_s >= HELD_S else None
@@ -165,6 +172,10 @@ def _again_s(result: Failed, attempts: int, most_s: float) -> float | None:
         return None
     wait_s = BACK_OFF_S[attempts - 1]
     return wait_s if wait_s <= most_s else None
+
+
+def _is_of_job(tx: Connection, message_id: int, job_id: int) -> bool:
+    return tx.execute(_SQL.is_of_job, (message_id, job_id)).fetchone() is not None
 
 
 def _accepted(tx: Connection, message_id: int, via: str, taken: Taken) -> bool:

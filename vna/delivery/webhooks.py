@@ -132,13 +132,15 @@ class Webhooks:
 
     def heard(self, tx: Connection, events: Sequence[Event]) -> None:
         """Leave a call for each program that wants to know, in the transaction of the acts."""
-        told = _told(events)
-        if not told:
+        calls = [(one, event) for event in _told(events) for one in self._current(tx)]
+        wanted = [(webhook, event) for webhook, event in calls if webhook.wants(event.kind)]
+        if not wanted:
             return
-        for webhook in self._current(tx):
-            for event in told:
-                if webhook.wants(event.kind):
-                    self._leave(tx, webhook, event)
+        asked = sorted({webhook.webhook_id for webhook, _ in wanted})
+        kept = {row[0] for row in tx.execute(_SQL.keep_webhooks, (asked,))}
+        for webhook, event in wanted:
+            if webhook.webhook_id in kept:  # it was believed for a moment that it is
+                self._leave(tx, webhook, event)
 
     def _leave(self, tx: Connection, webhook: Webhook, event: Event) -> None:
         now = dt.datetime.now(dt.UTC)

@@ -25,7 +25,8 @@ def notifying(engines: Engines, settings: Settings) -> Handler:
 
     def notify(task: Task) -> Ending:
         left_s = settings.jobs.give_up_s - task.job.age_s
-        attempt = engines.messages.attempt(int(task.job.payload["message"]), most_s=left_s)
+        message_id = int(task.job.payload["message"])
+        attempt = engines.messages.attempt(message_id, most_s=left_s, job_id=task.job.job_id)
         if attempt.cause is None:
             return DONE
         why = _WHY[attempt.cause]
