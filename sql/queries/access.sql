@@ -308,6 +308,10 @@ SELECT s.session_id, s.account_id, a.login, a.roles, s.level,
                  AND EXISTS (SELECT FROM invitation i
                               WHERE i.account_id = a.account_id AND i.ends_at > now()) END;
 
+-- name: hold_account
+-- One at a time changes what an account has: whoever comes second counts what is left.
+SELECT account_id FROM account WHERE account_id = %s FOR NO KEY UPDATE;
+
 -- name: hold_session
 -- Make sure that a session is one still, and keep it so until the transaction ends.
 SELECT session_id

@@ -139,6 +139,11 @@ UPDATE patient_request
  WHERE request_id = %(request_id)s AND state = 'open'
 RETURNING number, notify, language;
 
+-- name: hold_asker
+-- One at a time: whoever comes second counts the request of the first.
+SELECT pg_advisory_xact_lock(
+           hashtextextended('ask as ' || current_schema() || ' ' || %s, 0));
+
 -- name: count_own_open
 SELECT count(*) FROM patient_request WHERE owner = %s AND state = 'open';
 

@@ -9,10 +9,12 @@ import pyotp
 import pytest
 
 from tests.access.conftest import PASSPHRASE, B, House
+from tests.together import together
 from vna.access import signing
+from vna.access.factors import RECOVERY_CODES
 from vna.access.passkeys import Passkeys, Site
-from vna.access.sessions import Browser, Level
-from vna.access.signing import Change, check_passphrase
+from vna.access.sessions import Browser, Level, Visitor
+from vna.access.signing import Change, SignIn, check_passphrase
 from vna.errors import Conflict, InvalidRequest, NotAuthenticated, NotPermitted, TooMany
 
 
@@ -354,6 +356,56 @@ def test_the_last_second_factor_stays(house: House) -> None:
         tx.execute("DELETE FROM totp")
     with pytest.raises(NotPermitted):
         house.people.signing.drop_passkey(visitor, 1)
+
+
+def two_browsers(house: House) -> tuple[Visitor, Visitor]:
+    """Somebody who is in at two browsers, by a second factor of just now."""
+    _, code = house.enrolled("ada")
+    codes = house.people.signing.renew_recovery_codes(_in(house, code))
+    return _in(house, codes[0]), _in(house, codes[1])
+
+
+def _in(house: House, code: str) -> Visitor:
+    signing = house.people.signing
+    first = house.visitor(signing.passphrase("ada", PASSPHRASE, B))
+    return house.visitor(signing.code(first, code, B))
+
+
+def test_of_the_last_two_passkeys_one_stays_when_both_are_forgotten_at_once(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each browser saw two passkeys, and let one of them go."""
+    here, there = two_browsers(house)
+    added = (
+        "INSERT INTO passkey (account_id, credential_id, public_key, sign_count, site)"
+        " VALUES (%s, %s, %s, 0, 'localhost') RETURNING passkey_id"
+    )
+    with house.database.transaction() as tx:
+        tx.execute("DELETE FROM totp")
+        keys = [
+            tx.execute(added, (here.account_id, letter * 16, letter)).fetchone()
+            for letter in (b"a", b"b")
+        ]
+    one, other = (int(row[0]) for row in keys if row is not None)
+    drop = house.people.signing.drop_passkey
+    with together(house.database, monkeypatch) as meanwhile:
+        second = meanwhile(SignIn, "_factor", lambda: drop(there, other))
+        drop(here, one)
+        with pytest.raises(NotPermitted):
+            second.result()
+    assert house.people.accounts.find("ada").passkeys == 1
+
+
+def test_of_recovery_codes_made_twice_at_once_one_list_is_good(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = two_browsers(house)
+    renew = house.people.signing.renew_recovery_codes
+    with together(house.database, monkeypatch) as meanwhile:
+        second = meanwhile(SignIn, "_factor", lambda: renew(there))
+        old = renew(here)
+        assert not set(old) & set(second.result())
+    assert house.people.accounts.find("ada").recovery_codes == RECOVERY_CODES
 
 
 def test_nobody_ends_enrolling_without_a_passphrase(house: House) -> None:

@@ -17,6 +17,7 @@ from tests.operate.test_identities import one, take
 from tests.operate.test_patient_accounts import BORN, HERE, code_for, enrol, patient, seen, visitor
 from tests.sharing.conftest import MAIL, PHONE, in_days
 from tests.sharing.own import PERSON
+from tests.together import together
 from vna.access import labels as access_labels
 from vna.access.principal import Action, Kind, Label, Principal, Scope
 from vna.access.trail import Trail, Wanted
@@ -30,6 +31,7 @@ from vna.errors import (
     NotFound,
     NotPermitted,
 )
+from vna.operate.carer_book import CarerBook
 from vna.operate.carers import CarerEngine, Given, Relation
 from vna.operate.patient_accounts import Issued
 from vna.sharing import wishes
@@ -192,6 +194,21 @@ def test_a_patient_trusts_somebody_and_takes_it_back_at_once(archive: Archive) -
         archive.who, Wanted(principal=login, kinds=["share"]), act="search"
     )
     assert [row.principal for row in rows] == [f"{login}#for-{carer_id}"]
+
+
+def test_trust_that_is_given_twice_at_once_is_given_once(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who takes it back takes one of the two back; the other one goes on."""
+    jane = patient(archive, take(archive, "P-1"))
+    friend = visitor(archive, patient(archive, take(archive, "P-7", "Roe^Ann"))).login
+    me = visitor(archive, jane)
+    with together(archive.database, monkeypatch) as meanwhile:
+        again = meanwhile(CarerBook, "tell", lambda: archive.carers.give(me, friend, given()))
+        archive.carers.give(me, friend, given())
+        with pytest.raises(Conflict, match="already"):
+            again.result()
+    assert len(archive.carers.mine(me)) == 1
 
 
 def test_trust_given_by_an_account_that_was_ended_is_worth_nothing(archive: Archive) -> None:

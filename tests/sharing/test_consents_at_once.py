@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from tests.archive import Archive, open_archive
 from tests.sharing.conftest import CLERK, Desk
 from tests.sharing.test_consents import consent
+from tests.together import Begin, together
 from vna.db.pool import Database
 from vna.errors import Conflict
 from vna.index import corrections
@@ -32,44 +32,9 @@ def elsewhere(desk: Desk) -> Iterator[Archive]:
 
 
 @pytest.fixture
-def meanwhile(
-    elsewhere: Archive, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., Future[Any]]]:
-    """Do something in the middle of an act, which goes on once that is done or has to wait."""
-    with ThreadPoolExecutor(1) as pool:
-
-        def in_the_middle(owner: Any, name: str, other: Callable[[], Any]) -> Future[Any]:
-            usual, found = getattr(owner, name), Future[Any]()
-
-            def held(*given: Any, **more: Any) -> Any:
-                monkeypatch.setattr(owner, name, usual)
-                under_way = pool.submit(other)
-                under_way.add_done_callback(lambda done: _pass_on(done, found))
-                while not under_way.done() and not waits(elsewhere):
-                    pass
-                return usual(*given, **more)
-
-            monkeypatch.setattr(owner, name, held)
-            return found
-
-        yield in_the_middle
-
-
-def _pass_on(done: Future[Any], found: Future[Any]) -> None:
-    if (exc := done.exception()) is not None:
-        found.set_exception(exc)
-    else:
-        found.set_result(done.result())
-
-
-def waits(archive: Archive) -> bool:
-    """Whether some transaction waits for another's lock."""
-    with archive.database.reading() as conn:
-        row = conn.execute(
-            "SELECT EXISTS (SELECT FROM pg_stat_activity"
-            " WHERE wait_event_type = 'Lock' AND datname = current_database())"
-        ).fetchone()
-    return bool(row and row[0])
+def meanwhile(elsewhere: Archive, monkeypatch: pytest.MonkeyPatch) -> Iterator[Begin]:
+    with together(elsewhere.database, monkeypatch) as begin:
+        yield begin
 
 
 def states(desk: Desk) -> list[str]:
@@ -77,7 +42,7 @@ def states(desk: Desk) -> list[str]:
 
 
 def test_a_no_that_is_said_while_something_is_shared_suspends_it(
-    desk: Desk, elsewhere: Archive, meanwhile: Callable[..., Future[Any]]
+    desk: Desk, elsewhere: Archive, meanwhile: Begin
 ) -> None:
     yes = desk.engine.consents.record(CLERK, YES)
     said = meanwhile(granting, "add", lambda: elsewhere.sharing.consents.record(CLERK, NO))
@@ -87,7 +52,7 @@ def test_a_no_that_is_said_while_something_is_shared_suspends_it(
 
 
 def test_what_is_shared_while_a_no_is_being_recorded_is_refused(
-    desk: Desk, elsewhere: Archive, meanwhile: Callable[..., Future[Any]]
+    desk: Desk, elsewhere: Archive, meanwhile: Begin
 ) -> None:
     yes = desk.engine.consents.record(CLERK, YES)
     offer = desk.offer_of(consent_id=yes, legal_basis=None)
@@ -99,7 +64,7 @@ def test_what_is_shared_while_a_no_is_being_recorded_is_refused(
 
 
 def test_a_share_that_is_let_go_on_while_a_no_is_said_does_not_go_on(
-    desk: Desk, elsewhere: Archive, meanwhile: Callable[..., Future[Any]]
+    desk: Desk, elsewhere: Archive, meanwhile: Begin
 ) -> None:
     yes = desk.engine.consents.record(CLERK, YES)
     offered = desk.offer(consent_id=yes, legal_basis=None)
@@ -112,7 +77,7 @@ def test_a_share_that_is_let_go_on_while_a_no_is_said_does_not_go_on(
 
 
 def test_a_share_that_is_let_go_on_while_its_consent_is_withdrawn_does_not_go_on(
-    desk: Desk, elsewhere: Archive, meanwhile: Callable[..., Future[Any]]
+    desk: Desk, elsewhere: Archive, meanwhile: Begin
 ) -> None:
     yes = desk.engine.consents.record(CLERK, YES)
     offered = desk.offer(consent_id=yes, legal_basis=None)
@@ -126,7 +91,7 @@ def test_a_share_that_is_let_go_on_while_its_consent_is_withdrawn_does_not_go_on
 
 @pytest.mark.parametrize("first", [True, False])
 def test_of_a_yes_and_a_no_at_once_the_later_one_stands_alone(
-    desk: Desk, elsewhere: Archive, meanwhile: Callable[..., Future[Any]], *, first: bool
+    desk: Desk, elsewhere: Archive, meanwhile: Begin, *, first: bool
 ) -> None:
     later = consent(allowed=not first)
     said = meanwhile(Rooms, "tell", lambda: elsewhere.sharing.consents.record(CLERK, later))
@@ -138,7 +103,7 @@ def test_of_a_yes_and_a_no_at_once_the_later_one_stands_alone(
 
 
 def test_what_is_sent_twice_at_once_is_recorded_once(
-    desk: Desk, elsewhere: Archive, meanwhile: Callable[..., Future[Any]]
+    desk: Desk, elsewhere: Archive, meanwhile: Begin
 ) -> None:
     again = meanwhile(
         Rooms, "tell", lambda: elsewhere.sharing.consents.record(CLERK, consent(), after=0)

@@ -9,11 +9,16 @@ from typing import Any
 
 import pytest
 
+from tests.archive import open_archive
 from tests.sharing.conftest import CLERK, MAIL, Desk, study
 from tests.sharing.own import BYSTANDER, of_first, patient, ref, wanted, wish
 from tests.sharing.test_replay import kept, lose
+from tests.together import together
 from vna.access.principal import Action, Kind, Principal, Scope
+from vna.db.pool import Database
 from vna.errors import Conflict, InvalidRequest, NotFound, NotPermitted
+from vna.sharing.requests import MOST_OPEN
+from vna.sharing.rooms import Rooms
 from vna.sharing.wishes import Answer, Refusal, State
 from vna.sharing.wishes import Kind as Sort
 
@@ -62,6 +67,26 @@ def test_a_refusal_has_a_code_and_a_sentence(desk: Desk) -> None:
     (found,) = requests.own(who)
     assert (found.state, found.refusal) == (State.REFUSED, Refusal.ACCURATE)
     assert desk.archive.posted.messages == []  # no address, no message
+
+
+def test_requests_made_at_once_do_not_pass_their_number_together(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests, who = desk.engine.requests, of_first(desk)
+    for _ in range(MOST_OPEN - 1):
+        requests.ask(who, wish())
+    here = desk.archive
+    others = Database(here.database.dsn, schema=here.database.schema, connections=10)
+    with (
+        open_archive(here.settings.data, others) as elsewhere,
+        together(others, monkeypatch) as meanwhile,
+    ):
+        one_more = meanwhile(Rooms, "tell", lambda: elsewhere.sharing.requests.ask(who, wish()))
+        requests.ask(who, wish())
+        with pytest.raises(Conflict, match="wait for an answer"):
+            one_more.result()
+    others.close()
+    assert desk.rows("SELECT count(*) FROM patient_request") == [(MOST_OPEN,)]
 
 
 def test_what_waits_too_long_is_counted_and_comes_first(desk: Desk) -> None:

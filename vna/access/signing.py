@@ -294,6 +294,7 @@ class SignIn:
         _require_fresh(visitor)
         self._require_local(visitor)
         with self._database.transaction() as tx:
+            tx.execute(_SQL.hold_account, (visitor.account_id,))
             _hold(tx, visitor)
             codes = self._factors.renew_recovery_codes(tx, visitor.account_id)
             self._factor(tx, visitor, "added", "recovery-codes")
@@ -304,6 +305,7 @@ class SignIn:
         _require(visitor, Level.SIGNED_IN)
         _require_fresh(visitor)
         with self._database.transaction() as tx:
+            tx.execute(_SQL.hold_account, (visitor.account_id,))  # they may be in at two browsers
             _hold(tx, visitor)
             account = tx.execute(_SQL.find_account_by_id, (visitor.account_id,)).fetchone()
             if account is None or not (account[6] or account[7] > 1):

@@ -121,6 +121,7 @@ class CarerBook:
 
     def give(self, tx: Connection, who: Principal, whom: Identity, row: dict[str, Any]) -> None:
         """Let an account act for a person, in a transaction. Raises `Conflict`, `Unavailable`."""
+        store.lock(tx)  # who gives it at the same moment, to the same account, comes after
         row["identity_id"], row["given_by"] = whom.id, who.name
         for one in carers.of_identities(tx, [i.id for i in store.of_person(tx, whom.person)]):
             if one.login == row["login"] and one.holds:

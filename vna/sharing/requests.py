@@ -68,6 +68,8 @@ class PatientRequests:
         request_id, number = new_id(), shares.new_number()
 
         def work(tx: Act) -> None:
+            tx.execute(_SQL.hold_asker, (who.name,))
+            _require_few(tx, who)  # many at once were few when each was begun
             row = self._row(tx, who, wish, request_id=request_id, number=number)
             tx.execute(_SQL.add_request, row)
             tx.write_down(records.REQUEST, {"request": request_id}, row, who.name)
@@ -164,12 +166,6 @@ class PatientRequests:
             require(who, Action.SHARE_OWN, ref)
         if wish.share_id is not None and self._own.detail(who, wish.share_id).share.is_own:
             raise Conflict(marked("This share is yours: you can stop it yourself, at once."))
-        with self._rooms.database.reading() as conn:
-            row = conn.execute(_SQL.count_own_open, (who.name,)).fetchone()
-        if row is not None and row[0] >= MOST_OPEN:
-            raise Conflict(
-                marked("Many of your requests wait for an answer: let some be answered first.")
-            )
 
     def _note_read(self, who: Principal, detail: dict[str, Any]) -> None:
         event = Event(kind="patient.request-read", outcome="done", detail=detail)
@@ -277,6 +273,14 @@ class PatientRequests:
             answer=answer,
             ended_at=row[15],
             ended_by=row[16],
+        )
+
+
+def _require_few(tx: Act, who: Principal) -> None:
+    row = tx.execute(_SQL.count_own_open, (who.name,)).fetchone()
+    if row is not None and row[0] >= MOST_OPEN:
+        raise Conflict(
+            marked("Many of your requests wait for an answer: let some be answered first.")
         )
 
 
