@@ -80,6 +80,12 @@ INSERT INTO guest_item (exchange_pk, item)
 SELECT %s, item FROM unnest(%s::bytea[]) AS item
 ON CONFLICT DO NOTHING;
 
+-- name: hold_mailbox
+-- One at a time sends to whom an exchange goes: whoever comes second counts what the first sent.
+SELECT pg_advisory_xact_lock(
+    hashtextextended('send to ' || current_schema() || ' ' || encode(recipient_mac, 'hex'), 0))
+FROM guest_exchange WHERE exchange_pk = %s;
+
 -- name: sent_to_whom
 -- How many exchanges went to the recipient of this one within a day.
 SELECT count(*)

@@ -30,11 +30,13 @@ from tests.imports.parcels import (
     sent,
 )
 from tests.jobs.conftest import worker_of
+from tests.together import together
 from vna.access.principal import Action
 from vna.crypto.credentials import new_secret
 from vna.db.pool import Connection, Database
 from vna.errors import Conflict, InvalidRequest, NotAuthenticated, NotFound, TooLarge, TooMany
 from vna.imports.exchanges import MOST_WRONG, Parcel, Side, Standing
+from vna.imports.guest_rooms import GuestRooms
 from vna.imports.guests import Guests
 from vna.imports.handing import Handed
 from vna.imports.values import Confirmation, Origin, Result, State
@@ -439,6 +441,25 @@ def test_expiry_purges_objects_documents_keys_and_addresses(archive: Archive) ->
         assert row == (None, None, None, True)
         assert conn.execute("SELECT count(*) FROM import_file").fetchone() == (0,)
     assert standing(archive, session) is Standing.OVER
+
+
+def test_what_is_sent_at_once_to_one_mailbox_does_not_pass_its_number_together(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_archive(tmp_path, database, guests={"daily": 1}) as archive:
+        parties = []
+        for n in (1, 2):
+            session = proven(archive, f"sender-{n}@example.org")
+            give(archive, session, "a", ct(n).part10())
+            parties.append(sender_of(archive, session))
+        one, other = parties
+        send = archive.imports.guests.senders.send
+        with together(database, monkeypatch) as meanwhile:
+            second = meanwhile(GuestRooms, "tell", lambda: send(other))
+            send(one)
+            with pytest.raises(TooMany, match="today"):
+                second.result()
+        assert len([mail for mail in mails(archive) if mail.template == "guest-images"]) == 1
 
 
 def test_what_is_sent_at_the_last_moment_is_not_forgotten(

@@ -334,6 +334,7 @@ class GuestSenders:
 
     def _require_few(self, tx: Connection, exchange: Exchange) -> None:
         """Count what a mailbox was sent when it is sent: much could be begun before. `TooMany`."""
+        tx.execute(SQL.hold_mailbox, (exchange.exchange,))
         row = tx.execute(SQL.sent_to_whom, (exchange.exchange,)).fetchone()
         if row is not None and row[0] >= self._rooms.settings.guests.daily:
             raise TooMany(marked("This mailbox was sent too much today; try again tomorrow."))
