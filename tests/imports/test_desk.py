@@ -321,6 +321,8 @@ def test_who_may_not_import_may_nothing_of_it(archive: Archive) -> None:
     ):
         with pytest.raises(NotPermitted):
             ask()
+    (about,) = imports.listed(archive.who)
+    assert about.state is State.NEEDS_IDENTITY  # refused before anything was done, not after
 
 
 def test_an_unknown_import_is_not_there(archive: Archive) -> None:
@@ -458,6 +460,22 @@ def test_a_release_nobody_carried_through_is_read_once(archive: Archive) -> None
     assert archive.imports.catch_up(older_s=0.0) == 0
     assert archive.imports.carry_out(number)
     assert found(archive) == 1
+
+
+def test_a_confirmation_that_is_brought_in_after_a_crash_stands_in_the_trail(
+    archive: Archive,
+) -> None:
+    number = ready(archive, ONE.part10())
+    put_back = copied(archive)
+    archive.imports.confirm(archive.who, number, said(archive, number))
+    put_back()
+    assert archive.imports.catch_up(older_s=0.0) == 1
+    with archive.database.reading() as conn:
+        told = conn.execute(
+            "SELECT study, principal FROM audit WHERE kind = 'import.confirmed'"
+            " AND principal LIKE 'recovery%'"
+        ).fetchall()
+    assert told == [(ONE.study, f"recovery for {archive.who.name}")]
 
 
 @pytest.mark.parametrize("rebuild", [False, True])
@@ -834,6 +852,8 @@ def test_of_two_persons_one_is_filed_and_the_other_is_destroyed(archive: Archive
     with archive.database.reading() as conn:
         row = conn.execute("SELECT count(*) FROM import_file WHERE patient_name LIKE 'Roe%'")
         assert row.fetchone() == (0,)
+        told = conn.execute("SELECT study, detail FROM audit WHERE kind = 'import.filed'")
+        assert told.fetchall() == [(ONE.study, {"import": number, "removed": 1, "instances": 1})]
 
 
 def test_of_two_persons_in_one_study_only_the_chosen_one_is_filed_and_can_be_read(

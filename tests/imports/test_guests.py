@@ -187,8 +187,8 @@ def test_nothing_comes_before_the_code_and_five_wrong_ones_make_it_void(archive:
     with pytest.raises(Conflict):
         give(archive, session, "a", ct().part10())
     wrong = "00000000" if code != "00000000" else "11111111"
-    lefts = [senders.prove(sender_of(archive, session), wrong).left for _ in range(5)]
-    assert lefts == [4, 3, 2, 1, 0]
+    tries = [senders.prove(sender_of(archive, session), wrong) for _ in range(5)]
+    assert [(one.is_right, one.left) for one in tries] == [(False, n) for n in (4, 3, 2, 1, 0)]
     assert not senders.prove(sender_of(archive, session), code).is_right
     assert not senders.again(sender_of(archive, session))  # the last one is too young
     with archive.database.transaction() as tx:
@@ -197,6 +197,9 @@ def test_nothing_comes_before_the_code_and_five_wrong_ones_make_it_void(archive:
     fresh = last(archive, "prove").values["code"]
     assert senders.prove(sender_of(archive, session), f"{fresh[:4]}-{fresh[4:]} ").is_right
     assert standing(archive, session) is Standing.FILLING
+    with archive.database.reading() as conn:
+        told = conn.execute("SELECT outcome FROM audit WHERE kind = 'exchange.proven' ORDER BY id")
+        assert [row[0] for row in told] == ["refused"] * 5 + ["done"]
 
 
 def test_a_code_is_good_for_ten_minutes_and_there_are_three(archive: Archive) -> None:
@@ -303,6 +306,25 @@ def test_any_part_of_the_download_can_be_had_again(archive: Archive) -> None:
     again = recipients.everything(party)
     assert again.content.length == len(whole)
     assert read(again.content, 1000, 70_000) == whole[1000:70_000]
+
+
+def test_a_document_that_changed_on_its_way_is_asked_for_again(archive: Archive) -> None:
+    party = sender_of(archive, proven(archive))
+    senders = archive.imports.guests.senders
+
+    def given(digest: bytes) -> Result:
+        taking = senders.take(party, name="letter.pdf", mark=mark("letter.pdf"), digest=digest)
+        try:
+            taking.feed(PDF)
+            return taking.finish().result
+        finally:
+            taking.abort()
+
+    with pytest.raises(Conflict, match="send it again"):
+        given(hashlib.sha256(b"other").digest())
+    assert left(archive)[0] == 0
+    assert given(hashlib.sha256(PDF).digest()) is Result.DOCUMENT
+    assert left(archive)[0] == 1
 
 
 def test_documents_come_out_as_they_came(archive: Archive) -> None:

@@ -96,6 +96,11 @@ def test_wrong_passcodes_lock_a_link_for_good(archive: Archive) -> None:
     with pytest.raises(NotAuthenticated):
         requests.open(found.secret, found.passcode, "192.0.2.99")
     assert one(archive).standing is Standing.LOCKED
+    with archive.database.reading() as conn:  # who looks for a guesser finds each try
+        told = conn.execute(
+            "SELECT outcome, count(*) FROM audit WHERE kind = 'request.opened' GROUP BY outcome"
+        ).fetchall()
+    assert told == [("refused", MOST_WRONG + 1)]
 
 
 def test_an_address_that_guesses_is_told_to_slow_down(archive: Archive) -> None:
