@@ -39,6 +39,16 @@ SELECT count(*) FROM share WHERE owner = %s AND created_at > now() - interval '1
 SELECT pg_advisory_xact_lock(
            hashtextextended('share as ' || current_schema() || ' ' || %s, 0));
 
+-- name: shares_no_more
+-- Whether who shared a moment ago may not any more: their account was ended, or their right to act.
+SELECT EXISTS (SELECT FROM account a
+                 LEFT JOIN person_account b USING (account_id)
+                WHERE a.login = split_part(%(owner)s, '#for-', 1)
+                  AND (a.disabled_at IS NOT NULL OR b.ended_at IS NOT NULL))
+    OR EXISTS (SELECT FROM carer_standing c
+                WHERE c.carer_id = substring(%(owner)s FROM '#for-([0-9]{1,19})$')::bigint
+                  AND NOT c.holds);
+
 -- name: identities_in
 -- Which identities some studies are of, and those of the person an account is bound to or acts for:
 -- somebody consents before there is a study.

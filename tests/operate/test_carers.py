@@ -35,6 +35,7 @@ from vna.operate.carer_book import CarerBook
 from vna.operate.carers import CarerEngine, Given, Relation
 from vna.operate.patient_accounts import Issued
 from vna.sharing import wishes
+from vna.sharing.rooms import Rooms
 from vna.sharing.values import Offer, Person, Protection, Purpose, Recipient
 from vna.sharing.wishes import Wish
 
@@ -209,6 +210,22 @@ def test_trust_that_is_given_twice_at_once_is_given_once(
         with pytest.raises(Conflict, match="already"):
             again.result()
     assert len(archive.carers.mine(me)) == 1
+
+
+def test_what_a_carer_shares_while_their_right_is_taken_back_ends_with_it(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = take(archive, "P-1")
+    jane = patient(archive, study)
+    acting, carer_id = trusted(archive, jane)
+    me, they = visitor(archive, jane), visitor(archive, acting).principal
+    with together(archive.database, monkeypatch) as meanwhile:
+        taken = meanwhile(Rooms, "tell", lambda: archive.carers.take_back(me, carer_id))
+        share = shared(archive, they, study)
+        taken.result()
+    assert standing(archive, share) == "revoked"
+    with pytest.raises(NotPermitted):
+        shared(archive, they, study)  # as somebody who was let begin before
 
 
 def test_trust_given_by_an_account_that_was_ended_is_worth_nothing(archive: Archive) -> None:

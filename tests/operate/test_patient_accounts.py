@@ -6,12 +6,14 @@ import datetime as dt
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyotp
 import pytest
 
 from tests.archive import Archive, open_archive
 from tests.operate.test_identities import one, take
+from tests.together import together
 from vna.access import labels as access_labels
 from vna.access.principal import Action, Kind, Label, Principal, Scope
 from vna.access.sessions import Browser, Level, Visitor
@@ -27,6 +29,8 @@ from vna.errors import (
     TooMany,
 )
 from vna.operate.account_beginnings import read_day
+from vna.sharing.offers import Offers, Prepared
+from vna.sharing.rooms import Rooms
 from vna.sharing.values import (
     Confirmed,
     Offer,
@@ -309,16 +313,7 @@ def test_what_an_account_shared_is_out_when_it_is_ended_until_somebody_has_looke
 ) -> None:
     study = take(archive, "P-1")
     who = visitor(archive, patient(archive, study)).principal
-    offer = Offer(
-        studies=frozenset({StudyRef(UID(study))}),
-        person=Person(name="Doe, Jane"),
-        recipient=Recipient(name="Dr Kim"),
-        purpose=Purpose.PATIENT_REQUEST,
-        to=channel("email", "kim@example.org"),
-        by=channel("sms", "+44 20 7946 0018"),
-        proof=frozenset({Protection.SMS}),
-        until=dt.datetime.now(dt.UTC) + dt.timedelta(days=9),
-    )
+    offer = offer_of(study)
     sharing, accounts = archive.sharing, archive.patient_accounts
     theirs = sharing.own.offer(who, offer).share_id
     of_staff = replace(
@@ -341,6 +336,53 @@ def test_what_an_account_shared_is_out_when_it_is_ended_until_somebody_has_looke
     assert sharing.detail(archive.who, theirs).summary.state is ShareState.SENT
     with pytest.raises(NotPermitted):
         sharing.own.suspend_all(who, who.name)
+
+
+@pytest.mark.parametrize("begun", ["before", "while"])
+def test_what_an_account_shares_while_it_is_ended_is_not_shared(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch, begun: str
+) -> None:
+    """Whoever is in with a stolen telephone was let begin; the desk ends the account meanwhile."""
+    study = take(archive, "P-1")
+    who = visitor(archive, patient(archive, study)).principal
+    sharing, accounts = archive.sharing, archive.patient_accounts
+    (binding,) = accounts.holder(archive.who, UID(study)).bindings
+
+    def end() -> None:
+        accounts.end(archive.who, UID(study), binding.binding_id, reason="Somebody was in it")
+
+    if begun == "before":  # drawn, wrapped and hashed, but nothing of it is written down yet
+        usual = Offers.prepare
+
+        def prepare(offers: Offers, *given: Any) -> Prepared:
+            found = usual(offers, *given)
+            end()
+            return found
+
+        monkeypatch.setattr(Offers, "prepare", prepare)
+        with pytest.raises(NotPermitted):
+            sharing.own.offer(who, offer_of(study))
+    else:
+        with together(archive.database, monkeypatch) as meanwhile:
+            ended = meanwhile(Rooms, "tell", end)
+            sharing.own.offer(who, offer_of(study))
+            ended.result()
+    states = [one.state for one in sharing.shares(archive.who)]
+    assert states == ([] if begun == "before" else [ShareState.SUSPENDED])
+
+
+def offer_of(study: str) -> Offer:
+    """What a patient types into the four steps."""
+    return Offer(
+        studies=frozenset({StudyRef(UID(study))}),
+        person=Person(name="Doe, Jane"),
+        recipient=Recipient(name="Dr Kim"),
+        purpose=Purpose.PATIENT_REQUEST,
+        to=channel("email", "kim@example.org"),
+        by=channel("sms", "+44 20 7946 0018"),
+        proof=frozenset({Protection.SMS}),
+        until=dt.datetime.now(dt.UTC) + dt.timedelta(days=9),
+    )
 
 
 def test_only_who_corrects_gives_accounts_and_never_where_there_is_doubt(archive: Archive) -> None:

@@ -125,6 +125,7 @@ class Own:
 
         def also(tx: Act, share_id: int) -> None:
             tx.execute(_OWN.hold_sharer, (who.name,))
+            _require_still(tx, who)
             self._require_few(tx, who, made=1)  # many at once were few when each was begun
             if draft is not None:
                 use(tx, who, draft, share_id)
@@ -176,8 +177,12 @@ class Own:
         """
         if not is_acting(owner):
             raise NotPermitted
-        with self._rooms.database.reading() as conn:
-            found = [row[0] for row in conn.execute(_OWN.shares_to_end, (owner,)).fetchall()]
+
+        def theirs(tx: Act) -> list[int]:
+            tx.execute(_OWN.hold_sharer, (owner,))  # a share of theirs may be under way
+            return [row[0] for row in tx.execute(_OWN.shares_to_end, (owner,)).fetchall()]
+
+        found = self._rooms.act(theirs)
         ending = replace(_sharer(who), scope=EVERYTHING)
         for share_id in found:
             with contextlib.suppress(Conflict):  # somebody was faster
@@ -192,6 +197,7 @@ class Own:
         require(who, Action.CORRECT)
 
         def work(tx: Act) -> int:
+            tx.execute(_OWN.hold_sharer, (owner,))  # a share of theirs may be under way
             found = [row[0] for row in tx.execute(_OWN.shares_to_suspend, (owner,)).fetchall()]
             suspend(self._rooms, tx, who, found, ACCOUNT_ENDED)
             return len(found)
@@ -296,6 +302,13 @@ def _require(who: Principal) -> None:
     require(who, Action.SHARE_OWN)
     if who.scope.everything:
         raise NotPermitted("Only whoever is shown in images shares them as their own.")
+
+
+def _require_still(tx: Act, who: Principal) -> None:
+    """Refuse whoever was let begin, and was ended since: what they had shared is out already."""
+    row = tx.execute(_OWN.shares_no_more, {"owner": who.name}).fetchone()
+    if row is not None and row[0]:
+        raise NotPermitted
 
 
 def _sharer(who: Principal) -> Principal:
