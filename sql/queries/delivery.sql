@@ -109,17 +109,20 @@ UPDATE message
 RETURNING message_id;
 
 -- name: deliver_message
--- The provider says it arrived.
+-- The provider says it arrived, which may be before we have noted that they took it.
 UPDATE message
-   SET state = 'delivered', changed_at = now()
- WHERE token = %s AND state = 'accepted'
+   SET via = coalesce(via, CASE channel WHEN 'email' THEN 'smtp' ELSE channel END),
+       sealed = CASE WHEN state = 'accepted' THEN sealed END, state = 'delivered', cause = NULL,
+       changed_at = now()
+ WHERE token = %s AND state IN ('sending', 'accepted')
 RETURNING message_id, channel;
 
 -- name: bounce_message
--- The provider says it did not arrive, now or after all.
+-- The provider says it did not arrive, now or after all, or before we have noted that they took it.
 UPDATE message
-   SET state = 'bounced', cause = 'bounced', told = %(told)s, sealed = NULL, changed_at = now()
- WHERE token = %(token)s AND state IN ('accepted', 'delivered')
+   SET via = coalesce(via, CASE channel WHEN 'email' THEN 'smtp' ELSE channel END),
+       state = 'bounced', cause = 'bounced', told = %(told)s, sealed = NULL, changed_at = now()
+ WHERE token = %(token)s AND state IN ('sending', 'accepted', 'delivered')
 RETURNING message_id, channel, channel_id, share_id;
 
 -- name: find_message

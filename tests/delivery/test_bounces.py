@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from tests.delivery.conftest import Post
 from vna.delivery import bounces
 from vna.delivery.messages import State
+from vna.delivery.notifier import Failed, Outgoing, Taken
+from vna.delivery.smtp import Smtp
 from vna.errors import InvalidRequest, TooLarge
 
 TOKEN = bytes(range(16))
@@ -130,6 +132,33 @@ def test_a_message_that_came_back_is_bounced_and_its_channel_is_told(post: Post)
     assert told == [77]
     (row,) = post.sql("SELECT outcome, detail FROM audit WHERE kind = 'message.bounced'")
     assert row == ("done", {"message": number, "share": 5})
+
+
+@pytest.mark.parametrize(
+    ("action", "state"), [("failed", State.BOUNCED), ("delivered", State.DELIVERED)]
+)
+def test_what_is_told_of_a_message_before_it_is_noted_that_it_was_taken_is_kept(
+    post: Post, monkeypatch: pytest.MonkeyPatch, action: str, state: State
+) -> None:
+    """A provider is fast, and our database just then slow: nobody would tell it again."""
+    told: list[int] = []
+    post.archive.messages.receipts.on_bounce = lambda tx, channel_id: told.append(channel_id)
+    number = post.posted(channel_id=77)
+    usual = Smtp.send
+
+    def send(smtp: Smtp, outgoing: Outgoing) -> Taken | Failed:
+        taken = usual(smtp, outgoing)
+        mail = bounce(to=post.relay.mails[0].sender, action=action)
+        post.archive.messages.receipts.came_back(mail)
+        return taken
+
+    monkeypatch.setattr(Smtp, "send", send)
+    post.work()
+    post.later()
+    assert post.work() == 0
+    assert (post.seen(number).state, post.seen(number).via) == (state, "smtp")
+    assert told == ([77] if state is State.BOUNCED else [])
+    assert post.sql("SELECT count(*) FROM message WHERE sealed IS NOT NULL") == [(0,)]
 
 
 def test_a_bounce_of_a_token_nobody_gave_out_changes_nothing(post: Post) -> None:

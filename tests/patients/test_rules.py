@@ -99,6 +99,25 @@ def test_the_order_of_two_says_nothing(one: Demographics, other: Demographics) -
     assert evidence(one, other) == evidence(other, one)
 
 
+def test_who_compares_two_is_told_what_differs_and_what_nobody_knows() -> None:
+    """It is all they are shown of the comparison: two birth dates that differ are not one."""
+    one = said(numbers=NUMBER, address=b"a")
+    other = said("Roe^Anna", dt.date(1971, 1, 1), "M", address=b"b")
+    assert evidence(one, one) == {
+        "name": "equal", "birth date": "equal", "sex": "equal", "number": "equal",
+        "address": "equal",
+    }  # fmt: skip
+    assert evidence(one, other) == {
+        "name": "differs", "birth date": "differs", "sex": "differs", "number": "none",
+        "address": "differs",
+    }  # fmt: skip
+    assert evidence(one, said("", None, "")) == {
+        "name": "unknown", "birth date": "unknown", "sex": "unknown", "number": "none",
+        "address": "unknown",
+    }  # fmt: skip
+    assert evidence(one, said("Doe^Janet"))["name"] == "alike"
+
+
 @given(people, people)
 def test_a_name_alone_is_never_enough(one: Demographics, other: Demographics) -> None:
     bare = Demographics(name=one.name), Demographics(name=one.name, sex=other.sex)
@@ -156,6 +175,7 @@ def test_names_of_other_scripts_are_compared_where_both_have_one() -> None:
         ("mod97", "85073003328", True),
         ("mod97", "85073003329", False),
         ("luhn", "abc", False),
+        ("mod97", "8507300332X", False),
         ("mod11", "", False),
         ("luhn", "7²27398713", False),
         ("other", "79927398713", False),
