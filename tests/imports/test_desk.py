@@ -35,6 +35,7 @@ from vna.imports import members, taking
 from vna.imports.ending import Ending
 from vna.imports.engine import ImportEngine
 from vna.imports.keeping import Keeping
+from vna.imports.taking import Taking
 from vna.imports.values import Confirmation, Import, Result, State
 from vna.index.register import clear
 from vna.ingest import engine as ingest
@@ -249,6 +250,30 @@ def test_what_fills_up_while_a_file_comes_ends_it(
         finally:
             begun.abort()
         assert blobs(archive) == (what == "import")
+
+
+def test_files_on_their_way_together_are_not_without_end(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each alone would fit; nothing of them is noted while they come, and all lie on the disk."""
+    monkeypatch.setattr(taking, "_LOOK_BYTES", 1 << 20)
+    part = b"PK\x03\x04" + bytes((3 << 20) - 4)
+    with open_archive(tmp_path, database, imports={"bytes": 4 << 20}) as archive:
+        number, intake = archive.imports.begin(archive.who), archive.imports.intake
+
+        def begin(name: str) -> Taking:
+            return intake.take(archive.who, number, name=name, mark=mark(name), digest=None)
+
+        one, two, other = begin("one"), begin("two"), begin("other")
+        one.feed(part)
+        two.feed(part)
+        with pytest.raises(TooLarge, match="begin another"):
+            other.feed(part)
+        for ended in (one, one, two, other):  # an end that is said twice counts once
+            ended.abort()
+        last = begin("last")
+        last.feed(part)
+        last.abort()
 
 
 @pytest.mark.parametrize("what", ["disk", "import"])

@@ -5,6 +5,8 @@ A row is written for every file, of which nothing is kept too, as long as the im
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -86,6 +88,8 @@ class Keeping:
         self._settings = settings
         self._has_space = has_space
         self._held: dict[UUID, tuple[int, int, int]] = {}  # the last file, files and bytes up to it
+        self._lock = threading.Lock()
+        self._coming: Counter[int] = Counter()  # bytes on their way, by the number of an import
 
     def known(self, number: int, mark: str) -> Taken | None:
         """Say what became of a file that came before; None when it did not come."""
@@ -102,6 +106,18 @@ class Keeping:
         """Find the batch an import fills. Raises `NotFound`, `Conflict` when it takes no more."""
         with self._database.transaction() as tx:
             return self._hold(tx, number)
+
+    def count(self, number: int, bytes_more: int) -> None:
+        """Count bytes that come, and, below 0, those that do not any more or are noted next."""
+        with self._lock:
+            self._coming[number] += bytes_more
+            if not self._coming[number]:
+                del self._coming[number]
+
+    def coming(self, number: int) -> int:
+        """Say how much is on its way into an import here: nothing of it is noted yet."""
+        with self._lock:
+            return self._coming[number]
 
     def require_room(self, number: int, terms: Terms, *, coming: int = 0) -> None:
         """Make sure that an import may hold more, beside the bytes of a file that is `coming`.

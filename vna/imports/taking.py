@@ -48,6 +48,7 @@ class Taking:
         self._sent = sent
         self._head = bytearray()
         self._size = 0
+        self._counted = 0  # bytes that are on their way
         self._unseen = 0  # bytes since it was looked whether there is room
         self._object: _Object | None = None
         self._spool: Spool | None = None
@@ -56,6 +57,8 @@ class Taking:
     def feed(self, data: bytes) -> None:
         """Take the next bytes. Raises `TooLarge`, `Unavailable`."""
         self._size += len(data)
+        self._keeping.count(self._into.number, len(data))
+        self._counted += len(data)
         self._look(len(data), self._size)
         if self._object is not None:
             self._object.feed(data)
@@ -72,6 +75,9 @@ class Taking:
             raise TooLarge(FULL)
         self._unseen += count
         if self._unseen >= _LOOK_BYTES:  # others come beside it
+            # of several that are on their way some may be given up: twice as much may be, no more
+            if self._keeping.coming(self._into.number) > 2 * self._terms.bytes:
+                raise TooLarge(FULL)
             self._keeping.require_room(self._into.number, self._terms, coming=size)
             self._unseen = 0
 
@@ -80,6 +86,7 @@ class Taking:
 
         Raises `Conflict`, `Unavailable` when it is to be sent again; nothing of it is noted then.
         """
+        self._uncount()
         try:
             if self._object is None and self._spool is None:
                 self._begin()
@@ -91,10 +98,15 @@ class Taking:
 
     def abort(self) -> None:
         """Let go of what was not finished."""
+        self._uncount()
         if self._object is not None:
             self._object.abort()
         if self._spool is not None:
             self._spool.close()
+
+    def _uncount(self) -> None:
+        self._keeping.count(self._into.number, -self._counted)
+        self._counted = 0
 
     def _begin(self) -> None:
         head = bytes(self._head)
