@@ -108,6 +108,7 @@ def test_who_may_not_look_sees_nothing(archive: Archive) -> None:
     nobody = Principal(kind=Kind.PERSON, name="nobody", actions=frozenset())
     for ask in (
         lambda: archive.messages.listed(nobody),
+        lambda: archive.messages.listed(nobody, share_id=1),
         lambda: archive.messages.one(nobody, 1),
         lambda: archive.messages.retry(nobody, 1),
         lambda: archive.messages.retry_all(nobody),

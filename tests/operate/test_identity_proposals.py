@@ -12,7 +12,9 @@ import pytest
 
 from tests.archive import Archive
 from tests.operate.test_identities import one, persons, take, work
+from tests.together import together
 from vna.access.principal import Action, Kind, Principal, Scope, developer, system
+from vna.blobs.journal import Journal
 from vna.cli import patients as command
 from vna.dicom.refs import UID, StudyRef
 from vna.errors import (
@@ -155,6 +157,35 @@ def test_it_is_enough_that_somebody_linked_with_one_is_shown(archive: Archive) -
     take(archive, "P-4", "Moe^Mia")
     fourth = one(archive, "P-4").id
     assert isinstance(archive.identities.link(ANN, third, fourth, reason=WHY), Proposal)
+
+
+@pytest.mark.parametrize("first", ["link", "agree"])
+def test_of_two_links_at_once_the_second_is_looked_at_with_the_first_in_sight(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    """Neither of Ann's two is shown to anybody, until Bob agrees that one of them is a third."""
+    shown, middle = proposed(archive)
+    take(archive, "P-4", "Moe^Mia")
+    other = one(archive, "P-4").id
+    engine = archive.identities
+
+    def link() -> object:
+        return engine.link(ANN, middle, other, reason=WHY)
+
+    def agree() -> object:
+        return engine.agree(BOB, shown, middle, is_fresh=True)
+
+    with together(archive.database, monkeypatch) as meanwhile:
+        if first == "link":
+            second = meanwhile(Journal, "append", agree)
+            link()
+            with pytest.raises(NotFound, match="any more"):
+                second.result()
+        else:
+            second = meanwhile(Journal, "append", link)
+            agree()
+            assert isinstance(second.result(), Proposal)
+    assert one(archive, "P-1").person != one(archive, "P-4").person
 
 
 def test_both_names_come_back_with_a_rebuilt_index_and_what_waits_goes_on_waiting(

@@ -10,6 +10,7 @@ of somebody to others takes two people (`identity_proposals`). How a decision ta
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 
 from vna.access.audit import Audit, Event
 from vna.access.principal import Principal
@@ -30,7 +31,7 @@ from vna.operate.identity_proposals import (
     require_whole,
 )
 from vna.operate.identity_views import IdentityViews, Studies, covered, studies_of
-from vna.patients import store
+from vna.patients import proposals, store
 from vna.patients.matching import look_at
 from vna.patients.numbers import read_issuers
 from vna.patients.proposals import Proposal
@@ -101,9 +102,14 @@ class IdentityEngine:
         first, second, now = self._looked_at(principal, LINK, one, other, reason)
         is_linked = now is not None and now.state == "linked"
         self.keep_up(_AT_ONCE)
-        if not is_linked and self.proposals.is_needed(first, second):
+
+        def alone(tx: Connection) -> dict[str, str] | None:
+            is_needed = not is_linked and proposals.is_shown(tx, (first.id, second.id))
+            return None if is_needed else {"reason": reason.strip()}
+
+        if not self._linked(principal, first, second, alone):
             return self.proposals.add(principal, first, second, reason.strip())
-        return self._decide(principal, LINK, first, second, reason)
+        return self._studies_of(principal, first, second)
 
     def agree(
         self,
@@ -124,23 +130,12 @@ class IdentityEngine:
         if not is_fresh:
             raise NotProven
         first, second = self._known(*pair_of(one, other))
-        written: list[bytes] = []
 
-        def work(tx: Connection) -> None:
-            store.lock(tx)
+        def agreed(tx: Connection) -> dict[str, str]:
             held = self.proposals.held_for(tx, principal, (first.id, second.id), number)
-            target = {"first": described(first), "second": described(second)}
-            args = {"reason": held.reason, "proposed_by": held.proposed_by}
-            if not written:  # not again where the transaction is repeated
-                written.append(self._journal.append(LINK, target, args, principal.name))
-            self._decisions.take_effect(tx, self._journal.read(written[-1]), principal)
+            return {"reason": held.reason, "proposed_by": held.proposed_by}
 
-        try:
-            self._database.changing(work)
-        except VNAError as exc:
-            if not written:
-                raise
-            raise Unavailable(LATER) from exc
+        self._linked(principal, first, second, agreed)
         return self._studies_of(principal, first, second)
 
     def part(self, principal: Principal, one: bytes, other: bytes, *, reason: str) -> Studies:
@@ -249,6 +244,37 @@ class IdentityEngine:
         args = {"reason": reason.strip()}
         self._decisions.effect(self._journal.append(op, target, args, principal.name), principal)
         return self._studies_of(principal, first, second)
+
+    def _linked(
+        self,
+        principal: Principal,
+        first: Identity,
+        second: Identity,
+        may: Callable[[Connection], dict[str, str] | None],
+    ) -> bool:
+        """Link two while nobody else joins any; False when `may`, asked then, gives nothing.
+
+        Raises what `may` does; `Unavailable` as `link` does.
+        """
+        written: list[bytes] = []
+        target = {"first": described(first), "second": described(second)}
+
+        def work(tx: Connection) -> bool:
+            store.lock(tx)
+            args = may(tx)
+            if args is None:
+                return False
+            if not written:  # not again where the transaction is repeated
+                written.append(self._journal.append(LINK, target, args, principal.name))
+            self._decisions.take_effect(tx, self._journal.read(written[-1]), principal)
+            return True
+
+        try:
+            return self._database.changing(work)
+        except VNAError as exc:
+            if not written:
+                raise
+            raise Unavailable(LATER) from exc
 
     def _studies_of(self, principal: Principal, first: Identity, second: Identity) -> Studies:
         with self._database.reading() as conn:

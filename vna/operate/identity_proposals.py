@@ -47,11 +47,6 @@ class IdentityProposals:
         with self._database.reading() as conn:
             return proposals.waiting(conn, most)
 
-    def is_needed(self, first: Identity, second: Identity) -> bool:
-        """Tell whether linking these two takes a second person."""
-        with self._database.reading() as conn:
-            return proposals.is_shown(conn, (first.id, second.id))
-
     def add(self, principal: Principal, one: Identity, other: Identity, reason: str) -> Proposal:
         """Propose that two are one person; nothing is linked. Raises `Conflict`."""
         require_whole(principal)
