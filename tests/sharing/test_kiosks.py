@@ -43,6 +43,19 @@ def test_it_is_answered_once(desk: Desk) -> None:
     assert not found.allowed
 
 
+def test_nobody_signs_a_text_that_was_changed_while_they_read_another(desk: Desk) -> None:
+    kiosks, texts = desk.engine.kiosks, desk.engine.texts
+    secret = kiosks.begin(CLERK, asking())
+    read = texts.latest("patient-request", "en").version
+    now = texts.add(EDITOR, "patient-request", {"en": ("Send more?", "All of it.")})
+    with pytest.raises(InvalidRequest, match="changed while you read"):
+        kiosks.answer(secret, yes(text=read))
+    assert desk.engine.consents.of_person(CLERK, "LOCAL", "P-9") == []
+    kiosks.answer(secret, yes(text=now))
+    (found,) = desk.engine.consents.of_person(CLERK, "LOCAL", "P-9")
+    assert found.text_version == now
+
+
 def test_a_wide_yes_is_of_every_examination_and_a_no_of_this_one(desk: Desk) -> None:
     kiosks = desk.engine.kiosks
     kiosks.answer(kiosks.begin(CLERK, asking()), yes(is_wide=True))

@@ -102,6 +102,25 @@ def test_from_the_tablet_to_the_link(site: Site, desk: Surfer) -> None:
     assert "Suspended" in desk.get("/shares?tab=ended").text
 
 
+def test_who_reads_a_text_while_it_is_changed_is_shown_the_new_one(
+    site: Site, desk: Surfer
+) -> None:
+    desk.post("/consents/kiosk", "/consents", **WHOM, **COMPARED, purpose="research")
+    form = desk.get("/kiosk/form").text
+    read = re.search(r'name="text" value="([^"]+)"', form)
+    assert read is not None
+    editor = site.archive.who
+    site.archive.sharing.texts.add(editor, "research", {"en": ("For a study?", "New words.")})
+    said = {**YES, "text": read[1]}
+    status, page = sent(desk, "/kiosk/answer", "/kiosk/form", **said)
+    assert (status, "changed while you read" in told(page)) == (400, True)
+    assert "New words." in page
+    fresh = re.search(r'name="text" value="([^"]+)"', page)
+    assert fresh is not None
+    said["text"] = fresh[1]
+    assert "Thank you" in sent(desk, "/kiosk/answer", "/kiosk/form", **said)[1]
+
+
 def test_what_is_sent_again_is_not_recorded_again(desk: Surfer) -> None:
     """Who reloads the page a form was answered with puts no old yes over a later no."""
     said = {**WHOM, "signed_by": "Ada Adams", "way": "paper", "purpose": "patient-request"}

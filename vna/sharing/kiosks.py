@@ -23,6 +23,7 @@ from vna.sharing.values import Confirmed, Person, Recipient
 from vna.texts import marked
 
 _ASKING = b"kiosk"
+_CHANGED = marked("The text was changed while you read it. Please read it again.")
 _MOST_ABOUT = 200
 _MOST_S = 14_400.0
 
@@ -48,11 +49,15 @@ class Asking:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What the person said. `is_wide` allows later examinations, too."""
+    """What the person said. `is_wide` allows later examinations, too.
+
+    `text` is the version of the text above their signature; None: whoever asked has just read it.
+    """
 
     allowed: bool
     signed_by: str = field(repr=False)
     language: str
+    text: str | None = None
     is_wide: bool = False
     reports: bool = True
     to: Channel | None = field(default=None, repr=False)
@@ -102,7 +107,8 @@ class Kiosks:
     def answer(self, secret: str, answer: Answer) -> int:
         """Record what the person said; return the number of the consent.
 
-        Raises `InvalidRequest`, `NotAuthenticated` when its time is over, `Conflict` when it was
+        Raises `InvalidRequest`, also when there is another text than the one they read,
+        `NotAuthenticated` when its time is over, `Conflict` when it was
         answered before.
         """
         kiosk = self.find(secret)
@@ -110,6 +116,8 @@ class Kiosks:
             raise NotAuthenticated
         asking = kiosk.asking
         version = self._texts.latest(asking.purpose, answer.language).version
+        if answer.text not in (None, version):
+            raise InvalidRequest(_CHANGED)
         consent = Consent(
             issuer=asking.issuer,
             patient_id=asking.patient_id,

@@ -163,6 +163,7 @@ def _said(typed: Typed, kiosk: Kiosk, texts: Texts) -> Answer:
         allowed=said == "yes",
         signed_by=signed_by,
         language=texts.language,
+        text=typed.text("text") or None,
         is_wide=typed.text("which") == "all",
         reports=typed.has("reports"),
         to=to,
