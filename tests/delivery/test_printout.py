@@ -66,6 +66,9 @@ def test_the_sheet_says_all_that_is_needed_in_large_print() -> None:
     said = words(pdf)
     for part in (
         "Zoë's Hospital “Lódz” ??",
+        "point its camera at this picture",
+        "Or type this address into a browser",
+        "Then type this code",
         "images.example.org/s",
         "ABCD-EFGH-JKMN-PQRS",
         "the telephone whose number ends in 42",

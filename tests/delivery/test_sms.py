@@ -91,6 +91,19 @@ def test_what_a_gateway_refuses_is_told_apart(
     assert (found.state, found.cause) == ending
 
 
+@pytest.mark.parametrize("said", [b"", b"[]", b'"queued"', b"<ok/>", b'{"sid": "with a space"}'])
+def test_what_a_gateway_took_is_sent_once_whatever_it_writes(
+    opening: Opening, gateway: Gateway, ca: tuple[trustme.CA, Path], said: bytes
+) -> None:
+    gateway.answers = [(201, {}, said), (201, {}, said)]
+    post = office(opening, gateway, ca)
+    number = coded(post)
+    post.later()
+    post.work()
+    assert (post.seen(number).state, len(gateway.calls)) == (State.ACCEPTED, 1)
+    assert post.sql("SELECT provider_ref FROM message") == [(None,)]
+
+
 def test_a_gateway_of_the_house_gets_a_signed_call(
     opening: Opening, gateway: Gateway, ca: tuple[trustme.CA, Path]
 ) -> None:

@@ -141,6 +141,11 @@ def test_a_program_that_is_removed_is_told_nothing_more(office: Post, gateway: G
     done(office, OPENED)
     office.work()
     assert gateway.calls == []
+    rows = office.sql("SELECT kind, detail FROM audit WHERE kind LIKE 'webhook.%' ORDER BY id")
+    assert rows == [
+        ("webhook.added", {"webhook": number, "host": "127.0.0.1"}),
+        ("webhook.removed", {"webhook": number}),
+    ]
     (message,) = office.archive.messages.listed(office.archive.who)
     assert message.state is State.CANCELLED
     with pytest.raises(NotFound):
