@@ -260,10 +260,13 @@ INSERT INTO identity_due SELECT study_uid FROM gone
     ON CONFLICT DO NOTHING;
 
 -- name: set_death
--- Note when somebody died; NULL: they did not.
+-- Note when somebody died; NULL: they did not. What was said of it later holds.
 UPDATE identity
-   SET death_date = %s
- WHERE identity_id = %s;
+   SET death_date = %(died)s
+ WHERE identity_id = %(identity)s
+   AND NOT EXISTS (SELECT FROM identity_act a
+                    WHERE a.first = identity.identity_id AND a.second IS NULL AND a.op = %(op)s
+                      AND a.act > %(act)s);
 
 -- name: list_alerts
 -- Studies that were made after their patient had died.

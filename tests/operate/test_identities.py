@@ -19,6 +19,7 @@ from vna.access.principal import Action, Kind, Principal, Scope, system
 from vna.db.pool import Database
 from vna.dicom.refs import StudyRef, uid
 from vna.errors import Conflict, InvalidRequest, NotFound, NotPermitted, Unavailable
+from vna.operate.identity_decisions import IdentityDecisions
 from vna.operate.identity_views import Identity
 
 WHY = "Asked the patient"
@@ -297,6 +298,27 @@ def test_a_study_without_a_patient_id_is_nobodys(archive: Archive) -> None:
     study = take(archive, "")
     assert archive.identities.standing(uid(study)) is None
     assert persons(archive) == set()
+
+
+def test_of_two_who_say_when_somebody_died_the_later_one_is_believed(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They write it down one after the other, and take effect the other way round."""
+    take(archive, "P-1")
+    identity, usual = one(archive, "P-1").id, IdentityDecisions.effect
+    engine = archive.identities
+
+    def effect(decisions: IdentityDecisions, *given: Any) -> None:
+        monkeypatch.setattr(IdentityDecisions, "effect", usual)
+        engine.deceased(archive.who, identity, None, reason="Another person's register")
+        usual(decisions, *given)
+
+    monkeypatch.setattr(IdentityDecisions, "effect", effect)
+    engine.deceased(archive.who, identity, dt.date(2020, 1, 1), reason="Register")
+    assert one(archive, "P-1").died is None
+    archive.recovery.reindex()
+    engine.keep_up()
+    assert one(archive, "P-1").died is None
 
 
 def test_a_study_after_death_is_an_alert(archive: Archive) -> None:

@@ -106,7 +106,7 @@ class IdentityDecisions:
         )
         store.note(tx, decision)
         if entry.op == DECEASED:
-            store.set_death(tx, first, reading.died)
+            store.set_death(tx, decision, reading.died)
         elif decision.second is not None and decision.second != first:
             store.decide(tx, decision, STATES[entry.op])
             store.find_persons(tx, ids)

@@ -286,10 +286,11 @@ def alerts(conn: Connection, most: int) -> list[tuple[str, bytes, str]]:
     return cursor.execute(_SQL.list_alerts, [most]).fetchall()
 
 
-def set_death(tx: Connection, identity: bytes, died: dt.date | None) -> None:
-    """Note when somebody died, and have their studies looked at again."""
-    tx.execute(_SQL.set_death, [died, identity])
-    tx.execute(_SQL.release_all, [identity])
+def set_death(tx: Connection, what: Decision, died: dt.date | None) -> None:
+    """Note when somebody died, and have their studies looked at again; a later decision holds."""
+    asked = {"died": died, "identity": what.first, "op": what.op, "act": what.act}
+    tx.execute(_SQL.set_death, asked)
+    tx.execute(_SQL.release_all, [what.first])
 
 
 def find_persons(tx: Connection, ids: Iterable[bytes]) -> None:
