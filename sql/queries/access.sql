@@ -175,12 +175,11 @@ DELETE FROM invitation
  WHERE account_id = %s;
 
 -- name: keep_totp
--- Take a new secret of an authenticator app, to be confirmed by a code.
+-- Take a new secret of an authenticator app, to be confirmed by a code; one that is there stays: it
+-- was shown, or is being shown.
 INSERT INTO totp (account_id, sealed)
 VALUES (%s, %s)
-ON CONFLICT (account_id) DO UPDATE
-   SET sealed = EXCLUDED.sealed, confirmed_at = NULL, last_step = 0
- WHERE totp.confirmed_at IS NULL;
+ON CONFLICT (account_id) DO NOTHING;
 
 -- name: find_totp
 -- The secret of an authenticator app, confirmed or about to be.

@@ -421,6 +421,23 @@ def test_nobody_ends_enrolling_without_a_passphrase(house: House) -> None:
     assert house.people.accounts.find("ada").state == "active"
 
 
+def test_a_page_that_is_loaded_twice_at_once_shows_one_secret(house: House) -> None:
+    """Whoever reads it off the first page and types a code at the second is not refused."""
+    house.people.accounts.add(house.who, "ada", ["radiologist"])
+    signing = house.people.signing
+    visitor = house.visitor(signing.follow_link(house.people.accounts.invite(house.who, "ada"), B))
+    with ThreadPoolExecutor(1) as pool:
+        with house.database.transaction() as tx:  # the first page, which is not answered yet
+            first = pyotp.random_base32()
+            ours = signing._vault.seal(visitor.account_id, first.encode())
+            tx.execute(
+                "INSERT INTO totp (account_id, sealed) VALUES (%s, %s)", (visitor.account_id, ours)
+            )
+            second = pool.submit(signing.offer_app, visitor)
+            until_waiting(house, 1)
+        assert second.result().secret == first
+
+
 def test_the_secret_of_an_app_that_is_in_use_is_shown_to_nobody(house: House) -> None:
     _, visitor = house.signed_in("ada")
     with pytest.raises(Conflict):
