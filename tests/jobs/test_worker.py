@@ -314,6 +314,47 @@ def test_a_claim_that_was_taken_over_settles_nothing(archive: Archive, board: Bo
     assert states(board, job_id) == ["waiting"] * 3
 
 
+def test_a_claim_that_was_taken_over_names_nothing_and_asks_nobody(
+    archive: Archive, board: Board
+) -> None:
+    """A remote AE that was asked by both knew the job by a name that nobody waits for."""
+    job_id = ask(archive, remote="THERE")
+    told: list[bool] = []
+
+    def handler(task: Task) -> Ending:
+        with archive.database.transaction() as tx:
+            tx.execute("UPDATE job SET leased_until = now() - interval '1 s'")
+        with archive.database.transaction() as tx:
+            other = work.claim(tx, [KIND], "there", lease_s=60)
+            assert other is not None
+            assert work.name(tx, other, "2.25.2")
+        task.name("2.25.1")
+        told.append(task.must_leave)
+        return DONE
+
+    worker_of(archive, {KIND: handler}).do_one()
+    assert told == [True]
+    assert (entry(board, job_id).state, entry(board, job_id).token) == (State.RUNNING, "2.25.2")
+
+
+def test_a_worker_that_comes_back_ends_no_job_that_another_one_has_ended(
+    archive: Archive, board: Board
+) -> None:
+    """Its lease ran out while it worked; what it found, and what was to follow, is the other's."""
+    job_id, followed = ask(archive), list[str]()
+
+    def slow(task: Task) -> Ending:
+        with archive.database.transaction() as tx:
+            tx.execute("UPDATE job SET leased_until = now() - interval '1 s'")
+        quick = worker_of(archive, {KIND: lambda _: Ending(how=How.FAILED, cause="Refused.")})
+        assert quick.do_one()
+        return Ending(how=How.DONE, follow=lambda tx: followed.append("follow"))
+
+    assert worker_of(archive, {KIND: slow}).do_one()
+    assert (entry(board, job_id).state, entry(board, job_id).cause) == (State.FAILED, "Refused.")
+    assert followed == []
+
+
 def test_a_failed_job_begins_anew_when_it_is_told_to(archive: Archive, board: Board) -> None:
     job_id = ask(archive)
 
