@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.archive import Archive, open_archive
-from tests.sharing.conftest import CLERK, Desk
+from tests.sharing.conftest import CLERK, Desk, in_days
 from tests.sharing.test_consents import consent
 from tests.together import Begin, together
 from vna.db.pool import Database
 from vna.errors import Conflict
 from vna.index import corrections
-from vna.sharing import granting
+from vna.sharing import granting, renewals
 from vna.sharing.rooms import Rooms
 
 YES = consent(modalities=frozenset({"CT", "MR"}))
@@ -86,6 +87,21 @@ def test_a_share_that_is_let_go_on_while_its_consent_is_withdrawn_does_not_go_on
     gone = meanwhile(Rooms, "tell", lambda: elsewhere.sharing.consents.withdraw(CLERK, yes))
     desk.engine.reinstate(CLERK, offered.share_id)
     gone.result()
+    assert states(desk) == ["suspended"]
+
+
+def test_a_no_and_a_share_that_is_extended_wait_for_each_other_and_both_come_to_an_end(
+    desk: Desk, elsewhere: Archive, meanwhile: Begin
+) -> None:
+    """The one holds the person and wants the share, the other the other way round."""
+    yes = desk.engine.consents.record(CLERK, YES)
+    offered = desk.offer(consent_id=yes, legal_basis=None)
+    said = meanwhile(
+        renewals, "require_not_refused", lambda: elsewhere.sharing.consents.record(CLERK, NO)
+    )
+    with contextlib.suppress(Conflict):  # whichever of the two was to begin anew
+        desk.engine.extend(CLERK, offered.share_id, in_days(60))
+    said.result()
     assert states(desk) == ["suspended"]
 
 
