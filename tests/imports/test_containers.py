@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.imports.conftest import disc, iso_of, zip_of
 from vna.blobs.spool import Spool
 from vna.errors import InvalidRequest, TooLarge
-from vna.imports import iso
+from vna.imports import iso, members
 from vna.imports.held import MOST_AT_ONCE, HeldFile
 from vna.imports.members import of_zip
 
@@ -88,6 +88,15 @@ def entries(data: bytes, ratio: int = 200) -> dict[str, bytes | str]:
         except (TooLarge, zipfile.BadZipFile) as exc:
             found[member.name] = type(exc).__name__
     return found
+
+
+def test_a_zip_of_more_entries_than_anything_sound_has_is_not_begun(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(members, "_ENTRIES", 2)
+    assert set(entries(zip_of({"a": b"1", "b": b"2"}))) == {"a", "b"}
+    with pytest.raises(InvalidRequest, match="more than 2 entries"):
+        entries(zip_of({"a": b"1", "b": b"2", "c": b"3"}))
 
 
 def test_an_entry_that_inflates_beyond_reason_is_ended_and_the_next_is_read() -> None:
