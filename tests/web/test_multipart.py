@@ -43,6 +43,9 @@ PARTS: list[Part] = [
 ]
 
 
+UUID = "c3c08755-85fd-4382-8409-6d2d1a4382a3"
+
+
 def parse(pieces: list[bytes], boundary: bytes = b"b b", limits: Limits = LIMITS) -> list[Part]:
     parser = MultipartParser(boundary, limits)
     parts: list[Part] = []
@@ -238,6 +241,11 @@ def test_white_space_after_a_boundary_is_limited() -> None:
             "multipart/related; type=application/dicom; boundary=" + "x" * 70,
             ("application/dicom", b"x" * 70),
         ),
+        # longer than RFC 2046 5.1.1 has it: what the DICOMweb client of Orthanc writes
+        (
+            'multipart/related; type="application/dicom"; boundary=' + "-".join([UUID, UUID]),
+            ("application/dicom", f"{UUID}-{UUID}".encode()),
+        ),
     ],
 )
 def test_type_and_boundary_are_read_quoted_and_unquoted(
@@ -252,7 +260,7 @@ def test_type_and_boundary_are_read_quoted_and_unquoted(
         "multipart/related; type=application/dicom",
         "multipart/related; type=application/dicom; boundary=",
         "multipart/related; boundary=abc",
-        "multipart/related; type=application/dicom; boundary=" + "x" * 71,
+        "multipart/related; type=application/dicom; boundary=" + "x" * 257,
         'multipart/related; type=application/dicom; boundary="a\\"b"',
         'multipart/related; type=application/dicom; boundary="a "',
         "multipart/related; type=application/dicom; boundary=é",

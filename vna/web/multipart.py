@@ -20,7 +20,7 @@ from vna.web.media import media_type
 
 Buffer = bytes | bytearray | memoryview
 
-_BOUNDARY_MOST = 70
+_BOUNDARY_MOST = 256  # RFC 2046 5.1.1 says 70; Orthanc writes two UUIDs and a hyphen, which are 73
 _BOUNDARY_SET = frozenset("0123456789'()+_,-./:=? ").union(
     "abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 )
@@ -69,7 +69,7 @@ def boundary_of(content_type: str) -> tuple[str, bytes]:
     boundary = parsed.parameter("boundary") or ""
     if not 1 <= len(boundary) <= _BOUNDARY_MOST or not _BOUNDARY_SET.issuperset(boundary):
         raise MalformedMultipart(
-            "The boundary must be 1 to 70 of the characters RFC 2046 allows for one."
+            f"The boundary must be 1 to {_BOUNDARY_MOST} of the characters RFC 2046 allows for one."
         )
     if boundary.endswith(" "):
         raise MalformedMultipart("The boundary must not end with a space.")
