@@ -25,7 +25,19 @@ from tests.dimse.holding import PDUS, datasets, fill, of_every_syntax, served
 from tests.dimse.shelf import Shelf, refused
 from tests.dimse.shelf import served as shelved
 from tests.dimse.test_peers import run
-from tests.factories import CT, EXPLICIT, IMPLICIT, JPEG, compressed, ct, ct_of_bytes, jpeg
+from tests.factories import (
+    CT,
+    DEFLATED,
+    EXPLICIT,
+    IMPLICIT,
+    JPEG,
+    compressed,
+    ct,
+    ct_of_bytes,
+    header,
+    jpeg,
+    writing,
+)
 from tests.flows.serving import free_port
 from vna.access.principal import system
 from vna.access.remotes import Remote
@@ -50,7 +62,7 @@ from vna.dimse.pdu import (
     encode_accept,
 )
 from vna.dimse.upper_layer import Fragment
-from vna.ingest.outcome import Cause, Caution, Outcome, Stored
+from vna.ingest.outcome import Cause, Caution, Outcome, Refused, Stored
 
 Serve = Callable[..., Edge]
 STUDY = {"QueryRetrieveLevel": "STUDY", "StudyInstanceUID": ct(1).study}
@@ -180,6 +192,45 @@ def test_storescp_that_reads_only_implicit_vr_gets_it(
     assert path.read_bytes().endswith(
         ct(1, rows=200, columns=200, transfer_syntax=IMPLICIT).dataset()
     )
+
+
+@pytest.mark.parametrize(
+    ("syntax", "last"),
+    [
+        (EXPLICIT, header("7FE00010", "OB", 3) + b"abc"),
+        (EXPLICIT, header("00104000", "LT", 3) + b"abc"),
+        (IMPLICIT, header("7FE00010", "OW", 3, writing(IMPLICIT)) + b"abc"),
+        (DEFLATED, b""),
+    ],
+    ids=["pixels", "text", "implicit", "deflated"],
+)
+def test_what_came_with_an_odd_number_of_bytes_goes_out_with_an_even_one(
+    edge: Edge, archive: Archive, syntax: str, last: bytes
+) -> None:
+    """PS3.5 7.1.1 and A.5; DCMTK ends an association at a fragment of odd length."""
+    one = ct(1, transfer_syntax=syntax)
+    whole = one.dataset()
+    if last:
+        data = whole[: whole.rindex(header("7FE00010", "OW", 512, one.how))] + last
+    else:
+        data = whole.rstrip(b"\0") if len(whole.rstrip(b"\0")) % 2 else whole + b"\0"
+    assert len(data) % 2
+    taken = archive.take_dataset(data, syntax, sop_class=CT, sop_instance=one.instance)
+    assert not isinstance(taken, Refused)
+    folder = archive.settings.data / "out"
+    with storescp(folder, "+xd" if syntax == DEFLATED else "+xa") as port:
+        register(archive, "DEST", port)
+        assert move(edge.port, "DEST", keys=STUDY).counts == (None, 1, 0, 0)
+    (path,) = folder.iterdir()
+    found = dcmread(path)
+    assert found.file_meta.TransferSyntaxUID == syntax
+    assert not last or found[_tag(last)].value in (b"abc\0", "abc")
+
+
+def _tag(element: bytes) -> int:
+    """The tag of an element, written little endian."""
+    group, number = struct.unpack_from("<HH", element)
+    return int(group << 16 | number)
 
 
 def test_dcmqrscp_takes_a_study_and_has_it_then(edge: Edge, archive: Archive) -> None:

@@ -49,6 +49,14 @@ _UNITS = dict.fromkeys(("AT", "OW", "SS", "US"), 2)
 _UNITS |= dict.fromkeys(("FL", "OF", "OL", "SL", "UL"), 4)
 _UNITS |= dict.fromkeys(("FD", "OD", "OV", "SV", "UV"), 8)
 
+# VRs whose values are padded with a space (PS3.5 6.2); UI and all others are with a NULL
+_SPACED = frozenset(
+    (
+        *("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT"),
+        *("PN", "SH", "ST", "TM", "UC", "UR", "UT"),
+    )
+)
+
 
 def to_explicit_little(
     chunks: Iterable[bytes], transfer_syntax: str, limits: Limits
@@ -82,6 +90,17 @@ def to_implicit_little(
         raise UnsupportedMedia(f"{transfer_syntax} cannot be rewritten as {IMPLICIT_LITTLE}.")
     declared = el.EXPLICIT_BIG if transfer_syntax == EXPLICIT_BIG else el.EXPLICIT_LITTLE
     return gathered(Rewriter(Source(chunks), declared, limits, explicit=False).pieces())
+
+
+def evened(chunks: Iterable[bytes], transfer_syntax: str, limits: Limits) -> Iterator[bytes]:
+    """Yield a little endian data set as it is, but for values of odd length (PS3.5 7.1.1).
+
+    They are padded as PS3.5 6.2 says. Raises as `to_explicit_little` does.
+    """
+    explicit = transfer_syntax != IMPLICIT_LITTLE
+    declared = el.EXPLICIT_LITTLE if explicit else el.IMPLICIT_LITTLE
+    rewriter = Rewriter(Source(chunks), declared, limits, explicit=explicit, even=True)
+    return gathered(rewriter.pieces())
 
 
 def edited(
@@ -148,11 +167,13 @@ class Rewriter:
         changes: Mapping[int, bytes | None] | None = None,
         *,
         explicit: bool = True,
+        even: bool = False,
     ) -> None:
         self._source = source
         self._changes = None if changes is None else dict(changes)
         self._changed = frozenset(changes or ())
         self._explicit = explicit
+        self._even = even
         self._limits = limits
         self._elements = 0
         self._flags: set[str] = set()  # the scanner noted them when the object came
@@ -278,8 +299,11 @@ class Rewriter:
             self._source.skip(header.length)
         else:
             write = element_head if self._explicit else _implicit_head
-            yield write(header.tag, vr, header.length)
+            short = header.length % 2 if self._even else 0
+            yield write(header.tag, vr, header.length + short)
             yield from self._value(frame, header.tag, vr, header.length)
+            if short:
+                yield b" " if vr in _SPACED else b"\0"
 
     def _header(self, frame: Frame) -> Header:
         window = self._source.peek(_LONGEST_HEADER)

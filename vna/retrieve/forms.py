@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import chain
 
 from vna.blobs.recent import Recent
 from vna.blobs.store import BlobStore
 from vna.config import Limits
 from vna.dicom.corrected import Overlay
 from vna.dicom.part10 import file_head, with_transfer_syntax
-from vna.dicom.rewrite import to_implicit_little
-from vna.dicom.uids import EXPLICIT_LITTLE, IMPLICIT_LITTLE
+from vna.dicom.rewrite import evened, to_implicit_little
+from vna.dicom.uids import EXPLICIT_LITTLE, IMPLICIT_LITTLE, syntax
 from vna.errors import NotAcceptable
 from vna.index.locate import Located
 from vna.pixels.sandbox import PixelPool
 from vna.retrieve import representation, transcode
-from vna.retrieve.datasets import in_syntax, stored_stretch
+from vna.retrieve.datasets import in_syntax, stored_chunks, stored_stretch
 from vna.retrieve.outgoing import Body, Outgoing
 from vna.retrieve.overlays import Overlays, revision, stored_as
-from vna.retrieve.payload import Payload, Stretch, joined, path_of, ready
+from vna.retrieve.payload import Buffer, Payload, Stretch, joined, path_of, ready
 from vna.retrieve.representation import Wishes, is_converted
 from vna.retrieve.transcode import Source
 
@@ -147,6 +148,8 @@ class Forms:
 
     def _body(self, located: Located, transfer_syntax: str) -> Body:
         body = self._received(located, transfer_syntax)
+        if located.payload_len % 2:
+            body = self._evened(body.chunks, transfer_syntax)
         overlay = self._overlay(located)
         if overlay is None:
             return body
@@ -155,6 +158,8 @@ class Forms:
 
     def _received(self, located: Located, transfer_syntax: str) -> Body:
         stored = located.transfer_syntax
+        if transfer_syntax == stored and located.payload_len % 2:
+            return Body(length=None, chunks=stored_chunks(self._store, located))
         if transfer_syntax == stored:
             whole = stored_stretch(self._store, located)
             return Body(length=whole.length, chunks=whole.walk(0, whole.length))
@@ -166,6 +171,17 @@ class Forms:
         chunks = self._in_syntax(located, made)
         if made != transfer_syntax:
             chunks = to_implicit_little(chunks, made, self._limits)
+        return Body(length=None, chunks=chunks)
+
+    def _evened(self, chunks: Iterator[Buffer], transfer_syntax: str) -> Body:
+        """Make even what came with an odd number of bytes, which PS3.5 7.1.1 rules out.
+
+        DCMTK and what is built on it end an association at a fragment of odd length.
+        """
+        if syntax(transfer_syntax).deflated:
+            chunks = chain(chunks, (b"\0",))  # PS3.5 A.5
+        elif transfer_syntax in (EXPLICIT_LITTLE, IMPLICIT_LITTLE):
+            chunks = evened(map(bytes, chunks), transfer_syntax, self._limits)
         return Body(length=None, chunks=chunks)
 
     def _in_syntax(self, located: Located, transfer_syntax: str) -> Iterator[bytes]:
