@@ -165,7 +165,8 @@ _OFFERS: dict[Resource, tuple[tuple[str, bool], ...]] = {
     Resource.BULKS: _BULK_OFFERS,
 }
 _CACHED_MOST = 1024  # characters: clients say the same short thing again and again
-_Q = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?", re.ASCII)
+# RFC 9110 12.4.2 wants a digit before the point; what Java 8 to 11 send unasked ends "*/*; q=.2"
+_Q = re.compile(r"(?=\.?\d)0?(\.\d{0,3})?|1(\.0{0,3})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
