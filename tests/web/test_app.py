@@ -119,7 +119,7 @@ def test_readiness_says_why_not_and_comes_back(postgres: TestPostgres, tmp_path:
     "path",
     [
         *("/nothing", "/dicom-web", "/dicom-web/", "/dicom-web/nothing"),
-        *("/dicom-web//studies", "/dicom-web/studies/1.2/rendered"),
+        *("/dicom-web/studies//series", "/dicom-web/studies/1.2/rendered"),
         "/dicom-web/studies/1.2/series/3/thumbnail",
         "/dicom-web/studies/1.2/series/3/instances/4/frames",
     ],

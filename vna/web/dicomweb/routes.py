@@ -147,7 +147,8 @@ def _walk(path: str) -> tuple[_Node, dict[str, str], str]:
     node = _TOP
     names: dict[str, str] = {}
     steps = []
-    for step in path.removeprefix("/").removesuffix("/").split("/"):
+    # clients put a slash behind a root that ends with one; elsewhere an empty step is a lost UID
+    for step in path.lstrip("/").removesuffix("/").split("/"):
         below = node.steps.get(step)
         steps.append(step)
         if below is None or not step:
