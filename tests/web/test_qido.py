@@ -108,6 +108,8 @@ def test_each_of_the_six_resources_lists_what_it_names(
         ("StudyDate=20240101-20240215&StudyTime=101112-", {1, 2}),
         ("ModalitiesInStudy=PT", {1}),
         ("ModalitiesInStudy=CT%5CPT&multiplevaluematching=true", {1}),
+        ("ModalitiesInStudy=PT%2CUS", {1}),  # several modalities as OHIF asks for them
+        ("ModalitiesInStudy=CT,PT&multiplevaluematching=true", {1}),
         ("AccessionNumber=A+1", {2}),
         ("AccessionNumber=A%2B1", {2}),
         ("AccessionNumber=A%201", set()),
@@ -137,6 +139,13 @@ def test_series_and_instances_match_by_keys_of_their_level_and_above(searched: S
     assert uids(nested, "0020000E") == {uid(2, 1)}
     instances = found(searched, "/instances?InstanceNumber=2")
     assert uids(instances, "00080018") == {uid(1, 1, 2)}
+
+
+@pytest.mark.parametrize("path", ["//studies", "///studies/{study}/series"])
+def test_a_root_may_end_with_slashes_of_its_own(searched: Site, path: str) -> None:
+    """dicomweb-client asks for /dicom-web//studies where it was told an empty prefix."""
+    assert found(searched, path.format(study=uid(1)))
+    assert searched.get("//").status_code == 404
 
 
 def test_a_study_holds_what_table_10_6_3_3_requires(searched: Site) -> None:

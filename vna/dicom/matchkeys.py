@@ -59,6 +59,8 @@ MOMENT_PAIRS = {
 _WILDCARD = frozenset(("AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"))
 _SEVERAL = frozenset(("AE", "AS", "AT", "CS", "LO", "PN", "SH", "UC"))  # PS3.4 C.2.2.2.8
 _ONE_TEXT = frozenset(("LT", "ST", "UR", "UT"))  # a backslash is text here, and so is leading space
+# Modality, Modalities in Study: OHIF puts commas between several, and no CS holds one (PS3.5 6.2)
+_LISTED = frozenset(("00080060", "00080061"))
 _NUMBERS = frozenset(("IS", "DS", "US", "SS", "UL", "SL", "UV", "SV", "FL", "FD"))
 _NUMBER = re.compile(r"[+-]?(\d{1,32}(\.\d{0,32})?|\.\d{1,32})([eE][+-]?\d{1,3})?", re.ASCII)
 _AGE = re.compile(r"\d{3}[DWMY]", re.ASCII)
@@ -181,7 +183,7 @@ def _condition_of(tag: str, vr: str, asked: str | Tree, options: Options) -> Con
     if isinstance(asked, str):
         return condition(
             vr,
-            asked,
+            asked.replace(",", "\\") if tag in _LISTED else asked,
             fuzzy=options.fuzzy,
             empty_value=options.empty_value,
             multiple_value=options.multiple_value,
