@@ -138,7 +138,7 @@ def test_padding_of_a_uid_is_stripped() -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        wire.associate(wire.context(2, wire.CT)),
+        wire.associate(wire.context(0, wire.CT)),
         wire.associate(wire.context(1, wire.CT), wire.context(1, wire.CT)),
         wire.associate(wire.context(1, "../../etc/passwd")),
         wire.associate(wire.context(1, "1." * 33)),
@@ -152,7 +152,7 @@ def test_padding_of_a_uid_is_stripped() -> None:
         wire.associate(user=wire.item(0x54, b"\0\x20")),
     ],
     ids=[
-        "even-id",
+        "no-id",
         "same-id-twice",
         "path-as-uid",
         "long-uid",

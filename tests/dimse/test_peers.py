@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 from collections.abc import Callable
 
@@ -9,7 +10,9 @@ import pytest
 from pynetdicom import AE
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
+from tests.dimse import wire
 from tests.dimse.edge import Edge
+from vna.dimse.messages import Field, decode_command, request
 
 Serve = Callable[..., Edge]
 
@@ -45,3 +48,16 @@ def test_n_get_is_answered_that_there_is_none(serve: Serve, tags: list[int]) -> 
     assert status.Status == 0x0211
     assoc.release()
     assert assoc.is_released
+
+
+def test_a_context_of_an_even_number_is_served(serve: Serve) -> None:
+    """PS3.8 9.3.2.2 wants odd ones; stgcmtscu of dcm4che numbers its two contexts 1 and 2."""
+    proposed = [wire.context(number, wire.VERIFICATION) for number in (1, 2)]
+    echo = request(Field.C_ECHO, 7, wire.VERIFICATION, has_data_set=False)
+    with socket.create_connection(("127.0.0.1", serve().port), timeout=10) as sock:
+        sock.sendall(wire.associate(*proposed))
+        assert wire.answer(sock)[0] == 2
+        sock.sendall(wire.pdu(4, wire.pdv(2, 3, echo)))
+        kind, body = wire.answer(sock)
+    assert (kind, body[4]) == (4, 2)
+    assert decode_command(2, body[6:]).status == 0

@@ -254,7 +254,9 @@ def _unique(context_ids: list[int]) -> None:
 
 
 def _proposed(value: bytes) -> ProposedContext:
-    context_id = _context_id(value)
+    # PS3.8 9.3.2.2 wants an odd one, and stgcmtscu of dcm4che proposes Storage Commitment as 2
+    if len(value) < 4 or not (context_id := value[0]):
+        raise InvalidRequest("A Presentation Context ID is not zero.")
     names: list[str] = []
     syntaxes: list[str] = []
     for kind, item in _items(value[4:]):
