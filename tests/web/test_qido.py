@@ -115,6 +115,8 @@ def test_each_of_the_six_resources_lists_what_it_names(
         ("AccessionNumber=A%201", set()),
         ("StudyDate=%22%22&emptyvaluematching=true", {3}),
         ("PatientName=smith&fuzzymatching=true", {2}),
+        ("PatientName=smith&fuzzymatching=True", {2}),  # what requests of Python and C# write
+        ("PatientName=smith&fuzzymatching=False", set()),
         ("PatientID=", {1, 2, 3}),
         ("PatientID=Nobody", set()),
         ("limit=2", None),

@@ -164,6 +164,7 @@ def _uint(name: str, value: str) -> int:
 
 
 def _boolean(name: str, value: str) -> bool:
-    if value not in ("true", "false"):
+    said = value.lower()  # Python and C# write True
+    if said not in ("true", "false"):
         raise InvalidQuery(f"{name} must be true or false.")
-    return value == "true"
+    return said == "true"
