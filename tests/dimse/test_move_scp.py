@@ -15,6 +15,7 @@ from typing import Any
 import pydicom.data
 import pytest
 from pydicom import dcmread
+from pydicom.encaps import generate_frames
 from pynetdicom import AE, evt
 
 from tests.archive import Archive, open_archive
@@ -41,7 +42,9 @@ from tests.factories import (
 from tests.flows.serving import free_port
 from vna.access.principal import system
 from vna.access.remotes import Remote
+from vna.config import Limits
 from vna.db.pool import Database
+from vna.dicom.rewrite import evened
 from vna.dimse import retrieve_scp
 from vna.dimse.messages import (
     SUCCESS,
@@ -225,6 +228,37 @@ def test_what_came_with_an_odd_number_of_bytes_goes_out_with_an_even_one(
     found = dcmread(path)
     assert found.file_meta.TransferSyntaxUID == syntax
     assert not last or found[_tag(last)].value in (b"abc\0", "abc")
+
+
+@pytest.mark.parametrize(("count", "table"), [(3, b""), (1, b""), (1, bytes(4))])
+def test_odd_fragments_go_out_even(edge: Edge, archive: Archive, count: int, table: bytes) -> None:
+    """PS3.5 A.4: a fragment has an even length."""
+    frames = [jpeg(number) + b"x" for number in range(1, count + 1)]
+    one = dataclasses.replace(
+        compressed([[frame] for frame in frames]), pixel_element=odd_fragments(frames, table)
+    )
+    assert len(one.dataset()) % 2
+    fill(archive, one)
+    folder = archive.settings.data / "out"
+    with storescp(folder, "+xa") as port:
+        register(archive, "DEST", port)
+        assert move(edge.port, "DEST", keys=STUDY).counts == (None, 1, 0, 0)
+    (path,) = folder.iterdir()
+    found = dcmread(path).PixelData
+    assert list(generate_frames(found, number_of_frames=count)) == [f + b"\0" for f in frames]
+
+
+def test_fragments_a_table_speaks_of_stay_where_they_are() -> None:
+    frames = [jpeg(number) + b"x" for number in range(1, 4)]
+    table = struct.pack("<3I", 0, len(frames[0]) + 8, 2 * (len(frames[0]) + 8))
+    pixels = odd_fragments(frames, table)
+    assert b"".join(evened(iter([pixels]), JPEG, Limits())) == pixels
+
+
+def odd_fragments(frames: list[bytes], table: bytes) -> bytes:
+    """Write encapsulated Pixel Data as it comes, a fragment a frame."""
+    items = b"".join(header("FFFEE000", "", len(item)) + item for item in (table, *frames))
+    return header("7FE00010", "OB", 0xFFFFFFFF) + items + header("FFFEE0DD", "", 0)
 
 
 def _tag(element: bytes) -> int:

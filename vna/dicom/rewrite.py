@@ -40,6 +40,8 @@ DECLARED = {
 }
 
 _PIXEL_DATA, _BITS_ALLOCATED = 0x7FE00010, 0x00280100
+_ONE_OFFSET = 4  # bytes of a Basic Offset Table of one frame, which begins at 0 in any case
+_OFFSETS = frozenset((el.EXTENDED_OFFSETS, el.EXTENDED_LENGTHS))
 _NO_LENGTH = b"\xff\xff\xff\xff"
 _LONGEST_HEADER = 14  # what `read_header` looks at, at the most
 _LONGEST_SHORT = 0xFFFE
@@ -95,7 +97,8 @@ def to_implicit_little(
 def evened(chunks: Iterable[bytes], transfer_syntax: str, limits: Limits) -> Iterator[bytes]:
     """Yield a little endian data set as it is, but for values of odd length (PS3.5 7.1.1).
 
-    They are padded as PS3.5 6.2 says. Raises as `to_explicit_little` does.
+    They are padded as PS3.5 6.2 says; not so fragments a table of offsets speaks of. Raises as
+    `to_explicit_little` does.
     """
     explicit = transfer_syntax != IMPLICIT_LITTLE
     declared = el.EXPLICIT_LITTLE if explicit else el.IMPLICIT_LITTLE
@@ -148,6 +151,7 @@ class Frame:
     signed: bool = False  # Pixel Representation of the nearest data set that has one
     single: bool = False  # a LUT of one entry, whose data are US
     bits: int = 16  # Bits Allocated, as above
+    begun: bool = False  # of fragments: the Basic Offset Table is past
 
     def within(self, kind: _Kind, end: int | None, *, as_unknown: bool = False) -> Frame:
         """Open a frame inside this one; inside UN all is Implicit VR Little Endian (6.2.2)."""
@@ -174,6 +178,7 @@ class Rewriter:
         self._changed = frozenset(changes or ())
         self._explicit = explicit
         self._even = even
+        self._tabled = False  # the offsets of fragments are said
         self._limits = limits
         self._elements = 0
         self._flags: set[str] = set()  # the scanner noted them when the object came
@@ -237,11 +242,21 @@ class Rewriter:
         elif frame.kind is _Kind.FRAGMENTS:
             if length == el.UNDEFINED:
                 raise MalformedInstance("A fragment has undefined length.")
-            yield _head(el.ITEM) + struct.pack("<I", length)
-            yield from self._source.pieces(length)
+            yield from self._fragment(frame, length)
         else:
             yield _head(el.ITEM) + _NO_LENGTH
             self._enter(frame.within(_Kind.ITEM, self._end(length)))
+
+    def _fragment(self, frame: Frame, length: int) -> Iterator[bytes]:
+        """Give a fragment (PS3.5 A.4), padded where no table says how far apart fragments are."""
+        is_table, frame.begun = not frame.begun, True
+        if is_table and length > _ONE_OFFSET:
+            self._tabled = True
+        short = length % 2 if self._even and not self._tabled else 0
+        yield _head(el.ITEM) + struct.pack("<I", length + short)
+        yield from self._source.pieces(length)
+        if short:
+            yield b"\0"
 
     def _delimiter(self, frame: Frame, header: Header) -> bytes:
         """A delimiter among elements: the end of the item, said rightly or for want of it."""
@@ -299,6 +314,7 @@ class Rewriter:
             self._source.skip(header.length)
         else:
             write = element_head if self._explicit else _implicit_head
+            self._tabled |= header.tag in _OFFSETS
             short = header.length % 2 if self._even else 0
             yield write(header.tag, vr, header.length + short)
             yield from self._value(frame, header.tag, vr, header.length)

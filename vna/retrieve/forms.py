@@ -180,7 +180,7 @@ class Forms:
         """
         if syntax(transfer_syntax).deflated:
             chunks = chain(chunks, (b"\0",))  # PS3.5 A.5
-        elif transfer_syntax in (EXPLICIT_LITTLE, IMPLICIT_LITTLE):
+        elif syntax(transfer_syntax).little:
             chunks = evened(map(bytes, chunks), transfer_syntax, self._limits)
         return Body(length=None, chunks=chunks)
 
