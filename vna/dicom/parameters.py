@@ -31,6 +31,8 @@ _STEPS_MOST = 8
 _ZONE = "00080201"
 _TAG = re.compile(r"[0-9A-Fa-f]{8}", re.ASCII)
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9]*", re.ASCII)
+# Python and C# write what they hold as True
+_BOOLEANS = {"true": True, "True": True, "false": False, "False": False}
 _UINT = re.compile(r"\d+", re.ASCII)
 
 
@@ -164,7 +166,6 @@ def _uint(name: str, value: str) -> int:
 
 
 def _boolean(name: str, value: str) -> bool:
-    said = value.lower()  # Python and C# write True
-    if said not in ("true", "false"):
+    if value not in _BOOLEANS:
         raise InvalidQuery(f"{name} must be true or false.")
-    return said == "true"
+    return _BOOLEANS[value]
