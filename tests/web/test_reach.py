@@ -205,8 +205,10 @@ def test_the_table_names_every_route_of_a_study() -> None:
     assert {path for path in OF_PAGES if path not in STAFF and path not in PATIENTS} == {
         "/s/view/{study}",
         "/s/view/{study}/{series}",
+        "/s/view/{study}/{series}/geometry",
         "/g/view/{study}",
         "/g/view/{study}/{series}",
+        "/g/view/{study}/{series}/geometry",
         "/g/held/studies/{study}/series/{series}/thumbnail",
         "/g/held/studies/{study}/series/{series}/instances/{instance}/rendered",
         "/g/held/studies/{study}/series/{series}/instances/{instance}/frames/{frames}/rendered",

@@ -81,6 +81,12 @@ def test_the_page_shows_an_image_and_says_in_words_which_one(site: Site) -> None
     )
 
 
+def test_a_switch_of_the_viewer_is_off_before_anybody_presses_it(site: Site) -> None:
+    text = page(site, f"/view/{STUDY}")
+    for name in ("play", "invert", "measure"):
+        assert re.search(f'<button [^>]*data-do="{name}"[^>]* aria-pressed="false">', text)
+
+
 def test_without_scripts_links_lead_to_the_next_and_the_previous_image(site: Site) -> None:
     text = page(site, f"/view/{STUDY}?at=2")
     assert attribute(text, r'data-do="next" href="([^"]+)"').endswith("&at=3")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 Members = Mapping[str, Any]  # DICOM JSON: tag -> {"vr": ..., "Value": ...}
+
+_SHARED, _PER_FRAME = "52009229", "52009230"
 
 
 def values(members: Members, tag: str) -> list[Any]:
@@ -71,3 +73,11 @@ def item(members: Members, tag: str) -> dict[str, Any]:
     """Return the first item of a sequence, or an empty one."""
     found = items(members, tag)
     return found[0] if found else {}
+
+
+def groups_of(members: Members, number: int) -> Iterator[Members]:
+    """Give the functional groups of a frame, from 1: its own, then all frames' (PS3.3 C.7.6.16)."""
+    own = values(members, _PER_FRAME)  # counted with what is no item: nothing may move up
+    if 0 < number <= len(own) and isinstance(own[number - 1], dict):
+        yield own[number - 1]
+    yield item(members, _SHARED)

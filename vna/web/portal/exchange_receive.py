@@ -56,6 +56,7 @@ def routes(counter: Counter, pages: Pages) -> list[Route]:
         at("/document/{number:int}", _standing(_document)),
         at("/view/{study}", _standing(exchange_viewing.page)),
         at("/view/{study}/{series}", _standing(exchange_viewing.listed)),
+        at("/view/{study}/{series}/geometry", _standing(exchange_viewing.measured)),
         at(f"/held{_SERIES}/thumbnail", _standing(exchange_viewing.thumbnail)),
         at(f"/held{_INSTANCE}/rendered", _standing(exchange_viewing.rendered)),
         at(f"/held{_INSTANCE}/frames/{{frames}}/rendered", _standing(exchange_viewing.rendered)),

@@ -7,8 +7,8 @@ objects as they lie in quarantine.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-import orjson
 from starlette.responses import Response
 
 from vna.dicom.refs import UID, InstanceRef, SeriesRef, uid
@@ -20,10 +20,11 @@ from vna.web.dicomweb.rendered import single
 from vna.web.dicomweb.rendering import Rendered, rendering
 from vna.web.dicomweb.wado import frame_numbers
 from vna.web.exchange import Ask, Reply
-from vna.web.portal import viewing
+from vna.web.portal import viewing, viewing_geometry, viewing_pages
 from vna.web.portal.exchange import Handover
 from vna.web.portal.imports import day, label
-from vna.web.portal.viewing_pages import Way, place_of, side_of
+from vna.web.portal.viewing_geometry import geometry_of
+from vna.web.portal.viewing_pages import Way, place_of, series_of, side_of
 from vna.web.portal.walked import Walked
 
 HELD = "/g/held"
@@ -37,34 +38,48 @@ async def page(call: Handover) -> Response:
     place = place_of(query.get("at", "1"))
     recipients = call.guests.recipients
 
-    def look() -> tuple[viewing.Study, viewing.Series, viewing.Reel]:
+    def look() -> dict[str, Any]:
         study = study_of(recipients.contents(party), asked)
         series = study.one(query.get("series", ""))
         recipients.seen(party, asked)
-        return study, series, _reel(call, SeriesRef(asked, uid(series.uid)))
+        ref = SeriesRef(asked, uid(series.uid))
+        reel = _reel(call, ref)
+        item, frame = reel.at(place)
+        one = recipients.one(party, InstanceRef(ref.study, ref.series, uid(item.uid)))
+        return {
+            "study": study,
+            "series": series,
+            "reel": reel,
+            "item": item,
+            "frame": frame,
+            "side": side_of(reel),
+            "geometry": geometry_of(one.members, frame),
+        }
 
-    study, series, reel = await call.hop(look)
-    item, frame = reel.at(place)
     return call.show(
         "light.html",
-        study=study,
-        series=series,
-        reel=reel,
+        **await call.hop(look),
         place=place,
-        item=item,
-        frame=frame,
-        side=side_of(reel),
         way=Way(who=party.principal, base=HELD, back="/g/images", here="/g/view"),
     )
 
 
 async def listed(call: Handover) -> Response:
     """Answer the script with one series."""
-    names = call.request.path_params
-    ref = SeriesRef(uid(names["study"]), uid(names["series"]))
+    ref = series_of(call.request)
     reel = await call.hop(lambda: _reel(call, ref))
-    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-    return Response(orjson.dumps(reel.told()), 200, headers, "application/json")
+    return viewing_pages.told(reel.told())
+
+
+async def measured(call: Handover) -> Response:
+    """Answer the script with what lies where in the frames of one series."""
+    ref, party, recipients = series_of(call.request), call.whose, call.guests.recipients
+
+    def look() -> dict[str, Any]:
+        found = recipients.series(party, ref)
+        return viewing_geometry.told(recipients.one(party, one.ref).members for one in found)
+
+    return viewing_pages.told(await call.hop(look))
 
 
 async def thumbnail(call: Handover) -> Response:

@@ -61,6 +61,7 @@ def routes(counter: Counter, pages: Pages, has_viewer: Callable[[], bool]) -> li
         at("/forward", forward, Door.PROVEN, "POST"),
         at("/view/{study}", view, Door.PROVEN),
         at("/view/{study}/{series}", _reel, Door.PROVEN),
+        at("/view/{study}/{series}/geometry", _geometry, Door.PROVEN),
     ]
 
 
@@ -276,6 +277,10 @@ def _words(call: Call, reason: Reason) -> tuple[str, str, str]:
 
 async def _reel(call: Call) -> Response:
     return await viewing_pages.listed(call, _way_in(call, ""))
+
+
+async def _geometry(call: Call) -> Response:
+    return await viewing_pages.measured(call, _way_in(call, ""))
 
 
 def _way_in(call: Call, base: str, advanced: str = "") -> Way:

@@ -16,7 +16,10 @@ from vna.web.portal.static_files import static_routes
 from vna.web.portal.viewer import ROOT as VIEWER
 from vna.web.portal.viewer import Viewer
 
-_FILES = ("portal.css", "icon.svg", "once.js", "idle.js", "guest.js", "light.css", "light.js")
+_FILES = (
+    *("portal.css", "icon.svg", "once.js", "idle.js", "guest.js"),
+    *("light.css", "light.js", "light-geometry.js"),
+)
 _KEPT = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 
 

@@ -26,6 +26,7 @@ def routes(counter: Counter, pages: Pages) -> list[Route]:
         mine(counter, pages, "/my/study/{study}", _study),
         mine(counter, pages, f"{_HERE}/{{study}}", _view),
         mine(counter, pages, f"{_HERE}/{{study}}/{{series}}", _reel),
+        mine(counter, pages, f"{_HERE}/{{study}}/{{series}}/geometry", _geometry),
     ]
 
 
@@ -68,6 +69,10 @@ async def _view(call: Mine) -> Response:
 
 async def _reel(call: Mine) -> Response:
     return await viewing_pages.listed(call, _way(call))
+
+
+async def _geometry(call: Mine) -> Response:
+    return await viewing_pages.measured(call, _way(call))
 
 
 def _way(call: Mine) -> Way:

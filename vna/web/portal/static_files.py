@@ -25,6 +25,7 @@ FILES = {
     "kiosk.js": "text/javascript",
     "light.css": "text/css",
     "light.js": "text/javascript",
+    "light-geometry.js": "text/javascript",
 }
 _HEADERS = {
     "Cache-Control": "private, max-age=3600",

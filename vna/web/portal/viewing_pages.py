@@ -11,17 +11,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from vna.access.principal import Principal
-from vna.dicom.refs import SeriesRef, uid
+from vna.dicom.refs import InstanceRef, SeriesRef, uid
 from vna.errors import InvalidRequest
 from vna.web.exchange import ROOT, Counter
-from vna.web.portal import viewing
+from vna.web.portal import viewing, viewing_geometry
 from vna.web.portal.guard import Visit, guarded
 from vna.web.portal.pages import Pages
 from vna.web.portal.viewer import ROOT as ADVANCED
+from vna.web.portal.viewing_geometry import Geometry
 
 _FIRST = 512  # pixels of a side of the picture that comes with the page
 
@@ -54,9 +56,13 @@ def routes(counter: Counter, pages: Pages, has_viewer: Callable[[], bool]) -> li
     async def reel(visit: Visit) -> Response:
         return await listed(visit, await way(visit))
 
+    async def geometry(visit: Visit) -> Response:
+        return await measured(visit, await way(visit))
+
     return [
         Route("/view/{study}", guarded(counter, pages, page)),
         Route("/view/{study}/{series}", guarded(counter, pages, reel)),
+        Route("/view/{study}/{series}/geometry", guarded(counter, pages, geometry)),
     ]
 
 
@@ -66,34 +72,54 @@ async def shown(visit: Visit, way: Way) -> dict[str, Any]:  # what a template sh
     study_uid = uid(visit.request.path_params["study"])
     place = place_of(query.get("at", "1"))
 
-    def look() -> tuple[viewing.Study, viewing.Series, viewing.Reel]:
+    def look() -> dict[str, Any]:
         engines = visit.counter.engines
         study = viewing.study(engines, way.who, study_uid)
         series = study.one(query.get("series", ""))
         ref = SeriesRef(study_uid, uid(series.uid))
-        return study, series, viewing.reel(engines, way.who, ref)
+        reel = viewing.reel(engines, way.who, ref)
+        item, frame = reel.at(place)
+        geometry = Geometry()
+        if item.kind == "image":
+            one = InstanceRef(ref.study, ref.series, uid(item.uid))
+            geometry = viewing_geometry.shown(engines, way.who, one, frame)
+        return {
+            "study": study,
+            "series": series,
+            "reel": reel,
+            "geometry": geometry,
+            "item": item,
+            "frame": frame,
+            "side": side_of(reel),
+        }
 
-    study, series, reel = await visit.hop(look)
-    item, frame = reel.at(place)
-    return {
-        "study": study,
-        "series": series,
-        "reel": reel,
-        "place": place,
-        "item": item,
-        "frame": frame,
-        "side": side_of(reel),
-        "way": way,
-    }
+    return {**await visit.hop(look), "place": place, "way": way}
 
 
 async def listed(visit: Visit, way: Way) -> Response:
     """Answer the script with one series."""
-    names = visit.request.path_params
-    ref = SeriesRef(uid(names["study"]), uid(names["series"]))
+    ref = series_of(visit.request)
     reel = await visit.hop(lambda: viewing.reel(visit.counter.engines, way.who, ref))
+    return told(reel.told())
+
+
+async def measured(visit: Visit, way: Way) -> Response:
+    """Answer the script with what lies where in the frames of one series."""
+    ref = series_of(visit.request)
+    engines = visit.counter.engines
+    return told(await visit.hop(lambda: viewing_geometry.listed(engines, way.who, ref)))
+
+
+def series_of(request: Request) -> SeriesRef:
+    """Read which series an address names. Raises `InvalidUID`."""
+    names = request.path_params
+    return SeriesRef(uid(names["study"]), uid(names["series"]))
+
+
+def told(found: dict[str, Any]) -> Response:
+    """Answer the script."""
     headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-    return Response(orjson.dumps(reel.told()), 200, headers, "application/json")
+    return Response(orjson.dumps(found), 200, headers, "application/json")
 
 
 def side_of(reel: viewing.Reel) -> int:

@@ -176,7 +176,7 @@ function draw() {
   if (item.kind !== "image") {
     if (shown !== root(item)) {
       shown = root(item);
-      stage.replaceChildren(document_(item));
+      put(document_(item));
     }
     return;
   }
@@ -185,7 +185,7 @@ function draw() {
     stage.classList.toggle("waits", !lost.has(url) && !held.has(url));
     if (lost.has(url)) {
       shown = null;
-      stage.replaceChildren(note(lost.get(url)));
+      put(note(lost.get(url)));
     }
     return;
   }
@@ -206,6 +206,13 @@ function show(url) {
   bitmap.close();
   shown = canvas.dataset.shown = url;
   if (canvas.parentNode !== stage) stage.replaceChildren(canvas);
+  mark(placed(at));
+}
+
+// Nothing said of a picture stands beside what is none.
+function put(element) {
+  stage.replaceChildren(element);
+  mark(null);
 }
 
 function document_(item) {
@@ -246,6 +253,7 @@ function pose() {
   if (look.invert) filters.push("invert(1)");
   canvas.style.filter = filters.join(" ");
   canvas.style.transform = view.scale === 1 ? "" : `translate(${view.x}px, ${view.y}px) scale(${view.scale})`;
+  drawLines();
 }
 
 const position = () => say(placed(at).kind === "image" ? words.image : words.document, { at, all: series.places });
@@ -295,7 +303,7 @@ async function open(uid) {
   if (!answer) {
     opening = series.uid;
     shown = null;
-    stage.replaceChildren(note(words.lost));
+    put(note(words.lost));
     return;
   }
   if (!told) {
@@ -315,11 +323,12 @@ async function open(uid) {
   slider.max = series.places;
   slider.disabled = series.places < 2;
   part("ct").hidden = part("ct").disabled = !(series.grey && app.querySelector(`[data-go="${uid}"]`).dataset.modality === "CT");
-  for (const name of ["bright", "dark", "more", "less", "invert", "in", "out", "reset"]) {
+  for (const name of ["bright", "dark", "more", "less", "invert", "in", "out", "measure", "reset"]) {
     app.querySelector(`[data-do="${name}"]`).disabled = placed(at).kind !== "image";
   }
   app.querySelector('[data-do="play"]').disabled = series.places < 2;
   reset();
+  measureSeries(uid);
 }
 
 // -- how it looks ---------------------------------------------------------------------------------
@@ -329,6 +338,7 @@ function reset() {
   view = { scale: 1, x: 0, y: 0 };
   part("preset").value = "";
   press("invert", false);
+  dropLine();
   go(at);
 }
 
@@ -416,7 +426,7 @@ const acts = {
   prev: () => go(at - 1), next: () => go(at + 1), play,
   bright: () => adjust(0.12, 1), dark: () => adjust(-0.12, 1), more: () => adjust(0, 0.8), less: () => adjust(0, 1.25),
   invert: () => { look.invert = !look.invert; press("invert", look.invert); draw(); },
-  in: () => zoom(1.5), out: () => zoom(1 / 1.5), reset,
+  in: () => zoom(1.5), out: () => zoom(1 / 1.5), measure: toggleLine, reset,
   up: () => pan(0, STEP), down: () => pan(0, -STEP),
   full: () => (document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen()).catch(() => {}),
 };
@@ -452,11 +462,12 @@ part("preset").closest("select").setAttribute("autocomplete", "off");
 const keys = {
   ArrowUp: () => go(at - 1), ArrowLeft: () => go(at - 1), ArrowDown: () => go(at + 1), ArrowRight: () => go(at + 1),
   PageUp: () => go(at - 10), PageDown: () => go(at + 10), Home: () => go(1), End: () => go(series.places),
-  " ": play, "+": acts.in, "=": acts.in, "-": acts.out, i: acts.invert, r: reset, f: acts.full,
+  " ": play, "+": acts.in, "=": acts.in, "-": acts.out, i: acts.invert, m: toggleLine, r: reset, f: acts.full,
 };
 stage.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || !keys[event.key] || event.target !== stage) return;
   event.preventDefault();
+  if (line.is && event.key.startsWith("Arrow")) return nudge(event.key, event.shiftKey ? "from" : "to");
   if (event.key !== " ") pause();
   keys[event.key]();
 });
@@ -475,6 +486,10 @@ const from = (event) => {
   const box = stage.getBoundingClientRect();
   return [event.clientX - box.left - box.width / 2, event.clientY - box.top - box.height / 2];
 };
+const inStage = (event) => {
+  const box = stage.getBoundingClientRect();
+  return [event.clientX - box.left, event.clientY - box.top];
+};
 
 // One finger goes through the images, or moves one that is enlarged; two enlarge.
 const fingers = new Map();
@@ -485,6 +500,7 @@ stage.addEventListener("pointerdown", (event) => {
   fingers.set(event.pointerId, [event.clientX, event.clientY]);
   moved = 0;
   pinch = spread();
+  if (line.is && fingers.size === 1) takeLine(inStage(event));
 });
 stage.addEventListener("pointermove", (event) => {
   const last = fingers.get(event.pointerId);
@@ -495,6 +511,9 @@ stage.addEventListener("pointermove", (event) => {
     const now = spread();
     if (pinch) zoom(now / pinch, ...from(event));
     pinch = now;
+  } else if (line.is) {
+    moved += 1;
+    moveLine(inStage(event));
   } else if (view.scale > 1) {
     fingers.set(event.pointerId, [event.clientX, event.clientY]);
     pan(x, y);
@@ -541,7 +560,9 @@ for (const image of app.querySelectorAll(".strip img")) {
 
 addEventListener("online", () => {
   lost.clear();
-  if (series.places) go(at); else open(series.uid);
+  if (!series.places) return open(series.uid);
+  go(at);
+  measureSeries(series.uid);
 });
 addEventListener("resize", () => { if (series.places) go(at); });
 document.addEventListener("visibilitychange", () => { if (document.hidden) pause(); });
