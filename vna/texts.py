@@ -17,7 +17,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from babel import Locale, UnknownLocaleError
-from babel.dates import format_date, format_datetime, format_timedelta
+from babel.dates import format_date, format_datetime, format_time, format_timedelta
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import PoFileError, read_po
 from babel.numbers import format_decimal
@@ -93,6 +93,10 @@ class Texts:
     def moment(self, when: dt.datetime, zone: str = "UTC") -> str:
         """Write a moment with its zone, as somebody elsewhere must read it."""
         return format_datetime(when, "long", ZoneInfo(zone), locale=self._locale)
+
+    def clock(self, when: dt.datetime, zone: str = "UTC") -> str:
+        """Write a time of this day with its zone: 14:30 CET."""
+        return format_time(when, "HH:mm z", ZoneInfo(zone), locale=self._locale)
 
     def size(self, size_bytes: int) -> str:
         """Write how large something is with two digits that count: 1.0 MB, 1,0 MB."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import re
 from collections.abc import Iterator
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -19,13 +22,15 @@ from vna.web import identity
 
 FILE, OTHER = ct(1, patient_id="E1"), ct(2, patient_id="E2")
 STUDY = FILE.study
+ZONE = "Asia/Kolkata"  # half an hour beside the full ones
 NOTE = "Brought in by ambulance without papers."
 
 
 @pytest.fixture(scope="module")
 def site(postgres: TestPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     access = {"privacy_mail": "privacy@example.org"}
-    with serving(postgres, tmp_path_factory.mktemp("site"), dev=False, access=access) as site:
+    folder, place = tmp_path_factory.mktemp("site"), {"timezone": ZONE}
+    with serving(postgres, folder, dev=False, access=access, site=place) as site:
         for one in (FILE, OTHER):
             site.archive.take(one.part10())
         yield site
@@ -78,6 +83,21 @@ def test_emergency_access_from_the_page_to_the_picture_and_its_end(site: Site) -
     assert ref.post("/emergency/end", page="/").status_code == 303
     assert (studies(ref), ref.get(where).status_code) == (set(), 404)
     assert "Emergency access" not in ref.get("/").text
+
+
+def test_it_ends_at_a_time_the_clock_on_the_wall_shows(site: Site) -> None:
+    """Who reads UTC in an emergency believes that it is over, or that hours are left."""
+    ref = signed_in(site, "clock", "referring")
+    before = dt.datetime.now(ZoneInfo(ZONE))
+    assert begin(ref) == 303
+    found = re.search(r"until (\d\d:\d\d) \+0530\. Everything", ref.get("/").text)
+    assert found is not None
+    ends = {f"{before + dt.timedelta(minutes=least):%H:%M}" for least in (30, 31)}
+    assert found[1] in ends
+    since = re.search(r"since ([^<]+), a browser", ref.get("/account").text)
+    assert since is not None
+    assert since[1].endswith("+0530")
+    assert ref.post("/emergency/end", page="/").status_code == 303
 
 
 def test_it_asks_for_the_second_factor_again(site: Site) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 from urllib.parse import unquote, urlencode
 
 import pytest
 
 from tests.conftest import TestPostgres
-from tests.factories import ct
+from tests.factories import ct, uid
 from tests.web.conftest import Site, serving
 from tests.web.people import signed_in, surfer
 
@@ -131,6 +132,50 @@ def test_whom_somebody_looks_for_stands_in_no_address(site: Site) -> None:
         assert (answer.status_code, shows in answer.text) == (200, False)
     assert us.post("/", name=" ").headers["location"] == "/"
     assert us.client.post(site.address.url + "/", data={"name": "Adams"}).status_code == 403
+
+
+def test_the_viewer_leads_back_to_the_search_somebody_came_from(site: Site) -> None:
+    """It led to the whole list: whoever went through ten hits searched ten times."""
+    us = surfer(site)
+    where = us.post("/", name="adams").headers["location"]
+    way = way_of(us.get(where).text, r'href="(/view/[^"]+)"')
+    assert NUMBER not in unquote(way)
+    viewer = us.get(way).text
+    back = way_of(viewer, r'<a class="tool" href="([^"]+)"')
+    assert 'value="adams"' in us.get(back).text
+    onward = way_of(viewer, r'data-do="next" href="([^"]+)"')
+    assert way_of(us.get(onward).text, r'<a class="tool" href="([^"]+)"') == back
+    assert way_of(us.get("/?offset=1").text, r'href="/view/[^"?]+\?from=([^"]+)"') == "offset%3D1"
+
+
+@pytest.mark.parametrize(
+    ("origin", "back"),
+    [
+        ("study", f"/study/{uid(1)}"),
+        ("", "/"),
+        ("https://evil.example/", "/"),
+        ("//evil.example", "/"),
+        ("name=Doe&offset=25", "/?offset=25"),
+    ],
+)
+def test_the_viewer_leads_back_to_pages_of_ours_alone(site: Site, origin: str, back: str) -> None:
+    text = site.client.get(f"{site.address.url}/view/{uid(1)}", params={"from": origin}).text
+    assert way_of(text, r'<a class="tool" href="([^"]+)"') == back
+
+
+def test_the_page_of_a_study_leads_into_the_viewer_and_back(site: Site) -> None:
+    us = surfer(site)
+    ways = re.findall(r'href="(/view/[^"]+)"', us.get(f"/study/{uid(1)}").text)
+    assert len(ways) >= 2
+    for way in map(unescape, ways):
+        back = way_of(us.get(way).text, r'<a class="tool" href="([^"]+)"')
+        assert back == f"/study/{uid(1)}"
+
+
+def way_of(text: str, pattern: str) -> str:
+    found = re.search(pattern, text)
+    assert found is not None, pattern
+    return unescape(found[1])
 
 
 def test_every_page_carries_the_headers_of_a_page(site: Site) -> None:

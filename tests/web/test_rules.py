@@ -59,7 +59,12 @@ def test_a_rule_is_added_sends_is_changed_and_removed(site: Site, admin: Surfer)
         (),
         True,
     )
-    assert admin.post(PAGE, act="remove", name="chest").status_code == 303
+    asked = admin.post(PAGE, act="remove", name="chest")  # one wrong click removes nothing
+    assert asked.status_code == 200
+    assert "Remove the rule chest?" in asked.text
+    assert "is not sent to OTHER by it" in asked.text
+    assert site.archive.routes.all(SHELL) == [rule]
+    assert admin.post(PAGE, act="remove", name="chest", sure="yes").status_code == 303
     assert site.archive.routes.all(SHELL) == []
     assert "There is no rule" in admin.get(PAGE).text
     with site.archive.database.reading() as conn:

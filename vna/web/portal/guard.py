@@ -139,6 +139,7 @@ class Visit:
     def show(self, page: str, *, status: int = 200, **shown: Any) -> Response:  # by the page
         """Render a page with what every page of this sort needs; `language` may be among it."""
         shown.setdefault("language", self.language())
+        shown.setdefault("timezone", self.counter.engines.settings.site.timezone)
         answer = self.pages.page(
             page, status=status, form=forms.token(self.secret), visitor=self.visitor, **shown
         )

@@ -35,6 +35,8 @@ async def _page(visit: Visit) -> Response:
     engine = visit.counter.engines.routes
     try:
         if form.get("act") == "remove":
+            if "sure" not in form:
+                return await _shown(visit, who, removed=form.get("name", ""))
             await visit.hop(lambda: engine.remove(who, form.get("name", "")))
         else:
             rule = _rule(form)
@@ -72,10 +74,14 @@ def _typed(rule: Rule) -> dict[str, str]:
 async def _shown(
     visit: Visit,
     who: Principal,
-    change: str,
+    change: str = "",
     exc: VNAError | None = None,
     form: Mapping[str, str] | None = None,
+    *,
+    removed: str = "",
 ) -> Response:
+    """Show the page; `change` and `removed` name the rule that is to be, which is asked first."""
+
     def look() -> dict[str, Any]:
         engines = visit.counter.engines
         return {
@@ -92,6 +98,7 @@ async def _shown(
         trouble=None if exc is None else visit.said(exc),
         typed=form if form is not None else _typed(changed) if changed else {},
         changed=changed,
+        removed=next((rule for rule in found["rules"] if rule.name == removed), None),
         most=KEYS_MOST,
         here=_HERE,
         **found,

@@ -35,7 +35,8 @@ _FIELDS = {
     "accession": "AccessionNumber",
     "modality": "ModalitiesInStudy",
 }
-_FORM = (*_FIELDS, "from", "to", "offset")
+_TYPED = (*_FIELDS, "from", "to")
+_FORM = (*_TYPED, "offset")
 _SEALED, _MOST_TYPED = "q", 256
 _RETURNED = ("StudyDescription", "NumberOfStudyRelatedSeries", "NumberOfStudyRelatedInstances")
 
@@ -102,10 +103,12 @@ def page(counter: Counter, has_viewer: Callable[[], bool]) -> Page:
             "studies.html",
             status=status,
             asked=asked,
-            is_search=any(asked[name] for name in _FORM if name != "offset"),
+            is_search=any(asked[name] for name in _TYPED),
             offset=_offset(asked),
             older=address(_offset(asked) + PAGE),
             newer=address(max(0, _offset(asked) - PAGE)),
+            # what was typed into an address by hand stays there, and in no other
+            origin=address(_offset(asked)) if kept or not any(asked[one] for one in _TYPED) else "",
             has_viewer=has_viewer(),
             here="/",
             may_share=Action.SHARE in who.actions,

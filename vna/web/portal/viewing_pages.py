@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 import orjson
 from starlette.requests import Request
@@ -25,6 +26,7 @@ from vna.web.portal.pages import Pages
 from vna.web.portal.viewer import ROOT as ADVANCED
 from vna.web.portal.viewing_geometry import Geometry
 
+_STUDY, _MOST_ORIGIN = "study", 8192  # the page of a study, as `from` says it
 _FIRST = 512  # pixels of a side of the picture that comes with the page
 
 
@@ -36,6 +38,7 @@ class Way:
     base: str
     back: str
     here: str  # the page's own address, without study
+    origin: str = ""  # where the way back leads, as links within the viewer carry it
     advanced: str = ""  # where the advanced viewer is, if there is one
     tells_patient_id: bool = False  # to staff, who tell namesakes apart by it
 
@@ -45,9 +48,15 @@ def routes(counter: Counter, pages: Pages, has_viewer: Callable[[], bool]) -> li
 
     async def way(visit: Visit) -> Way:
         who = await visit.counter.identity.principal(visit.request.scope)
-        advanced = ADVANCED if has_viewer() else ""
+        origin, back = _back(visit.request)
         return Way(
-            who=who, base=ROOT, back="/", here="/view", advanced=advanced, tells_patient_id=True
+            who=who,
+            base=ROOT,
+            back=back,
+            here="/view",
+            origin=origin,
+            advanced=ADVANCED if has_viewer() else "",
+            tells_patient_id=True,
         )
 
     async def page(visit: Visit) -> Response:
@@ -64,6 +73,19 @@ def routes(counter: Counter, pages: Pages, has_viewer: Callable[[], bool]) -> li
         Route("/view/{study}/{series}", guarded(counter, pages, reel)),
         Route("/view/{study}/{series}/geometry", guarded(counter, pages, geometry)),
     ]
+
+
+def _back(request: Request) -> tuple[str, str]:
+    """Read where somebody came from, to say it on, and the page that is: that search, that study.
+
+    What was searched for is sealed; of a list that was not searched its page is kept.
+    """
+    origin = request.query_params.get("from", "")[:_MOST_ORIGIN]
+    if origin == _STUDY:
+        return origin, f"/study/{uid(request.path_params['study'])}"
+    asked = {name: value for name, value in parse_qsl(origin) if name in ("q", "offset")}
+    listed = urlencode(asked)
+    return listed, f"/?{listed}" if listed else "/"
 
 
 async def shown(visit: Visit, way: Way) -> dict[str, Any]:  # what a template shows

@@ -6,7 +6,7 @@
 
 if (!window.createImageBitmap) throw new Error("this browser is too old: the page works without scripts");
 const app = document.querySelector("[data-viewer]");
-const { base, here, study } = app.dataset;
+const { base, here, study, origin } = app.dataset;
 const words = JSON.parse(app.dataset.words);
 const part = (name) => app.querySelector(`[data-${name}]`);
 const stage = part("stage");
@@ -284,7 +284,7 @@ function go(place) {
 // each address Chromium makes the page's icon anew, a third of a megabyte, and Safari counts them.
 function rest() {
   part("told").textContent = position();
-  history.replaceState(null, "", `${here}/${study}?series=${series.uid}&at=${at}`);
+  history.replaceState(null, "", `${here}/${study}?series=${series.uid}&at=${at}${origin}`);
 }
 
 let opening = ""; // the series asked for last: what was asked for before it may come after it
@@ -307,7 +307,7 @@ async function open(uid) {
     return;
   }
   if (!told) {
-    location.assign(`${here}/${study}?series=${uid}`); // the page says what is wrong
+    location.assign(`${here}/${study}?series=${uid}${origin}`); // the page says what is wrong
     return;
   }
   const isFirst = !series.places;
