@@ -168,7 +168,8 @@ class SharingEngine:
 
     def default_until(self, purpose: Purpose) -> dt.datetime:
         """Say until when a share is good when nobody says otherwise."""
-        return default_until(self._rooms.settings.sharing, purpose, now())
+        until = default_until(self._rooms.settings.sharing, purpose, now())
+        return until.astimezone(self._rooms.zone())
 
     def shares(
         self,

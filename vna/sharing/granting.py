@@ -168,7 +168,7 @@ def send_link(
         values={
             "link": rooms.link(secret),
             "way": "" if by is None else by.masked(),
-            "until": until.date().isoformat(),
+            "until": until.astimezone(rooms.zone()).date().isoformat(),
             "number": number,
         },
         language=language,
@@ -189,7 +189,7 @@ def send_notice(rooms: Rooms, tx: Act, template: str, grant_id: int, actor: str)
     if template == "opened":
         values["when"] = now().isoformat(timespec="seconds")
     if template == "shared":
-        values["until"] = row[4].date().isoformat()
+        values["until"] = row[4].astimezone(rooms.zone()).date().isoformat()
     rooms.outbox.post(
         tx.tx,
         to=open_channel(rooms, tx, row[0]),

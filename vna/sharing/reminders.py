@@ -48,11 +48,12 @@ class Reminders:
 
 def remind(rooms: Rooms, tx: Connection, template: str, link: Link) -> None:
     """Leave a message to who was sent a link, of its number and when it ends."""
+    day = link.ends_at.astimezone(rooms.zone()).date()
     rooms.outbox.post(
         tx,
         to=granting.open_channel(rooms, tx, link.channel),
         template=template,
-        values={"number": link.number, "until": link.ends_at.date().isoformat()},
+        values={"number": link.number, "until": day.isoformat()},
         language=link.language,
         until=link.ends_at,
         channel_id=link.channel,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context, select_autoescape
 from jinja2.runtime import Context
@@ -85,6 +87,7 @@ class Pages:
         )
         self._templates.globals.update(always)
         self._templates.filters["browser"] = browser
+        self._templates.filters["here"] = here
         self._templates.filters["person"] = person
         self._templates.filters["straight"] = straight
 
@@ -110,6 +113,12 @@ def _gettext(context: Context, text: str) -> str:
 @pass_context
 def _ngettext(context: Context, one: str, many: str, count: int) -> str:
     return str(context["texts"].ngettext(one, many, count))
+
+
+@pass_context
+def here(context: Context, when: dt.datetime) -> dt.datetime:
+    """Take a moment as it is where the archive is, so that its day is the one that was meant."""
+    return when.astimezone(ZoneInfo(context["timezone"]))
 
 
 @pass_context

@@ -6,6 +6,7 @@ The archive holds no secret it could print later: the page that shows one sends 
 from __future__ import annotations
 
 import re
+from zoneinfo import ZoneInfo
 
 from starlette.responses import Response
 from starlette.routing import Route
@@ -48,17 +49,17 @@ async def link_pdf(
     if not _SECRET.fullmatch(secret) or (code and not _CODE.fullmatch(code)):
         raise InvalidRequest(marked("This link is none of ours: make a new one."))
     sharing = visit.counter.engines.sharing
+    site = visit.counter.engines.settings.site
     sheet = Sheet(
         link=sharing.link(secret),
         typed_at=sharing.link("").rstrip("#"),
         code=code or None,
         number=number,
-        until=grant.until.date(),
+        until=grant.until.astimezone(ZoneInfo(site.timezone)).date(),
         way=grant.by or "",
         has_passcode=Protection.PASSCODE in grant.proof,
         language=grant.language,
     )
-    site = visit.counter.engines.settings.site
     return _pdf(await visit.hop(lambda: link_sheet(sheet, site)), f"{number}-link")
 
 
