@@ -51,6 +51,27 @@ def test_two_are_shown_side_by_side_and_decided(site: Site) -> None:
     assert (again.status_code, "apart already" in again.text) == (409, True)
 
 
+def test_a_name_from_right_to_left_leaves_the_number_beside_it_as_it_is(site: Site) -> None:
+    """After Arabic letters 12-34 is drawn as 34-12 (UAX #9 W2, W4): who is linked would be another.
+
+    Names and numbers stand apart.
+    """
+    for number, patient in ((70, "12-34"), (71, "56-78")):
+        made = ct(
+            number, patient_id=patient, patient_name="سالم^كريم", charset="ISO_IR 192", codec="utf8"
+        )
+        site.archive.take(made.part10())
+    clerk = signed_in(site, "clerk3", "records-clerk")
+    page = clerk.get("/patients").text
+    shown = next(one for one in page.split('<h2 id="pair-') if "12-34" in one)
+    for patient in ("12-34", "56-78"):
+        assert f"<bdi>سالم كريم</bdi>, <bdi>{patient}</bdi>" in shown.partition("</h2>")[0]
+    clerk.post("/patients", **pair_in(shown), verdict="link", reason="Asked him")
+    study = clerk.get(f"/study/{ct(70).study}").text
+    assert "<strong><bdi>سالم, كريم</bdi></strong>" in study
+    assert "ID <bdi>12-34</bdi>" in study
+
+
 def test_what_is_no_decision_is_refused(site: Site) -> None:
     clerk = signed_in(site, "clerk2", "records-clerk")
     unknown = {"first": "0" * 32, "second": "1" * 32}
