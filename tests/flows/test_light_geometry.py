@@ -146,3 +146,36 @@ def test_of_a_shadow_a_size_says_that_it_holds_at_the_detector(
     page.get_by_role("button", name="Measure a length").click()
     for part in ("measured", "scaled"):
         assert page.locator(f"[data-{part}]").inner_text().endswith("mm at the detector")
+
+
+_COVERED = """() => {
+  const boxes = [...document.querySelectorAll('.side, .place, .scaled, .measured')]
+    .filter(one => one.checkVisibility()).map(one => [one.className, one.getBoundingClientRect()]);
+  return boxes.flatMap(([name, a], at) => boxes.slice(at + 1).filter(([, b]) =>
+    a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom
+  ).map(([other]) => `${name} and ${other}`));
+}"""
+_LARGE = """() => {
+  document.documentElement.style.fontSize = '32px';
+  dispatchEvent(new Event('resize'));
+}"""
+
+
+@pytest.mark.parametrize("size", [(375, 667), (320, 568), (320, 256), (667, 375), (1280, 800)])
+@pytest.mark.parametrize("is_large", [False, True])
+def test_there_is_an_image_to_see_however_large_the_letters_are(
+    site: Site, phone: BrowserContext, size: tuple[int, int], is_large: bool
+) -> None:
+    """At a zoom of 400 %, or with letters twice as large, its height was nothing (WCAG 1.4.4)."""
+    page = phone.new_page()
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    page.goto(f"{site.address.url}/view/{uid(1)}")
+    page.wait_for_function(DRAWN, arg=1)
+    if is_large:
+        page.evaluate(_LARGE)
+    assert page.evaluate("stage.clientHeight") >= min(140, size[1] * 0.5)
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    if not is_large:
+        assert page.evaluate(_COVERED) == []
+    for name in ("Less contrast", "Zoom in", "Previous image"):  # nothing is out of reach
+        page.get_by_label(name).or_(page.get_by_title(name)).first.click(trial=True)
