@@ -19,6 +19,8 @@ INDEX = (
     '<script src="/init-service-worker.js" type="module"></script>'
 )
 
+SLIDES = "'/dicom-microscopy-viewer/all.js'"
+
 
 def package(folder: Path, files: dict[str, str]) -> Path:
     path = folder / "package.tgz"
@@ -35,6 +37,8 @@ def test_what_names_the_root_names_our_place(tmp_path: Path) -> None:
         "package/dist/index.html": INDEX,
         "package/dist/app.bundle.css": "a{b:url(/x.woff2)}" + " " * 2000,
         "package/dist/app.bundle.1.js": 'r.p = "/";',
+        "package/dist/app.bundle.2.js": f'r.p = "/"; load({SLIDES})',
+        "package/dist/app.bundle.3.js": f"load({SLIDES})",
         "package/dist/sw.js": "not wanted",
         "package/dist/ort/net.wasm": "not wanted",
         "package/README.md": "not wanted",
@@ -42,7 +46,8 @@ def test_what_names_the_root_names_our_place(tmp_path: Path) -> None:
     make_ready(package(tmp_path, files), tmp_path / "ready")
 
     listed = json.loads((tmp_path / "ready" / "files.json").read_text())
-    assert sorted(listed) == ["app.bundle.1.js", "app.bundle.css", "index.html"]
+    scripts = [f"app.bundle.{number}.js" for number in (1, 2, 3)]
+    assert sorted(listed) == [*scripts, "app.bundle.css", "index.html"]
 
     def text(name: str) -> str:
         return (tmp_path / "ready" / str(listed[name]["file"])).read_text()
@@ -51,6 +56,9 @@ def test_what_names_the_root_names_our_place(tmp_path: Path) -> None:
     assert 'href="/viewer/app.bundle.css"' in text("index.html")
     assert "init-service-worker" not in text("index.html")
     assert text("app.bundle.1.js") == 'r.p = "/viewer/";'
+    # whole slides stayed black: what shows them was asked for at the root of the site
+    assert text("app.bundle.3.js") == "load('/viewer/dicom-microscopy-viewer/all.js')"
+    assert text("app.bundle.2.js") == f'r.p = "/viewer/"; {text("app.bundle.3.js")}'
     assert "url(/viewer/x.woff2)" in text("app.bundle.css")
     zipped = tmp_path / "ready" / f"{listed['app.bundle.css']['file']}.gz"
     assert gzip.decompress(zipped.read_bytes()).decode() == text("app.bundle.css")

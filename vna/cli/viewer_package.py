@@ -95,9 +95,12 @@ def _rewritten(name: str, data: bytes) -> bytes:
         return _index(data.decode()).encode()
     if name == "app.bundle.css":
         return _replaced(rb"url\(/(?!/)", b"url(" + BASE.encode(), data)
-    if name.endswith(".js") and re.search(rb'\.p ?= ?"/"', data):
-        return _replaced(rb'(\.p ?= ?)"/"', rb'\1"' + BASE.encode() + b'"', data)
-    return data
+    if not name.endswith(".js"):
+        return data
+    if re.search(rb'\.p ?= ?"/"', data):
+        data = _replaced(rb'(\.p ?= ?)"/"', rb'\1"' + BASE.encode() + b'"', data)
+    # what shows whole slides is fetched when one is opened, by a name of its own
+    return re.sub(rb"""(["'])/(?=dicom-microscopy-viewer/)""", rb"\1" + BASE.encode(), data)
 
 
 def _index(text: str) -> str:
