@@ -218,6 +218,8 @@ def test_what_lies_in_quarantine_is_looked_at(site: Site) -> None:
     page = other.get(f"/g/view/{first.study}")
     assert all(text in page.text for text in ("Adams, Ada", "Not for diagnosis", "/g/held/studies"))
     reel = other.get(f"/g/view/{first.study}/{first.series}").json()
+    told = other.get(f"/g/view/{first.study}/{first.series}/geometry").json()
+    assert set(told["of"]) == {reel["common"] + tail for tail, *_ in reel["items"]}
     names = [reel["common"] + item[0] for item in reel["items"]]
     assert names == [one.instance for one in objects]
     series = f"/g/held/studies/{first.study}/series/{first.series}"
@@ -235,6 +237,7 @@ def test_what_lies_in_quarantine_is_looked_at(site: Site) -> None:
     for path in (
         f"{series}/instances/{films.instance}/rendered",
         f"/g/view/{first.study}/1.2.3",
+        f"/g/view/{first.study}/1.2.3/geometry",
         "/g/view/1.2.3",
     ):
         assert other.get(path).status_code == 404
