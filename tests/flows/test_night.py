@@ -164,7 +164,7 @@ def test_a_batch_of_the_night_with_one_that_fails_and_a_disc_in_its_place(
     board = f"{root(server)}{BOARD}"
     zone = ZoneInfo(server.environment["VNA_SITE_TIMEZONE"])
     tonight = dt.datetime.now(zone).replace(hour=22, minute=0)
-    due = page.locator("tbody td[data-of=Due]")
+    due = page.locator("tbody td[data-of='Due (UTC)']")
     at = tonight.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M")
     until(page, board, lambda: due.all_inner_texts() == [at] * BATCH)
     assert states(page) == ["Waiting"] * BATCH
