@@ -114,7 +114,8 @@ def test_compressed_frames_stay_as_they_are() -> None:
 
 
 def test_what_stood_there_is_in_the_original_attributes() -> None:
-    after = given_out(ct(), overlay(**CHANGES))
+    changes = {keyword: text for keyword, text in CHANGES.items() if keyword != "PatientID"}
+    after = given_out(ct(), overlay(**changes))
     (item,) = after.OriginalAttributesSequence
     assert item.AttributeModificationDateTime == "20240506070809+0000"
     assert item.ModifyingSystem == "VNA"
@@ -125,10 +126,24 @@ def test_what_stood_there_is_in_the_original_attributes() -> None:
         "AccessionNumber": "A-0001",
         "StudyDescription": "Chest",
         "PatientName": "Doe^Jane",
-        "PatientID": "P-0001",
         "PatientBirthDate": "19700101",
         "PatientSex": "F",
     }
+
+
+@pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT, DEFLATED])
+def test_nothing_is_told_of_whom_another_patient_id_named(syntax: str) -> None:
+    """Whoever is given a study that was moved is not given somebody else's identity."""
+    made, over = ct(transfer_syntax=syntax), overlay(**CHANGES)
+    (item,) = given_out(made, over).OriginalAttributesSequence
+    (old,) = item.ModifiedAttributesSequence
+    assert {element.keyword for element in old} == {"AccessionNumber", "StudyDescription"}
+    members = scan_bare(ct().dataset())[1]
+    told = corrected_members(members, over, system="VNA")["04000561"]["Value"]
+    assert [set(one["04000550"]["Value"][0]) for one in told] == [{"00080050", "00081030"}]
+    alone = overlay(PatientID="P-77", PatientName="Right^Name")
+    assert "OriginalAttributesSequence" not in given_out(made, alone)
+    assert "04000561" not in corrected_members(members, alone, system="VNA")
 
 
 @pytest.mark.parametrize("endless", [False, True])
@@ -137,14 +152,14 @@ def test_an_item_of_earlier_changes_stays_and_ours_comes_behind(syntax: str, end
     earlier = [("04000563", "LO", "GATEWAY"), ("04000565", "CS", "COERCE")]
     sequence = [("04000561", "SQ", [earlier]), ("04000600", "CS", "ORIGINAL")]
     made = ct(transfer_syntax=syntax, endless=endless, extra=sequence)
-    after = given_out(made, overlay(PatientID="P-77"))
+    after = given_out(made, overlay(PatientName="Right^Name"))
     systems = [item.ModifyingSystem for item in after.OriginalAttributesSequence]
     assert systems == ["GATEWAY", "VNA"]
     assert after[0x04000600].value == "ORIGINAL"
 
 
 def test_earlier_changes_that_are_no_sequence_make_room_for_ours() -> None:
-    made, over = ct(extra=[("04000561", "LO", "none")]), overlay(PatientID="P-2")
+    made, over = ct(extra=[("04000561", "LO", "none")]), overlay(PatientName="Right^Name")
     (ours,) = given_out(made, over).OriginalAttributesSequence
     members = scan_bare(made.dataset())[1]
     told = corrected_members(members, over, system="VNA")
@@ -155,7 +170,7 @@ def test_earlier_changes_that_are_no_sequence_make_room_for_ours() -> None:
 
 def test_an_empty_sequence_of_earlier_changes_takes_our_item() -> None:
     made = ct(extra=[("04000561", "SQ", [])])
-    assert len(given_out(made, overlay(PatientID="P-77")).OriginalAttributesSequence) == 1
+    assert len(given_out(made, overlay(PatientName="Right^Name")).OriginalAttributesSequence) == 1
 
 
 def test_what_is_right_already_is_no_modification() -> None:

@@ -87,9 +87,8 @@ def test_search_and_what_goes_out_follow_and_stored_bytes_stay(archive: Archive)
     assert len(ds.OriginalAttributesSequence) == 1
     members = metadata(archive)
     assert members["00100020"]["Value"] == ["P-77"]
-    assert members["04000561"]["Value"][0]["04000550"]["Value"][0]["00100020"]["Value"] == [
-        "P-0001"
-    ]
+    (told,) = members["04000561"]["Value"][0]["04000550"]["Value"]
+    assert told == {"00080050": {"vr": "SH", "Value": ["A-0001"]}}  # and nobody else's identity
     assert stored(archive) == before
 
 

@@ -1,6 +1,7 @@
 """Attributes of a study that were corrected, laid over data sets and DICOM JSON on their way out.
 
-What stood there goes into an item of the Original Attributes Sequence (PS3.3 C.12.1.1.9). A value
+What stood there goes into an item of the Original Attributes Sequence (PS3.3 C.12.1.1.9), but for
+whom another Patient ID named: who is given the study is not given somebody else's identity. A value
 that the data set's character set cannot carry makes a data set of the default repertoire one of
 ISO_IR 100, and only where that cannot carry it either one of ISO_IR 192: bytes that such a data set
 holds undeclared are read as Latin-1, and stay what they are. In any other its letters are replaced
@@ -14,7 +15,7 @@ import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from vna.config import Limits
 from vna.dicom import elements as el
@@ -59,6 +60,8 @@ _MODIFIED, _WHEN, _SYSTEM, _SOURCE, _REASON = (
     *("04000550", "04000562", "04000563"),
     *("04000564", "04000565"),
 )
+_PATIENT_ID = 0x00100020
+_IDENTITY = frozenset((0x00100010, _PATIENT_ID, 0x00100021, 0x00100030, 0x00100040))
 _SEXES = ("", "M", "F", "O")
 _GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\\]")
@@ -66,6 +69,7 @@ _KEPT_MOST = 1 << 16  # bytes of a value that was replaced
 _DEFAULT = frozenset(("", "ISO_IR 6", "ISO 2022 IR 6"))
 _BEYOND_DEFAULT = ("ISO_IR 100", "ISO_IR 192")
 
+T = TypeVar("T")
 Members = dict[str, Any]  # elements of DICOM JSON: their values differ by VR
 
 
@@ -109,12 +113,13 @@ def elements(changes: Mapping[str, str]) -> Members:
 def corrected_members(members: Members, overlay: Overlay, *, system: str) -> Members:
     """Lay an overlay over the DICOM JSON of an instance; `system` is who modifies it."""
     new = elements(overlay.changes)
-    old = {tag: members[tag] for tag in new if tag in members and members[tag] != new[tag]}
+    changed = (tag for tag in new if tag in members and members[tag] != new[tag])
+    old = _told({int(tag, 16): members[tag] for tag in changed})
     found = members | new
     if old:
         held = members.get("04000561") or {}
         before = held.get("Value", []) if held.get("vr") == "SQ" else []  # as `_drop` leaves it
-        item = _item(old, overlay, system)
+        item = _item({f"{tag:08X}": value for tag, value in old.items()}, overlay, system)
         found["04000561"] = {"vr": "SQ", "Value": [*before, item]}
     received = "\\".join(str(term or "") for term in (members.get(_SAID) or {}).get("Value") or [])
     settled = _settled(received, overlay.changes.values())
@@ -217,11 +222,12 @@ class _Corrector(Rewriter):
 
     def _items(self) -> bytes:
         """The item that says what stood there; nothing where nothing else did."""
-        if not self._old:
+        told = _told(self._old)
+        if not told:
             return b""
         old = b"".join(
             element_head(tag, vr, len(_even(raw))) + _even(raw)
-            for tag, (vr, raw) in sorted(self._old.items())
+            for tag, (vr, raw) in sorted(told.items())
         )
         about = _about(self._overlay, self._system)
         body = _sequence(int(_MODIFIED, 16), _whole_item(old))
@@ -229,6 +235,12 @@ class _Corrector(Rewriter):
             raw = _even(about[tag].encode("ascii", "replace"))
             body += element_head(int(tag, 16), vr_of(tag) or "LO", len(raw)) + raw
         return _whole_item(body)
+
+
+def _told(old: Mapping[int, T]) -> dict[int, T]:
+    """Say what is told of what stood there: nothing of whom another Patient ID named."""
+    left_out = _IDENTITY if _PATIENT_ID in old else frozenset[int]()
+    return {tag: value for tag, value in old.items() if tag not in left_out}
 
 
 def _settled(charset: str, texts: Iterable[str]) -> str:
