@@ -131,6 +131,7 @@ def test_what_was_lost_without_a_connection_is_there_again_with_one(
     page = phone.new_page()
     page.goto(f"{site.address.url}/view/{uid(2)}?series={uid(2, 1)}")
     page.wait_for_function(AT, arg=1)
+    page.wait_for_function("() => held.size === series.places && !decoding")  # none is on its way
     page.route(PICTURES, lambda route: route.abort())
     page.evaluate("held.clear()")
     stage = page.locator("[data-stage]")
