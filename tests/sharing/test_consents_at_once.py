@@ -42,6 +42,15 @@ def states(desk: Desk) -> list[str]:
     return [row[0] for row in desk.rows("SELECT state FROM share ORDER BY share_id")]
 
 
+def suspended(desk: Desk) -> tuple[int, int]:
+    """Share something by a consent, and suspend it; give the numbers of both."""
+    yes = desk.engine.consents.record(CLERK, YES)
+    offered = desk.offer(consent_id=yes, legal_basis=None)
+    (one,) = desk.offer_of().studies
+    desk.engine.suspend_study(CLERK, one, "looked at")
+    return yes, offered.share_id
+
+
 def test_a_no_that_is_said_while_something_is_shared_suspends_it(
     desk: Desk, elsewhere: Archive, meanwhile: Begin
 ) -> None:
@@ -67,12 +76,9 @@ def test_what_is_shared_while_a_no_is_being_recorded_is_refused(
 def test_a_share_that_is_let_go_on_while_a_no_is_said_does_not_go_on(
     desk: Desk, elsewhere: Archive, meanwhile: Begin
 ) -> None:
-    yes = desk.engine.consents.record(CLERK, YES)
-    offered = desk.offer(consent_id=yes, legal_basis=None)
-    (one,) = desk.offer_of().studies
-    desk.engine.suspend_study(CLERK, one, "looked at")
+    _, share_id = suspended(desk)
     said = meanwhile(Rooms, "tell", lambda: elsewhere.sharing.consents.record(CLERK, NO))
-    desk.engine.reinstate(CLERK, offered.share_id)
+    desk.engine.reinstate(CLERK, share_id)
     said.result()
     assert states(desk) == ["suspended"]
 
@@ -80,12 +86,9 @@ def test_a_share_that_is_let_go_on_while_a_no_is_said_does_not_go_on(
 def test_a_share_that_is_let_go_on_while_its_consent_is_withdrawn_does_not_go_on(
     desk: Desk, elsewhere: Archive, meanwhile: Begin
 ) -> None:
-    yes = desk.engine.consents.record(CLERK, YES)
-    offered = desk.offer(consent_id=yes, legal_basis=None)
-    (one,) = desk.offer_of().studies
-    desk.engine.suspend_study(CLERK, one, "looked at")
+    yes, share_id = suspended(desk)
     gone = meanwhile(Rooms, "tell", lambda: elsewhere.sharing.consents.withdraw(CLERK, yes))
-    desk.engine.reinstate(CLERK, offered.share_id)
+    desk.engine.reinstate(CLERK, share_id)
     gone.result()
     assert states(desk) == ["suspended"]
 
